@@ -1,0 +1,1 @@
+//! Consent: the ledger, its projection, suppressions and the one gate.

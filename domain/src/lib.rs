@@ -1,0 +1,11 @@
+//! Rules and use cases of Carillon, one folder per aggregate.
+//!
+//! Pure files decide, use cases load, decide and store, and `store.rs` is the only file of an aggregate that knows SQL.
+
+pub mod consent;
+pub mod contacts;
+pub mod entropy;
+pub mod error;
+pub mod messaging;
+pub mod tenancy;
+pub mod time;

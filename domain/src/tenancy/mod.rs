@@ -1,0 +1,1 @@
+//! Accounts, tenants, users, roles and how a request enters a tenant.
