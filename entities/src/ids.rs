@@ -21,10 +21,7 @@ pub struct InvalidId {
 /// Writes 128 bits as 26 characters of Crockford base 32.
 pub fn encode(id: Uuid) -> String {
     let bits = id.as_u128();
-    (0..26)
-        .rev()
-        .map(|place| char::from(ALPHABET[usize::try_from((bits >> (place * 5)) & 31).unwrap_or(0)]))
-        .collect()
+    (0..26).rev().map(|place| char::from(ALPHABET[usize::try_from((bits >> (place * 5)) & 31).unwrap_or(0)])).collect()
 }
 
 /// Reads what [`encode`] wrote; only the canonical lower-case form is accepted.

@@ -1,0 +1,93 @@
+//! Postgres: a batch is one array per column, so that its text never depends on the number of rows.
+
+use std::fmt::Write;
+
+use sea_orm::Value;
+use sea_query_sqlx::SqlxValues;
+use sqlx::Arguments;
+use sqlx::IntoArguments;
+use sqlx::postgres::PgArguments;
+
+use super::{Bound, Kind};
+use crate::wall::WallError;
+
+pub(super) fn bind(
+    text: &str,
+    scalars: Vec<Value>,
+    columns: &[(&str, Kind)],
+    rows: Vec<Vec<Value>>,
+) -> Result<Bound, WallError> {
+    let first = scalars.len() + 1;
+    let mut arguments: PgArguments =
+        IntoArguments::<sqlx::Postgres>::into_arguments(SqlxValues(sea_orm::Values(scalars)));
+    if columns.is_empty() {
+        return Ok(Bound::Postgres(text.to_owned(), arguments));
+    }
+    let (mut arrays, mut names) = (String::new(), String::new());
+    for (place, (name, kind)) in columns.iter().enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        let _ = write!(arrays, "{comma}${}::{}[]", first + place, type_name(*kind));
+        let _ = write!(names, "{comma}\"{name}\"");
+    }
+    let mut cells: Vec<Vec<Value>> = columns.iter().map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
+        if row.len() != columns.len() {
+            return Err(WallError::Row("a batch row of the wrong width".to_owned()));
+        }
+        for (column, value) in cells.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    for ((name, kind), column) in columns.iter().zip(cells) {
+        add(&mut arguments, *kind, column).map_err(|()| WallError::Row(format!("batch column {name}")))?;
+    }
+    let relation = format!("SELECT * FROM UNNEST({arrays}) AS batch_rows({names})");
+    Ok(Bound::Postgres(text.replace("{batch}", &relation), arguments))
+}
+
+fn type_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Uuid => "uuid",
+        Kind::Text => "text",
+        Kind::Int => "int4",
+        Kind::BigInt => "int8",
+        Kind::Bool => "bool",
+        Kind::Time => "timestamptz",
+        Kind::Bytes => "bytea",
+        Kind::Json => "jsonb",
+        Kind::Float => "float8",
+        Kind::Date => "date",
+    }
+}
+
+/// Adds a column as one array argument; a value of another kind is a bug of the store.
+fn add(arguments: &mut PgArguments, kind: Kind, column: Vec<Value>) -> Result<(), ()> {
+    macro_rules! array {
+        ($variant:ident) => {
+            array!($variant, |value| value)
+        };
+        ($variant:ident, $convert:expr) => {{
+            let cells = column
+                .into_iter()
+                .map(|cell| match cell {
+                    Value::$variant(value) => Ok(value.map($convert)),
+                    other if other == other.as_null() => Ok(None),
+                    _ => Err(()),
+                })
+                .collect::<Result<Vec<Option<_>>, ()>>()?;
+            arguments.add(cells).map_err(|_| ())
+        }};
+    }
+    match kind {
+        Kind::Uuid => array!(Uuid),
+        Kind::Text => array!(String),
+        Kind::Int => array!(Int),
+        Kind::BigInt => array!(BigInt),
+        Kind::Bool => array!(Bool),
+        Kind::Time => array!(ChronoDateTimeUtc),
+        Kind::Bytes => array!(Bytes),
+        Kind::Json => array!(Json, |value| *value),
+        Kind::Float => array!(Double),
+        Kind::Date => array!(ChronoDate),
+    }
+}

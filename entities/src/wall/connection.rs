@@ -1,0 +1,382 @@
+//! Pools and the one connection type over both databases.
+//!
+//! A connection whose `BEGIN` did not finish is closed, never reused: it may hold another tenant's setting
+//! (`reference` found 122 such leaks in 50,000 dropped futures). A commit after a failed statement is refused.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use sea_orm::{DbBackend, ExecResult, QueryResult, Statement};
+use sea_query_sqlx::SqlxValues;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Database, Pool, Postgres, SqlSafeStr, Sqlite};
+use sqlx::{Executor, Row};
+use sqlx_core::transaction::TransactionManager;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{DatabaseSettings, Freshness, TxMode, WallError};
+use crate::ids::TenantId;
+
+type Manager<D> = <D as Database>::TransactionManager;
+
+/// The pools of one process.
+#[derive(Debug)]
+pub(super) enum Pools {
+    Postgres {
+        app: Pool<Postgres>,
+        identity: Pool<Postgres>,
+        dispatch: Pool<Postgres>,
+        named_statements: bool,
+    },
+    Sqlite {
+        readers: Pool<Sqlite>,
+        writer: Pool<Sqlite>,
+        /// Fair: writers are served in the order they came, which bounds the longest wait.
+        turn: Arc<Mutex<()>>,
+    },
+}
+
+impl Pools {
+    pub(super) async fn open(settings: &DatabaseSettings) -> Result<Self, WallError> {
+        if settings.is_postgres() {
+            let small = (settings.pool / 4).max(2);
+            return Ok(Self::Postgres {
+                app: postgres_pool(&settings.url, settings.pool, settings)?,
+                identity: postgres_pool(&settings.identity_url, small, settings)?,
+                dispatch: postgres_pool(&settings.dispatch_url, small, settings)?,
+                named_statements: settings.named_statements,
+            });
+        }
+        let options = SqliteConnectOptions::from_str(&settings.url)?
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(settings.acquire_timeout);
+        let pool = |size| {
+            SqlitePoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(settings.acquire_timeout)
+                .test_before_acquire(false)
+        };
+        Ok(Self::Sqlite {
+            writer: pool(1).connect_with(options.clone()).await?,
+            readers: pool(settings.pool.clamp(2, 8)).connect_with(options).await?,
+            turn: Arc::new(Mutex::new(())),
+        })
+    }
+
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres { .. })
+    }
+
+    pub(super) async fn begin_tenant(
+        &self,
+        tenant: TenantId,
+        freshness: Freshness,
+        mode: TxMode,
+    ) -> Result<Connection, WallError> {
+        match self {
+            Self::Postgres { app, named_statements, .. } => {
+                let check = match freshness {
+                    Freshness::Unchecked => String::new(),
+                    Freshness::User(user, version) => {
+                        format!("; SELECT carillon_assert_user('{}', {version}, '{}')", user.0, tenant.0)
+                    }
+                    Freshness::Key(key) => format!("; SELECT carillon_assert_key('{}', '{}')", key.0, tenant.0),
+                };
+                let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{}'{check}", tenant.0);
+                Connection::begin_postgres(app, begin, *named_statements).await
+            }
+            Self::Sqlite { .. } => {
+                let mut connection = self.begin_sqlite(mode).await?;
+                connection.check_freshness(tenant, freshness).await?;
+                Ok(connection)
+            }
+        }
+    }
+
+    pub(super) async fn begin_identity(&self, mode: TxMode) -> Result<Connection, WallError> {
+        match self {
+            Self::Postgres { identity, named_statements, .. } => {
+                Connection::begin_postgres(identity, "BEGIN".to_owned(), *named_statements).await
+            }
+            Self::Sqlite { .. } => self.begin_sqlite(mode).await,
+        }
+    }
+
+    pub(super) async fn begin_dispatch(&self) -> Result<Connection, WallError> {
+        match self {
+            Self::Postgres { dispatch, named_statements, .. } => {
+                Connection::begin_postgres(dispatch, "BEGIN READ ONLY".to_owned(), *named_statements).await
+            }
+            Self::Sqlite { .. } => self.begin_sqlite(TxMode::Read).await,
+        }
+    }
+
+    async fn begin_sqlite(&self, mode: TxMode) -> Result<Connection, WallError> {
+        let Self::Sqlite { readers, writer, turn } = self else { return Err(WallError::Unavailable) };
+        let (pool, begin, turn) = match mode {
+            TxMode::Read => (readers, "BEGIN", None),
+            TxMode::Write => (writer, "BEGIN IMMEDIATE", Some(turn.clone().lock_owned().await)),
+        };
+        let mut opening = Opening::new(pool.acquire().await?);
+        Manager::<Sqlite>::begin(opening.connection()?, Some(begin.into_sql_str())).await?;
+        let link = Link::Sqlite { connection: opening.opened()?, _turn: turn };
+        Ok(Connection { link, failed: false, named_statements: true })
+    }
+
+    pub(super) async fn now(&self) -> Result<DateTime<Utc>, WallError> {
+        match self {
+            Self::Postgres { identity, .. } => {
+                // Unnamed, so that it works behind a pooler too.
+                let row = sqlx::raw_sql("SELECT clock_timestamp()::text").fetch_one(identity).await?;
+                let text: String = row.try_get(0)?;
+                DateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f%#z")
+                    .map(|at| at.to_utc())
+                    .map_err(|error| WallError::Row(error.to_string()))
+            }
+            #[expect(clippy::disallowed_methods, reason = "SQLite's clock is this machine's")]
+            Self::Sqlite { .. } => Ok(Utc::now()),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Postgres { app, identity, dispatch, .. } => {
+                futures::future::join3(app.close(), identity.close(), dispatch.close()).await;
+            }
+            Self::Sqlite { readers, writer, .. } => {
+                futures::future::join(readers.close(), writer.close()).await;
+            }
+        }
+    }
+}
+
+fn postgres_pool(url: &str, size: u32, settings: &DatabaseSettings) -> Result<Pool<Postgres>, WallError> {
+    // PgBouncer refuses the extra_float_digits start-up parameter.
+    let options = PgConnectOptions::from_str(url)?.extra_float_digits(None).application_name("carillon");
+    Ok(PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(settings.acquire_timeout)
+        .test_before_acquire(false)
+        .connect_lazy_with(options))
+}
+
+/// A connection on which `BEGIN` is under way: dropped before [`Opening::opened`], it is closed.
+struct Opening<D: Database>(Option<PoolConnection<D>>);
+
+impl<D: Database> Opening<D> {
+    fn new(connection: PoolConnection<D>) -> Self {
+        Self(Some(connection))
+    }
+
+    fn connection(&mut self) -> Result<&mut D::Connection, WallError> {
+        self.0.as_deref_mut().ok_or(WallError::Unavailable)
+    }
+
+    fn opened(mut self) -> Result<PoolConnection<D>, WallError> {
+        self.0.take().ok_or(WallError::Unavailable)
+    }
+}
+
+impl<D: Database> Drop for Opening<D> {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.0.take() {
+            connection.close_on_drop();
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Link {
+    Postgres(PoolConnection<Postgres>),
+    Sqlite { connection: PoolConnection<Sqlite>, _turn: Option<OwnedMutexGuard<()>> },
+}
+
+/// A connection with an open transaction; rolled back when dropped.
+#[derive(Debug)]
+pub(super) struct Connection {
+    link: Link,
+    failed: bool,
+    named_statements: bool,
+}
+
+impl Connection {
+    async fn begin_postgres(pool: &Pool<Postgres>, begin: String, named_statements: bool) -> Result<Self, WallError> {
+        let mut opening = Opening::new(pool.acquire().await?);
+        let begun = Manager::<Postgres>::begin(opening.connection()?, Some(AssertSqlSafe(begin).into_sql_str())).await;
+        if let Err(error) = begun.map_err(WallError::from) {
+            // A stale credential must not cost a connection; anything else closes it.
+            if matches!(error, WallError::NotFresh | WallError::Suspended) {
+                opening.connection()?.execute(sqlx::raw_sql("ROLLBACK")).await?;
+                drop(opening.opened()?);
+            }
+            return Err(error);
+        }
+        Ok(Self { link: Link::Postgres(opening.opened()?), failed: false, named_statements })
+    }
+
+    async fn check_freshness(&mut self, tenant: TenantId, freshness: Freshness) -> Result<(), WallError> {
+        let (sql, id, version) = match freshness {
+            Freshness::Unchecked => return Ok(()),
+            Freshness::User(user, version) => (
+                "SELECT (SELECT COUNT(*) FROM users WHERE id = $1 AND auth_version = $2 AND disabled_at IS NULL) AS good, \
+                 (SELECT COUNT(*) FROM tenants WHERE id = $3 AND suspended_at IS NULL) AS live",
+                user.0,
+                version,
+            ),
+            Freshness::Key(key) => (
+                "SELECT (SELECT COUNT(*) FROM credentials WHERE id = $1 AND $2 = $2 AND revoked_at IS NULL \
+                 AND (expires_at IS NULL OR julianday(expires_at) > julianday('now'))) AS good, \
+                 (SELECT COUNT(*) FROM tenants WHERE id = $3 AND suspended_at IS NULL) AS live",
+                key.0,
+                0,
+            ),
+        };
+        let statement =
+            Statement::from_sql_and_values(DbBackend::Sqlite, sql, [id.into(), version.into(), tenant.0.into()]);
+        let row = self.query_one(statement).await?.ok_or(WallError::NotFresh)?;
+        match (row.try_get::<i64>("", "good")?, row.try_get::<i64>("", "live")?) {
+            (0, _) => Err(WallError::NotFresh),
+            (_, 0) => Err(WallError::Suspended),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn backend(&self) -> DbBackend {
+        match self.link {
+            Link::Postgres(_) => DbBackend::Postgres,
+            Link::Sqlite { .. } => DbBackend::Sqlite,
+        }
+    }
+
+    pub(super) async fn execute(&mut self, statement: Statement) -> Result<u64, WallError> {
+        let (sql, values) = split(statement);
+        let named = self.named_statements;
+        let result: Result<ExecResult, sqlx::Error> = match &mut self.link {
+            Link::Postgres(connection) => sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), values)
+                .persistent(named)
+                .execute(&mut **connection)
+                .await
+                .map(Into::into),
+            Link::Sqlite { connection, .. } => sqlx::query_with::<Sqlite, _>(AssertSqlSafe(sql), values)
+                .execute(&mut **connection)
+                .await
+                .map(Into::into),
+        };
+        self.note(result).map(|done| done.rows_affected())
+    }
+
+    pub(super) async fn query_all(&mut self, statement: Statement) -> Result<Vec<QueryResult>, WallError> {
+        let (sql, values) = split(statement);
+        let named = self.named_statements;
+        let result = match &mut self.link {
+            Link::Postgres(connection) => {
+                sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), values)
+                    .persistent(named)
+                    .fetch(&mut **connection)
+                    .map_ok(QueryResult::from)
+                    .try_collect()
+                    .await
+            }
+            Link::Sqlite { connection, .. } => {
+                sqlx::query_with::<Sqlite, _>(AssertSqlSafe(sql), values)
+                    .fetch(&mut **connection)
+                    .map_ok(QueryResult::from)
+                    .try_collect()
+                    .await
+            }
+        };
+        self.note(result)
+    }
+
+    pub(super) async fn query_one(&mut self, statement: Statement) -> Result<Option<QueryResult>, WallError> {
+        Ok(self.query_all(statement).await?.into_iter().next())
+    }
+
+    pub(super) async fn batch_execute(&mut self, batch: crate::dialect::Bound) -> Result<u64, WallError> {
+        use crate::dialect::Bound;
+        let named = self.named_statements;
+        match (&mut self.link, batch) {
+            (Link::Postgres(connection), Bound::Postgres(sql, arguments)) => {
+                let result = sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), arguments)
+                    .persistent(named)
+                    .execute(&mut **connection)
+                    .await;
+                self.note(result).map(|done| done.rows_affected())
+            }
+            (_, Bound::Sqlite(statement)) => self.execute(statement).await,
+            _ => Err(WallError::Row("statement of the other dialect".to_owned())),
+        }
+    }
+
+    pub(super) async fn batch_query(&mut self, batch: crate::dialect::Bound) -> Result<Vec<QueryResult>, WallError> {
+        use crate::dialect::Bound;
+        let named = self.named_statements;
+        match (&mut self.link, batch) {
+            (Link::Postgres(connection), Bound::Postgres(sql, arguments)) => {
+                let result = sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), arguments)
+                    .persistent(named)
+                    .fetch(&mut **connection)
+                    .map_ok(QueryResult::from)
+                    .try_collect()
+                    .await;
+                self.note(result)
+            }
+            (_, Bound::Sqlite(statement)) => self.query_all(statement).await,
+            _ => Err(WallError::Row("statement of the other dialect".to_owned())),
+        }
+    }
+
+    fn note<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, WallError> {
+        self.failed |= result.is_err();
+        result.map_err(WallError::from)
+    }
+
+    /// Commits. After a failed statement Postgres would roll back and report success, so that is refused here.
+    pub(super) async fn commit(mut self) -> Result<(), WallError> {
+        if self.failed {
+            self.rollback().await?;
+            return Err(WallError::Failed);
+        }
+        let result = match &mut self.link {
+            Link::Postgres(connection) => Manager::<Postgres>::commit(connection).await,
+            Link::Sqlite { connection, .. } => Manager::<Sqlite>::commit(connection).await,
+        };
+        result.map_err(|error| match WallError::from(error) {
+            WallError::Unavailable => WallError::CommitUnknown,
+            other => other,
+        })
+    }
+
+    pub(super) async fn rollback(mut self) -> Result<(), WallError> {
+        match &mut self.link {
+            Link::Postgres(connection) => Manager::<Postgres>::rollback(connection).await?,
+            Link::Sqlite { connection, .. } => Manager::<Sqlite>::rollback(connection).await?,
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        match &mut self.link {
+            Link::Postgres(connection) if Manager::<Postgres>::get_transaction_depth(connection) > 0 => {
+                Manager::<Postgres>::start_rollback(connection);
+            }
+            Link::Sqlite { connection, .. } if Manager::<Sqlite>::get_transaction_depth(connection) > 0 => {
+                Manager::<Sqlite>::start_rollback(connection);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn split(statement: Statement) -> (String, SqlxValues) {
+    (statement.sql, SqlxValues(statement.values.unwrap_or_else(|| sea_orm::Values(Vec::new()))))
+}

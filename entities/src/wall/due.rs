@@ -1,0 +1,33 @@
+//! What is due, over all tenants: ids only, through the read-only dispatch role (L4).
+
+use sea_orm::Statement;
+
+use super::{IdentitySql, Wall, WallError};
+use crate::ids::TenantId;
+
+/// A tenant with due work in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueTenant {
+    /// Whose work is due.
+    pub tenant: TenantId,
+    /// The due time of its oldest work, in microseconds since 1970.
+    pub oldest_due_at: chrono::DateTime<chrono::Utc>,
+}
+
+impl Wall {
+    /// Runs a registered read of due ids: its columns are `tenant_id` and `oldest_due_at`, its arguments as given.
+    pub async fn due(&self, sql: &'static IdentitySql, args: Vec<sea_orm::Value>) -> Result<Vec<DueTenant>, WallError> {
+        let mut connection = self.0.begin_dispatch().await?;
+        let statement = Statement::from_sql_and_values(connection.backend(), sql.text(connection.backend()), args);
+        let rows = connection.query_all(statement).await?;
+        connection.commit().await?;
+        rows.iter()
+            .map(|row| {
+                Ok(DueTenant {
+                    tenant: row.try_get("", "tenant_id")?,
+                    oldest_due_at: row.try_get("", "oldest_due_at")?,
+                })
+            })
+            .collect()
+    }
+}

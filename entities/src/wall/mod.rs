@@ -1,0 +1,111 @@
+//! The tenant wall (L1): the only code that touches a connection.
+//!
+//! [`Wall`] holds the pools, one login per role. [`Wall::assume_tenant`] gives a [`TenantDoor`]; a door begins
+//! [`TenantTx`]s, whose every query carries the tenant predicate, under row-level security on Postgres. Tables without
+//! a tenant are reached through [`IdentityTx`] alone, and what is due through [`Wall::due`] (ids only).
+
+mod connection;
+mod due;
+mod error;
+mod settings;
+mod space;
+mod sql;
+mod tx;
+
+use std::sync::Arc;
+
+use crate::ids::{CredentialId, TenantId, UserId};
+
+use connection::{Connection, Pools};
+pub use due::DueTenant;
+pub use error::WallError;
+pub use settings::DatabaseSettings;
+pub use space::{Belongs, Identity, Tenant};
+pub use sql::{Args, IdentitySql, Kind, Query, Sql};
+pub use tx::{Delete, IdentityTx, OnConflict, Select, TenantTx, Tx, Update};
+
+use chrono::{DateTime, Utc};
+
+/// Whether a transaction may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TxMode {
+    /// Read only; on SQLite it does not wait for the writer.
+    Read,
+    /// Read and write.
+    Write,
+}
+
+/// Which credential must still be good when a transaction begins (C-213); checked in the same round trip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// A worker or a signed link: nothing to check.
+    Unchecked,
+    /// The user must be enabled and still at this version.
+    User(UserId, i64),
+    /// The key must not be revoked or expired.
+    Key(CredentialId),
+}
+
+/// The pools of one process.
+#[derive(Clone, Debug)]
+pub struct Wall(Arc<Pools>);
+
+impl Wall {
+    /// Opens the pools; connections are made when first needed.
+    ///
+    /// # Errors
+    /// When a URL cannot be read or, for SQLite, the file cannot be opened.
+    pub async fn open(settings: &DatabaseSettings) -> Result<Self, WallError> {
+        Ok(Self(Arc::new(Pools::open(settings).await?)))
+    }
+
+    /// The way into one tenant. Banned by clippy outside `domain/tenancy/enter.rs`, which calls it for verified
+    /// credentials and tickets only.
+    pub fn assume_tenant(&self, tenant: TenantId, freshness: Freshness) -> TenantDoor {
+        TenantDoor { wall: self.clone(), tenant, freshness }
+    }
+
+    /// A transaction on the tables without a tenant.
+    pub async fn begin_identity(&self, mode: TxMode) -> Result<IdentityTx, WallError> {
+        Ok(Tx::new(self.0.begin_identity(mode).await?, Identity))
+    }
+
+    /// The database's clock (C-180).
+    pub async fn database_now(&self) -> Result<DateTime<Utc>, WallError> {
+        self.0.now().await
+    }
+
+    /// True on Postgres: several processes, row security, partitions.
+    pub fn is_postgres(&self) -> bool {
+        self.0.is_postgres()
+    }
+
+    /// Closes the pools after their connections came back.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+/// The right to begin transactions in one tenant.
+#[derive(Clone, Debug)]
+pub struct TenantDoor {
+    wall: Wall,
+    tenant: TenantId,
+    freshness: Freshness,
+}
+
+impl TenantDoor {
+    /// Whose data lies behind the door.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Begins a transaction that sees this tenant only; one round trip on Postgres.
+    ///
+    /// # Errors
+    /// [`WallError::NotFresh`] when the credential the door was opened with is no longer good.
+    pub async fn begin(&self, mode: TxMode) -> Result<TenantTx, WallError> {
+        let connection: Connection = self.wall.0.begin_tenant(self.tenant, self.freshness, mode).await?;
+        Ok(Tx::new(connection, Tenant(self.tenant)))
+    }
+}

@@ -1,0 +1,46 @@
+//! Where the database is and how it is reached.
+
+use std::time::Duration;
+
+/// One login per role on Postgres; one file on SQLite.
+#[derive(Clone)]
+pub struct DatabaseSettings {
+    /// `sqlite:PATH` or `postgres://..` of the application role.
+    pub url: String,
+    /// Login of the identity role; the tables without a tenant.
+    pub identity_url: String,
+    /// Login of the dispatch role; reads due ids of all tenants.
+    pub dispatch_url: String,
+    /// Connections of the application role; the other roles get a quarter of it, at least 2.
+    pub pool: u32,
+    /// How long a transaction waits for a free connection.
+    pub acquire_timeout: Duration,
+    /// False behind a pooler in transaction mode: statements are then unnamed.
+    pub named_statements: bool,
+}
+
+impl DatabaseSettings {
+    /// Settings for one URL that serves all roles (SQLite, or a test's superuser).
+    pub fn single(url: impl Into<String>) -> Self {
+        let url = url.into();
+        Self {
+            identity_url: url.clone(),
+            dispatch_url: url.clone(),
+            url,
+            pool: 16,
+            acquire_timeout: Duration::from_secs(10),
+            named_statements: true,
+        }
+    }
+
+    /// True for `postgres://` and `postgresql://`.
+    pub fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres")
+    }
+}
+
+impl std::fmt::Debug for DatabaseSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseSettings").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
