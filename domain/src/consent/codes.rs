@@ -1,0 +1,150 @@
+//! The words of the ledger (C-148), each with the text it has in rows and facts.
+
+text_code! {
+    /// How a person is reached.
+    pub enum Channel {
+        /// E-mail.
+        Email = "email",
+    }
+}
+
+text_code! {
+    /// What a ledger entry says (C-148).
+    pub enum ConsentAction {
+        /// The person, or somebody who attests for them, agrees.
+        Grant = "grant",
+        /// The person confirms a pending grant (double opt-in, C-83).
+        Confirm = "confirm",
+        /// The person takes consent back.
+        Withdraw = "withdraw",
+        /// The person objects to being written to; at least as strong as a withdrawal.
+        Object = "object",
+        /// Consent has run out.
+        Expire = "expire",
+        /// The address now belongs to somebody else: what its former owner agreed to is over.
+        Reassign = "reassign",
+        /// Processing is restricted until the person says otherwise.
+        Restrict = "restrict",
+    }
+}
+
+text_code! {
+    /// The legal ground of a grant (C-112).
+    pub enum Basis {
+        /// Consent.
+        Consent = "consent",
+        /// Existing customers, similar goods.
+        SoftOptIn = "soft_opt_in",
+        /// Legitimate interest.
+        LegitimateInterest = "legitimate_interest",
+        /// Needed for a contract.
+        Contract = "contract",
+        /// Legal duty.
+        LegalDuty = "legal_duty",
+        /// Not stated; marketing is denied (C-155).
+        Unknown = "unknown",
+    }
+}
+
+impl Basis {
+    /// True when marketing may rest on it; `Contract` and `LegalDuty` carry service messages only (C-112).
+    pub const fn carries_marketing(self) -> bool {
+        matches!(self, Self::Consent | Self::SoftOptIn | Self::LegitimateInterest)
+    }
+}
+
+text_code! {
+    /// Where a ledger entry came from (C-155).
+    pub enum SourceKind {
+        /// The person, through a page or link of ours.
+        Subject = "subject",
+        /// The person, through a keyword in a message.
+        Keyword = "keyword",
+        /// A file.
+        Import = "import",
+        /// Another system, through the API.
+        Api = "api",
+        /// A user of the tenant.
+        Agent = "agent",
+        /// The mailbox provider or relay (complaints, list-unsubscribe by mail).
+        Provider = "provider",
+        /// A court or an authority.
+        Court = "court",
+        /// Carillon itself, such as an expiry.
+        System = "system",
+    }
+}
+
+impl SourceKind {
+    /// True when the entry is the person's own proven act: only such a grant lifts a withdrawal (C-128).
+    pub const fn is_the_person(self) -> bool {
+        matches!(self, Self::Subject | Self::Keyword)
+    }
+}
+
+text_code! {
+    /// Who caused an entry.
+    pub enum ActorKind {
+        /// The person the entry is about.
+        Subject = "subject",
+        /// A signed-in user.
+        User = "user",
+        /// An API key.
+        ApiKey = "api_key",
+        /// Carillon itself.
+        System = "system",
+    }
+}
+
+text_code! {
+    /// What a message is for; marketing needs a ground, both need a living address.
+    pub enum MessageClass {
+        /// Something the person asked for or must be told.
+        Transactional = "transactional",
+        /// Everything else.
+        Marketing = "marketing",
+    }
+}
+
+text_code! {
+    /// Why an address is not written to.
+    pub enum SuppressionReason {
+        /// The person unsubscribed.
+        Unsubscribe = "unsubscribe",
+        /// The person reported spam (C-13).
+        Complaint = "complaint",
+        /// The address does not exist (C-50).
+        HardBounce = "hard_bounce",
+        /// A user of the tenant put it on the list.
+        Manual = "manual",
+        /// Brought over from another system's list.
+        Import = "import",
+        /// Kept after erasure (C-124).
+        Erasure = "erasure",
+        /// A court, an authority or a lawyer.
+        Legal = "legal",
+    }
+}
+
+text_code! {
+    /// What a suppression forbids.
+    pub enum SuppressionScope {
+        /// Marketing about one topic.
+        Topic = "topic",
+        /// All marketing on the channel.
+        Marketing = "marketing",
+        /// Everything on the channel.
+        All = "all",
+    }
+}
+
+impl SuppressionReason {
+    /// The narrowest scope a suppression of this reason has (C-13): an address that does not exist gets nothing at all.
+    pub const fn scope(self) -> SuppressionScope {
+        match self {
+            Self::Unsubscribe => SuppressionScope::Topic,
+            Self::Complaint | Self::Manual | Self::Import => SuppressionScope::Marketing,
+            Self::HardBounce | Self::Erasure | Self::Legal => SuppressionScope::All,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Keys: one keyring from configuration, and everything derived from it.
+//!
+//! Invariants: every keyed value names the key that made it; the active key makes new values, and retired keys verify
+//! and open for ever (C-08, C-157, C-233). No two purposes and no two tenants share a derived key. Nothing here shows
+//! key material in `Debug`.
+
+mod address_hash;
+mod keyring;
+mod link_token;
+mod seal;
+
+pub use address_hash::{AddressHash, AddressHasher, AddressHmac};
+pub use keyring::{KeyId, Keyring, KeyringError, Purpose};
+pub use link_token::{LinkPurpose, LinkToken};
+pub use seal::{Place, SealBroken, SubjectKey};
