@@ -209,8 +209,8 @@ pub(super) struct Connection {
 impl Connection {
     async fn begin_postgres(pool: &Pool<Postgres>, begin: String, named_statements: bool) -> Result<Self, WallError> {
         let mut opening = Opening::new(pool.acquire().await?);
-        let begun = Manager::<Postgres>::begin(opening.connection()?, Some(AssertSqlSafe(begin).into_sql_str())).await;
-        if let Err(error) = begun.map_err(WallError::from) {
+        let result = Manager::<Postgres>::begin(opening.connection()?, Some(AssertSqlSafe(begin).into_sql_str())).await;
+        if let Err(error) = result.map_err(WallError::from) {
             // A stale credential must not cost a connection; anything else closes it.
             if matches!(error, WallError::NotFresh | WallError::Suspended) {
                 opening.connection()?.execute(sqlx::raw_sql("ROLLBACK")).await?;

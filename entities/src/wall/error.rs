@@ -46,8 +46,7 @@ impl From<sqlx::Error> for WallError {
             sqlx::Error::Database(error) => Self::from_database(error.as_ref()),
             sqlx::Error::ColumnDecode { index, source } => Self::Row(format!("{index}: {source}")),
             sqlx::Error::ColumnNotFound(name) => Self::Row(format!("no column {name}")),
-            sqlx::Error::Decode(source) => Self::Row(source.to_string()),
-            sqlx::Error::Encode(source) => Self::Row(source.to_string()),
+            sqlx::Error::Decode(source) | sqlx::Error::Encode(source) => Self::Row(source.to_string()),
             _ => Self::Unavailable,
         }
     }

@@ -1,0 +1,141 @@
+//! Endpoints, senders, templates, messages and attempts.
+
+use crate::rows::row;
+
+row! {
+    /// A row of `endpoints`.
+    endpoints "endpoints" (Tenant) {
+        key tenant_id: TenantId,
+        key address_hmac: Vec<u8>,
+        key channel: String,
+        hmac_key_id: String,
+        subject_ref: SubjectId,
+        hard_bounces: i32,
+        soft_bounces: i32,
+        consent_version: i64,
+        created_at: DateTimeUtc,
+        updated_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `sender_identities`.
+    sender_identities "sender_identities" (Tenant) {
+        key tenant_id: TenantId,
+        key id: SenderId,
+        brand_id: BrandId,
+        from_name: String,
+        from_email: String,
+        reply_to: Option<String>,
+        postal_address: String,
+        domain: String,
+        dkim_selector: String,
+        dkim_sealed: Vec<u8>,
+        dkim_public: String,
+        verified_at: Option<DateTimeUtc>,
+        created_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `relays`.
+    relays "relays" (Tenant) {
+        key tenant_id: TenantId,
+        key id: RelayId,
+        host: String,
+        sealed_url: Vec<u8>,
+        created_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `templates`.
+    templates "templates" (Tenant) {
+        key tenant_id: TenantId,
+        key id: TemplateId,
+        name: String,
+        class: String,
+        created_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `template_versions`.
+    template_versions "template_versions" (Tenant) {
+        key tenant_id: TenantId,
+        key id: TemplateVersionId,
+        template_id: TemplateId,
+        version: i32,
+        locale: String,
+        subject: String,
+        html: String,
+        body_text: String,
+        content_hash: Vec<u8>,
+        published_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `messages`.
+    messages "messages" (Tenant) {
+        key tenant_id: TenantId,
+        key id: MessageId,
+        intent_key: String,
+        lane: String,
+        class: String,
+        state: String,
+        reason: Option<String>,
+        channel: String,
+        contact_id: Option<ContactId>,
+        address_hmac: Vec<u8>,
+        sealed_address: Option<Vec<u8>>,
+        brand_id: BrandId,
+        topic_id: Option<TopicId>,
+        sender_id: SenderId,
+        template_version_id: TemplateVersionId,
+        sealed_variables: Option<Vec<u8>>,
+        internet_message_id: String,
+        attempts: i32,
+        is_test: bool,
+        due_at: DateTimeUtc,
+        expires_at: DateTimeUtc,
+        lease_until: Option<DateTimeUtc>,
+        claimed_by: Option<String>,
+        fence: i64,
+        created_at: DateTimeUtc,
+        settled_at: Option<DateTimeUtc>,
+    }
+}
+
+row! {
+    /// A row of `attempts`.
+    attempts "attempts" (Tenant) {
+        key tenant_id: TenantId,
+        key message_id: MessageId,
+        key number: i32,
+        state: String,
+        decision_id: DecisionId,
+        fence: i64,
+        worker: String,
+        cleared_at: DateTimeUtc,
+        started_at: Option<DateTimeUtc>,
+        settled_at: Option<DateTimeUtc>,
+        smtp_code: Option<i32>,
+        enhanced_code: Option<String>,
+        class: Option<String>,
+        rule_id: Option<String>,
+        content_sha256: Option<Vec<u8>>,
+    }
+}
+
+row! {
+    /// A row of `message_events`.
+    message_events "message_events" (Tenant) {
+        key tenant_id: TenantId,
+        key id: MessageEventId,
+        message_id: MessageId,
+        kind: String,
+        detail: Json,
+        at: DateTimeUtc,
+    }
+}

@@ -1,0 +1,100 @@
+//! Roles of the Postgres cluster and the functions that stand under the wall.
+//!
+//! The owner has DDL. `carillon_app` owns nothing, has no DDL but temporary tables, and no bypass of row security.
+//! `carillon_identity` has the tables without a tenant. `carillon_dispatch` reads due ids of all tenants, nothing else.
+
+/// The three roles that processes log in as.
+pub const ROLES: [&str; 3] = ["carillon_app", "carillon_identity", "carillon_dispatch"];
+
+/// Makes the roles if the cluster does not have them; serialised, because roles are shared by all its databases.
+pub const CREATE_ROLES: &str = r"
+DO $$
+DECLARE wanted text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7228003114);
+    FOREACH wanted IN ARRAY ARRAY['carillon_app', 'carillon_identity', 'carillon_dispatch'] LOOP
+        IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted) THEN
+            EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', wanted);
+            EXECUTE format('ALTER ROLE %I SET statement_timeout = ''60s''', wanted);
+            EXECUTE format('ALTER ROLE %I SET lock_timeout = ''10s''', wanted);
+            EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = ''60s''', wanted);
+        END IF;
+    END LOOP;
+END $$";
+
+/// Functions that the tables' triggers and the wall's BEGIN need.
+pub const BEFORE_TABLES: [&str; 3] = [
+    "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+    "GRANT USAGE ON SCHEMA public TO carillon_app, carillon_identity, carillon_dispatch",
+    r"CREATE FUNCTION carillon_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'CA409';
+    END $$",
+];
+
+/// What needs the tables: the attempts' one-way states, the freshness checks (C-213), the dispatch role's view.
+pub const AFTER_TABLES: [&str; 10] = [
+    r"CREATE FUNCTION carillon_attempt_step() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'DELETE' THEN
+            RAISE EXCEPTION 'attempts are never deleted' USING ERRCODE = 'CA409';
+        END IF;
+        IF NOT ((OLD.state = 'cleared' AND NEW.state IN ('started', 'lapsed'))
+            OR (OLD.state = 'started' AND NEW.state IN ('accepted', 'deferred', 'rejected', 'not_handed_over', 'unknown'))
+            OR (OLD.state = 'unknown' AND NEW.state IN ('accepted', 'deferred', 'rejected', 'not_handed_over'))) THEN
+            RAISE EXCEPTION 'an attempt cannot go from % to %', OLD.state, NEW.state USING ERRCODE = 'CA409';
+        END IF;
+        RETURN NEW;
+    END $$",
+    "CREATE TRIGGER attempt_step BEFORE UPDATE OR DELETE ON attempts FOR EACH ROW EXECUTE FUNCTION carillon_attempt_step()",
+    "GRANT SELECT (id, auth_version, disabled_at) ON users TO carillon_app",
+    "GRANT SELECT (id, suspended_at) ON tenants TO carillon_app",
+    "GRANT SELECT (id, revoked_at, expires_at) ON credentials TO carillon_app",
+    r"CREATE FUNCTION carillon_assert_tenant(wanted uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
+    BEGIN
+        IF NOT EXISTS (SELECT 1 FROM tenants WHERE id = wanted AND suspended_at IS NULL) THEN
+            RAISE EXCEPTION 'the tenant is suspended' USING ERRCODE = 'CA403';
+        END IF;
+    END $$",
+    r"CREATE FUNCTION carillon_assert_user(wanted uuid, version bigint, tenant uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
+    BEGIN
+        IF NOT EXISTS (SELECT 1 FROM users WHERE id = wanted AND auth_version = version AND disabled_at IS NULL) THEN
+            RAISE EXCEPTION 'the credential is no longer good' USING ERRCODE = 'CA401';
+        END IF;
+        PERFORM carillon_assert_tenant(tenant);
+    END $$",
+    r"CREATE FUNCTION carillon_assert_key(wanted uuid, tenant uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
+    BEGIN
+        IF NOT EXISTS (SELECT 1 FROM credentials WHERE id = wanted AND revoked_at IS NULL
+            AND (expires_at IS NULL OR expires_at > now())) THEN
+            RAISE EXCEPTION 'the credential is no longer good' USING ERRCODE = 'CA401';
+        END IF;
+        PERFORM carillon_assert_tenant(tenant);
+    END $$",
+    "GRANT SELECT (tenant_id, lane, state, due_at, lease_until) ON messages TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, state, due_at, lease_until) ON imports TO carillon_dispatch",
+];
+
+/// Policies of the dispatch role: it reads the due columns of every tenant.
+pub const DISPATCH_POLICIES: [&str; 2] = [
+    "CREATE POLICY dispatch_reads ON messages FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON imports FOR SELECT TO carillon_dispatch USING (true)",
+];
+
+/// The attempts' one-way states on SQLite.
+pub const SQLITE_ATTEMPT_TRIGGERS: [&str; 2] = [
+    r"CREATE TRIGGER attempt_step BEFORE UPDATE ON attempts
+    WHEN NOT ((OLD.state = 'cleared' AND NEW.state IN ('started', 'lapsed'))
+        OR (OLD.state = 'started' AND NEW.state IN ('accepted', 'deferred', 'rejected', 'not_handed_over', 'unknown'))
+        OR (OLD.state = 'unknown' AND NEW.state IN ('accepted', 'deferred', 'rejected', 'not_handed_over')))
+    BEGIN SELECT RAISE(ABORT, 'an attempt only goes forward'); END",
+    "CREATE TRIGGER attempt_no_delete BEFORE DELETE ON attempts
+    BEGIN SELECT RAISE(ABORT, 'attempts are never deleted'); END",
+];
+
+/// Storage settings of the tables that change all the time.
+pub const HOT_TABLES: [&str; 3] = [
+    "ALTER TABLE messages SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
+    "ALTER TABLE attempts SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
+    "ALTER TABLE endpoints SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05)",
+];
