@@ -11,5 +11,13 @@ pub mod entropy;
 pub mod error;
 pub mod keys;
 pub mod messaging;
+pub mod ports;
+pub mod settings;
 pub mod tenancy;
 pub mod time;
+
+/// Every registered statement (L1), for the test that runs them all over two tenants.
+pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
+    let stores: [&[&'static carillon_entities::wall::Sql]; 0] = [];
+    stores.concat()
+}
