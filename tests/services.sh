@@ -5,6 +5,8 @@ set -euo pipefail
 
 readonly PACKAGES=(postgresql redis-server pgbouncer postfix)
 readonly HOST=127.0.0.1
+# Debian keeps daemons in sbin, which is not on every user's PATH.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 usage() {
   cat <<'USAGE'
@@ -37,16 +39,11 @@ pg_bin() {
   return 1
 }
 
-# Debian keeps daemons in sbin, which is not on every user's PATH.
-find_tool() {
-  command -v "$1" 2>/dev/null || PATH="/usr/sbin:/sbin:/usr/local/sbin:$PATH" command -v "$1" 2>/dev/null
-}
-
 missing() {
   pg_bin >/dev/null || echo postgres
-  find_tool redis-server >/dev/null || echo redis-server
-  find_tool pgbouncer >/dev/null || echo pgbouncer
-  find_tool smtp-sink >/dev/null || echo smtp-sink
+  command -v redis-server >/dev/null || echo redis-server
+  command -v pgbouncer >/dev/null || echo pgbouncer
+  command -v smtp-sink >/dev/null || echo smtp-sink
 }
 
 # Packages must not start system services: policy-rc.d says no while they are unpacked.
@@ -76,7 +73,7 @@ free_port() {
   local port
   while :; do
     port=$((RANDOM % 12000 + 20000))
-    if ! (exec 3<>"/dev/tcp/$HOST/$port") 2>/dev/null; then echo "$port"; return 0; fi
+    if ! answers "$port"; then echo "$port"; return 0; fi
   done
 }
 
@@ -166,7 +163,7 @@ pg_bring_up() {
 # databases, so names are looked up (auth_query) rather than listed; trust still applies.
 bouncer_bring_up() {
   local binary try port conf=$CARILLON_TEST_DIR/pgbouncer.ini
-  binary=$(find_tool pgbouncer) || { say "pgbouncer is missing: PGBOUNCER_URL is not set"; return 0; }
+  binary=$(command -v pgbouncer) || { say "pgbouncer is missing: PGBOUNCER_URL is not set"; return 0; }
   echo '"postgres" ""' >"$CARILLON_TEST_DIR/userlist.txt"
   for try in 1 2 3; do
     port=$(free_port)
@@ -188,7 +185,9 @@ server_idle_timeout = 10
 logfile = $CARILLON_TEST_DIR/pgbouncer.log
 pidfile = $CARILLON_TEST_DIR/pgbouncer.pid
 CONF
-    if as_pg "$binary" -q -d "$conf" </dev/null >/dev/null 2>&1 && answers "$port"; then break; fi
+    if as_pg "$binary" -q -d "$conf" </dev/null >/dev/null 2>&1 && came_up "$CARILLON_TEST_DIR/pgbouncer.pid" "$port"; then
+      break
+    fi
     kill_pid_file "$CARILLON_TEST_DIR/pgbouncer.pid"
     ((try < 3)) || { tail -n 20 "$CARILLON_TEST_DIR/pgbouncer.log" >&2; die "pgbouncer did not start"; }
   done
@@ -199,11 +198,12 @@ CONF
 # --- Redis ------------------------------------------------------------------------------------------------------
 
 redis_start() {
-  "$(find_tool redis-server)" "$CARILLON_TEST_DIR/redis.conf" </dev/null >/dev/null && answers "$CARILLON_TEST_REDIS_PORT"
+  redis-server "$CARILLON_TEST_DIR/redis.conf" </dev/null >/dev/null &&
+    came_up "$CARILLON_TEST_REDIS_PID" "$CARILLON_TEST_REDIS_PORT"
 }
 
 redis_bring_up() {
-  find_tool redis-server >/dev/null || die "redis-server is missing (Debian package redis-server)"
+  command -v redis-server >/dev/null || die "redis-server is missing (Debian package redis-server)"
   export CARILLON_TEST_REDIS_PID=$CARILLON_TEST_DIR/redis.pid
   local try
   for try in 1 2 3; do
@@ -220,8 +220,8 @@ save ""
 appendonly no
 maxmemory-policy noeviction
 CONF
-    # The pid file tells our server from a stranger's on the same port.
-    if redis_start && [[ -s $CARILLON_TEST_REDIS_PID ]]; then break; fi
+    if redis_start; then break; fi
+    kill_pid_file "$CARILLON_TEST_REDIS_PID"
     ((try < 3)) || { tail -n 20 "$CARILLON_TEST_DIR/redis.log" >&2; die "redis did not start"; }
   done
   export REDIS_URL="redis://$HOST:$CARILLON_TEST_REDIS_PORT/"
@@ -230,10 +230,14 @@ CONF
 
 # --- processes --------------------------------------------------------------------------------------------------
 
-answers() {
-  local port=$1 i
+answers() { (exec 3<>"/dev/tcp/$HOST/$1") 2>/dev/null; }
+
+# Up means both: the server wrote its pid file (a stranger on the same port did not) and the port answers. Redis
+# listens before it writes the file, so one without the other is not enough.
+came_up() {
+  local pid_file=$1 port=$2 i
   for ((i = 0; i < 100; i++)); do
-    if (exec 3<>"/dev/tcp/$HOST/$port") 2>/dev/null; then return 0; fi
+    if [[ -s $pid_file ]] && ! is_gone "$(cat "$pid_file")" && answers "$port"; then return 0; fi
     sleep 0.1
   done
   return 1
@@ -327,7 +331,7 @@ run() {
     bouncer_bring_up
   fi
   if [[ -n ${REDIS_URL:-} ]]; then say "using the given REDIS_URL"; else redis_bring_up; fi
-  if SMTP_SINK=$(find_tool smtp-sink); then export SMTP_SINK; else unset SMTP_SINK; say "smtp-sink is missing"; fi
+  if SMTP_SINK=$(command -v smtp-sink); then export SMTP_SINK; else unset SMTP_SINK; say "smtp-sink is missing"; fi
   local status=0
   # CI may start us with standard input closed.
   { : <&0; } 2>/dev/null || exec 0</dev/null
