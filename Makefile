@@ -1,0 +1,41 @@
+# Every target is one line into cargo or tests/run.sh, where the logic is.
+.DEFAULT_GOAL := help
+.PHONY: help test test-sqlite crash selftest bench schema chart deny fmt lint clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+test: ## Everything CI runs: lints, contract, tests on SQLite and Postgres + Redis, demo, short crash run and bench, chart
+	@tests/run.sh test
+
+test-sqlite: ## The tests on SQLite only, without any service
+	@tests/run.sh test-sqlite
+
+crash: ## 20,000 intents under 30 seeded faults, release build (CRASH_SEEDS="1 2 3")
+	@tests/run.sh crash
+
+selftest: ## Seeds known bugs one by one and expects the harness to catch each
+	@tests/run.sh selftest
+
+bench: ## Figures against their references, release build (BENCH="import send")
+	@tests/run.sh bench $(BENCH)
+
+schema: ## Regenerate frontend-contract/schema.graphql
+	@tests/run.sh schema
+
+chart: ## Lint and render the Helm chart
+	@tests/run.sh chart
+
+deny: ## Licences, sources and advisories of all dependencies
+	@tests/run.sh deny
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Formatting and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+clean: ## Remove build results and the embedded mode's data
+	cargo clean
+	rm -rf data

@@ -1,0 +1,235 @@
+#!/usr/bin/env bash
+# What `make` runs. `test` goes through every part even after one failed, names what it could not run, and ends with
+# one plain line that counts the tests; its status is 0 only if every part held.
+#
+# Settings: CRASH_SEEDS (one run each), CRASH_SECONDS (short form), BENCH_SCALE (sizes divided by it, no thresholds).
+# The harnesses get CARILLON_BIN (the executable to start), CRASH_SEED and what tests/services.sh exports.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly SERVICES=tests/services.sh
+readonly SDL=frontend-contract/schema.graphql
+target=${CARGO_TARGET_DIR:-target}
+logs=$target/carillon-logs
+passed_parts=()
+failed_parts=()
+skipped=()
+
+# --- parts ------------------------------------------------------------------------------------------------------
+
+# part NAME COMMAND ..: one headline, one result line; output goes to the terminal and to a log of that name.
+# The command runs in a subshell of its own with `set -e` in force, which `if part ..` would switch off.
+part() {
+  local name=$1 log=$logs/${1//[^a-zA-Z0-9]/-}.log began=$SECONDS status=0
+  shift
+  printf '\n==== %s\n' "$name"
+  set +e
+  (set -euo pipefail; "$@") 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  set -e
+  if ((status == 0)); then
+    passed_parts+=("$name")
+    printf -- '---- %s: ok, %d s\n' "$name" $((SECONDS - began))
+  else
+    failed_parts+=("$name")
+    printf -- '---- %s: FAILED (status %d), %d s\n' "$name" "$status" $((SECONDS - began))
+  fi
+}
+
+skip() { skipped+=("$1"); printf '\n==== %s\n---- skipped\n' "$1"; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Nothing configured from outside may reach a run that means to prove the embedded default.
+embedded() {
+  local name unset_flags=()
+  while IFS='=' read -r name _; do
+    case $name in
+      DATABASE_*URL | REDIS_URL | SMTP_URL | PGBOUNCER_URL | CARILLON_*) unset_flags+=(-u "$name") ;;
+    esac
+  done < <(env)
+  env "${unset_flags[@]+"${unset_flags[@]}"}" "$@"
+}
+
+# --- single checks ----------------------------------------------------------------------------------------------
+
+clippy() {
+  local out=$logs/clippy.txt
+  cargo clippy --workspace --all-targets -- -D warnings 2>&1 | tee "$out"
+  # A wrong path in clippy.toml is only warned about, and would quietly switch a law off.
+  if grep -q 'does not refer to a reachable function' "$out"; then
+    echo 'clippy.toml bans a function that does not exist'
+    return 1
+  fi
+}
+
+schema_write() {
+  mkdir -p frontend-contract
+  embedded cargo run -q -p carillon -- schema >"$SDL.new" || { rm -f "$SDL.new"; return 1; }
+  mv "$SDL.new" "$SDL"
+}
+
+schema_check() {
+  local fresh=$logs/schema.graphql
+  embedded cargo run -q -p carillon -- schema >"$fresh"
+  diff -u "$SDL" "$fresh" || { echo "$SDL is stale: run make schema"; return 1; }
+}
+
+tests_sqlite() { embedded env CARILLON_TEST_BACKEND=sqlite cargo test --workspace --no-fail-fast; }
+
+tests_postgres() {
+  CARILLON_TEST_BACKEND=postgres "$SERVICES" run -- cargo test --workspace --no-fail-fast
+}
+
+# The demo judges itself; its last line is read again here, so a demo that only says "passed" does not.
+demo() {
+  local out=$logs/demo.out last key
+  embedded cargo run -q -- demo --exit | tee "$out"
+  last=$(tail -n 1 "$out")
+  for key in '"checks":"passed"' '"after_unsubscribe":0' '"repeated":0' '"cross_tenant":0'; do
+    [[ $last == *"$key,"* || $last == *"$key}" ]] || { echo "the demo's last line lacks $key"; return 1; }
+  done
+  for key in contacts sent retried bounced unsubscribed; do
+    [[ $last =~ \"$key\":[1-9][0-9]*[,}] ]] || { echo "the demo's last line counts no $key"; return 1; }
+  done
+}
+
+# --- harnesses --------------------------------------------------------------------------------------------------
+
+# harness PROFILE NAME ARGS ..: builds the executable, then runs the harness on durable private services. The harness
+# gets the executable's path in CARILLON_BIN: a copy, so that a rebuild does not change it under a run.
+harness() {
+  local profile=$1 name=$2 flags=()
+  shift 2
+  if [[ $profile == release ]]; then flags+=(--release); fi
+  if [[ $name == selftest ]]; then flags+=(--features seeded-bugs); fi
+  cargo build -p carillon --bin carillon "${flags[@]+"${flags[@]}"}"
+  cargo build -p carillon-tests --bin "$name" "${flags[@]+"${flags[@]}"}"
+  local bin=$logs/$name-$profile
+  mkdir -p "$bin"
+  cp -f "$target/$profile/carillon" "$target/$profile/$name" "$bin/"
+  bin=$(cd "$bin" && pwd)
+  CARILLON_BIN=$bin/carillon "$SERVICES" run --durable -- "$bin/$name" "$@"
+}
+
+# crash PROFILE: one run per seed, each on fresh services. The harness checks itself; its last line is read again.
+crash() {
+  local profile=$1 seed out=$logs/crash.out key last
+  for seed in ${CRASH_SEEDS:-1}; do
+    CRASH_SEED=$seed harness "$profile" crash | tee "$out"
+    last=$(tail -n 1 "$out")
+    for key in lost=0 repeated=0 after_unsubscribe=0; do
+      [[ " $last " == *" $key "* ]] || { echo "the crash run's last line lacks $key"; return 1; }
+    done
+  done
+}
+
+# --- chart ------------------------------------------------------------------------------------------------------
+
+# The version is given, because a helm built by hand assumes a cluster from years ago. Each refused value names, in its
+# first line, what the refusal must speak of.
+chart() {
+  local values bad render=(helm template carillon helm --namespace mail --kube-version 1.30.0)
+  helm lint --strict helm --kube-version 1.30.0 -f helm/ci/small-values.yaml
+  for values in small full; do
+    "${render[@]}" -f "helm/ci/$values-values.yaml" >"$logs/chart-$values.yaml"
+    echo "rendered $values: $(grep -c '^kind:' "$logs/chart-$values.yaml") objects"
+  done
+  # L1: what serves requests or sends mail never holds the login that may change the schema.
+  if "${render[@]}" -f helm/ci/full-values.yaml -s templates/gateway.yaml -s templates/worker.yaml |
+    grep DATABASE_OWNER_URL; then
+    echo 'a deployment holds the owner login'
+    return 1
+  fi
+  for bad in helm/ci/bad/*.yaml; do
+    if "${render[@]}" -f helm/ci/small-values.yaml -f "$bad" >/dev/null 2>"$logs/chart-bad.txt"; then
+      echo "$bad was accepted"
+      return 1
+    fi
+    grep -q "$(sed -n 's/^# expect: //p' "$bad")" "$logs/chart-bad.txt" || { cat "$logs/chart-bad.txt"; return 1; }
+    echo "refused $bad"
+  done
+}
+
+# The advisory database has to be fetched: a machine without a way out says so, and only that is forgiven.
+deny() {
+  local out=$logs/advisories.txt
+  cargo deny check licenses bans sources
+  if cargo deny check advisories 2>&1 | tee "$out"; then return 0; fi
+  grep -q 'failed to fetch advisory database' "$out" || return 1
+  echo 'note: the advisory database is out of reach, advisories were not checked'
+}
+
+# --- the whole --------------------------------------------------------------------------------------------------
+
+# Sums the `test result:` lines of both backends.
+count_tests() {
+  cat "$logs"/tests-on-*.log 2>/dev/null | awk '
+    /^test result:/ { for (i = 2; i <= NF; i++) { if ($i == "passed;") p += $(i-1); if ($i == "failed;") f += $(i-1) } }
+    END { printf "%d passed, %d failed\n", p, f }'
+}
+
+summary() {
+  local part verdict=0
+  printf '\n==== summary after %d s\n' "$SECONDS"
+  for part in "${passed_parts[@]+"${passed_parts[@]}"}"; do echo "ok      $part"; done
+  for part in "${failed_parts[@]+"${failed_parts[@]}"}"; do echo "FAILED  $part"; verdict=1; done
+  if ((${#skipped[@]})); then
+    (IFS=,; echo "skipped: ${skipped[*]}" | sed 's/,/, /g')
+    if [[ ${CI:-} == true ]]; then echo 'FAILED  CI skips nothing'; verdict=1; fi
+  fi
+  count_tests
+  exit "$verdict"
+}
+
+test_sqlite() {
+  part 'tests on sqlite' tests_sqlite
+  summary
+}
+
+test_all() {
+  local lacking
+  lacking=" $("$SERVICES" install >&2 || true; "$SERVICES" missing | tr '\n' ' ')"
+  part 'format' cargo fmt --all --check
+  part 'clippy' clippy
+  part 'sdl' schema_check
+  part 'tests on sqlite' tests_sqlite
+  part 'demo' demo
+  if [[ $lacking == *' postgres '* || $lacking == *' redis-server '* ]]; then
+    skip "tests on postgres and redis"
+    skip "crash"
+    skip "bench"
+  else
+    part 'tests on postgres' tests_postgres
+    export CRASH_SECONDS=${CRASH_SECONDS:-60}
+    part 'crash, short form' crash debug
+    if [[ $lacking == *' smtp-sink '* ]]; then
+      skip 'bench (smtp-sink)'
+    else
+      export BENCH_SCALE=${BENCH_SCALE:-20}
+      part 'bench, small and without thresholds' harness debug bench
+    fi
+    if [[ $lacking == *' pgbouncer '* ]]; then skip 'tests through pgbouncer'; fi
+  fi
+  if have helm; then part 'chart' chart; else skip 'helm'; fi
+  if have cargo-deny; then part 'licences' deny; else skip 'cargo-deny'; fi
+  summary
+}
+
+usage() { echo "usage: tests/run.sh test | test-sqlite | crash | selftest | bench [NAME ..] | schema | chart | deny" >&2; }
+
+verb=${1:-}
+if (($#)); then shift; fi
+mkdir -p "$logs"
+rm -f "$logs"/tests-on-*.log
+case $verb in
+  test) test_all ;;
+  test-sqlite) test_sqlite ;;
+  crash) crash release ;;
+  selftest) harness debug selftest ;;
+  bench) harness release bench "$@" ;;
+  schema) schema_write ;;
+  chart) chart ;;
+  deny) deny ;;
+  *) usage; exit 64 ;;
+esac
