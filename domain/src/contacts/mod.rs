@@ -2,4 +2,4 @@
 
 mod email_address;
 
-pub use email_address::EmailAddress;
+pub use email_address::{EmailAddress, InvalidEmail};
