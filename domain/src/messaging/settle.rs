@@ -1,0 +1,224 @@
+//! What an outcome means for the message and its attempt: one pure, total decision (C-50, C-61, C-168).
+
+use super::reply_class::{self, Disposition, FailureClass, Reply};
+use super::{AttemptOutcome, Ending, MessageClass, NextAttempt, RetrySchedule, RetryWindow};
+use crate::time::Timestamp;
+
+/// What became of handing a mail over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandOver {
+    /// The server took responsibility (250 after the final dot).
+    Accepted,
+    /// The server answered with a refusal.
+    Refused(Reply),
+    /// Nothing was handed over, and that is certain: no final dot was sent.
+    NotHandedOver(NotHandedOver),
+    /// The final dot may have arrived, its answer did not.
+    Unknown,
+}
+
+/// Why nothing was handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotHandedOver {
+    /// No connection, or it broke before the final dot.
+    Network,
+    /// The server cannot take this mail: no SMTPUTF8, no TLS where it is a must, too small a limit.
+    Capability,
+    /// The mail could not be built: a control character in a header, a template that fails (C-24).
+    Content,
+    /// The gate's permission had run out; the message goes straight back to the gate.
+    PermitExpired,
+    /// The worker stops and gives back what it has not begun.
+    Draining,
+}
+
+/// What is known about the message when an outcome arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptFacts {
+    /// Its class.
+    pub class: MessageClass,
+    /// Number of this attempt, from 1.
+    pub attempt: u32,
+    /// Between when and when it may be tried.
+    pub window: RetryWindow,
+}
+
+/// What happens to the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageMove {
+    /// Back into the queue.
+    Requeue {
+        /// When it is due.
+        due_at: Timestamp,
+    },
+    /// It ends.
+    End(Ending),
+}
+
+/// What to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settlement {
+    /// For the attempt.
+    pub attempt: AttemptOutcome,
+    /// For the message.
+    pub message: MessageMove,
+    /// Whether the address is suppressed for a permanent failure of its mailbox.
+    pub suppress: bool,
+    /// Why it failed, if it did.
+    pub class: Option<FailureClass>,
+    /// Id of the rule that decided; stored with the attempt.
+    pub rule: &'static str,
+}
+
+/// Decides what an outcome means.
+///
+/// `jitter` is any number, see [`RetrySchedule::next`].
+pub fn decide_after(
+    outcome: &HandOver,
+    facts: AttemptFacts,
+    schedule: &RetrySchedule,
+    jitter: u64,
+    now: Timestamp,
+) -> Settlement {
+    let next = schedule.next(facts.attempt, facts.window, jitter, now);
+    match outcome {
+        HandOver::Accepted => Settlement {
+            attempt: AttemptOutcome::Accepted,
+            message: MessageMove::End(Ending::Sent),
+            suppress: false,
+            class: None,
+            rule: "accepted",
+        },
+        HandOver::Refused(reply) => after_reply(reply, next),
+        HandOver::NotHandedOver(why) => after_nothing(*why, facts.window, next, now),
+        HandOver::Unknown => after_unknown(facts.class, next),
+    }
+}
+
+fn after_reply(reply: &Reply, next: NextAttempt) -> Settlement {
+    let judged = reply_class::classify(reply);
+    let (attempt, message) = match judged.disposition {
+        Disposition::Retry => (AttemptOutcome::Deferred, retry(next)),
+        Disposition::Fail => (AttemptOutcome::Rejected, MessageMove::End(Ending::Failed)),
+        Disposition::FailAndSuppress => (AttemptOutcome::Rejected, MessageMove::End(Ending::Bounced)),
+    };
+    let suppress = judged.disposition == Disposition::FailAndSuppress;
+    Settlement { attempt, message, suppress, class: Some(judged.class), rule: judged.rule }
+}
+
+fn after_nothing(why: NotHandedOver, window: RetryWindow, next: NextAttempt, now: Timestamp) -> Settlement {
+    let at_once =
+        if now < window.expires_at { MessageMove::Requeue { due_at: now } } else { MessageMove::End(Ending::Expired) };
+    let (message, class, rule) = match why {
+        NotHandedOver::Network => (retry(next), Some(FailureClass::Network), "network"),
+        NotHandedOver::Capability => (MessageMove::End(Ending::Failed), Some(FailureClass::Capability), "capability"),
+        NotHandedOver::Content => (MessageMove::End(Ending::Failed), Some(FailureClass::Content), "content"),
+        NotHandedOver::PermitExpired => (at_once, None, "permit_expired"),
+        NotHandedOver::Draining => (at_once, None, "draining"),
+    };
+    Settlement { attempt: AttemptOutcome::NotHandedOver, message, suppress: false, class, rule }
+}
+
+/// C-168: a second copy of an order confirmation is a nuisance, a second copy of an advertisement is a harm; so
+/// transactional mail is tried again with the same Message-ID and marketing stays as it is until there is evidence.
+fn after_unknown(class: MessageClass, next: NextAttempt) -> Settlement {
+    let message = match (class, next) {
+        (MessageClass::Transactional, NextAttempt::At(due_at)) => MessageMove::Requeue { due_at },
+        // Out of time it may still have arrived: unknown is the truth, expired would be a guess.
+        _ => MessageMove::End(Ending::Unknown),
+    };
+    Settlement { attempt: AttemptOutcome::Unknown, message, suppress: false, class: None, rule: "unknown" }
+}
+
+fn retry(next: NextAttempt) -> MessageMove {
+    match next {
+        NextAttempt::At(due_at) => MessageMove::Requeue { due_at },
+        NextAttempt::Expired => MessageMove::End(Ending::Expired),
+        NextAttempt::GivenUp => MessageMove::End(Ending::Failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::super::reply_class::SmtpStage;
+    use super::*;
+
+    const T0: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn decide(outcome: &HandOver, class: MessageClass) -> Settlement {
+        let window = RetryWindow { queued_at: T0, expires_at: class.default_expiry(T0) };
+        decide_after(outcome, AttemptFacts { class, attempt: 1, window }, &RetrySchedule::STANDARD, 0, T0)
+    }
+
+    fn refused(code: u16, text: &str) -> HandOver {
+        HandOver::Refused(Reply { stage: SmtpStage::Recipient, code, enhanced: None, text: text.to_owned() })
+    }
+
+    #[test]
+    fn c168_unknown_is_decided_by_class() {
+        let marketing = decide(&HandOver::Unknown, MessageClass::Marketing);
+        assert_eq!(marketing.message, MessageMove::End(Ending::Unknown));
+        let transactional = decide(&HandOver::Unknown, MessageClass::Transactional);
+        assert_eq!(transactional.message, MessageMove::Requeue { due_at: T0 + TimeDelta::minutes(5) });
+        assert_eq!(transactional.attempt, AttemptOutcome::Unknown);
+    }
+
+    #[test]
+    fn c050_a_missing_mailbox_bounces_and_suppresses_and_nothing_else_does() {
+        let gone = decide(&refused(550, "5.1.1 unknown"), MessageClass::Marketing);
+        assert!(gone.suppress);
+        assert_eq!(gone.message, MessageMove::End(Ending::Bounced));
+        let spam = decide(&refused(550, "5.7.1 spam"), MessageClass::Marketing);
+        assert!(!spam.suppress);
+        assert_eq!((spam.message, spam.attempt), (MessageMove::End(Ending::Failed), AttemptOutcome::Rejected));
+        let later = decide(&refused(451, "4.7.1 later"), MessageClass::Marketing);
+        assert_eq!(later.attempt, AttemptOutcome::Deferred);
+        assert_eq!(later.message, MessageMove::Requeue { due_at: T0 + TimeDelta::minutes(5) });
+    }
+
+    #[test]
+    fn c024_content_errors_are_final_and_permits_are_not() {
+        let content = decide(&HandOver::NotHandedOver(NotHandedOver::Content), MessageClass::Marketing);
+        assert_eq!(content.message, MessageMove::End(Ending::Failed));
+        let permit = decide(&HandOver::NotHandedOver(NotHandedOver::PermitExpired), MessageClass::Marketing);
+        assert_eq!(permit.message, MessageMove::Requeue { due_at: T0 });
+    }
+
+    fn outcomes() -> impl Strategy<Value = HandOver> {
+        use NotHandedOver::{Capability, Content, Draining, Network, PermitExpired};
+        prop_oneof![
+            Just(HandOver::Accepted),
+            Just(HandOver::Unknown),
+            prop::sample::select(vec![Network, Capability, Content, PermitExpired, Draining])
+                .prop_map(HandOver::NotHandedOver),
+            (400u16..600, "[45]\\.[0-7]\\.[0-9]{1,2} \\PC{0,20}").prop_map(|(code, text)| refused(code, &text)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn c061_no_decision_queues_a_message_past_its_end(
+            outcome in outcomes(), marketing: bool, attempt in 1u32..40, jitter: u64, now_s in 0i64..500_000,
+        ) {
+            let class = if marketing { MessageClass::Marketing } else { MessageClass::Transactional };
+            let window = RetryWindow { queued_at: T0, expires_at: class.default_expiry(T0) };
+            let now = T0 + TimeDelta::seconds(now_s);
+            let facts = AttemptFacts { class, attempt, window };
+            let settled = decide_after(&outcome, facts, &RetrySchedule::STANDARD, jitter, now);
+            if let MessageMove::Requeue { due_at } = settled.message {
+                prop_assert!(due_at >= now && due_at < window.expires_at);
+            }
+            let sent = settled.message == MessageMove::End(Ending::Sent);
+            prop_assert_eq!(sent, outcome == HandOver::Accepted);
+            prop_assert!(!settled.suppress || settled.message == MessageMove::End(Ending::Bounced));
+            let unknown = settled.attempt == AttemptOutcome::Unknown;
+            prop_assert_eq!(unknown, outcome == HandOver::Unknown);
+            if unknown && marketing {
+                prop_assert_eq!(settled.message, MessageMove::End(Ending::Unknown));
+            }
+        }
+    }
+}

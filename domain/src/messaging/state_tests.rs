@@ -1,0 +1,119 @@
+//! Laws of the two state machines.
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::*;
+
+const T0: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (0i64..1000).prop_map(|s| T0 + TimeDelta::seconds(s))
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    prop::sample::select(vec![
+        Ending::Sent,
+        Ending::Failed,
+        Ending::Bounced,
+        Ending::Refused,
+        Ending::Expired,
+        Ending::Cancelled,
+        Ending::Unknown,
+    ])
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    prop::sample::select(vec![Evidence::Taken, Evidence::Bounced, Evidence::Rejected, Evidence::NeverArrived])
+}
+
+fn outcome() -> impl Strategy<Value = AttemptOutcome> {
+    prop::sample::select(vec![
+        AttemptOutcome::Accepted,
+        AttemptOutcome::Deferred,
+        AttemptOutcome::Rejected,
+        AttemptOutcome::NotHandedOver,
+        AttemptOutcome::Unknown,
+    ])
+}
+
+fn message() -> impl Strategy<Value = MessageState> {
+    prop_oneof![
+        time().prop_map(|due_at| MessageState::Queued { due_at }),
+        (time(), 0i64..9).prop_map(|(lease_until, fence)| MessageState::Claimed { lease_until, fence }),
+        (ending(), time()).prop_map(|(ending, at)| MessageState::Settled { ending, at }),
+    ]
+}
+
+fn attempt() -> impl Strategy<Value = AttemptState> {
+    prop_oneof![
+        time().prop_map(|at| AttemptState::Cleared { at }),
+        time().prop_map(|at| AttemptState::Started { at }),
+        (outcome(), time()).prop_map(|(outcome, at)| AttemptState::Settled { outcome, at }),
+    ]
+}
+
+#[test]
+fn codes_go_there_and_back() {
+    for status in MessageStatus::ALL {
+        assert_eq!(status.as_str().parse(), Ok(*status));
+    }
+    for status in AttemptStatus::ALL {
+        assert_eq!(status.as_str().parse(), Ok(*status));
+    }
+    assert!("Sent".parse::<MessageStatus>().is_err());
+}
+
+#[test]
+fn a_lease_is_respected_until_it_runs_out() {
+    let held = MessageState::Claimed { lease_until: T0 + TimeDelta::seconds(30), fence: 4 };
+    let later = T0 + TimeDelta::seconds(30);
+    assert!(held.claim(T0, later, 5).is_err());
+    assert!(held.claim(later, later, 4).is_err(), "the fence must rise");
+    assert!(held.claim(later, later, 5).is_ok());
+}
+
+#[test]
+fn c167_a_started_attempt_may_end_unknown_a_cleared_one_may_not() {
+    let cleared = AttemptState::Cleared { at: T0 };
+    assert!(cleared.settle(AttemptOutcome::Unknown, T0).is_err());
+    assert!(cleared.settle(AttemptOutcome::Accepted, T0).is_err());
+    assert!(cleared.settle(AttemptOutcome::NotHandedOver, T0).is_ok());
+    assert!(cleared.start(T0).and_then(|started| started.settle(AttemptOutcome::Unknown, T0)).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn c168_a_settled_message_changes_only_from_unknown_and_only_by_evidence(
+        state in message(), ending in ending(), evidence in evidence(), now in time(), fence in 0i64..9,
+    ) {
+        if state.is_settled() {
+            prop_assert!(state.claim(now, now, fence).is_err());
+            prop_assert!(state.requeue(now).is_err());
+            prop_assert!(state.settle(ending, now).is_err());
+        }
+        prop_assert_eq!(state.learn(evidence, now).is_ok(), state.status() == MessageStatus::Unknown);
+    }
+
+    #[test]
+    fn c168_a_settled_attempt_changes_only_from_unknown_and_only_by_evidence(
+        state in attempt(), outcome in outcome(), evidence in evidence(), now in time(),
+    ) {
+        let settled = matches!(state, AttemptState::Settled { .. });
+        if settled {
+            prop_assert!(state.start(now).is_err());
+            prop_assert!(state.settle(outcome, now).is_err());
+        }
+        let learned = state.learn(evidence, now);
+        prop_assert_eq!(learned.is_ok(), state.status() == AttemptStatus::Unknown);
+        if let Ok(learned) = learned {
+            prop_assert!(learned.learn(evidence, now).is_err());
+        }
+    }
+
+    #[test]
+    fn only_a_claim_can_be_sent(state in message(), now in time()) {
+        let sent = state.settle(Ending::Sent, now);
+        prop_assert_eq!(sent.is_ok(), state.status() == MessageStatus::Claimed);
+    }
+}
