@@ -1,5 +1,9 @@
 //! The words of the ledger (C-148), each with the text it has in rows and facts.
 
+use carillon_entities::ids::TopicId;
+
+use crate::text_code::UnknownCode;
+
 text_code! {
     /// How a person is reached.
     pub enum Channel {
@@ -115,36 +119,61 @@ text_code! {
         Complaint = "complaint",
         /// The address does not exist (C-50).
         HardBounce = "hard_bounce",
-        /// A user of the tenant put it on the list.
+        /// A user of the tenant, or a list they brought, says so.
         Manual = "manual",
-        /// Brought over from another system's list.
-        Import = "import",
-        /// Kept after erasure (C-124).
-        Erasure = "erasure",
         /// A court, an authority or a lawyer.
         Legal = "legal",
     }
 }
 
-text_code! {
-    /// What a suppression forbids.
-    pub enum SuppressionScope {
-        /// Marketing about one topic.
-        Topic = "topic",
-        /// All marketing on the channel.
-        Marketing = "marketing",
-        /// Everything on the channel.
-        All = "all",
+impl SuppressionReason {
+    /// True when no user of the tenant can lift it, whatever their role (C-235).
+    pub const fn is_beyond_the_tenant(self) -> bool {
+        matches!(self, Self::Complaint | Self::Legal)
     }
 }
 
-impl SuppressionReason {
-    /// The narrowest scope a suppression of this reason has (C-13): an address that does not exist gets nothing at all.
-    pub const fn scope(self) -> SuppressionScope {
+/// What a suppression forbids; as text `all`, `marketing` or the topic's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SuppressionScope {
+    /// Everything on the channel.
+    All,
+    /// All marketing on the channel.
+    Marketing,
+    /// Marketing about one topic.
+    Topic(TopicId),
+}
+
+impl std::fmt::Display for SuppressionScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unsubscribe => SuppressionScope::Topic,
-            Self::Complaint | Self::Manual | Self::Import => SuppressionScope::Marketing,
-            Self::HardBounce | Self::Erasure | Self::Legal => SuppressionScope::All,
+            Self::All => f.write_str("all"),
+            Self::Marketing => f.write_str("marketing"),
+            Self::Topic(topic) => topic.fmt(f),
         }
+    }
+}
+
+impl std::str::FromStr for SuppressionScope {
+    type Err = UnknownCode;
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        match text {
+            "all" => Ok(Self::All),
+            "marketing" => Ok(Self::Marketing),
+            id => id.parse().map(Self::Topic).map_err(|_| UnknownCode { kind: "SuppressionScope" }),
+        }
+    }
+}
+
+impl serde::Serialize for SuppressionScope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for SuppressionScope {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }

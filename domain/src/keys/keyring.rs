@@ -21,6 +21,13 @@ impl fmt::Display for KeyId {
     }
 }
 
+impl FromStr for KeyId {
+    type Err = std::num::ParseIntError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 /// What a derived key is for; the text goes into the derivation, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {

@@ -90,7 +90,7 @@ impl LinkToken {
     }
 
     /// Reads a token that was made for this purpose; anything else is none, without saying why (C-07).
-    pub fn decode(ring: &Keyring, purpose: LinkPurpose, text: &str) -> Option<Self> {
+    pub fn decode(ring: &Keyring, purpose: LinkPurpose, text: &str) -> Option<VerifiedLink> {
         let mut token = [0; TOKEN_LEN];
         let length = URL_SAFE_NO_PAD.decode_slice(text.trim_end_matches('='), &mut token).ok()?;
         let [VERSION, high, low, rest @ ..] = token.get_mut(..length)? else { return None };
@@ -99,7 +99,7 @@ impl LinkToken {
         let key = ring.derive(id, Purpose::LinkToken, None)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain = cipher(&key).open_in_place(nonce, Aad::from(head(id)), body).ok()?;
-        Self::from_bytes(plain).filter(|token| token.purpose == purpose)
+        Self::from_bytes(plain).filter(|token| token.purpose == purpose).map(VerifiedLink)
     }
 
     fn to_bytes(self) -> Vec<u8> {
@@ -131,6 +131,17 @@ impl LinkToken {
             brand: BrandId(id(2)?),
             topic: TopicId(id(3)?),
         })
+    }
+}
+
+/// A link token that was read, not made: proof that the caller holds a link of ours (L1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedLink(LinkToken);
+
+impl std::ops::Deref for VerifiedLink {
+    type Target = LinkToken;
+    fn deref(&self) -> &LinkToken {
+        &self.0
     }
 }
 
@@ -175,7 +186,7 @@ mod tests {
         let ring = Keyring::generate(&SeededEntropy::new(1));
         let token = token(&ring, LinkPurpose::OneClick);
         let text = token.encode(&ring);
-        assert_eq!(LinkToken::decode(&ring, LinkPurpose::OneClick, &text), Some(token));
+        assert_eq!(LinkToken::decode(&ring, LinkPurpose::OneClick, &text), Some(VerifiedLink(token)));
         assert_eq!(text, token.encode(&ring));
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
         assert!(text.len() < 180);
@@ -207,7 +218,7 @@ mod tests {
         let old = Keyring::generate(&SeededEntropy::new(1));
         let token = token(&old, LinkPurpose::OneClick);
         let new = old.rotated(&SeededEntropy::new(2)).rotated(&SeededEntropy::new(3));
-        assert_eq!(LinkToken::decode(&new, LinkPurpose::OneClick, &token.encode(&old)), Some(token));
+        assert_eq!(LinkToken::decode(&new, LinkPurpose::OneClick, &token.encode(&old)), Some(VerifiedLink(token)));
         assert_eq!(LinkToken::decode(&old, LinkPurpose::OneClick, &token.encode(&new)), None);
     }
 

@@ -11,5 +11,5 @@ mod seal;
 
 pub use address_hash::{AddressHash, AddressHasher, AddressHmac};
 pub use keyring::{KeyId, Keyring, KeyringError, Purpose};
-pub use link_token::{LinkPurpose, LinkToken};
+pub use link_token::{LinkPurpose, LinkToken, VerifiedLink};
 pub use seal::{Place, SealBroken, SubjectKey};

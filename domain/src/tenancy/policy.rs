@@ -1,0 +1,153 @@
+//! The policy (L2): one table says which role, API key or worker may do which action.
+//!
+//! An action is a type, so a use case that takes `&Grant<SendMessages>` cannot be called with a permission to read. One
+//! action per aggregate and verb class. The table is monotone: a stronger role may do whatever a weaker one may.
+
+use super::Role;
+
+/// Something that needs permission; only the table below declares one.
+pub trait Action: sealed::Sealed + Send + Sync + 'static {
+    /// Which line of the table.
+    const PERMISSION: Permission;
+}
+
+/// An action inside one tenant.
+pub trait TenantAction: Action {}
+
+/// An action on an account, outside any tenant.
+pub trait AccountAction: Action {}
+
+/// A tenant action that Carillon's own work does, too.
+pub trait SystemAction: TenantAction {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! policy {
+    ($($(#[$doc:meta])* $name:ident = $code:literal $level:ident
+        [$owner:ident $admin:ident $marketer:ident $analyst:ident $viewer:ident | $key:ident $system:ident];)+) => {
+        text_code! {
+            /// A line of the policy table; its text is what an API key's scopes are made of.
+            pub enum Permission {$($(#[$doc])* $name = $code,)+}
+        }
+
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy)]
+            pub struct $name;
+            impl sealed::Sealed for $name {}
+            impl Action for $name {
+                const PERMISSION: Permission = Permission::$name;
+            }
+            policy!(@level $level $name);
+            policy!(@system $system $name);
+        )+
+
+        impl Permission {
+            /// True when a member with this role may do it.
+            pub const fn allows(self, role: Role) -> bool {
+                match (self, role) {$(
+                    (Self::$name, Role::Owner) => policy!(@bool $owner),
+                    (Self::$name, Role::Admin) => policy!(@bool $admin),
+                    (Self::$name, Role::Marketer) => policy!(@bool $marketer),
+                    (Self::$name, Role::Analyst) => policy!(@bool $analyst),
+                    (Self::$name, Role::Viewer) => policy!(@bool $viewer),
+                )+}
+            }
+
+            /// True when an API key can be given it at all.
+            pub const fn allows_keys(self) -> bool {
+                match self {$(Self::$name => policy!(@bool $key),)+}
+            }
+
+            /// True when workers do it.
+            pub const fn allows_system(self) -> bool {
+                match self {$(Self::$name => policy!(@bool $system),)+}
+            }
+        }
+    };
+    (@bool yes) => { true };
+    (@bool no) => { false };
+    (@level tenant $name:ident) => { impl TenantAction for $name {} };
+    (@level account $name:ident) => { impl AccountAction for $name {} };
+    (@system yes $name:ident) => { impl SystemAction for $name {} };
+    (@system no $name:ident) => {};
+}
+
+// The columns: owner admin marketer analyst viewer | API key, worker.
+policy! {
+    /// See contacts without what identifies them.
+    ReadContacts = "contacts.read" tenant [yes yes yes yes yes | yes yes];
+    /// See addresses, names and attributes.
+    ReadPersonalData = "contacts.read_personal" tenant [yes yes yes no no | yes yes];
+    /// Create, change, archive and delete contacts.
+    WriteContacts = "contacts.write" tenant [yes yes yes no no | yes yes];
+    /// Upload and import files.
+    ImportContacts = "contacts.import" tenant [yes yes yes no no | yes yes];
+    /// See consent, suppressions and decisions.
+    ReadConsent = "consent.read" tenant [yes yes yes yes no | yes yes];
+    /// Record what a person agreed or objected to.
+    RecordConsent = "consent.record" tenant [yes yes yes no no | yes yes];
+    /// Lift suppressions (C-235).
+    AdministerConsent = "consent.administer" tenant [yes yes no no no | no no];
+    /// See messages and results, without addresses.
+    ReadMessages = "messaging.read" tenant [yes yes yes yes yes | yes yes];
+    /// Send messages.
+    SendMessages = "messaging.send" tenant [yes yes yes no no | yes yes];
+    /// Publish template versions.
+    PublishTemplates = "messaging.publish" tenant [yes yes yes no no | yes no];
+    /// Create senders, their keys and relays.
+    ManageSenders = "messaging.administer" tenant [yes yes no no no | no no];
+    /// See the tenant's settings, brands, topics and members.
+    ReadTenant = "tenancy.read" tenant [yes yes yes yes yes | yes yes];
+    /// Change settings, brands, topics, members and API keys.
+    AdministerTenant = "tenancy.administer" tenant [yes yes no no no | no no];
+    /// See the account and its tenants.
+    ReadAccount = "account.read" account [yes yes yes yes yes | no no];
+    /// Change the account and its members.
+    AdministerAccount = "account.administer" account [yes no no no no | no no];
+    /// Create a tenant under the account.
+    CreateTenant = "account.create_tenant" account [yes yes no no no | no no];
+}
+
+/// The table as text, for the access matrix snapshot.
+pub fn matrix() -> String {
+    let roles: Vec<Role> = Role::ALL.iter().rev().copied().collect();
+    let names = roles.iter().map(|role| format!("{:<10}", role.as_str()));
+    let mut text = format!("{:<24}{}key  system\n", "action", names.collect::<String>());
+    let mark = |allowed| if allowed { "yes" } else { "-" };
+    for permission in Permission::ALL {
+        let marks = roles.iter().map(|role| format!("{:<10}", mark(permission.allows(*role)))).collect::<String>();
+        let (key, system) = (mark(permission.allows_keys()), mark(permission.allows_system()));
+        text.extend([format!("{:<24}{marks}{key:<5}{system}\n", permission.as_str())]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_matrix() {
+        insta::assert_snapshot!(matrix());
+    }
+
+    #[test]
+    fn a_stronger_role_may_do_whatever_a_weaker_one_may() {
+        for permission in Permission::ALL {
+            for pair in Role::ALL.windows(2) {
+                assert!(!permission.allows(pair[0]) || permission.allows(pair[1]), "{permission} {pair:?}");
+            }
+            assert!(permission.allows(Role::Owner));
+        }
+    }
+
+    #[test]
+    fn keys_and_workers_never_administer() {
+        for permission in Permission::ALL.iter().filter(|permission| permission.as_str().ends_with(".administer")) {
+            assert!(!permission.allows_keys() && !permission.allows_system());
+        }
+    }
+}
