@@ -26,9 +26,9 @@ pub enum NotHandedOver {
     Capability,
     /// The mail could not be built: a control character in a header, a template that fails (C-24).
     Content,
-    /// The gate's permission had run out; the message goes straight back to the gate.
+    /// The gate's permission had run out before the attempt was started; the message goes straight back to the gate.
     PermitExpired,
-    /// The worker stops and gives back what it has not begun.
+    /// The worker stops and gives back what it has not started.
     Draining,
 }
 
@@ -116,7 +116,11 @@ fn after_nothing(why: NotHandedOver, window: RetryWindow, next: NextAttempt, now
         NotHandedOver::PermitExpired => (at_once, None, "permit_expired"),
         NotHandedOver::Draining => (at_once, None, "draining"),
     };
-    Settlement { attempt: AttemptOutcome::NotHandedOver, message, suppress: false, class, rule }
+    let attempt = match why {
+        NotHandedOver::PermitExpired | NotHandedOver::Draining => AttemptOutcome::Lapsed,
+        _ => AttemptOutcome::NotHandedOver,
+    };
+    Settlement { attempt, message, suppress: false, class, rule }
 }
 
 /// C-168: a second copy of an order confirmation is a nuisance, a second copy of an advertisement is a harm; so
@@ -184,7 +188,7 @@ mod tests {
         let content = decide(&HandOver::NotHandedOver(NotHandedOver::Content), MessageClass::Marketing);
         assert_eq!(content.message, MessageMove::End(Ending::Failed));
         let permit = decide(&HandOver::NotHandedOver(NotHandedOver::PermitExpired), MessageClass::Marketing);
-        assert_eq!(permit.message, MessageMove::Requeue { due_at: T0 });
+        assert_eq!((permit.message, permit.attempt), (MessageMove::Requeue { due_at: T0 }, AttemptOutcome::Lapsed));
     }
 
     fn outcomes() -> impl Strategy<Value = HandOver> {

@@ -72,6 +72,8 @@ codes! {
     AttemptStatus, "attempt state", {
         /// The gate said yes, nothing has happened.
         Cleared = "cleared",
+        /// Permission ran out or its worker went away before the start.
+        Lapsed = "lapsed",
         /// Committed to be handed over.
         Started = "started",
         /// A server took it.
@@ -218,6 +220,8 @@ impl MessageState {
 /// The outcome of a started attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AttemptOutcome {
+    /// Permission ran out or its worker went away before the start.
+    Lapsed,
     /// A server took it.
     Accepted,
     /// A server said later.
@@ -259,6 +263,7 @@ impl AttemptState {
             Self::Cleared { .. } => AttemptStatus::Cleared,
             Self::Started { .. } => AttemptStatus::Started,
             Self::Settled { outcome, .. } => match outcome {
+                AttemptOutcome::Lapsed => AttemptStatus::Lapsed,
                 AttemptOutcome::Accepted => AttemptStatus::Accepted,
                 AttemptOutcome::Deferred => AttemptStatus::Deferred,
                 AttemptOutcome::Rejected => AttemptStatus::Rejected,
@@ -273,11 +278,11 @@ impl AttemptState {
         self.allow(matches!(self, Self::Cleared { .. }), "start", Self::Started { at })
     }
 
-    /// Notes the outcome. An attempt that was only cleared has reached nobody, so that is its one possible outcome.
+    /// Notes the outcome. An attempt that was only cleared can only lapse; one that was started cannot.
     pub fn settle(self, outcome: AttemptOutcome, at: Timestamp) -> Result<Self, IllegalTransition> {
         let allowed = match self {
-            Self::Cleared { .. } => outcome == AttemptOutcome::NotHandedOver,
-            Self::Started { .. } => true,
+            Self::Cleared { .. } => outcome == AttemptOutcome::Lapsed,
+            Self::Started { .. } => outcome != AttemptOutcome::Lapsed,
             Self::Settled { .. } => false,
         };
         self.allow(allowed, "settle", Self::Settled { outcome, at })

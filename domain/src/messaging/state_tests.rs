@@ -29,6 +29,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 
 fn outcome() -> impl Strategy<Value = AttemptOutcome> {
     prop::sample::select(vec![
+        AttemptOutcome::Lapsed,
         AttemptOutcome::Accepted,
         AttemptOutcome::Deferred,
         AttemptOutcome::Rejected,
@@ -78,7 +79,9 @@ fn c167_a_started_attempt_may_end_unknown_a_cleared_one_may_not() {
     let cleared = AttemptState::Cleared { at: T0 };
     assert!(cleared.settle(AttemptOutcome::Unknown, T0).is_err());
     assert!(cleared.settle(AttemptOutcome::Accepted, T0).is_err());
-    assert!(cleared.settle(AttemptOutcome::NotHandedOver, T0).is_ok());
+    assert!(cleared.settle(AttemptOutcome::NotHandedOver, T0).is_err());
+    assert!(cleared.settle(AttemptOutcome::Lapsed, T0).is_ok());
+    assert!(AttemptState::Started { at: T0 }.settle(AttemptOutcome::Lapsed, T0).is_err());
     assert!(cleared.start(T0).and_then(|started| started.settle(AttemptOutcome::Unknown, T0)).is_ok());
 }
 

@@ -1,0 +1,122 @@
+//! A telephone number, parsed to E.164; its identity is that form.
+
+use phonenumber::Mode;
+
+use super::Country;
+
+/// Octets of input that are looked at.
+const INPUT_MAX: usize = 40;
+/// Digits of an E.164 number (ITU-T E.164 s6.1), and the fewest that can reach anybody.
+const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+
+/// A number in E.164 form; redacted `Debug`, no `Display` (L9).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PhoneNumber(String);
+
+/// A text that is no telephone number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPhone {
+    /// Letters, too many or too few digits, or nothing at all.
+    #[error("This is not a telephone number.")]
+    NotANumber,
+    /// A national number and no country to read it by.
+    #[error("The number needs its country code, such as +49, or a default country.")]
+    NoCountry,
+    /// A country code nobody has.
+    #[error("There is no such country code.")]
+    CountryCode,
+}
+
+impl InvalidPhone {
+    /// The code of all of them.
+    pub const CODE: &'static str = "INVALID_PHONE";
+}
+
+impl PhoneNumber {
+    /// Parses a number as people write it; a national number is read by `default_country`.
+    pub fn parse(text: &str, default_country: Option<Country>) -> Result<Self, InvalidPhone> {
+        let text = text.trim();
+        // What is not digits and the usual punctuation is refused here: the parser would guess letters and extensions.
+        let usual = |c: char| c.is_ascii_digit() || "+-./() \u{a0}".contains(c);
+        if text.len() > INPUT_MAX || !text.chars().all(usual) || !text.contains(|c: char| c.is_ascii_digit()) {
+            return Err(InvalidPhone::NotANumber);
+        }
+        let international = text.starts_with('+') || text.starts_with("00");
+        if !international && default_country.is_none() {
+            return Err(InvalidPhone::NoCountry);
+        }
+        let text = text.strip_prefix("00").map_or_else(|| text.to_owned(), |rest| format!("+{rest}"));
+        let country = default_country.and_then(|country| country.as_str().parse().ok());
+        let number = phonenumber::parse(country, text).map_err(|error| match error {
+            phonenumber::ParseError::InvalidCountryCode => InvalidPhone::CountryCode,
+            _ => InvalidPhone::NotANumber,
+        })?;
+        let e164 = number.format().mode(Mode::E164).to_string();
+        let digits = e164.strip_prefix('+').ok_or(InvalidPhone::NotANumber)?;
+        if !DIGITS.contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(InvalidPhone::NotANumber);
+        }
+        Ok(Self(e164))
+    }
+
+    /// `+` and up to 15 digits.
+    pub fn as_e164(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PhoneNumber(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str, country: &str) -> Result<String, InvalidPhone> {
+        PhoneNumber::parse(text, Country::parse(country).ok()).map(|number| number.as_e164().to_owned())
+    }
+
+    #[test]
+    fn one_number_in_every_spelling() {
+        for text in ["0171 1234567", "0171/1234567", "+49 171 1234567", "0049-171-1234567", "+49 (0) 171 1234567"] {
+            assert_eq!(parse(text, "DE").as_deref(), Ok("+491711234567"), "{text}");
+        }
+        assert_eq!(parse("+12025550123", "DE").as_deref(), Ok("+12025550123"));
+        assert_eq!(parse("(202) 555-0123", "US").as_deref(), Ok("+12025550123"));
+        assert_eq!(parse("+390612345678", "").as_deref(), Ok("+390612345678"), "Italy keeps its zero");
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["", "+", "12", "call me", "0171 CALLME", "+4917112345671234567", "+49171\r\n1234567", "٠١٢٣٤٥٦٧٨"]
+        {
+            assert!(parse(text, "DE").is_err(), "{text}");
+        }
+        assert_eq!(parse("0171 1234567", ""), Err(InvalidPhone::NoCountry));
+        assert_eq!(parse("+999 1234567", ""), Err(InvalidPhone::CountryCode));
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(format!("{:?}", PhoneNumber::parse("+491711234567", None)), "Ok(PhoneNumber(..))");
+    }
+
+    proptest! {
+        #[test]
+        fn e164_is_its_own_e164(text in "[+0-9 ().-]{0,20}", country in prop::sample::select(vec!["DE", "US", "IT", ""])) {
+            if let Ok(e164) = parse(&text, country) {
+                prop_assert_eq!(parse(&e164, country), Ok(e164));
+            }
+        }
+
+        #[test]
+        fn never_panics(text in "\\PC{0,50}") {
+            let _ = parse(&text, "DE");
+        }
+    }
+}
