@@ -45,6 +45,8 @@ text_code! {
         Contract = "contract",
         /// Legal duty.
         LegalDuty = "legal_duty",
+        /// Double opt-in: asked for, not yet confirmed (C-83).
+        Unconfirmed = "unconfirmed",
         /// Not stated; marketing is denied (C-155).
         Unknown = "unknown",
     }

@@ -114,15 +114,18 @@ policy! {
 /// The table as text, for the access matrix snapshot.
 pub fn matrix() -> String {
     let roles: Vec<Role> = Role::ALL.iter().rev().copied().collect();
-    let names = roles.iter().map(|role| format!("{:<10}", role.as_str()));
-    let mut text = format!("{:<24}{}key  system\n", "action", names.collect::<String>());
-    let mark = |allowed| if allowed { "yes" } else { "-" };
+    let line = |first: &str, cells: Vec<&'static str>| {
+        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:<9}")).collect();
+        format!("{first:<24}{}", cells.join("")).trim_end().to_owned()
+    };
+    let heads = roles.iter().map(|role| role.as_str()).chain(["key", "system"]);
+    let mut lines = vec![line("action", heads.collect())];
     for permission in Permission::ALL {
-        let marks = roles.iter().map(|role| format!("{:<10}", mark(permission.allows(*role)))).collect::<String>();
-        let (key, system) = (mark(permission.allows_keys()), mark(permission.allows_system()));
-        text.extend([format!("{:<24}{marks}{key:<5}{system}\n", permission.as_str())]);
+        let members = roles.iter().map(|role| permission.allows(*role));
+        let cells = members.chain([permission.allows_keys(), permission.allows_system()]);
+        lines.push(line(permission.as_str(), cells.map(|allowed| if allowed { "yes" } else { "-" }).collect()));
     }
-    text
+    lines.join("\n")
 }
 
 #[cfg(test)]
