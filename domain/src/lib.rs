@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod error;
 pub mod keys;
 pub mod messaging;
+pub mod paging;
 pub mod ports;
 pub mod settings;
 pub mod tenancy;

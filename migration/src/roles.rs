@@ -48,7 +48,7 @@ pub const AFTER_TABLES: [&str; 10] = [
     END $$",
     "CREATE TRIGGER attempt_step BEFORE UPDATE OR DELETE ON attempts FOR EACH ROW EXECUTE FUNCTION carillon_attempt_step()",
     "GRANT SELECT (id, auth_version, disabled_at) ON users TO carillon_app",
-    "GRANT SELECT (id, suspended_at) ON tenants TO carillon_app",
+    "GRANT SELECT (id, suspended_at, max_messages_per_day) ON tenants TO carillon_app",
     "GRANT SELECT (id, revoked_at, expires_at) ON credentials TO carillon_app",
     r"CREATE FUNCTION carillon_assert_tenant(wanted uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
     BEGIN

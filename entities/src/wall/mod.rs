@@ -20,11 +20,12 @@ use connection::{Connection, Pools};
 pub use due::DueTenant;
 pub use error::WallError;
 pub use settings::DatabaseSettings;
-pub use space::{Belongs, Identity, Tenant};
+pub use space::{Belongs, Identity, Space, Tenant};
 pub use sql::{Args, IdentitySql, Kind, Query, Sql};
 pub use tx::{Delete, IdentityTx, OnConflict, Select, TenantTx, Tx, Update};
 
 use chrono::{DateTime, Utc};
+pub use sea_orm::Value;
 
 /// Whether a transaction may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

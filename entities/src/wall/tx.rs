@@ -256,6 +256,13 @@ macro_rules! comparisons {
                 self
             }
 
+            /// `column > value`.
+            #[must_use]
+            pub fn gt(mut self, column: E::Column, value: impl Into<Value>) -> Self {
+                self.filter.add(Expr::col((E::default(), column)).gt(value.into()));
+                self
+            }
+
             /// `column >= value`.
             #[must_use]
             pub fn gte(mut self, column: E::Column, value: impl Into<Value>) -> Self {

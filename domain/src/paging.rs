@@ -1,0 +1,78 @@
+//! Keyset paging: every list is paged, and a page's place survives inserts.
+
+use carillon_entities::wall::{Belongs, Select, Space, Value};
+
+/// The largest page.
+pub const PAGE_MAX: u32 = 100;
+
+/// Which part of a list is wanted, in the order of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page<K> {
+    /// True for the first items after the cursor, false for the last ones before it.
+    pub forward: bool,
+    /// Where to go on from; the list's start (or end) without one.
+    pub cursor: Option<K>,
+    /// How many items, 1 to [`PAGE_MAX`].
+    pub size: u32,
+}
+
+/// A part of a list, in the order of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paged<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether there are items after them.
+    pub has_next: bool,
+    /// Whether there are items before them.
+    pub has_previous: bool,
+}
+
+impl<K: Clone> Page<K> {
+    /// The first items of a list.
+    pub fn first(size: u32) -> Self {
+        Self { forward: true, cursor: None, size: size.clamp(1, PAGE_MAX) }
+    }
+
+    /// Restricts and orders a query; it asks for one row more than the page has, to know whether there are more.
+    pub fn keyset<'a, S, E>(&self, select: Select<'a, S, E>, column: E::Column) -> Select<'a, S, E>
+    where
+        K: Into<Value>,
+        S: Space,
+        E: Belongs<S>,
+    {
+        let select = select.limit(u64::from(self.size) + 1);
+        match (self.forward, self.cursor.clone()) {
+            (true, None) => select.order_by(column),
+            (true, Some(cursor)) => select.gt(column, cursor).order_by(column),
+            (false, None) => select.order_by_desc(column),
+            (false, Some(cursor)) => select.lt(column, cursor).order_by_desc(column),
+        }
+    }
+
+    /// Makes the page of what such a query gave.
+    pub fn finish<T>(&self, mut rows: Vec<T>) -> Paged<T> {
+        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+        let more = rows.len() > size;
+        rows.truncate(size);
+        if !self.forward {
+            rows.reverse();
+        }
+        let beyond = self.cursor.is_some();
+        if self.forward {
+            Paged { items: rows, has_next: more, has_previous: beyond }
+        } else {
+            Paged { items: rows, has_next: beyond, has_previous: more }
+        }
+    }
+}
+
+impl<T> Paged<T> {
+    /// The same page of other things.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Paged<U> {
+        Paged {
+            items: self.items.into_iter().map(change).collect(),
+            has_next: self.has_next,
+            has_previous: self.has_previous,
+        }
+    }
+}
