@@ -1,1 +1,4 @@
-//! placeholder
+//! The engine of Carillon: what leaves the house, and what makes it leave.
+
+pub mod catcher;
+pub mod channels;

@@ -1,6 +1,7 @@
 //! Messages: intents, attempts, templates and the outcome of every hand-over.
 
 mod class;
+mod dkim_key;
 mod email_message;
 pub mod reply_class;
 mod retry;
@@ -8,6 +9,7 @@ mod settle;
 mod state;
 
 pub use class::{MessageClass, UnknownCode};
+pub use dkim_key::NewDkimKey;
 pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
 pub use settle::{AttemptFacts, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};

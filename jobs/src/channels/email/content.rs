@@ -1,0 +1,49 @@
+//! Why a mail cannot be put on the wire at all (C-24): a fault of its content, never of its recipient.
+
+/// A mail that must not be sent as it is; the message fails as a content error and nothing leaves.
+///
+/// Names the field and never its value: values are personal data or hostile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// A header-bound value holds CR, LF or NUL (C-24).
+    #[error("{0} holds a line break or NUL")]
+    LineBreak(&'static str),
+    /// A value cannot stand in its header at all.
+    #[error("{0} is not well formed")]
+    Malformed(&'static str),
+    /// A header line would pass 998 octets (C-21).
+    #[error("{0} is too long for a header")]
+    TooLong(&'static str),
+    /// There is no text part (C-31).
+    #[error("the text part is empty")]
+    NoText,
+    /// The signing key cannot be read, or is not RSA-2048 (C-02, C-34).
+    #[error("the DKIM key is not usable")]
+    Key,
+    /// The signing domain has nothing to do with the From domain (C-02, C-38).
+    #[error("the DKIM domain does not belong to the From domain")]
+    Unaligned,
+}
+
+impl ContentError {
+    /// Stable code for the attempt's outcome.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::LineBreak(_) => "HEADER_LINE_BREAK",
+            Self::Malformed(_) => "HEADER_MALFORMED",
+            Self::TooLong(_) => "HEADER_TOO_LONG",
+            Self::NoText => "TEXT_PART_MISSING",
+            Self::Key => "DKIM_KEY_UNUSABLE",
+            Self::Unaligned => "DKIM_UNALIGNED",
+        }
+    }
+
+    /// The field to blame.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::LineBreak(field) | Self::Malformed(field) | Self::TooLong(field) => field,
+            Self::NoText => "text",
+            Self::Key | Self::Unaligned => "dkim",
+        }
+    }
+}
