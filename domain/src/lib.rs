@@ -17,6 +17,8 @@ pub mod settings;
 pub mod tenancy;
 pub mod time;
 
+pub use carillon_entities::ids;
+
 /// Every registered statement (L1), for the test that runs them all over two tenants.
 pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
     let stores: [&[&'static carillon_entities::wall::Sql]; 0] = [];
