@@ -1,0 +1,192 @@
+//! Where mail is handed over: `smtp://user:pass@host:port?tls=none|starttls|required` or `smtps://..`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+/// How a connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsMode {
+    /// Never.
+    None,
+    /// STARTTLS when offered; a failed handshake ends the connection.
+    Opportunistic,
+    /// STARTTLS or nothing (C-41).
+    Required,
+    /// TLS from the first octet (RFC 8314).
+    Implicit,
+}
+
+/// Name and password for AUTH; `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// An SMTP relay, of the deployment or of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Relay {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: TlsMode,
+    pub(super) credentials: Option<Credentials>,
+}
+
+/// Why a text is not a relay; never repeats the text, which may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRelay {
+    /// Not a URL with scheme smtp or smtps and a host.
+    #[error("not of the form smtp://user:pass@host:port?tls=none|starttls|required or smtps://..")]
+    Form,
+    /// A query other than one `tls`.
+    #[error("the only option is tls=none, tls=starttls or tls=required, and smtps:// takes none")]
+    Option,
+    /// User without password, an empty one, or control characters in either.
+    #[error("user and password must both be given, percent-encoded, without control characters")]
+    Credentials,
+    /// A password that would travel in the clear (the combination is refused rather than ignored).
+    #[error("credentials need TLS unless the relay is on this machine")]
+    PlainCredentials,
+}
+
+impl Relay {
+    /// Host and port, for logs.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// True for this machine itself, where plaintext stays inside.
+    pub(super) fn is_loopback(&self) -> bool {
+        is_loopback(&self.host)
+    }
+}
+
+impl FromStr for Relay {
+    type Err = InvalidRelay;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRelay> {
+        let url = Url::parse(text).map_err(|_| InvalidRelay::Form)?;
+        // A non-special scheme leaves the host as an opaque text.
+        let host = match url.host() {
+            Some(Host::Domain(name)) if !name.is_empty() && !name.contains('%') => name.to_ascii_lowercase(),
+            Some(Host::Ipv4(ip)) => ip.to_string(),
+            Some(Host::Ipv6(ip)) => ip.to_string(),
+            _ => return Err(InvalidRelay::Form),
+        };
+        if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+            return Err(InvalidRelay::Form);
+        }
+        let credentials = credentials(&url)?;
+        let tls = tls_mode(&url, &host)?;
+        if credentials.is_some() && tls == TlsMode::None && !is_loopback(&host) {
+            return Err(InvalidRelay::PlainCredentials);
+        }
+        let usual = match (tls, &credentials) {
+            (TlsMode::Implicit, _) => 465,
+            (_, Some(_)) => 587,
+            (_, None) => 25,
+        };
+        Ok(Self { host, port: url.port().unwrap_or(usual), tls, credentials })
+    }
+}
+
+/// The mode asked for; without one, TLS is required except on this machine, where it is used when offered.
+fn tls_mode(url: &Url, host: &str) -> Result<TlsMode, InvalidRelay> {
+    let options: Vec<_> = url.query_pairs().collect();
+    let asked = match options.as_slice() {
+        [] => None,
+        [(name, value)] if name == "tls" => Some(value.as_ref()),
+        _ => return Err(InvalidRelay::Option),
+    };
+    match (url.scheme(), asked) {
+        ("smtps", None) => Ok(TlsMode::Implicit),
+        ("smtp", Some("none")) => Ok(TlsMode::None),
+        ("smtp", Some("starttls")) => Ok(TlsMode::Opportunistic),
+        ("smtp", None) if is_loopback(host) => Ok(TlsMode::Opportunistic),
+        ("smtp", None | Some("required")) => Ok(TlsMode::Required),
+        ("smtp" | "smtps", Some(_)) => Err(InvalidRelay::Option),
+        _ => Err(InvalidRelay::Form),
+    }
+}
+
+fn credentials(url: &Url) -> Result<Option<Credentials>, InvalidRelay> {
+    let part = |text: &str| {
+        percent_decode_str(text)
+            .decode_utf8()
+            .ok()
+            .map(std::borrow::Cow::into_owned)
+            .filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
+            .ok_or(InvalidRelay::Credentials)
+    };
+    match (url.username(), url.password()) {
+        ("", None) => Ok(None),
+        (user, Some(password)) => Ok(Some(Credentials { user: part(user)?, password: part(password)? })),
+        _ => Err(InvalidRelay::Credentials),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relay(text: &str) -> Result<Relay, InvalidRelay> {
+        text.parse()
+    }
+
+    #[test]
+    fn c041_tls_is_required_unless_said_otherwise_or_on_this_machine() {
+        let tls = |text| relay(text).unwrap().tls;
+        assert_eq!(tls("smtp://mx.example.org"), TlsMode::Required);
+        assert_eq!(tls("smtp://mx.example.org?tls=starttls"), TlsMode::Opportunistic);
+        assert_eq!(tls("smtp://mx.example.org/?tls=none"), TlsMode::None);
+        assert_eq!(tls("smtp://127.0.0.1:2525"), TlsMode::Opportunistic);
+        assert_eq!(tls("smtps://mx.example.org"), TlsMode::Implicit);
+    }
+
+    #[test]
+    fn ports_follow_the_purpose() {
+        let port = |text| relay(text).unwrap().port;
+        assert_eq!(port("smtp://mx.example.org"), 25);
+        assert_eq!(port("smtp://u:p@mx.example.org"), 587);
+        assert_eq!(port("smtps://u:p@mx.example.org"), 465);
+        assert_eq!(port("smtp://[::1]:2525"), 2525);
+        assert_eq!(relay("smtp://[::1]:2525").unwrap().host, "::1");
+    }
+
+    #[test]
+    fn credentials_are_decoded_and_never_shown() {
+        let relay = relay("smtp://us%40er:p%3Ass%2F@mx.example.org").unwrap();
+        let credentials = relay.credentials.as_ref().unwrap();
+        assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("us@er", "p:ss/"));
+        assert!(!format!("{relay:?}").contains("p:ss"));
+    }
+
+    #[test]
+    fn dangerous_and_malformed_relays_are_refused() {
+        assert_eq!(relay("smtp://u:p@mx.example.org?tls=none"), Err(InvalidRelay::PlainCredentials));
+        assert!(relay("smtp://u:p@localhost:25?tls=none").is_ok());
+        for text in ["smtp://u@h", "smtp://:p@h", "smtp://u:@h", "smtp://u:p%0d%0aRSET@h"] {
+            assert_eq!(relay(text), Err(InvalidRelay::Credentials), "{text}");
+        }
+        for text in ["smtp://h?tls=maybe", "smtps://h?tls=none", "smtp://h?tls=none&tls=required", "smtp://h?x=1"] {
+            assert_eq!(relay(text), Err(InvalidRelay::Option), "{text}");
+        }
+        for text in ["", "mx.example.org", "http://h", "smtp://", "smtp:///x", "smtp://h/path", "smtp://h#x"] {
+            assert_eq!(relay(text), Err(InvalidRelay::Form), "{text}");
+        }
+    }
+}
