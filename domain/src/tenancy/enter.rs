@@ -6,8 +6,22 @@
 use carillon_entities::ids::TenantId;
 use carillon_entities::wall::{Freshness, TenantDoor, Wall};
 
-use super::{Actor, Grant, RecordConsent, SystemContext};
+use super::{Actor, Grant, RecordConsent, Scopes, SystemContext, TenantContext, VerifiedAccess, VerifiedKey};
 use crate::keys::VerifiedLink;
+
+/// A signed-in user, in the tenant their token names; none if it names none.
+pub fn enter_as_user(wall: &Wall, access: &VerifiedAccess) -> Option<TenantContext> {
+    let subject = access.subject();
+    let (tenant, role) = subject.entered?;
+    let door = open(wall, tenant, Freshness::User(subject.user, subject.auth_version));
+    Some(TenantContext::new(door, Actor::User(subject.user), role, Scopes::All))
+}
+
+/// An API key, in its tenant.
+pub fn enter_with_key(wall: &Wall, key: &VerifiedKey) -> TenantContext {
+    let door = open(wall, key.tenant, Freshness::Key(key.id));
+    TenantContext::new(door, Actor::ApiKey(key.id), key.role, key.scopes.clone())
+}
 
 /// Carillon's own work in the tenant that a claimed row or a ticket names.
 pub fn enter_for_work(wall: &Wall, tenant: TenantId) -> SystemContext {

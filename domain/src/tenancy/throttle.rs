@@ -1,0 +1,182 @@
+//! Limits in front of costly or guessable operations (C-216): per account and per address of the caller, before any
+//! password is hashed, in a fixed amount of memory.
+//!
+//! Generic cell rate algorithm: per key one time, before which the next attempt comes too early. When the table is
+//! full of keys that still matter, new keys share a fixed number of buckets: a flood makes limits stricter, never
+//! looser, and never takes more memory.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::TimeDelta;
+
+use crate::error::{Error, Result};
+use crate::time::{Clock, Monotonic};
+
+const SHARED: usize = 1024;
+
+/// So many at once, then one more each `every`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// How many may come at once.
+    pub burst: u32,
+    /// After how long there is room for one more.
+    pub every: TimeDelta,
+}
+
+/// Whose attempts are counted.
+#[derive(Debug, Clone, Copy)]
+pub enum Caller<'a> {
+    /// The account that is named, existing or not (C-217): its normalised name.
+    Account(&'a str),
+    /// Where the request comes from; IPv6 by its /64, which is one customer.
+    Address(IpAddr),
+}
+
+/// The limiter of one process.
+#[derive(Debug)]
+pub struct Throttle {
+    clock: Arc<dyn Clock>,
+    hasher: RandomState,
+    capacity: usize,
+    buckets: Mutex<Buckets>,
+}
+
+/// Times on the monotonic clock at which a bucket is empty again.
+#[derive(Debug)]
+struct Buckets {
+    own: HashMap<u64, i64>,
+    shared: Vec<i64>,
+}
+
+impl Throttle {
+    /// A limiter that remembers at most `capacity` callers.
+    pub fn new(clock: Arc<dyn Clock>, capacity: usize) -> Self {
+        let buckets = Buckets { own: HashMap::new(), shared: vec![i64::MIN; SHARED] };
+        Self { clock, hasher: RandomState::new(), capacity, buckets: Mutex::new(buckets) }
+    }
+
+    /// Counts one attempt at `what` for each caller in turn.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] from the first caller that has to wait; the ones after it are not charged, so a blocked
+    /// address cannot lock an account.
+    pub fn take(&self, what: &'static str, callers: &[(Caller<'_>, Limit)]) -> Result<()> {
+        let Monotonic(now) = self.clock.monotonic();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        for (caller, limit) in callers {
+            let key = self.key(what, *caller);
+            charge(buckets.bucket(key, now, self.capacity), now, *limit)?;
+        }
+        Ok(())
+    }
+
+    fn key(&self, what: &'static str, caller: Caller<'_>) -> u64 {
+        match caller {
+            Caller::Account(name) => self.hasher.hash_one((what, 0, name)),
+            Caller::Address(IpAddr::V4(address)) => self.hasher.hash_one((what, 4, address)),
+            Caller::Address(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+                Some(address) => self.hasher.hash_one((what, 4, address)),
+                None => self.hasher.hash_one((what, 6, &address.segments()[..4])),
+            },
+        }
+    }
+}
+
+impl Buckets {
+    fn bucket(&mut self, key: u64, now: i64, capacity: usize) -> &mut i64 {
+        if self.own.len() >= capacity && !self.own.contains_key(&key) {
+            self.own.retain(|_, empty_at| *empty_at > now);
+        }
+        if self.own.len() >= capacity && !self.own.contains_key(&key) {
+            let shared = usize::try_from(key % SHARED as u64).unwrap_or(0);
+            return &mut self.shared[shared];
+        }
+        self.own.entry(key).or_insert(i64::MIN)
+    }
+}
+
+fn charge(empty_at: &mut i64, now: i64, limit: Limit) -> Result<()> {
+    let every = limit.every.num_microseconds().unwrap_or(i64::MAX).max(1);
+    let room = every.saturating_mul(i64::from(limit.burst.max(1)));
+    let after = now.max(*empty_at).saturating_add(every);
+    let over = after.saturating_sub(now).saturating_sub(room);
+    if over > 0 {
+        let seconds = over.saturating_add(999_999) / 1_000_000;
+        return Err(Error::TooMany { retry_after_s: u32::try_from(seconds).unwrap_or(u32::MAX) });
+    }
+    *empty_at = after;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::time::ManualClock;
+
+    const LIMIT: Limit = Limit { burst: 3, every: TimeDelta::seconds(10) };
+
+    fn throttle(capacity: usize) -> (Arc<ManualClock>, Throttle) {
+        let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        (Arc::clone(&clock), Throttle::new(clock, capacity))
+    }
+
+    fn wait(result: Result<()>) -> Option<u32> {
+        match result {
+            Ok(()) => None,
+            Err(Error::TooMany { retry_after_s }) => Some(retry_after_s),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn c216_a_burst_then_one_each_interval() {
+        let (clock, throttle) = throttle(10);
+        let take = |name: &str| wait(throttle.take("sign_in", &[(Caller::Account(name), LIMIT)]));
+        for _ in 0..3 {
+            assert_eq!(take("ada"), None);
+        }
+        assert_eq!(take("ada"), Some(10));
+        assert_eq!(take("bob"), None);
+        assert_eq!(wait(throttle.take("reset", &[(Caller::Account("ada"), LIMIT)])), None);
+        clock.advance(TimeDelta::seconds(10));
+        assert_eq!(take("ada"), None);
+        assert_eq!(take("ada"), Some(10));
+        clock.advance(TimeDelta::hours(1));
+        assert_eq!((take("ada"), take("ada"), take("ada"), take("ada")), (None, None, None, Some(10)));
+    }
+
+    #[test]
+    fn c216_a_blocked_address_does_not_lock_an_account() {
+        let (_clock, throttle) = throttle(10);
+        let address = Caller::Address("2001:db8::1".parse().unwrap());
+        let neighbour = Caller::Address("2001:db8::2".parse().unwrap());
+        let elsewhere = Caller::Address("192.0.2.1".parse().unwrap());
+        for _ in 0..3 {
+            assert_eq!(wait(throttle.take("sign_in", &[(address, LIMIT)])), None);
+        }
+        for _ in 0..10 {
+            let attempt = [(neighbour, LIMIT), (Caller::Account("ada"), LIMIT)];
+            assert!(wait(throttle.take("sign_in", &attempt)).is_some());
+        }
+        let attempt = [(elsewhere, LIMIT), (Caller::Account("ada"), LIMIT)];
+        assert_eq!(wait(throttle.take("sign_in", &attempt)), None);
+    }
+
+    #[test]
+    fn c216_a_flood_takes_no_more_memory_and_does_not_reset_anybody() {
+        let (_clock, throttle) = throttle(100);
+        for _ in 0..3 {
+            assert_eq!(wait(throttle.take("sign_in", &[(Caller::Account("ada"), LIMIT)])), None);
+        }
+        for n in 0..10_000 {
+            drop(throttle.take("sign_in", &[(Caller::Account(&n.to_string()), LIMIT)]));
+        }
+        assert_eq!(throttle.buckets.lock().unwrap().own.len(), 100);
+        assert!(wait(throttle.take("sign_in", &[(Caller::Account("ada"), LIMIT)])).is_some());
+    }
+}
