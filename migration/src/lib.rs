@@ -8,8 +8,10 @@ mod render;
 pub mod roles;
 pub mod schema;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 /// Partitions are made this far ahead.
@@ -31,6 +33,15 @@ pub async fn migrate(url: &str, now: DateTime<Utc>) -> Result<(), DbErr> {
         partitions::maintain(&connection, now, MONTHS_AHEAD, None).await?;
     }
     connection.close().await
+}
+
+/// A number that changes with the schema: names what was made by these migrations, such as a test's template.
+pub fn fingerprint() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for backend in [DbBackend::Postgres, DbBackend::Sqlite] {
+        m0001_core::ddl(backend).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Makes and drops partitions.

@@ -26,7 +26,8 @@ impl MigrationTrait for Core {
     }
 }
 
-fn ddl(backend: DbBackend) -> Vec<String> {
+/// Every statement of the migration on a database.
+pub fn ddl(backend: DbBackend) -> Vec<String> {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     if backend == DbBackend::Postgres {
         let mut ddl = owned(&[roles::CREATE_ROLES]);

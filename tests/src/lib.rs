@@ -1,1 +1,7 @@
-//! placeholder
+//! What the end-to-end tests stand on: a [`World`] per test, with its own database.
+
+pub mod database;
+pub mod world;
+
+pub use database::Backend;
+pub use world::{World, WorldOptions};

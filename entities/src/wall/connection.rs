@@ -5,6 +5,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
@@ -127,7 +128,7 @@ impl Pools {
         let mut opening = Opening::new(pool.acquire().await?);
         Manager::<Sqlite>::begin(opening.connection()?, Some(begin.into_sql_str())).await?;
         let link = Link::Sqlite { connection: opening.opened()?, _turn: turn };
-        Ok(Connection { link, failed: false, named_statements: true })
+        Ok(Connection { link, failed: false, named_statements: true, statements: Arc::default() })
     }
 
     pub(super) async fn now(&self) -> Result<DateTime<Utc>, WallError> {
@@ -204,6 +205,7 @@ pub(super) struct Connection {
     link: Link,
     failed: bool,
     named_statements: bool,
+    statements: Arc<AtomicU64>,
 }
 
 impl Connection {
@@ -218,7 +220,19 @@ impl Connection {
             }
             return Err(error);
         }
-        Ok(Self { link: Link::Postgres(opening.opened()?), failed: false, named_statements })
+        let link = Link::Postgres(opening.opened()?);
+        Ok(Self { link, failed: false, named_statements, statements: Arc::default() })
+    }
+
+    /// The same connection, counting into `statements` from its `BEGIN` on.
+    pub(super) fn counted(mut self, statements: &Arc<AtomicU64>) -> Self {
+        self.statements = Arc::clone(statements);
+        self.count();
+        self
+    }
+
+    fn count(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn check_freshness(&mut self, tenant: TenantId, freshness: Freshness) -> Result<(), WallError> {
@@ -334,6 +348,7 @@ impl Connection {
     }
 
     fn note<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, WallError> {
+        self.count();
         self.failed |= result.is_err();
         result.map_err(WallError::from)
     }
@@ -344,6 +359,7 @@ impl Connection {
             self.rollback().await?;
             return Err(WallError::Failed);
         }
+        self.count();
         let result = match &mut self.link {
             Link::Postgres(connection) => Manager::<Postgres>::commit(connection).await,
             Link::Sqlite { connection, .. } => Manager::<Sqlite>::commit(connection).await,

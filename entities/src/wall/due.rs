@@ -17,7 +17,7 @@ pub struct DueTenant {
 impl Wall {
     /// Runs a registered read of due ids: its columns are `tenant_id` and `oldest_due_at`, its arguments as given.
     pub async fn due(&self, sql: &'static IdentitySql, args: Vec<sea_orm::Value>) -> Result<Vec<DueTenant>, WallError> {
-        let mut connection = self.0.begin_dispatch().await?;
+        let mut connection = self.pools.begin_dispatch().await?.counted(&self.statements);
         let statement = Statement::from_sql_and_values(connection.backend(), sql.text(connection.backend()), args);
         let rows = connection.query_all(statement).await?;
         connection.commit().await?;

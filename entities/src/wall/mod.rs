@@ -13,6 +13,7 @@ mod sql;
 mod tx;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ids::{CredentialId, TenantId, UserId};
 
@@ -49,7 +50,10 @@ pub enum Freshness {
 
 /// The pools of one process.
 #[derive(Clone, Debug)]
-pub struct Wall(Arc<Pools>);
+pub struct Wall {
+    pools: Arc<Pools>,
+    statements: Arc<AtomicU64>,
+}
 
 impl Wall {
     /// Opens the pools; connections are made when first needed.
@@ -57,7 +61,7 @@ impl Wall {
     /// # Errors
     /// When a URL cannot be read or, for SQLite, the file cannot be opened.
     pub async fn open(settings: &DatabaseSettings) -> Result<Self, WallError> {
-        Ok(Self(Arc::new(Pools::open(settings).await?)))
+        Ok(Self { pools: Arc::new(Pools::open(settings).await?), statements: Arc::default() })
     }
 
     /// The way into one tenant. Banned by clippy outside `domain/tenancy/enter.rs`, which calls it for verified
@@ -68,22 +72,28 @@ impl Wall {
 
     /// A transaction on the tables without a tenant.
     pub async fn begin_identity(&self, mode: TxMode) -> Result<IdentityTx, WallError> {
-        Ok(Tx::new(self.0.begin_identity(mode).await?, Identity))
+        let connection = self.pools.begin_identity(mode).await?;
+        Ok(Tx::new(connection.counted(&self.statements), Identity))
     }
 
     /// The database's clock (C-180).
     pub async fn database_now(&self) -> Result<DateTime<Utc>, WallError> {
-        self.0.now().await
+        self.pools.now().await
+    }
+
+    /// How many statements this process has sent, `BEGIN` and `COMMIT` included: what budgets are kept in (L5).
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// True on Postgres: several processes, row security, partitions.
     pub fn is_postgres(&self) -> bool {
-        self.0.is_postgres()
+        self.pools.is_postgres()
     }
 
     /// Closes the pools after their connections came back.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.pools.close().await;
     }
 }
 
@@ -106,7 +116,7 @@ impl TenantDoor {
     /// # Errors
     /// [`WallError::NotFresh`] when the credential the door was opened with is no longer good.
     pub async fn begin(&self, mode: TxMode) -> Result<TenantTx, WallError> {
-        let connection: Connection = self.wall.0.begin_tenant(self.tenant, self.freshness, mode).await?;
-        Ok(Tx::new(connection, Tenant(self.tenant)))
+        let connection: Connection = self.wall.pools.begin_tenant(self.tenant, self.freshness, mode).await?;
+        Ok(Tx::new(connection.counted(&self.wall.statements), Tenant(self.tenant)))
     }
 }
