@@ -3,6 +3,7 @@
 mod attribute;
 mod country;
 mod email_address;
+pub mod import;
 mod phone_number;
 mod text;
 

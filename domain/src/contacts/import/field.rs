@@ -1,0 +1,169 @@
+//! The fields a file can have columns for, and the names people give them.
+
+use crate::messaging::UnknownCode;
+
+/// A field of a contact, or of their consent, that a column can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Field {
+    /// E-mail address.
+    Email,
+    /// The tenant's own id.
+    ExternalId,
+    /// First name.
+    FirstName,
+    /// Last name.
+    LastName,
+    /// Telephone number.
+    Phone,
+    /// Country code.
+    Country,
+    /// Time zone.
+    Zone,
+    /// Language.
+    Locale,
+    /// Tags, several in a cell.
+    Tags,
+    /// Subscribed or unsubscribed.
+    Subscription,
+    /// When consent was given.
+    ConsentAt,
+    /// Where consent was given.
+    ConsentSource,
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Email,
+        Self::ExternalId,
+        Self::FirstName,
+        Self::LastName,
+        Self::Phone,
+        Self::Country,
+        Self::Zone,
+        Self::Locale,
+        Self::Tags,
+        Self::Subscription,
+        Self::ConsentAt,
+        Self::ConsentSource,
+    ];
+
+    /// Its name in mappings and row errors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::ExternalId => "external_id",
+            Self::FirstName => "first_name",
+            Self::LastName => "last_name",
+            Self::Phone => "phone",
+            Self::Country => "country",
+            Self::Zone => "zone",
+            Self::Locale => "locale",
+            Self::Tags => "tags",
+            Self::Subscription => "subscription",
+            Self::ConsentAt => "consent_at",
+            Self::ConsentSource => "consent_source",
+        }
+    }
+
+    /// Names of columns that mean this field, in lower case with underscores.
+    pub(super) fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Email => &[
+                "email",
+                "e_mail",
+                "mail",
+                "email_address",
+                "e_mail_address",
+                "emailaddress",
+                "mail_address",
+                "e_mail_adresse",
+                "email_adresse",
+                "emailadresse",
+                "mailadresse",
+                "mail_adresse",
+            ],
+            Self::ExternalId => &[
+                "external_id",
+                "externalid",
+                "id",
+                "customer_id",
+                "customerid",
+                "customer_number",
+                "kundennummer",
+                "kunden_id",
+                "kunden_nr",
+                "user_id",
+                "contact_id",
+            ],
+            Self::FirstName => &["first_name", "firstname", "given_name", "givenname", "forename", "vorname"],
+            Self::LastName => {
+                &["last_name", "lastname", "family_name", "familyname", "surname", "nachname", "familienname"]
+            }
+            Self::Phone => &[
+                "phone",
+                "phone_number",
+                "phonenumber",
+                "telephone",
+                "telefon",
+                "telefonnummer",
+                "tel",
+                "mobile",
+                "mobile_phone",
+                "mobile_number",
+                "mobil",
+                "mobiltelefon",
+                "mobilnummer",
+                "handy",
+                "handynummer",
+            ],
+            Self::Country => &["country", "country_code", "land", "laendercode", "laenderkennzeichen"],
+            Self::Zone => &["zone", "timezone", "time_zone", "zeitzone"],
+            Self::Locale => &["locale", "language", "lang", "sprache"],
+            Self::Tags => &["tags", "tag", "labels", "schlagworte", "schlagwoerter"],
+            Self::Subscription => &[
+                "subscription",
+                "subscribed",
+                "status",
+                "subscription_status",
+                "email_status",
+                "consent",
+                "opt_in",
+                "optin",
+                "newsletter",
+                "einwilligung",
+                "abonniert",
+            ],
+            Self::ConsentAt => &[
+                "consent_at",
+                "consent_date",
+                "consented_at",
+                "opt_in_date",
+                "opt_in_at",
+                "optin_date",
+                "optin_time",
+                "subscribed_at",
+                "einwilligung_am",
+                "einwilligungsdatum",
+                "anmeldedatum",
+            ],
+            Self::ConsentSource => &[
+                "consent_source",
+                "opt_in_source",
+                "optin_source",
+                "source",
+                "signup_source",
+                "quelle",
+                "einwilligungsquelle",
+            ],
+        }
+    }
+}
+
+impl std::str::FromStr for Field {
+    type Err = UnknownCode;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|field| field.as_str() == name).ok_or(UnknownCode("contact field"))
+    }
+}
