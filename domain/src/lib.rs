@@ -21,6 +21,5 @@ pub use carillon_entities::ids;
 
 /// Every registered statement (L1), for the test that runs them all over two tenants.
 pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
-    let stores: [&[&'static carillon_entities::wall::Sql]; 0] = [];
-    stores.concat()
+    consent::store::STATEMENTS.concat()
 }

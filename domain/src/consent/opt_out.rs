@@ -1,0 +1,152 @@
+//! Ending consent: by the person through a link, or by a user of the tenant on their behalf.
+//!
+//! The endpoint is locked first (L3, C-175); repeating it succeeds and writes nothing (C-09); nothing it needs can be
+//! deleted from under it (C-08).
+
+use carillon_entities::ids::{ContactId, TopicId};
+use carillon_entities::wall::TenantTx;
+
+use super::ledger::{ConsentTopic, NewConsentEvent, Source, append_locked};
+use super::project::Projection;
+use super::store::addressees::contact_email;
+use super::store::endpoints::{endpoints_lock_for_change, endpoints_resolve};
+use super::store::{states, suppressions, topics};
+use super::{
+    ConsentAction, ConsentStatus, ConsentView, Recipient, Standing, SuppressionReason, all_marketing, brands,
+    consent_topic,
+};
+use crate::error::{Error, Refusal, Result};
+use crate::keys::VerifiedLink;
+use crate::ports::Ports;
+use crate::tenancy::{Actor, Grant, RecordConsent};
+
+/// How much is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptOutScope {
+    /// The topic.
+    Topic,
+    /// All marketing (C-13).
+    AllMarketing,
+}
+
+/// What `record_opt_out` needs.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordOptOut {
+    /// Who wants no more.
+    pub contact: ContactId,
+    /// Of what; none for all marketing.
+    pub topic: Option<TopicId>,
+}
+
+/// Records that a contact wants no more of a topic, or of all marketing.
+pub async fn record_opt_out(
+    grant: &Grant<RecordConsent>,
+    tx: &mut TenantTx,
+    ports: &Ports,
+    command: RecordOptOut,
+) -> Result<ConsentView> {
+    let topic = match command.topic {
+        Some(id) => consent_topic(tx, id).await?.ok_or_else(|| Refusal::not_found("topicId"))?,
+        None => all_marketing(tx, None).await?.ok_or_else(|| Error::fault("the tenant has no default brand"))?,
+    };
+    let email = contact_email(tx, command.contact).await?;
+    let recipient = Recipient::of_email(&ports.keys, tx.tenant(), &email.ok_or_else(super::no_address)?);
+    let by = NewConsentEvent::new(recipient.clone(), topic, ConsentAction::Withdraw, ports.now(), grant.actor());
+    let ended = end(tx, ports, by).await?;
+    Ok(ConsentView::new(&recipient, topic, ended.standing, ports.now()))
+}
+
+/// What a link did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsubscribed {
+    /// True when it was so already (C-09).
+    pub already: bool,
+}
+
+/// Ends what a link is about, for the address it was sent to and no other.
+pub async fn unsubscribe(
+    grant: &Grant<RecordConsent>,
+    tx: &mut TenantTx,
+    ports: &Ports,
+    link: &VerifiedLink,
+    scope: OptOutScope,
+) -> Result<Unsubscribed> {
+    if grant.tenant() != link.tenant || grant.actor() != Actor::Recipient {
+        return Err(Error::Forbidden);
+    }
+    let topic = link_topic(tx, link, scope).await?;
+    let recipient = Recipient::of_link(link);
+    let mut new = NewConsentEvent::new(recipient, topic, ConsentAction::Withdraw, ports.now(), grant.actor());
+    new.source = Source { id: Some(link.message.0), ..new.source };
+    Ok(Unsubscribed { already: !end(tx, ports, new).await?.is_new })
+}
+
+/// What a link is about, for the page it opens; reads only (C-05).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsubscribePage {
+    /// The brand's name, unless it is gone.
+    pub brand: Option<String>,
+    /// The topic's name, unless it is gone or the link is about all marketing.
+    pub topic: Option<String>,
+    /// True when the link is about all marketing.
+    pub is_all_marketing: bool,
+}
+
+/// Loads what the page of a link shows.
+pub async fn unsubscribe_page(
+    _grant: &Grant<RecordConsent>,
+    tx: &mut TenantTx,
+    link: &VerifiedLink,
+) -> Result<UnsubscribePage> {
+    let topic = topics::topics_of(tx, &[link.topic]).await?.into_iter().next();
+    let brand = topics::brand_find(tx, link.brand).await?;
+    let is_all_marketing = topic.as_ref().is_some_and(brands::Topic::is_all_marketing);
+    Ok(UnsubscribePage {
+        brand: brand.map(|brand| brand.name),
+        topic: topic.filter(|topic| !topic.is_all_marketing()).map(|topic| topic.name),
+        is_all_marketing,
+    })
+}
+
+/// Brand and topic may be gone: the link names both, and that is enough (C-08).
+async fn link_topic(tx: &mut TenantTx, link: &VerifiedLink, scope: OptOutScope) -> Result<ConsentTopic> {
+    let whole = |topic| ConsentTopic { brand: link.brand, topic, all_marketing: Some(topic) };
+    Ok(match scope {
+        OptOutScope::AllMarketing => all_marketing(tx, Some(link.brand)).await?.unwrap_or_else(|| whole(link.topic)),
+        OptOutScope::Topic => consent_topic(tx, link.topic).await?.unwrap_or(ConsentTopic {
+            brand: link.brand,
+            topic: link.topic,
+            all_marketing: None,
+        }),
+    })
+}
+
+struct Ended {
+    standing: Standing,
+    is_new: bool,
+}
+
+/// Appends a withdrawal unless the same is in force already.
+async fn end(tx: &mut TenantTx, ports: &Ports, mut new: NewConsentEvent) -> Result<Ended> {
+    let (topic, channel) = (new.topic, new.recipient.channel());
+    let address = endpoints_resolve(tx, std::slice::from_ref(&new.recipient)).await?;
+    let address = *address.first().ok_or_else(|| Error::fault("a recipient without a hash"))?;
+    let endpoints = endpoints_lock_for_change(tx, ports, &[(address, channel)]).await?;
+
+    let (key, _) = topic.keys(address.hash, channel);
+    let states: Projection = states::states_find(tx, &[key]).await?.into_iter().collect();
+    let standing = states.get(&key).map(|row| row.state).unwrap_or_default().standing();
+    let is_ended = matches!(standing.status, ConsentStatus::Withdrawn | ConsentStatus::Objected);
+    let suppressed = suppressions::suppressions_of(tx, [address.hash]).await?.into_iter().any(|suppression| {
+        let same = suppression.channel == channel && suppression.scope == topic.scope();
+        same && suppression.reason == SuppressionReason::Unsubscribe
+    });
+    if is_ended && suppressed {
+        return Ok(Ended { standing, is_new: false });
+    }
+    // Whatever the clocks of those who recorded it say: what was agreed before is over now.
+    new.effective_at = standing.proven_at.map_or(new.effective_at, |agreed| agreed.max(new.effective_at));
+    let appended = append_locked(tx, ports, vec![(new, address)], &endpoints).await?;
+    let standing = appended.first().map_or(standing, |appended| appended.standing);
+    Ok(Ended { standing, is_new: true })
+}

@@ -1,0 +1,103 @@
+//! `consent_events`: the ledger, only ever inserted into and read.
+
+use carillon_entities::ids::ConsentEventId;
+use carillon_entities::rows::consent::consent_events;
+use carillon_entities::wall::{OnConflict, TenantTx, WallError};
+use sea_orm::ActiveValue::{NotSet, Set};
+
+use super::{code, hash};
+use crate::consent::ledger::ConsentEvent;
+use crate::keys::AddressHash;
+use crate::paging::{Page, Paged};
+
+/// Inserts entries.
+pub async fn consent_append(tx: &mut TenantTx, events: &[ConsentEvent]) -> Result<(), WallError> {
+    let rows = events.iter().map(row).collect();
+    tx.insert_many(rows, OnConflict::Fail).await?;
+    Ok(())
+}
+
+/// All entries about addresses, oldest arrival first.
+pub async fn consent_events_of(
+    tx: &mut TenantTx,
+    hashes: impl IntoIterator<Item = AddressHash>,
+) -> Result<Vec<ConsentEvent>, WallError> {
+    let select = tx.select::<consent_events::Entity>();
+    let hashes = hashes.into_iter().map(|hash| hash.as_bytes().to_vec());
+    let rows = select
+        .is_in(consent_events::Column::AddressHmac, hashes)
+        .order_by(consent_events::Column::AddressHmac)
+        .order_by(consent_events::Column::Channel)
+        .order_by(consent_events::Column::Id)
+        .all()
+        .await?;
+    rows.into_iter().map(event).collect()
+}
+
+/// A page of the entries about addresses, in the order of their arrival.
+pub async fn consent_events_page(
+    tx: &mut TenantTx,
+    hashes: impl IntoIterator<Item = AddressHash>,
+    page: &Page<ConsentEventId>,
+) -> Result<Paged<ConsentEvent>, WallError> {
+    let hashes = hashes.into_iter().map(|hash| hash.as_bytes().to_vec());
+    let select = tx.select::<consent_events::Entity>().is_in(consent_events::Column::AddressHmac, hashes);
+    let rows = page.keyset(select, consent_events::Column::Id).all().await?;
+    Ok(page.finish(rows.into_iter().map(event).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn row(event: &ConsentEvent) -> consent_events::ActiveModel {
+    consent_events::ActiveModel {
+        tenant_id: NotSet,
+        id: Set(event.id),
+        subject_ref: Set(event.subject),
+        address_hmac: Set(event.address.hash.as_bytes().to_vec()),
+        hmac_key_id: Set(event.address.key.to_string()),
+        channel: Set(event.channel.as_str().to_owned()),
+        brand_id: Set(event.brand),
+        topic_id: Set(event.topic),
+        action: Set(event.action.as_str().to_owned()),
+        basis: Set(event.basis.as_str().to_owned()),
+        jurisdictions: Set(serde_json::Value::from(event.jurisdictions.clone())),
+        effective_at: Set(event.effective_at),
+        recorded_at: Set(event.recorded_at),
+        actor_kind: Set(event.actor_kind.as_str().to_owned()),
+        actor_id: Set(event.actor_id),
+        source_kind: Set(event.source.kind.as_str().to_owned()),
+        source_id: Set(event.source.id),
+        form_version: Set(event.wording.form_version.clone()),
+        notice_version: Set(event.wording.notice_version.clone()),
+        wording_hash: Set(event.wording.hash.clone()),
+        locale: Set(event.wording.locale.clone()),
+        evidence_ref: Set(event.evidence),
+        supersedes: Set(event.supersedes.map(|id| id.0)),
+    }
+}
+
+fn event(row: consent_events::Model) -> Result<ConsentEvent, WallError> {
+    use crate::consent::ledger::{Source, Wording};
+    Ok(ConsentEvent {
+        id: row.id,
+        subject: row.subject_ref,
+        address: crate::keys::AddressHmac { key: code(&row.hmac_key_id)?, hash: hash(&row.address_hmac)? },
+        channel: code(&row.channel)?,
+        brand: row.brand_id,
+        topic: row.topic_id,
+        action: code(&row.action)?,
+        basis: code(&row.basis)?,
+        jurisdictions: serde_json::from_value(row.jurisdictions).map_err(|error| WallError::Row(error.to_string()))?,
+        effective_at: row.effective_at,
+        recorded_at: row.recorded_at,
+        actor_kind: code(&row.actor_kind)?,
+        actor_id: row.actor_id,
+        source: Source { kind: code(&row.source_kind)?, id: row.source_id },
+        wording: Wording {
+            form_version: row.form_version,
+            notice_version: row.notice_version,
+            hash: row.wording_hash,
+            locale: row.locale,
+        },
+        evidence: row.evidence_ref,
+        supersedes: row.supersedes.map(ConsentEventId),
+    })
+}

@@ -1,0 +1,108 @@
+//! `suppressions`: what is never written to, by keyed hash and without a link to contacts (C-124, C-156).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carillon_entities::ids::{ConsentEventId, SuppressionId};
+use carillon_entities::rows::consent::suppressions;
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, TenantTx, WallError};
+use sea_orm::Value;
+
+use super::{code, hash};
+use crate::consent::Suppression;
+use crate::keys::{AddressHash, AddressHmac};
+use crate::paging::{Page, Paged};
+
+statements! {
+    /// Inserts a batch; of one that is there already only the date moves on, so that what the person agreed to between
+    /// two withdrawals does not lift the second (C-128).
+    SUPPRESSIONS_PUT() [id: Uuid, channel: Text, address_hmac: Bytes, hmac_key_id: Text, scope: Text, reason: Text,
+        since: Time, source_event: Uuid] =
+        "INSERT INTO suppressions (tenant_id, id, channel, address_hmac, hmac_key_id, scope, reason, since, source_event) \
+         SELECT $1, b.id, b.channel, b.address_hmac, b.hmac_key_id, b.scope, b.reason, b.since, b.source_event \
+         FROM ({batch}) AS b WHERE true \
+         ON CONFLICT (tenant_id, address_hmac, channel, scope, reason) DO UPDATE \
+            SET since = excluded.since, source_event = excluded.source_event WHERE suppressions.since < excluded.since";
+    /// The suppressions of a batch of addresses.
+    SUPPRESSIONS_FIND() [address_hmac: Bytes] =
+        "SELECT s.tenant_id, s.id, s.channel, s.address_hmac, s.hmac_key_id, s.scope, s.reason, s.since, s.source_event \
+         FROM ({batch}) AS b JOIN suppressions AS s ON s.tenant_id = $1 AND s.address_hmac = b.address_hmac \
+         ORDER BY s.id";
+}
+
+/// Writes suppressions, each address, scope and reason once.
+pub async fn suppressions_put(tx: &mut TenantTx, new: &[Suppression]) -> Result<(), WallError> {
+    // Postgres refuses to touch a row twice in one statement.
+    let unique: BTreeMap<_, &Suppression> =
+        new.iter().map(|new| ((new.address.hash, new.channel, new.scope, new.reason), new)).collect();
+    let rows: Vec<Vec<Value>> = unique.into_values().map(cells).collect();
+    for chunk in rows.chunks(tx.max_batch(&SUPPRESSIONS_PUT)) {
+        tx.sql(&SUPPRESSIONS_PUT, Args::batch(chunk.iter().cloned()))?.execute().await?;
+    }
+    Ok(())
+}
+
+fn cells(suppression: &Suppression) -> Vec<Value> {
+    vec![
+        suppression.id.0.into(),
+        suppression.channel.as_str().into(),
+        suppression.address.hash.as_bytes().to_vec().into(),
+        suppression.address.key.to_string().into(),
+        suppression.scope.to_string().into(),
+        suppression.reason.as_str().into(),
+        suppression.since.into(),
+        suppression.source_event.map(|event| event.0).into(),
+    ]
+}
+
+/// All suppressions of addresses.
+pub async fn suppressions_of(
+    tx: &mut TenantTx,
+    hashes: impl IntoIterator<Item = AddressHash>,
+) -> Result<Vec<Suppression>, WallError> {
+    let hashes: BTreeSet<AddressHash> = hashes.into_iter().collect();
+    let rows: Vec<Vec<Value>> = hashes.iter().map(|hash| vec![hash.as_bytes().to_vec().into()]).collect();
+    let mut found = Vec::new();
+    for chunk in rows.chunks(tx.max_batch(&SUPPRESSIONS_FIND)) {
+        let query = tx.sql(&SUPPRESSIONS_FIND, Args::batch(chunk.iter().cloned()))?;
+        for row in query.all::<suppressions::Model>().await? {
+            found.push(suppression(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// One suppression.
+pub async fn suppression_find(tx: &mut TenantTx, id: SuppressionId) -> Result<Option<Suppression>, WallError> {
+    tx.select::<suppressions::Entity>()
+        .eq(suppressions::Column::Id, id)
+        .one()
+        .await?
+        .as_ref()
+        .map(suppression)
+        .transpose()
+}
+
+/// A page of suppressions in the order they were made.
+pub async fn suppressions_page(tx: &mut TenantTx, page: &Page<SuppressionId>) -> Result<Paged<Suppression>, WallError> {
+    let rows = page.keyset(tx.select::<suppressions::Entity>(), suppressions::Column::Id).all().await?;
+    Ok(page.finish(rows.iter().map(suppression).collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Takes a suppression away.
+pub async fn suppression_remove(tx: &mut TenantTx, id: SuppressionId) -> Result<(), WallError> {
+    tx.delete::<suppressions::Entity>().eq(suppressions::Column::Id, id).execute().await?;
+    Ok(())
+}
+
+fn suppression(row: &suppressions::Model) -> Result<Suppression, WallError> {
+    Ok(Suppression {
+        id: row.id,
+        channel: code(&row.channel)?,
+        address: AddressHmac { key: code(&row.hmac_key_id)?, hash: hash(&row.address_hmac)? },
+        scope: code(&row.scope)?,
+        reason: code(&row.reason)?,
+        since: row.since,
+        source_event: row.source_event.map(ConsentEventId),
+    })
+}

@@ -1,0 +1,143 @@
+//! Reading consent: the states of a person and the ledger behind them, and the facts the gate asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carillon_entities::ids::{BrandId, ConsentEventId, TopicId};
+use carillon_entities::wall::TenantTx;
+
+use super::ledger::{ConsentEvent, ConsentTopic};
+use super::project::{Projection, StateKey};
+use super::store::{ledger, states, suppressions};
+use super::{
+    Basis, Channel, ConsentState, ConsentStatus, Recipient, Standing, Suppression, SuppressionFact, SuppressionReason,
+};
+use crate::error::Result;
+use crate::paging::{Page, Paged};
+use crate::tenancy::{Grant, ReadConsent};
+use crate::time::Timestamp;
+
+/// What a person said about a topic, added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsentView {
+    /// The channel.
+    pub channel: Channel,
+    /// The brand.
+    pub brand: BrandId,
+    /// The topic, or the reserved topic of all marketing.
+    pub topic: TopicId,
+    /// What it means.
+    pub status: ConsentStatus,
+    /// The ground, when granted.
+    pub basis: Option<Basis>,
+    /// The entry it rests on.
+    pub event: Option<ConsentEventId>,
+    /// When the last entry was recorded.
+    pub updated_at: Timestamp,
+}
+
+impl ConsentView {
+    pub(super) fn new(recipient: &Recipient, topic: ConsentTopic, standing: Standing, updated_at: Timestamp) -> Self {
+        Self {
+            channel: recipient.channel(),
+            brand: topic.brand,
+            topic: topic.topic,
+            status: standing.status,
+            basis: standing.basis,
+            event: standing.event,
+            updated_at,
+        }
+    }
+}
+
+/// The states of a recipient, a topic each, what was said under earlier keys included (C-157).
+pub async fn list_consents(
+    _grant: &Grant<ReadConsent>,
+    tx: &mut TenantTx,
+    recipient: &Recipient,
+) -> Result<Vec<ConsentView>> {
+    let mut joined: BTreeMap<(BrandId, TopicId), (ConsentState, Timestamp)> = BTreeMap::new();
+    for (key, row) in states::states_of(tx, recipient.bare()).await? {
+        let entry = joined.entry((key.brand, key.topic)).or_insert((ConsentState::default(), row.updated_at));
+        *entry = (entry.0.join(row.state), entry.1.max(row.updated_at));
+    }
+    let view = |((brand, topic), (state, at)): ((BrandId, TopicId), (ConsentState, Timestamp))| {
+        ConsentView::new(recipient, ConsentTopic { brand, topic, all_marketing: None }, state.standing(), at)
+    };
+    Ok(joined.into_iter().map(view).collect())
+}
+
+/// A page of the ledger of a recipient, in the order of arrival.
+pub async fn list_ledger(
+    _grant: &Grant<ReadConsent>,
+    tx: &mut TenantTx,
+    recipient: &Recipient,
+    page: &Page<ConsentEventId>,
+) -> Result<Paged<ConsentEvent>> {
+    Ok(ledger::consent_events_page(tx, recipient.bare(), page).await?)
+}
+
+/// What the gate asks about one message.
+#[derive(Debug, Clone)]
+pub struct FactsRequest {
+    /// To whom.
+    pub recipient: Recipient,
+    /// About what; none for service messages.
+    pub topic: Option<ConsentTopic>,
+}
+
+/// What consent knows about one message (C-158).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsentFacts {
+    /// What is known about the topic.
+    pub topic_consent: ConsentState,
+    /// What is known about all marketing of the brand.
+    pub all_marketing_consent: ConsentState,
+    /// Every suppression of the address, under any live key.
+    pub suppressions: Vec<SuppressionFact>,
+    /// True when one of them says that the address does not exist.
+    pub hard_bounced: bool,
+}
+
+/// The facts of a batch, one answer per request, in two statements; the caller holds
+/// [`super::endpoints_lock_for_send`] on the recipients, else they are worth nothing (C-175).
+pub async fn load_facts(tx: &mut TenantTx, requests: &[FactsRequest]) -> Result<Vec<ConsentFacts>> {
+    let keys: BTreeSet<StateKey> = requests.iter().flat_map(state_keys).flat_map(pair).collect();
+    let keys: Vec<StateKey> = keys.into_iter().collect();
+    let states: Projection = states::states_find(tx, &keys).await?.into_iter().collect();
+    let hashes = requests.iter().flat_map(|request| request.recipient.bare());
+    let suppressions = suppressions::suppressions_of(tx, hashes).await?;
+    Ok(requests.iter().map(|request| facts(request, &states, &suppressions)).collect())
+}
+
+fn facts(request: &FactsRequest, states: &Projection, suppressions: &[Suppression]) -> ConsentFacts {
+    let mut facts = ConsentFacts::default();
+    let state = |key: &StateKey| states.get(key).map(|row| row.state).unwrap_or_default();
+    for (own, above) in state_keys(request) {
+        facts.topic_consent = facts.topic_consent.join(state(&own));
+        // A message about all marketing itself is judged by that state on both sides.
+        let above = above.unwrap_or(own);
+        facts.all_marketing_consent = facts.all_marketing_consent.join(state(&above));
+    }
+    let concerns = |suppression: &&Suppression| {
+        suppression.channel == request.recipient.channel()
+            && request.recipient.bare().any(|hash| hash == suppression.address.hash)
+    };
+    for suppression in suppressions.iter().filter(concerns) {
+        facts.hard_bounced |= suppression.reason == SuppressionReason::HardBounce;
+        facts.suppressions.push(SuppressionFact {
+            scope: suppression.scope,
+            reason: suppression.reason,
+            since: suppression.since,
+        });
+    }
+    facts
+}
+
+fn state_keys(request: &FactsRequest) -> Vec<(StateKey, Option<StateKey>)> {
+    let (Some(topic), channel) = (request.topic, request.recipient.channel()) else { return Vec::new() };
+    request.recipient.bare().map(|hash| topic.keys(hash, channel)).collect()
+}
+
+fn pair((own, above): (StateKey, Option<StateKey>)) -> impl Iterator<Item = StateKey> {
+    std::iter::once(own).chain(above)
+}
