@@ -9,6 +9,8 @@ mod behaviour;
 mod mailbox;
 mod session;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::net::SocketAddr;

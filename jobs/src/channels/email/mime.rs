@@ -77,10 +77,8 @@ fn list_headers(headers: &mut Headers, list: &ListHeaders) -> Result<(), Content
     headers.token("List-Unsubscribe", ["<", &list.one_click_url, ">"])?;
     headers.fixed("List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
     headers.token("List-ID", ["<", &list.list_id, ">"])?;
-    if list.feedback_id.split(':').count() != 4 {
-        return Err(ContentError::Malformed("Feedback-ID"));
-    }
-    headers.token("Feedback-ID", ["", &list.feedback_id, ""])
+    headers.token("Feedback-ID", ["", &list.feedback_id, ""])?;
+    if list.feedback_id.split(':').count() == 4 { Ok(()) } else { Err(ContentError::Malformed("Feedback-ID")) }
 }
 
 /// RFC 8058 wants https; plain http only to this machine itself, where the embedded mode and its tests live.
@@ -125,7 +123,6 @@ fn part(out: &mut Vec<u8>, boundary: &str, content_type: &str, content: &str) {
     } else {
         base64::MIME.encode_append(content, out);
     }
-    if !out.ends_with(b"\r\n") {
-        out.extend_from_slice(b"\r\n");
-    }
+    // The line end before a boundary belongs to the boundary (RFC 2046 s5.1.1), so content keeps its own.
+    out.extend_from_slice(b"\r\n");
 }

@@ -62,7 +62,7 @@ impl EmailChannel {
 
     /// Builds and signs a mail; `date` is the time of its first hand-off (C-26). About 0.3 ms of processor time.
     ///
-    /// The same mail and date give the same bytes but for nothing: a retry after an unknown outcome is byte-equal.
+    /// The same mail and date give the same bytes, so a repetition after an unknown outcome is an exact copy.
     pub fn prepare(&self, mail: &EmailMessage, date: Timestamp) -> Result<PreparedEmail, ContentError> {
         prepare(mail, date, &self.signers)
     }
