@@ -1,1 +1,3 @@
-//! placeholder
+//! The gateway: GraphQL over HTTP, and the one executable around it.
+
+pub mod graphql;

@@ -1,6 +1,6 @@
 //! Errors of the domain (L9): a refusal is data for the caller; everything else is a fault, logged once at the edge.
 
-use carillon_entities::wall::WallError;
+pub use carillon_entities::wall::WallError;
 
 /// Something the caller asked for that the rules do not allow.
 ///

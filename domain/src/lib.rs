@@ -9,6 +9,7 @@ pub mod consent;
 pub mod contacts;
 pub mod entropy;
 pub mod error;
+pub mod idempotency;
 pub mod keys;
 pub mod messaging;
 pub mod paging;
@@ -21,5 +22,5 @@ pub use carillon_entities::ids;
 
 /// Every registered statement (L1), for the test that runs them all over two tenants.
 pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
-    consent::store::STATEMENTS.concat()
+    [consent::store::STATEMENTS, &[idempotency::STATEMENTS]].concat().concat()
 }

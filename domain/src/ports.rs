@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use carillon_entities::wall::Wall;
+pub use carillon_entities::wall::{IdentityTx, TenantTx, TxMode, Wall};
 use uuid::Uuid;
 
 use crate::entropy::Entropy;

@@ -1,0 +1,174 @@
+//! What a caller learns of an error (L9, C-226): refusals as data, everything else as a code and a trace id.
+//!
+//! Resolvers use `?` on domain errors; [`present`] gives each error of a response its code and logs once what is ours.
+//! A message that this house did not write on purpose never leaves.
+
+use async_graphql::{Response, ServerError, SimpleObject, Value};
+use carillon_domain::error::{Error, Refusal, Result, WallError};
+
+/// Something the caller asked for that the rules do not allow.
+#[derive(Debug, Clone, PartialEq, Eq, SimpleObject)]
+pub struct UserError {
+    /// Stable code in upper case, for programs.
+    code: String,
+    /// Path of the input field to blame, if there is one.
+    field: Option<Vec<String>>,
+    /// What is wrong, in English, for developers.
+    message: String,
+}
+
+impl From<Refusal> for UserError {
+    fn from(refusal: Refusal) -> Self {
+        let field = (!refusal.field.is_empty()).then(|| refusal.field.split('.').map(str::to_owned).collect());
+        Self { code: refusal.code.to_owned(), field, message: refusal.message }
+    }
+}
+
+/// Splits a use case's result into its payload's object and `userErrors`; other errors stay errors.
+pub fn payload<T>(result: Result<T>) -> async_graphql::Result<(Option<T>, Vec<UserError>)> {
+    match result {
+        Ok(value) => Ok((Some(value), Vec::new())),
+        Err(Error::Refused(refusals)) => Ok((None, user_errors(refusals))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refusals as a payload shows them.
+pub fn user_errors(refusals: impl IntoIterator<Item = Refusal>) -> Vec<UserError> {
+    refusals.into_iter().map(UserError::from).collect()
+}
+
+/// Code of an error that is nobody's business but ours.
+const INTERNAL: &str = "INTERNAL";
+/// Messages of async-graphql about values the caller sent.
+const ABOUT_INPUT: [&str; 4] =
+    ["Failed to parse \"", "Expected input type", "Invalid value for argument", "Variable \""];
+
+/// Gives each error its code and the trace id, and logs what the operator must know.
+pub fn present(response: &mut Response, trace_id: &str) {
+    for error in &mut response.errors {
+        let (code, message, retry_after) = judge(error);
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            extensions.set("code", code);
+        }
+        extensions.set("traceId", trace_id);
+        if let Some(seconds) = retry_after {
+            extensions.set("retryAfter", Value::from(seconds));
+        }
+        if let Some(message) = message {
+            error.message = message;
+        }
+        error.source = None;
+    }
+}
+
+/// True when an error of the response has the code.
+pub fn has_code(response: &Response, code: &str) -> bool {
+    let code = Value::from(code);
+    response.errors.iter().any(|error| error.extensions.as_ref().and_then(|values| values.get("code")) == Some(&code))
+}
+
+/// Code, the message to show instead of the error's own, and seconds to wait.
+fn judge(error: &ServerError) -> (&'static str, Option<String>, Option<u32>) {
+    if let Some(error) = error.source::<Error>() {
+        return judge_domain(error);
+    }
+    let has_code = error.extensions.as_ref().is_some_and(|values| values.get("code").is_some());
+    let from_document = error.source.is_none() && error.path.is_empty();
+    let about_input = error.source.is_none() && ABOUT_INPUT.iter().any(|start| error.message.starts_with(start));
+    if has_code || from_document || about_input {
+        return ("BAD_REQUEST", None, None);
+    }
+    tracing::error!(code = INTERNAL, "a resolver failed without a domain error");
+    internal()
+}
+
+fn judge_domain(error: &Error) -> (&'static str, Option<String>, Option<u32>) {
+    let say = |code, message: &str| (code, Some(message.to_owned()), None);
+    match error {
+        Error::Refused(refusals) => match refusals.first() {
+            Some(refusal) => say(refusal.code, &refusal.message),
+            None => internal(),
+        },
+        Error::Unauthenticated | Error::Wall(WallError::NotFresh) => {
+            say("UNAUTHENTICATED", "Sign in, or send a valid credential.")
+        }
+        Error::Forbidden => say("FORBIDDEN", "Your role does not allow this."),
+        Error::TooMany { retry_after_s } => {
+            ("TOO_MANY", Some("Too many requests of this kind.".to_owned()), Some(*retry_after_s))
+        }
+        Error::Wall(WallError::Suspended) => say("TENANT_SUSPENDED", "The tenant is suspended."),
+        Error::Wall(error @ (WallError::Unavailable | WallError::Retry | WallError::CommitUnknown)) => {
+            tracing::warn!(code = "UNAVAILABLE", %error, "request failed");
+            ("UNAVAILABLE", Some("The service is busy or restarting; try again.".to_owned()), Some(1))
+        }
+        Error::Wall(_) | Error::Fault(_) => {
+            tracing::error!(code = INTERNAL, %error, "request failed");
+            internal()
+        }
+    }
+}
+
+fn internal() -> (&'static str, Option<String>, Option<u32>) {
+    (INTERNAL, Some("Something went wrong on our side.".to_owned()), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{PathSegment, Pos};
+
+    use super::*;
+
+    fn presented(error: impl Into<async_graphql::Error>) -> serde_json::Value {
+        let mut error = error.into().into_server_error(Pos::default());
+        error.path = vec![PathSegment::Field("contact".to_owned())];
+        let mut response = Response::from_errors(vec![error]);
+        present(&mut response, "trace");
+        serde_json::to_value(&response.errors[0]).unwrap()
+    }
+
+    #[test]
+    fn c226_nothing_of_ours_leaves() {
+        let database = WallError::Database { code: "42P01".into(), message: "relation \"contacts\" is gone".into() };
+        let errors: [async_graphql::Error; 4] = [
+            Error::Wall(database).into(),
+            Error::fault("contacts row 7").into(),
+            std::io::Error::other("/srv/contacts").into(),
+            async_graphql::Error::new("contacts: forgotten text"),
+        ];
+        for error in errors {
+            let shown = presented(error);
+            assert_eq!(shown["extensions"]["code"], "INTERNAL");
+            assert_eq!(shown["extensions"]["traceId"], "trace");
+            assert!(!shown["message"].to_string().contains("contacts"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn expected_errors_have_their_codes() {
+        let code = |error: Error| presented(error)["extensions"]["code"].clone();
+        assert_eq!(code(Error::Unauthenticated), "UNAUTHENTICATED");
+        assert_eq!(code(Error::Wall(WallError::NotFresh)), "UNAUTHENTICATED");
+        assert_eq!(code(Error::Forbidden), "FORBIDDEN");
+        assert_eq!(code(Refusal::not_found("id").into()), "NOT_FOUND");
+        assert_eq!(code(Error::Wall(WallError::Unavailable)), "UNAVAILABLE");
+        assert_eq!(presented(Error::TooMany { retry_after_s: 7 })["extensions"]["retryAfter"], 7);
+    }
+
+    #[test]
+    fn a_callers_own_mistakes_keep_their_message() {
+        let shown = presented(async_graphql::Error::new("Failed to parse \"ID\": no"));
+        assert_eq!(shown["extensions"]["code"], "BAD_REQUEST");
+        assert!(shown["message"].to_string().contains("Failed to parse"));
+    }
+
+    #[test]
+    fn refusals_become_user_errors_with_a_path() {
+        let (value, errors) = payload::<()>(Err(Refusal::new("TAKEN", "contacts.0.email", "Taken.").into())).unwrap();
+        assert_eq!(value, None);
+        let path = vec!["contacts".to_owned(), "0".to_owned(), "email".to_owned()];
+        assert_eq!(errors, [UserError { code: "TAKEN".into(), field: Some(path), message: "Taken.".into() }]);
+        assert_eq!(user_errors([Refusal::new("X", "", "x")])[0].field, None);
+    }
+}

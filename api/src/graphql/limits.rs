@@ -1,0 +1,273 @@
+//! Limits on a document, judged before anything of it runs (C-218, C-221).
+//!
+//! Fragments are expanded while counting and the count stops at its limit, so a document of a few lines that expands
+//! to billions of fields costs no more than any other. What depends on the schema (complexity, depth of a list in a
+//! list) is async-graphql's part.
+
+use async_graphql::ServerError;
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet};
+
+/// Levels of fields.
+pub const DEPTH: usize = 12;
+/// Levels of selection sets, fragments included, which async-graphql walks recursively.
+pub const RECURSION: usize = 24;
+/// The schema's complexity: fields, times the size of the lists they lie in.
+pub const COMPLEXITY: usize = 20_000;
+/// Lexical tokens of a document.
+pub const TOKENS: usize = 4_000;
+/// Directives on one field.
+pub const DIRECTIVES: usize = 4;
+/// Fields of an operation after fragments are expanded.
+const FIELDS: usize = 1_000;
+/// Aliased fields after fragments are expanded.
+const ALIASES: usize = 30;
+/// Fields at the root of a query.
+const QUERY_ROOTS: usize = 20;
+/// Fields at the root of a mutation, each a transaction of its own.
+const MUTATION_ROOTS: usize = 10;
+/// Operations of a document.
+const OPERATIONS: usize = 10;
+/// Mutations that are limited by attempt: one per document (C-218).
+const SENSITIVE: [&str; 11] = [
+    "acceptInvitation",
+    "changePassword",
+    "createApiKey",
+    "enterTenant",
+    "inviteMember",
+    "refreshSession",
+    "requestPasswordReset",
+    "resetPassword",
+    "signIn",
+    "signUp",
+    "verifyEmail",
+];
+
+/// Refuses a text with too many tokens before it is parsed.
+pub fn check_text(query: &str) -> Result<(), ServerError> {
+    if tokens(query, TOKENS) > TOKENS { Err(refused("tokens", TOKENS)) } else { Ok(()) }
+}
+
+/// Refuses a document that would cost too much.
+pub fn check_document(document: &ExecutableDocument) -> Result<(), ServerError> {
+    if document.operations.iter().count() > OPERATIONS {
+        return Err(refused("operations", OPERATIONS));
+    }
+    for (_, operation) in document.operations.iter() {
+        let mut count = Count { document, fields: 0, aliases: 0 };
+        let selection = &operation.node.selection_set.node;
+        count.walk(selection, 0)?;
+        let mut roots = Vec::new();
+        collect_roots(document, selection, &mut roots);
+        match operation.node.ty {
+            OperationType::Mutation if roots.len() > MUTATION_ROOTS => {
+                return Err(refused("mutations", MUTATION_ROOTS));
+            }
+            OperationType::Mutation if roots.len() > 1 => {
+                if let Some(name) = roots.iter().find(|name| SENSITIVE.contains(name)) {
+                    let message = format!("The mutation {name} must be the only one of its document.");
+                    return Err(limit_error(message));
+                }
+            }
+            _ if roots.len() > QUERY_ROOTS => return Err(refused("root fields", QUERY_ROOTS)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The kind of the operation that a request runs, if its name and the document fit.
+pub fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
+    match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Some(operation.node.ty),
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name).map(|found| found.node.ty),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+            operations.values().next().map(|found| found.node.ty)
+        }
+        _ => None,
+    }
+}
+
+struct Count<'a> {
+    document: &'a ExecutableDocument,
+    fields: usize,
+    aliases: usize,
+}
+
+impl Count<'_> {
+    fn walk(&mut self, set: &SelectionSet, depth: usize) -> Result<(), ServerError> {
+        if depth > RECURSION {
+            return Err(refused("levels", RECURSION));
+        }
+        for selection in &set.items {
+            // Spreads count as well, or empty fragments could be nested without end.
+            self.fields += 1;
+            if self.fields > FIELDS {
+                return Err(refused("fields", FIELDS));
+            }
+            if selection.node.directives().len() > DIRECTIVES {
+                return Err(refused("directives on one field", DIRECTIVES));
+            }
+            match &selection.node {
+                Selection::Field(field) => {
+                    self.aliases += usize::from(field.node.alias.is_some());
+                    if self.aliases > ALIASES {
+                        return Err(refused("aliases", ALIASES));
+                    }
+                    self.walk(&field.node.selection_set.node, depth + 1)?;
+                }
+                Selection::InlineFragment(fragment) => self.walk(&fragment.node.selection_set.node, depth + 1)?,
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
+                        self.walk(&fragment.node.selection_set.node, depth + 1)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The root fields with fragments expanded; the document's size was judged before.
+fn collect_roots<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet, roots: &mut Vec<&'a str>) {
+    for selection in &set.items {
+        match &selection.node {
+            Selection::Field(field) => roots.push(field.node.name.node.as_str()),
+            Selection::InlineFragment(fragment) => {
+                collect_roots(document, &fragment.node.selection_set.node, roots);
+            }
+            Selection::FragmentSpread(spread) => {
+                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                    collect_roots(document, &fragment.node.selection_set.node, roots);
+                }
+            }
+        }
+    }
+}
+
+/// Lexical tokens as the GraphQL specification counts them, roughly, and no further than just above `limit`.
+fn tokens(query: &str, limit: usize) -> usize {
+    let mut rest = query.as_bytes();
+    let mut count = 0;
+    while count <= limit {
+        let [first, ..] = rest else { break };
+        let length = match first {
+            b' ' | b'\t' | b'\r' | b'\n' | b',' => {
+                rest = &rest[1..];
+                continue;
+            }
+            b'#' => {
+                rest = &rest[rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())..];
+                continue;
+            }
+            b'"' => string_length(rest),
+            byte if word(*byte) => rest.iter().position(|byte| !word(*byte)).unwrap_or(rest.len()),
+            _ => 1,
+        };
+        count += 1;
+        rest = &rest[length..];
+    }
+    count
+}
+
+fn word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.' || byte >= 0x80
+}
+
+/// Length of the string or block string that the text starts with; an unfinished one reaches to the end.
+fn string_length(text: &[u8]) -> usize {
+    let quote: &[u8] = if text.starts_with(b"\"\"\"") { b"\"\"\"" } else { b"\"" };
+    let mut at = quote.len();
+    while at < text.len() {
+        if text[at] == b'\\' {
+            at += 2;
+        } else if text[at..].starts_with(quote) {
+            return at + quote.len();
+        } else {
+            at += 1;
+        }
+    }
+    text.len()
+}
+
+fn refused(what: &str, limit: usize) -> ServerError {
+    limit_error(format!("The document has more than {limit} {what}."))
+}
+
+fn limit_error(message: String) -> ServerError {
+    let mut error = ServerError::new(message, None);
+    error.extensions.get_or_insert_default().set("code", "DOCUMENT_TOO_LARGE");
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+
+    use super::*;
+
+    fn check(query: &str) -> Result<(), String> {
+        check_text(query).map_err(|error| error.message)?;
+        check_document(&parse_query(query).unwrap()).map_err(|error| error.message)
+    }
+
+    fn numbered(count: usize, part: impl Fn(usize) -> String) -> String {
+        (0..count).map(part).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn ordinary_documents_pass() {
+        assert_eq!(check("query A { a } query B { b { c } ...F } fragment F on Query { d }"), Ok(()));
+        assert_eq!(
+            check("mutation { createContact(input: {}) { contact { id } } archiveContact { contact { id } } }"),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn c218_sensitive_mutations_stand_alone() {
+        assert!(check("mutation { signIn { x } }").is_ok());
+        let aliased = numbered(20, |n| format!("a{n}: signIn(input: {{}}) {{ x }}"));
+        for query in [
+            format!("mutation {{ {aliased} }}"),
+            "mutation { a: signIn { x } b: signIn { x } }".to_owned(),
+            "mutation { ...F ...F } fragment F on Mutation { signIn { x } }".to_owned(),
+            "mutation { createContact { x } ... on Mutation { signIn { x } } }".to_owned(),
+        ] {
+            assert!(check(&query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn c221_fragments_that_expand_without_end_are_refused_at_once() {
+        let fragment = |n| format!("fragment F{n} on Query {{ {} }}", format!("...F{} ", n + 1).repeat(10));
+        let bomb = format!("query {{ ...F0 }} {}", numbered(20, fragment));
+        assert_eq!(check(&bomb), Err(format!("The document has more than {FIELDS} fields.")));
+        let cycle = "query { ...F } fragment F on Query { ...G } fragment G on Query { ...F }";
+        assert_eq!(check(cycle), Err(format!("The document has more than {RECURSION} levels.")));
+    }
+
+    #[test]
+    fn c221_each_limit_holds() {
+        let repeat = |text: &str, times: usize| text.repeat(times);
+        let aliases = numbered(ALIASES + 1, |n| format!("a{n}: id"));
+        let cases = [
+            (format!("{{ contact {{ {aliases} }} }}"), "aliases"),
+            (format!("{{ {} }}", repeat("contact ", QUERY_ROOTS + 1)), "root fields"),
+            (format!("mutation {{ {} }}", repeat("createContact { x } ", MUTATION_ROOTS + 1)), "mutations"),
+            (format!("{{ a {} }}", repeat("@include(if: true) ", DIRECTIVES + 1)), "directives"),
+            (format!("{{ a(x: [{}]) }}", repeat("1 ", TOKENS)), "tokens"),
+            (numbered(OPERATIONS + 1, |n| format!("query Q{n} {{ a }}")), "operations"),
+        ];
+        for (query, what) in cases {
+            assert!(check(&query).is_err_and(|message| message.contains(what)), "{what}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_counted_like_words() {
+        assert_eq!(tokens("{ a(b: \"c d e\", f: -1.5) # g h\n  ...I }", 100), 13);
+        assert_eq!(tokens("\"\"\" a \"b\" \\\"\"\" c \"\"\" d", 100), 2);
+        assert_eq!(tokens("\"unfinished \\", 100), 1);
+        assert_eq!(tokens(&"a ".repeat(1_000_000), 10), 11);
+    }
+}

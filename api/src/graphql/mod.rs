@@ -1,0 +1,32 @@
+//! The schema: every aggregate's queries and mutations, and the limits around them.
+
+pub mod connection;
+pub mod error;
+pub mod gateway;
+pub mod limits;
+pub mod mutate;
+pub mod scope;
+
+use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, Schema};
+
+/// Every query.
+#[derive(Debug, Default, MergedObject)]
+pub struct Query(gateway::GatewayQuery);
+
+/// Every mutation; becomes a merged object with the first aggregate that has one.
+pub type Mutation = EmptyMutation;
+
+/// The schema type.
+pub type CarillonSchema = Schema<Query, Mutation, EmptySubscription>;
+
+/// Builds the schema with its limits (C-221).
+pub fn schema() -> CarillonSchema {
+    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+        .limit_depth(limits::DEPTH)
+        .limit_recursive_depth(limits::RECURSION)
+        .limit_complexity(limits::COMPLEXITY)
+        .limit_directives(limits::DIRECTIVES)
+        // Suggestions tell strangers the names of fields (C-222).
+        .disable_suggestions()
+        .finish()
+}

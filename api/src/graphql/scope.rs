@@ -1,0 +1,162 @@
+//! What belongs to one request: who calls, from where, and the transaction its reads share.
+//!
+//! A query has one read transaction, begun when first needed, on which resolvers and loaders take turns: a page of
+//! nested fields costs one BEGIN. A mutation ends it, so what a payload shows is never older than the change.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_graphql::Context;
+use carillon_domain::error::{Error, Refusal, Result};
+use carillon_domain::ports::{Ports, TenantTx};
+use carillon_domain::tenancy::{Grant, TenantAction, TenantContext, VerifiedAccess, enter_as_user};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// Nobody who said so.
+    Anonymous,
+    /// A signed-in user, inside a tenant if their token names one.
+    User(VerifiedAccess, Option<TenantContext>),
+    /// An API key, inside its tenant.
+    ApiKey(TenantContext),
+}
+
+impl Caller {
+    /// The user behind an access token.
+    pub fn user(ports: &Ports, access: VerifiedAccess) -> Self {
+        let context = enter_as_user(&ports.wall, &access);
+        Self::User(access, context)
+    }
+}
+
+/// Told after commits that made work due (L4); a lost ring costs a second, never work.
+pub trait Doorbell: Send + Sync + std::fmt::Debug {
+    /// Work may be due.
+    fn ring(&self);
+}
+
+/// Rings nowhere: due work is found by polling.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoDoorbell;
+
+impl Doorbell for NoDoorbell {
+    fn ring(&self) {}
+}
+
+/// What belongs to one request; cloning shares it.
+#[derive(Debug, Clone)]
+pub struct RequestScope(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ports: Ports,
+    doorbell: Arc<dyn Doorbell>,
+    caller: Caller,
+    client_ip: Option<IpAddr>,
+    request_id: String,
+    reading: Mutex<Option<TenantTx>>,
+}
+
+/// The request's read transaction, held until dropped; drop it before anything else is awaited.
+pub type Reading<'a> = MappedMutexGuard<'a, TenantTx>;
+
+impl RequestScope {
+    /// The scope of a request.
+    pub fn new(
+        ports: Ports,
+        doorbell: Arc<dyn Doorbell>,
+        caller: Caller,
+        client_ip: Option<IpAddr>,
+        request_id: String,
+    ) -> Self {
+        Self(Arc::new(Inner { ports, doorbell, caller, client_ip, request_id, reading: Mutex::new(None) }))
+    }
+
+    /// The scope of the request a resolver runs in.
+    pub fn of<'a>(ctx: &'a Context<'_>) -> &'a Self {
+        ctx.data_unchecked::<Self>()
+    }
+
+    /// Time, chance, keys, settings and the wall.
+    pub fn ports(&self) -> &Ports {
+        &self.0.ports
+    }
+
+    /// Where the request came from, as far as trusted proxies say (C-201).
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.0.client_ip
+    }
+
+    /// The id that logs and errors of this request carry.
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    /// True for a caller without any credential.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.0.caller, Caller::Anonymous)
+    }
+
+    /// The tenant the caller is in.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the caller is in none.
+    pub fn tenant(&self) -> Result<&TenantContext> {
+        match &self.0.caller {
+            Caller::User(_, Some(context)) | Caller::ApiKey(context) => Ok(context),
+            // Signed in but nowhere: what to do is to enter a tenant, not to sign in again.
+            Caller::User(_, None) => {
+                Err(Refusal::new("TENANT_REQUIRED", "", "Enter a tenant first, with enterTenant.").into())
+            }
+            Caller::Anonymous => Err(Error::Unauthenticated),
+        }
+    }
+
+    /// The signed-in user's token; use cases check that it is still fresh (C-213).
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for nobody, [`Error::Forbidden`] for an API key.
+    pub fn access(&self) -> Result<&VerifiedAccess> {
+        match &self.0.caller {
+            Caller::User(access, _) => Ok(access),
+            Caller::ApiKey(_) => Err(Error::Forbidden),
+            Caller::Anonymous => Err(Error::Unauthenticated),
+        }
+    }
+
+    /// The permission for an action in the caller's tenant.
+    pub fn grant<A: TenantAction>(&self) -> Result<Grant<A>> {
+        self.tenant()?.grant()
+    }
+
+    /// The permission for an action, and the transaction that the request's reads share.
+    pub async fn read<A: TenantAction>(&self) -> Result<(Grant<A>, Reading<'_>)> {
+        let grant = self.grant::<A>()?;
+        let mut reading = self.0.reading.lock().await;
+        if reading.is_none() {
+            *reading = Some(grant.begin_read().await?);
+        }
+        let reading = MutexGuard::try_map(reading, Option::as_mut);
+        Ok((grant, reading.map_err(|_| Error::fault("the read transaction went away"))?))
+    }
+
+    /// Tells the dispatcher that work may be due.
+    pub fn ring(&self) {
+        self.0.doorbell.ring();
+    }
+
+    /// Ends the read transaction; the next read begins another, which sees everything committed until then.
+    pub async fn end_reading(&self) {
+        if let Some(tx) = self.0.reading.lock().await.take() {
+            // Nothing was written, so only the connection is at stake, and a failed one is closed.
+            let _ = tx.rollback().await;
+        }
+    }
+}

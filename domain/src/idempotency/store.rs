@@ -1,0 +1,75 @@
+//! Rows of `idempotency_keys`.
+
+use carillon_entities::rows::service::idempotency_keys;
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use sea_orm::ActiveValue::Set;
+
+use super::Call;
+use crate::error::Result;
+use crate::time::Timestamp;
+
+statements! {
+    /// Takes over a key whose answer is past its time.
+    KEY_RENEW(Text, Text, Time, Bytes, Time) = "UPDATE idempotency_keys
+        SET input_hash = $5, created_at = $4, expires_at = $6
+        WHERE tenant_id = $1 AND operation = $2 AND key = $3 AND expires_at <= $4";
+    /// Deletes some answers past their time.
+    KEY_FORGET(Time, BigInt) = "DELETE FROM idempotency_keys
+        WHERE tenant_id = $1 AND (operation, key) IN (
+            SELECT k.operation, k.key FROM idempotency_keys AS k
+            WHERE k.tenant_id = $1 AND k.expires_at <= $2 ORDER BY k.expires_at LIMIT $3)";
+}
+
+pub(super) struct Stored {
+    pub input_hash: Vec<u8>,
+    pub sealed_answer: Vec<u8>,
+}
+
+/// True when this transaction now holds the key.
+pub(super) async fn key_reserve(tx: &mut TenantTx, call: &Call, now: Timestamp, expires_at: Timestamp) -> Result<bool> {
+    let row = idempotency_keys::ActiveModel {
+        operation: Set(call.operation.to_owned()),
+        key: Set(call.key.clone()),
+        input_hash: Set(call.input_hash.to_vec()),
+        sealed_answer: Set(Vec::new()),
+        created_at: Set(now),
+        expires_at: Set(expires_at),
+        ..Default::default()
+    };
+    if tx.insert_many(vec![row], OnConflict::Keep).await? == 1 {
+        return Ok(true);
+    }
+    let args = Args::of([
+        call.operation.into(),
+        call.key.as_str().into(),
+        now.into(),
+        call.input_hash.to_vec().into(),
+        expires_at.into(),
+    ]);
+    Ok(tx.sql(&KEY_RENEW, args)?.execute().await? == 1)
+}
+
+pub(super) async fn key_find(tx: &mut TenantTx, call: &Call) -> Result<Option<Stored>> {
+    let row = tx
+        .select::<idempotency_keys::Entity>()
+        .eq(idempotency_keys::Column::Operation, call.operation)
+        .eq(idempotency_keys::Column::Key, call.key.as_str())
+        .one()
+        .await?;
+    Ok(row.map(|row| Stored { input_hash: row.input_hash, sealed_answer: row.sealed_answer }))
+}
+
+pub(super) async fn key_answer(tx: &mut TenantTx, call: &Call, sealed_answer: Vec<u8>) -> Result<()> {
+    tx.update::<idempotency_keys::Entity>()
+        .eq(idempotency_keys::Column::Operation, call.operation)
+        .eq(idempotency_keys::Column::Key, call.key.as_str())
+        .set(idempotency_keys::Column::SealedAnswer, sealed_answer)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn key_forget(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<u64> {
+    Ok(tx.sql(&KEY_FORGET, Args::of([now.into(), limit.into()]))?.execute().await?)
+}
