@@ -4,6 +4,9 @@
 //! nothing outside; then the caller commits `started` for up to [`GROUP`] attempts; then [`EmailChannel::deliver_all`]
 //! hands them over at the same time and gives exactly one [`HandOver`] for each.
 //!
+//! A [`Permit`] is asked just before the first octet of each mail: however long a connection took, nothing leaves on
+//! an expired permit (L3) or a lost lease (L8).
+//!
 //! Only `prepare` makes a [`PreparedEmail`], and only a prepared mail can be delivered: whatever `prepare` demands (the
 //! gate's permit, L3) every hand-over has. Nothing in here logs, and no error or `Debug` holds an address (L9).
 
@@ -33,7 +36,7 @@ use futures::StreamExt as _;
 pub use content::ContentError;
 pub use dkim::{DkimSigner, DkimSigners};
 pub use outcome::{Capability, HandOver, Obstacle};
-pub use pool::{Pool, PoolSettings};
+pub use pool::{Permit, Pool, PoolSettings};
 pub use prepared::PreparedEmail;
 pub use relay::{Credentials, InvalidRelay, Relay, TlsMode};
 pub use smtp::Timeouts;
@@ -68,15 +71,15 @@ impl EmailChannel {
     }
 
     /// Hands one mail over. The caller has committed `started` for it; dropping the future leaves it unknown.
-    pub async fn deliver(&self, relay: &Relay, mail: &PreparedEmail) -> HandOver {
-        self.pool(relay).hand_over(mail).await
+    pub async fn deliver(&self, relay: &Relay, mail: &PreparedEmail, permit: impl Permit) -> HandOver {
+        self.pool(relay).hand_over(mail, permit).await
     }
 
     /// Hands a group over, at most [`GROUP`] at the same time; outcomes come in the order of the mails.
-    pub async fn deliver_all(&self, relay: &Relay, mails: &[PreparedEmail]) -> Vec<HandOver> {
+    pub async fn deliver_all(&self, relay: &Relay, mails: &[PreparedEmail], permit: impl Permit) -> Vec<HandOver> {
         let pool = self.pool(relay);
-        let pool = &*pool;
-        futures::stream::iter(mails).map(|mail| pool.hand_over(mail)).buffered(GROUP).collect().await
+        let (pool, permit) = (&*pool, &|mail: &PreparedEmail| permit.ask(mail));
+        futures::stream::iter(mails).map(|mail| pool.hand_over(mail, permit)).buffered(GROUP).collect().await
     }
 
     fn pool(&self, relay: &Relay) -> Arc<Pool> {

@@ -17,6 +17,8 @@ pub enum HandOver {
     Rejected(Reply),
     /// Nothing was handed over, for a reason that is not about this mail.
     NotHandedOver(Obstacle),
+    /// Nothing was handed over because the caller's [`Permit`](super::Permit) said so at the last moment.
+    Withheld(messaging::NotHandedOver),
     /// This relay cannot carry this mail; the recipient is not to blame (C-28).
     Incapable(Capability),
     /// The relay may have the mail, and hid it from us.
@@ -33,6 +35,7 @@ impl HandOver {
                 messaging::HandOver::Refused(reply.clone())
             }
             Self::NotHandedOver(_) => messaging::HandOver::NotHandedOver(Nothing::Network),
+            Self::Withheld(why) => messaging::HandOver::NotHandedOver(*why),
             Self::Incapable(_) => messaging::HandOver::NotHandedOver(Nothing::Capability),
             Self::Unknown => messaging::HandOver::Unknown,
         }

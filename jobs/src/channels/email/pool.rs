@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use carillon_domain::messaging::NotHandedOver;
 use carillon_domain::messaging::reply_class::SmtpStage;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -16,6 +17,20 @@ use super::prepared::PreparedEmail;
 use super::relay::Relay;
 use super::smtp::{SmtpConnection, Timeouts};
 use super::tls::TlsTrust;
+
+/// Whether a hand-over may still begin: the gate's permit has not expired, the lease holds, the worker is not draining.
+///
+/// Any closure from the mail to that answer is one.
+pub trait Permit: Send + Sync {
+    /// `Ok` to begin, or why not.
+    fn ask(&self, mail: &PreparedEmail) -> Result<(), NotHandedOver>;
+}
+
+impl<F: Fn(&PreparedEmail) -> Result<(), NotHandedOver> + Send + Sync> Permit for F {
+    fn ask(&self, mail: &PreparedEmail) -> Result<(), NotHandedOver> {
+        self(mail)
+    }
+}
 
 /// How connections are kept.
 #[derive(Debug, Clone)]
@@ -71,12 +86,17 @@ impl Pool {
 
     /// Hands one mail over, on a kept connection or a new one.
     ///
-    /// Dropping the future after it was polled leaves the outcome unknown.
-    pub async fn hand_over(&self, mail: &PreparedEmail) -> HandOver {
+    /// The permit is asked when a connection is ready, just before the first octet about this mail, and again before
+    /// every further try. Dropping the future after it was polled leaves the outcome unknown.
+    pub async fn hand_over(&self, mail: &PreparedEmail, permit: impl Permit) -> HandOver {
         let Ok(Ok(_slot)) = timeout(self.settings.wait, self.slots.acquire()).await else {
             return HandOver::NotHandedOver(Obstacle::Busy);
         };
         while let Some(mut kept) = self.take() {
+            if let Err(why) = permit.ask(mail) {
+                self.keep(kept).await;
+                return HandOver::Withheld(why);
+            }
             let outcome = kept.hand_over(mail).await;
             if !gone_stale(&outcome) {
                 self.keep(kept).await;
@@ -85,7 +105,10 @@ impl Pool {
         }
         match self.dialer.connect().await {
             Ok(mut fresh) => {
-                let outcome = fresh.hand_over(mail).await;
+                let outcome = match permit.ask(mail) {
+                    Ok(()) => fresh.hand_over(mail).await,
+                    Err(why) => HandOver::Withheld(why),
+                };
                 self.keep(fresh).await;
                 outcome
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::ids::MessageId;
-use carillon_domain::messaging::{DkimKey, EmailMessage, ListHeaders, Mailbox, NewDkimKey};
+use carillon_domain::messaging::{DkimKey, EmailMessage, ListHeaders, Mailbox, NewDkimKey, NotHandedOver};
 use carillon_domain::time::Timestamp;
 use chrono::DateTime;
 
@@ -80,4 +80,10 @@ async fn catcher(settings: CatcherSettings) -> (Catcher, Relay) {
 
 fn channel() -> EmailChannel {
     EmailChannel::new(PoolSettings::default(), TlsTrust::public())
+}
+
+/// The permit of a mail that may go.
+#[expect(clippy::unnecessary_wraps, reason = "a permit gives a reason when it refuses")]
+fn may_start(_: &PreparedEmail) -> Result<(), NotHandedOver> {
+    Ok(())
 }
