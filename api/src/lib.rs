@@ -1,3 +1,4 @@
 //! The gateway: GraphQL over HTTP, and the one executable around it.
 
 pub mod graphql;
+pub mod http;

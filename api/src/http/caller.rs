@@ -1,0 +1,46 @@
+//! The `Authorization` header: who calls.
+//!
+//! A request without the header is anonymous. A header that does not verify fails the whole request, so that a client
+//! with an expired token learns it from the status, whatever it asked for.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+
+use super::{Gateway, Problem};
+use crate::graphql::scope::Caller;
+
+/// Who sent the request.
+pub async fn authenticate(gateway: &Gateway, request: &HttpRequest) -> Result<Caller, Problem> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    let Some(value) = values.next() else { return Ok(Caller::Anonymous) };
+    if values.next().is_some() {
+        return Err(Problem::Unauthenticated);
+    }
+    let credential = value.to_str().ok().and_then(bearer).ok_or(Problem::Unauthenticated)?;
+    let ports = &gateway.ports;
+    match gateway.tokens.verify(credential, ports.now()) {
+        Some(access) => Ok(Caller::user(ports, access)),
+        None => Err(Problem::Unauthenticated),
+    }
+}
+
+/// The credential of `Bearer <credential>`; the scheme's case does not matter (RFC 9110 s11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, credential) = value.split_once(' ')?;
+    let credential = credential.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !credential.is_empty()).then_some(credential)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bearer_is_a_credential() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        for value in ["", "Bearer", "Bearer ", "Basic abc", "abc"] {
+            assert_eq!(bearer(value), None);
+        }
+    }
+}

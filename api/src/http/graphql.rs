@@ -1,0 +1,238 @@
+//! GraphQL over HTTP: POST for everything, GET for queries alone (C-223).
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Payload;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, guard, web};
+use async_graphql::http::GraphiQLSource;
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response, ServerError, Value, Variables};
+use bytes::BytesMut;
+use futures::StreamExt;
+use serde::Deserialize;
+
+use super::caller::authenticate;
+use super::client::client_ip;
+use super::negotiate::MediaType;
+use super::{Gateway, Problem, RequestId};
+use crate::graphql::scope::{Caller, RequestScope};
+use crate::graphql::{error, limits};
+
+pub(super) fn configure(routes: &mut web::ServiceConfig) {
+    routes.service(
+        web::resource("/graphql")
+            .route(web::post().to(post))
+            .route(web::route().guard(guard::Get()).to(get))
+            .default_service(web::to(|| async { Problem::MethodNotAllowed("GET, POST").response() })),
+    );
+}
+
+/// The parameters of a request, from the body or the address.
+#[derive(Debug, Default, Deserialize)]
+struct Params {
+    query: Option<String>,
+    #[serde(rename = "operationName")]
+    operation_name: Option<String>,
+    variables: Option<serde_json::Map<String, serde_json::Value>>,
+    // Read so that a value of the wrong type is refused; no extension is known.
+    #[serde(rename = "extensions")]
+    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AddressParams {
+    query: Option<String>,
+    #[serde(rename = "operationName")]
+    operation_name: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+}
+
+async fn post(gateway: web::Data<Gateway>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let read = async {
+        if !reads(&request) {
+            return Err(Problem::UnsupportedMediaType);
+        }
+        let limit = gateway.settings.body_limit;
+        let body = tokio::time::timeout(gateway.settings.body_timeout, body(payload, limit));
+        parse_body(&body.await.map_err(|_| Problem::BodyTimeout)??)
+    };
+    answer(&gateway, &request, read.await, true).await
+}
+
+async fn get(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpResponse {
+    let params = parse_address(request.query_string());
+    answer(&gateway, &request, params, false).await
+}
+
+/// The page to try queries in; embedded mode only.
+pub(super) async fn graphiql() -> HttpResponse {
+    let page = GraphiQLSource::build().endpoint("/graphql").title("Carillon").finish();
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page)
+}
+
+/// True for `application/json` in UTF-8 without a content encoding.
+fn reads(request: &HttpRequest) -> bool {
+    let json = request.content_type().eq_ignore_ascii_case("application/json");
+    let utf8 = request.encoding().is_ok_and(|encoding| encoding.name() == "UTF-8");
+    json && utf8 && !request.headers().contains_key(header::CONTENT_ENCODING)
+}
+
+async fn body(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Problem::Malformed("The body broke off."))?;
+        if body.len() + chunk.len() > limit {
+            return Err(Problem::TooLarge(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn parse_body(body: &[u8]) -> Result<Params, Problem> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match first {
+        None => Err(Problem::Malformed("The body is empty.")),
+        Some(b'[') => Err(Problem::Malformed("Send one request at a time: batches are not taken.")),
+        _ => serde_json::from_slice(body).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => Problem::Malformed("The body is not a GraphQL request."),
+            _ => Problem::Malformed("The body is not JSON."),
+        }),
+    }
+}
+
+fn parse_address(query: &str) -> Result<Params, Problem> {
+    let params = web::Query::<AddressParams>::from_query(query);
+    let params = params.map_err(|_| Problem::Malformed("The address is not a GraphQL request."))?.into_inner();
+    let map = |text: Option<String>, what| {
+        let text = text.filter(|text| !text.is_empty());
+        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| Problem::Malformed(what))
+    };
+    Ok(Params {
+        query: params.query,
+        operation_name: params.operation_name.filter(|name| !name.is_empty()),
+        variables: map(params.variables, "The variables are not a JSON object.")?,
+        _extensions: map(params.extensions, "The extensions are not a JSON object.")?,
+    })
+}
+
+async fn answer(
+    gateway: &Gateway,
+    http: &HttpRequest,
+    params: Result<Params, Problem>,
+    may_mutate: bool,
+) -> HttpResponse {
+    let id = RequestId::of(http);
+    let accept = http.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    let Some(media_type) = MediaType::negotiate(accept) else {
+        return Problem::NotAcceptable.answer(MediaType::Json.name(), Some(&id));
+    };
+    let run = async {
+        let request = prepare(params?, may_mutate)?;
+        let caller = authenticate(gateway, http).await?;
+        Ok(execute(gateway, http, caller, request).await)
+    };
+    match tokio::time::timeout(gateway.settings.request_timeout, run).await {
+        Ok(Ok(response)) => render(response, media_type, &id),
+        Ok(Err(Stop::Answer(response))) => render(*response, media_type, &id),
+        Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.name(), Some(&id)),
+        Err(_) => Problem::Timeout.answer(media_type.name(), Some(&id)),
+    }
+}
+
+/// Why a request is not run: HTTP's fault, or the document's.
+enum Stop {
+    Problem(Problem),
+    Answer(Box<Response>),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<ServerError> for Stop {
+    fn from(error: ServerError) -> Self {
+        Self::Answer(Box::new(Response::from_errors(vec![error])))
+    }
+}
+
+/// Reads the document and judges it before anything runs.
+fn prepare(params: Params, may_mutate: bool) -> Result<Request, Stop> {
+    let Some(query) = params.query.filter(|query| !query.is_empty()) else {
+        return Err(Problem::Malformed("The request has no query.").into());
+    };
+    limits::check_text(&query)?;
+    let variables = serde_json::Value::Object(params.variables.unwrap_or_default());
+    let mut request = Request::new(query).variables(Variables::from_json(variables));
+    let document = request.parsed_query()?;
+    limits::check_document(document)?;
+    let kind = limits::operation_type(document, params.operation_name.as_deref());
+    if !may_mutate && kind == Some(OperationType::Mutation) {
+        return Err(Problem::MethodNotAllowed("POST").into());
+    }
+    request.operation_name = params.operation_name;
+    Ok(request)
+}
+
+async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, mut request: Request) -> Response {
+    let ports = gateway.ports.clone();
+    let address = client_ip(http, &gateway.settings.trusted_proxies);
+    let scope = RequestScope::new(ports, gateway.doorbell.clone(), caller, address, RequestId::of(http));
+    // Strangers learn no schema from a production server (C-222).
+    if scope.is_anonymous() && !gateway.ports.settings.embedded {
+        request = request.disable_introspection();
+    }
+    let response = gateway.schema.execute(request.data(scope.clone())).await;
+    scope.end_reading().await;
+    response
+}
+
+fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
+    error::present(&mut response, trace_id);
+    let no_data = response.data == Value::Null;
+    // Errors without a path come from before the execution: such an answer has no `data` at all.
+    let not_run = no_data && !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty());
+    let status = match status_of(&response) {
+        Some(status) if no_data => status,
+        _ if not_run && media_type == MediaType::GraphqlResponse => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    };
+    let mut builder = HttpResponse::build(status);
+    builder.insert_header((header::CONTENT_TYPE, format!("{}; charset=utf-8", media_type.name())));
+    match status {
+        StatusCode::UNAUTHORIZED => builder.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            builder.insert_header((header::RETRY_AFTER, retry_after(&response).to_string()))
+        }
+        _ => &mut builder,
+    };
+    let body = if not_run {
+        serde_json::to_string(&serde_json::json!({ "errors": response.errors }))
+    } else {
+        serde_json::to_string(&response)
+    };
+    match body {
+        Ok(body) => builder.body(body),
+        Err(_) => Problem::Internal.answer(media_type.name(), Some(trace_id)),
+    }
+}
+
+/// The status of an answer without data, where HTTP has a word for it.
+fn status_of(response: &Response) -> Option<StatusCode> {
+    let statuses = [
+        ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED),
+        ("TOO_MANY", StatusCode::TOO_MANY_REQUESTS),
+        ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+    ];
+    statuses.into_iter().find(|(code, _)| error::has_code(response, code)).map(|(_, status)| status)
+}
+
+fn retry_after(response: &Response) -> u64 {
+    let seconds = response.errors.iter().find_map(|error| match error.extensions.as_ref()?.get("retryAfter")? {
+        Value::Number(number) => number.as_u64(),
+        _ => None,
+    });
+    seconds.unwrap_or(1)
+}

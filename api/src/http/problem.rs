@@ -1,0 +1,90 @@
+//! Answers of the edge to requests that never reach the schema: GraphQL's error shape, whatever was asked for.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde_json::{Value, json};
+
+/// Why a request is not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Not a GraphQL request over HTTP; says which rule it broke.
+    Malformed(&'static str),
+    /// A credential that does not verify.
+    Unauthenticated,
+    /// No such route.
+    NotFound,
+    /// The route knows other methods; says which.
+    MethodNotAllowed(&'static str),
+    /// None of the media types that are accepted can be given.
+    NotAcceptable,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// The body is of a type that is not read.
+    UnsupportedMediaType,
+    /// The request took too long.
+    Timeout,
+    /// Something is down; try again.
+    Unavailable,
+    /// A fault of ours.
+    Internal,
+}
+
+impl Problem {
+    /// Status, code and message.
+    fn parts(self) -> (StatusCode, &'static str, String) {
+        let (status, code, message) = match self {
+            Self::Malformed(rule) => (StatusCode::BAD_REQUEST, "BAD_REQUEST", rule),
+            Self::Unauthenticated => {
+                (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Sign in, or send a valid credential.")
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here."),
+            Self::MethodNotAllowed(_) => {
+                (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Use another method for this.")
+            }
+            Self::NotAcceptable => {
+                let message = "Answers are application/graphql-response+json or application/json.";
+                (StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
+            }
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in time."),
+            Self::TooLarge(limit) => {
+                let message = format!("The body has more than {limit} bytes.");
+                return (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message);
+            }
+            Self::UnsupportedMediaType => {
+                let message = "Send application/json in UTF-8, without a content encoding.";
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
+            }
+            Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "TIMEOUT", "The request took too long."),
+            Self::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "The service is busy or restarting; try again.")
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Something went wrong on our side."),
+        };
+        (status, code, message.to_owned())
+    }
+
+    /// The answer, without a trace id.
+    pub fn response(self) -> HttpResponse {
+        self.answer("application/json", None)
+    }
+
+    /// The answer in a media type, with the request's id.
+    pub fn answer(self, media_type: &'static str, trace_id: Option<&str>) -> HttpResponse {
+        let (status, code, message) = self.parts();
+        let mut extensions = json!({ "code": code });
+        if let Some(id) = trace_id {
+            extensions["traceId"] = Value::from(id);
+        }
+        let mut response = HttpResponse::build(status);
+        response.insert_header((header::CONTENT_TYPE, format!("{media_type}; charset=utf-8")));
+        match self {
+            Self::MethodNotAllowed(allowed) => response.insert_header((header::ALLOW, allowed)),
+            Self::Unauthenticated => response.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
+            Self::Unavailable | Self::Timeout => response.insert_header((header::RETRY_AFTER, "1")),
+            _ => &mut response,
+        };
+        response.body(json!({ "errors": [{ "message": message, "extensions": extensions }] }).to_string())
+    }
+}

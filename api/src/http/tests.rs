@@ -1,0 +1,215 @@
+//! The rules of GraphQL over HTTP, on a real application over an empty SQLite file.
+
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::web;
+use carillon_domain::entropy::SeededEntropy;
+use carillon_domain::keys::Keyring;
+use carillon_domain::ports::{Ports, Wall};
+use carillon_domain::settings::Settings;
+use carillon_domain::tenancy::AccessTokens;
+use carillon_domain::time::ManualClock;
+use chrono::DateTime;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::graphql::scope::NoDoorbell;
+
+const QUERY: &str = r#"{"query":"{ serverTime }"}"#;
+const JSON: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
+const NEW_JSON: (header::HeaderName, &str) = (header::ACCEPT, "application/graphql-response+json");
+
+async fn gateway(embedded: bool) -> web::Data<Gateway> {
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let keys = Arc::new(Keyring::generate(entropy.as_ref()));
+    let settings = carillon_entities::wall::DatabaseSettings::single("sqlite::memory:");
+    let ports = Ports {
+        wall: Wall::open(&settings).await.unwrap(),
+        clock: Arc::new(ManualClock::new(DateTime::UNIX_EPOCH)),
+        entropy,
+        keys: keys.clone(),
+        settings: Arc::new(Settings { embedded, ..Settings::new("https://carillon.test") }),
+    };
+    web::Data::new(Gateway {
+        schema: crate::graphql::schema(),
+        ports,
+        tokens: AccessTokens::new(&keys, "https://carillon.test").unwrap(),
+        doorbell: Arc::new(NoDoorbell),
+        settings: HttpSettings::default(),
+        health: Health::default(),
+    })
+}
+
+async fn send(request: TestRequest) -> (StatusCode, header::HeaderMap, Value) {
+    send_to(gateway(false).await, request).await
+}
+
+async fn send_to(gateway: web::Data<Gateway>, request: TestRequest) -> (StatusCode, header::HeaderMap, Value) {
+    let app = application!(gateway).route("/panic", web::get().to(panics));
+    let app = init_service(app).await;
+    let service = actix_web::dev::Service::call(&app, request.to_request()).await;
+    let response = match service {
+        Ok(response) => response.map_into_boxed_body().into_parts().1,
+        Err(error) => error.error_response(),
+    };
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = actix_web::body::to_bytes(response.into_body()).await.unwrap_or_default();
+    (status, headers.into_iter().collect(), serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+async fn panics() -> HttpResponse {
+    panic!("postgres://secret")
+}
+
+fn post(body: impl Into<web::Bytes>) -> TestRequest {
+    TestRequest::post().uri("/graphql").insert_header(JSON).set_payload(body)
+}
+
+#[actix_web::test]
+async fn a_query_is_answered_by_post_and_by_get() {
+    let (status, headers, body) = send(post(QUERY)).await;
+    assert_eq!((status, &body["data"]["serverTime"]), (StatusCode::OK, &json!("1970-01-01T00:00:00+00:00")));
+    assert_eq!(headers.get(header::CONTENT_TYPE).unwrap(), "application/json; charset=utf-8");
+    let (status, headers, body) = send(post(QUERY).insert_header(NEW_JSON)).await;
+    assert!(status == StatusCode::OK && body["data"]["serverTime"].is_string());
+    assert_eq!(headers.get(header::CONTENT_TYPE).unwrap(), "application/graphql-response+json; charset=utf-8");
+    let (status, _, body) = send(TestRequest::get().uri("/graphql?query=%7BserverTime%7D&variables=%7B%7D")).await;
+    assert!(status == StatusCode::OK && body["data"]["serverTime"].is_string());
+}
+
+#[actix_web::test]
+async fn c223_only_json_is_read_and_get_changes_nothing() {
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""] {
+        let request = TestRequest::post().uri("/graphql").set_payload(QUERY);
+        let (status, _, body) = send(request.insert_header((header::CONTENT_TYPE, content_type))).await;
+        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
+        assert_eq!(body["errors"][0]["extensions"]["code"], "UNSUPPORTED_MEDIA_TYPE");
+    }
+    let zipped = post(QUERY).insert_header((header::CONTENT_ENCODING, "gzip"));
+    assert_eq!(send(zipped).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    for query in ["mutation%7Bx%7D", "query%20A%7Bx%7Dmutation%20B%7By%7D&operationName=B"] {
+        let (status, headers, _) = send(TestRequest::get().uri(&format!("/graphql?query={query}"))).await;
+        assert_eq!(
+            (status, headers.get(header::ALLOW).unwrap().to_str().unwrap()),
+            (StatusCode::METHOD_NOT_ALLOWED, "POST")
+        );
+    }
+    let put = TestRequest::default().method(Method::PUT).uri("/graphql");
+    assert_eq!(send(put).await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[actix_web::test]
+async fn malformed_requests_are_answered_in_json() {
+    let bodies = [
+        "",
+        "{",
+        "null",
+        "7",
+        "{}",
+        r#"{"query":7}"#,
+        r#"{"query":"{x}","variables":[]}"#,
+        r#"{"query":"{x}","operationName":{}}"#,
+        r#"{"query":"{x}","extensions":""}"#,
+    ];
+    for text in bodies {
+        let (status, _, body) = send(post(text)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
+        assert!(body["errors"][0]["message"].is_string() && body.get("data").is_none(), "{text}");
+    }
+    let (status, _, _) = send(post(QUERY).insert_header((header::ACCEPT, "text/html"))).await;
+    assert_eq!(status, StatusCode::NOT_ACCEPTABLE);
+    assert_eq!(send(TestRequest::get().uri("/graphql")).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(send(TestRequest::get().uri("/graphql?query={x}&variables=[")).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(send(TestRequest::get().uri("/nowhere")).await.0, StatusCode::NOT_FOUND);
+}
+
+#[actix_web::test]
+async fn c218_batches_are_refused() {
+    let (status, _, body) = send(post(format!(" [{QUERY},{QUERY}]"))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(body["errors"][0]["message"].to_string().contains("batches"));
+}
+
+#[actix_web::test]
+async fn c221_a_body_has_a_largest_size() {
+    let (status, _, body) = send(post(format!("{}{QUERY}", " ".repeat(1_000_000)))).await;
+    assert_eq!(
+        (status, &body["errors"][0]["extensions"]["code"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!("BODY_TOO_LARGE"))
+    );
+}
+
+#[actix_web::test]
+async fn a_document_that_cannot_run_has_no_data_and_its_status_follows_the_media_type() {
+    for query in ["{", "{ nothing }", "query A { serverTime } query B { serverTime }", "{ serverTime(x: 1) }"] {
+        let body = json!({ "query": query }).to_string();
+        let (status, _, old) = send(post(body.clone())).await;
+        assert!(status == StatusCode::OK && old.get("data").is_none(), "{query}");
+        let (status, _, new) = send(post(body).insert_header(NEW_JSON)).await;
+        assert!(status == StatusCode::BAD_REQUEST && new.get("data").is_none(), "{query}");
+        assert_eq!(new["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+        assert!(new["errors"][0]["extensions"]["traceId"].as_str().is_some_and(|id| !id.is_empty()));
+    }
+}
+
+#[actix_web::test]
+async fn c222_strangers_learn_no_schema_in_production() {
+    let introspect = json!({ "query": "{ __schema { types { name } } __typename }" }).to_string();
+    let (_, _, body) = send(post(introspect.clone())).await;
+    assert!(!body.to_string().contains("GatewayQuery") && !body.to_string().contains("DateTime"), "{body}");
+    let (_, _, body) = send(post(json!({ "query": "{ serverTim }" }).to_string())).await;
+    assert!(!body.to_string().contains("serverTime"), "no suggestion: {body}");
+    let (_, _, body) = send(post(json!({ "query": "{ __typename }" }).to_string())).await;
+    assert_eq!(body["data"]["__typename"], "Query");
+    let (_, _, body) = send_to(gateway(true).await, post(introspect)).await;
+    assert!(body.to_string().contains("DateTime"), "embedded mode is for trying things");
+}
+
+#[actix_web::test]
+async fn the_page_to_try_queries_is_there_in_embedded_mode_only() {
+    assert_eq!(send(TestRequest::get().uri("/")).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(send_to(gateway(true).await, TestRequest::get().uri("/")).await.0, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn c211_a_credential_that_does_not_verify_fails_the_request() {
+    for credential in ["Bearer x", "Basic eDp5", "Bearer", "Bearer eyJhbGciOiJub25lIn0.e30."] {
+        let (status, headers, body) = send(post(QUERY).insert_header((header::AUTHORIZATION, credential))).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{credential}");
+        assert_eq!(headers.get(header::WWW_AUTHENTICATE).unwrap(), "Bearer");
+        assert_eq!(body["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
+    }
+}
+
+#[actix_web::test]
+async fn request_ids_are_made_or_echoed_unless_they_could_forge_a_log() {
+    let id = |headers: &header::HeaderMap| headers.get("x-request-id").unwrap().to_str().unwrap().to_owned();
+    let (_, headers, _) = send(post(QUERY).insert_header(("x-request-id", "abc-DEF_1.2"))).await;
+    assert_eq!(id(&headers), "abc-DEF_1.2");
+    for bad in ["short", "with space in", "{\"level\":\"error\"}", &"x".repeat(65)] {
+        let (_, headers, _) = send(post(QUERY).insert_header(("x-request-id", bad))).await;
+        assert!(id(&headers) != bad && id(&headers).len() == 32);
+    }
+}
+
+#[actix_web::test]
+async fn c226_a_panic_tells_nothing() {
+    let (status, _, body) = send(TestRequest::get().uri("/panic")).await;
+    assert_eq!(
+        (status, &body["errors"][0]["extensions"]["code"]),
+        (StatusCode::INTERNAL_SERVER_ERROR, &json!("INTERNAL"))
+    );
+    assert!(!body.to_string().contains("secret"));
+}
+
+#[actix_web::test]
+async fn health_is_there_for_everybody() {
+    let app = init_service(application!(gateway(false).await)).await;
+    for path in ["/health/live", "/health/ready"] {
+        let response = call_service(&app, TestRequest::get().uri(path).to_request()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(!read_body(response).await.is_empty());
+    }
+}
