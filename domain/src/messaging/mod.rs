@@ -7,6 +7,7 @@ pub mod reply_class;
 mod retry;
 mod settle;
 mod state;
+pub mod template;
 
 pub use class::{MessageClass, UnknownCode};
 pub use dkim_key::NewDkimKey;
