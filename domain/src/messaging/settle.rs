@@ -1,4 +1,6 @@
-//! What an outcome means for the message and its attempt: one pure, total decision (C-50, C-61, C-168).
+//! What an outcome of a started attempt means for the message: one pure, total decision (C-50, C-61, C-168).
+//!
+//! An attempt that was cleared and never started has no outcome; it lapses ([`super::AttemptState::settle`]).
 
 use super::reply_class::{self, Disposition, FailureClass, Reply};
 use super::{AttemptOutcome, Ending, MessageClass, NextAttempt, RetrySchedule, RetryWindow};
@@ -26,9 +28,9 @@ pub enum NotHandedOver {
     Capability,
     /// The mail could not be built: a control character in a header, a template that fails (C-24).
     Content,
-    /// The gate's permission had run out before the attempt was started; the message goes straight back to the gate.
+    /// The gate's permission had run out just before the first octet; the message goes straight back to the gate.
     PermitExpired,
-    /// The worker stops and gives back what it has not started.
+    /// The worker stops and gives back what it has not sent an octet of.
     Draining,
 }
 
@@ -116,10 +118,7 @@ fn after_nothing(why: NotHandedOver, window: RetryWindow, next: NextAttempt, now
         NotHandedOver::PermitExpired => (at_once, None, "permit_expired"),
         NotHandedOver::Draining => (at_once, None, "draining"),
     };
-    let attempt = match why {
-        NotHandedOver::PermitExpired | NotHandedOver::Draining => AttemptOutcome::Lapsed,
-        _ => AttemptOutcome::NotHandedOver,
-    };
+    let attempt = AttemptOutcome::NotHandedOver;
     Settlement { attempt, message, suppress: false, class, rule }
 }
 
@@ -188,7 +187,10 @@ mod tests {
         let content = decide(&HandOver::NotHandedOver(NotHandedOver::Content), MessageClass::Marketing);
         assert_eq!(content.message, MessageMove::End(Ending::Failed));
         let permit = decide(&HandOver::NotHandedOver(NotHandedOver::PermitExpired), MessageClass::Marketing);
-        assert_eq!((permit.message, permit.attempt), (MessageMove::Requeue { due_at: T0 }, AttemptOutcome::Lapsed));
+        assert_eq!(
+            (permit.message, permit.attempt),
+            (MessageMove::Requeue { due_at: T0 }, AttemptOutcome::NotHandedOver)
+        );
     }
 
     fn outcomes() -> impl Strategy<Value = HandOver> {
