@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: a [`World`] per test, with its own database.
 
+pub mod access;
 pub mod database;
 pub mod world;
 

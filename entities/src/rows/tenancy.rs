@@ -90,6 +90,7 @@ row! {
         role: Option<String>,
         scopes: Json,
         email_norm: Option<String>,
+        pending: Option<Json>,
         expires_at: Option<DateTimeUtc>,
         used_at: Option<DateTimeUtc>,
         revoked_at: Option<DateTimeUtc>,

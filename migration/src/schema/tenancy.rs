@@ -98,6 +98,7 @@ pub const TABLES: &[Table] = &[
             role TEXT,
             scopes JSON NOT NULL,
             email_norm TEXT,
+            pending JSON,
             expires_at TIME,
             used_at TIME,
             revoked_at TIME,

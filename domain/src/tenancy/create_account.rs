@@ -1,0 +1,54 @@
+//! An account under an account: its members reach it from above, and it counts against the limits above it.
+
+use carillon_entities::ids::AccountId;
+use carillon_entities::wall::IdentityTx;
+
+use super::audit::{Deed, record_apart};
+use super::standing::suspended;
+use super::{Account, AccountGrant, Actor, AdministerAccount, Name, Scope, store};
+use crate::error::{Refusal, Result};
+use crate::ports::Ports;
+
+/// Makes an account under the one the grant is for.
+pub async fn create_account(grant: &AccountGrant<AdministerAccount>, ports: &Ports, name: &Name) -> Result<Account> {
+    let id = ports.new_id::<AccountId>();
+    let account = store::write(ports, async |tx| {
+        let parent = hold_tree(tx, grant.account()).await?;
+        if parent.depth >= Account::DEEPEST {
+            let message = "Accounts lie at most five deep.";
+            return Err(Refusal::new("TOO_DEEP", "parentId", message).into());
+        }
+        let uses = store::accounts::account_use(tx, parent.id).await?;
+        if uses.iter().any(|used| used.accounts >= used.max_tenants) {
+            return Err(
+                Refusal::new("LIMIT_REACHED", "parentId", "The account has all the accounts it may have.").into()
+            );
+        }
+        let account = Account {
+            id,
+            parent: Some(parent.id),
+            depth: parent.depth + 1,
+            name: name.as_str().to_owned(),
+            created_at: ports.now(),
+            ..parent
+        };
+        store::accounts::account_insert(tx, &account).await?;
+        Ok(account)
+    })
+    .await?;
+    let scope = Some(Scope::Account(account.id));
+    record_apart(ports, scope, Actor::User(grant.user()), Deed::new("account.create", account.id.0)).await?;
+    Ok(account)
+}
+
+/// The account, with its tree held still, unless something of it is suspended.
+pub(super) async fn hold_tree(tx: &mut IdentityTx, id: AccountId) -> Result<Account> {
+    let missing = || Refusal::not_found("accountId");
+    let top = store::accounts::account_path(tx, id).await?.pop().ok_or_else(missing)?;
+    store::accounts::account_lock(tx, top.id).await?;
+    let path = store::accounts::account_path(tx, id).await?;
+    if path.iter().any(|account| account.is_suspended) {
+        return Err(suspended(Scope::Account(id)).into());
+    }
+    Ok(path.into_iter().next().ok_or_else(missing)?)
+}

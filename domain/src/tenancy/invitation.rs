@@ -1,0 +1,131 @@
+//! Invitations: a membership for whoever reads the mail. Whether the address has a user changes nothing (C-217).
+//!
+//! An invitation is worth no more than its inviter: it opens nothing once they could not give the role any more.
+
+use carillon_entities::ids::{CredentialId, UserId};
+use carillon_entities::wall::IdentityTx;
+use serde_json::json;
+
+use super::audit::{Deed, record_apart};
+use super::doorkeeper::Attempt;
+use super::mail::{self, AccessMail};
+use super::standing::{MemberGrant, place_of, suspended, user_of};
+use super::store::credentials::{self, OneTime};
+use super::{Actor, Doorkeeper, Membership, Role, Scope, SecretKind, VerifiedAccess, life, store};
+use crate::contacts::EmailAddress;
+use crate::error::{Refusal, Result};
+use crate::ports::Ports;
+
+/// An invitation that is still good.
+#[derive(Clone)]
+pub(super) struct Invitation {
+    id: CredentialId,
+    pub scope: Scope,
+    pub role: Role,
+    email_norm: String,
+    inviter: UserId,
+}
+
+impl Invitation {
+    fn read(kept: OneTime) -> Option<Self> {
+        Some(Self {
+            id: kept.id,
+            scope: kept.scope?,
+            role: kept.role?,
+            email_norm: kept.email_norm?,
+            inviter: kept.created_by?,
+        })
+    }
+
+    /// True when it was mailed to this address.
+    pub fn is_for(&self, email: &EmailAddress) -> bool {
+        self.email_norm == email.norm()
+    }
+}
+
+/// The invitation behind a token, if it is still good.
+pub(super) async fn find(tx: &mut IdentityTx, ports: &Ports, token: &str) -> Result<Option<Invitation>> {
+    let Some(hash) = SecretKind::Invitation.hash_of(token) else { return Ok(None) };
+    let kept = credentials::secret_find(tx, SecretKind::Invitation, hash).await?;
+    Ok(kept.filter(|kept| kept.is_good(ports.now())).and_then(Invitation::read))
+}
+
+/// Uses an invitation up, unless its inviter could not give the role any more.
+pub(super) async fn spend(tx: &mut IdentityTx, ports: &Ports, invitation: &Invitation, field: &str) -> Result<()> {
+    let place = place_of(tx, invitation.scope).await?.ok_or_else(|| invalid(field))?;
+    if place.is_suspended() {
+        return Err(suspended(invitation.scope).into());
+    }
+    let roles = store::memberships::roles_on(tx, invitation.inviter, &place.scope_ids()).await?;
+    let is_backed = Role::effective(roles).is_some_and(|role| role.may_give(invitation.role));
+    if !is_backed || !credentials::secret_use(tx, invitation.id, ports.now()).await? {
+        return Err(invalid(field).into());
+    }
+    Ok(())
+}
+
+/// The one answer for every invitation that opens nothing (any more).
+pub(super) fn invalid(field: &str) -> Refusal {
+    Refusal::new("INVALID_INVITATION", field, "The invitation is not valid any more.")
+}
+
+/// Mails somebody an invitation to join with a role.
+pub async fn invite_member(
+    grant: &MemberGrant,
+    ports: &Ports,
+    desk: &Doorkeeper,
+    email: &EmailAddress,
+    role: Role,
+) -> Result<()> {
+    desk.count(Attempt::INVITE, None, Some(&grant.user.id.to_string()))?;
+    grant.reaches(role, "role")?;
+    let secret = SecretKind::Invitation.generate(ports.entropy.as_ref());
+    let (id, now) = (ports.new_id::<CredentialId>(), ports.now());
+    let from = store::write(ports, async |tx| {
+        let kept = OneTime {
+            scope: Some(grant.scope),
+            role: Some(role),
+            email_norm: Some(email.norm().to_owned()),
+            created_by: Some(grant.user.id),
+            ..OneTime::new(id, now + life(SecretKind::Invitation))
+        };
+        credentials::secret_insert(tx, SecretKind::Invitation, kept, secret.hash, now).await?;
+        let place = place_of(tx, grant.scope).await?;
+        let account = place.and_then(|place| place.accounts.into_iter().next());
+        Ok(account.map(|account| account.name).unwrap_or_default())
+    })
+    .await?;
+    let deed = Deed::new("member.invite", id.0).with(json!({ "role": role }));
+    record_apart(ports, Some(grant.scope), Actor::User(grant.user.id), deed).await?;
+    mail::send(ports, email, AccessMail::Invitation { token: secret.text, from }).await
+}
+
+/// Makes the signed-in user a member of what they were invited to; somebody who is one already keeps the stronger role.
+pub async fn accept_invitation(
+    ports: &Ports,
+    desk: &Doorkeeper,
+    access: &VerifiedAccess,
+    token: &str,
+) -> Result<Membership> {
+    desk.count(Attempt::TOKEN, None, Some(&access.subject().user.to_string()))?;
+    let (id, now) = (ports.new_id(), ports.now());
+    let membership = store::write(ports, async |tx| {
+        let user = user_of(tx, access).await?;
+        let invitation = find(tx, ports, token).await?.filter(|invitation| invitation.is_for(&user.email));
+        let invitation = invitation.ok_or_else(|| invalid("token"))?;
+        spend(tx, ports, &invitation, "token").await?;
+        let membership = Membership::new(id, user.id, invitation.scope, invitation.role, now);
+        if store::memberships::membership_insert(tx, &membership).await? {
+            return Ok(membership);
+        }
+        let kept = store::memberships::membership_of(tx, user.id, invitation.scope).await?;
+        let kept = kept.ok_or_else(|| invalid("token"))?;
+        let role = kept.role.max(invitation.role);
+        store::memberships::membership_set_role(tx, kept.id, role).await?;
+        Ok(Membership { role, ..kept })
+    })
+    .await?;
+    let deed = Deed::new("member.join", membership.id.0).with(json!({ "role": membership.role }));
+    record_apart(ports, Some(membership.scope), Actor::User(membership.user), deed).await?;
+    Ok(membership)
+}

@@ -1,0 +1,172 @@
+//! API keys of a tenant (C-220): shown once, kept as a hash, limited to scopes and a role, expiring, revocable.
+
+use carillon_entities::ids::{CredentialId, UserId};
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::audit::{Deed, record_apart};
+use super::standing::place_of;
+use super::{Actor, AdministerTenant, Grant, Name, NewApiKey, Permission, Role, Scope, store};
+use crate::error::{Error, Refusal, Result};
+use crate::paging::{Page, Paged};
+use crate::ports::Ports;
+use crate::time::Timestamp;
+
+/// Keys of one tenant that are not revoked.
+pub const KEYS_MAX: i64 = 100;
+/// The end of a key that was made without one.
+pub const KEY_LIFE: TimeDelta = TimeDelta::days(365);
+
+/// A key as its tenant sees it: without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: CredentialId,
+    /// What it is for.
+    pub name: String,
+    /// Its readable part.
+    pub prefix: String,
+    /// The role it acts as.
+    pub role: Role,
+    /// What it may do of what the role may.
+    pub scopes: Vec<Permission>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the hour.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What a key is made of.
+#[derive(Debug, Clone)]
+pub struct CreateApiKey {
+    /// What it is for.
+    pub name: Name,
+    /// The role it acts as.
+    pub role: Role,
+    /// What it may do of what the role may.
+    pub scopes: Vec<Permission>,
+    /// When it ends; after a year unless said otherwise.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a key and returns its text, which is shown this once.
+pub async fn create_api_key(
+    grant: &Grant<AdministerTenant>,
+    ports: &Ports,
+    command: CreateApiKey,
+) -> Result<(ApiKey, String)> {
+    let by = fresh_user(grant).await?;
+    let now = ports.now();
+    check_scopes(&command)?;
+    if command.expires_at.is_some_and(|end| end <= now) {
+        return Err(Refusal::new("ALREADY_OVER", "expiresAt", "The key would have ended already.").into());
+    }
+    let id = ports.new_id::<CredentialId>();
+    let new = NewApiKey::generate(id, ports.entropy.as_ref());
+    let key = ApiKey {
+        id,
+        name: command.name.as_str().to_owned(),
+        prefix: new.prefix.clone(),
+        role: command.role,
+        scopes: command.scopes,
+        expires_at: Some(command.expires_at.unwrap_or(now + KEY_LIFE)),
+        last_used_at: None,
+        revoked_at: None,
+        created_at: now,
+    };
+    store::write(ports, async |tx| {
+        let place = place_of(tx, Scope::Tenant(grant.tenant())).await?.ok_or_else(|| Refusal::not_found(""))?;
+        let roles = store::memberships::roles_on(tx, by, &place.scope_ids()).await?;
+        if !Role::effective(roles).is_some_and(|role| role.may_give(key.role)) {
+            return Err(Refusal::new("ROLE_ABOVE_YOURS", "role", "The role is above your own.").into());
+        }
+        if store::credentials::keys_count(tx, grant.tenant()).await? >= KEYS_MAX {
+            return Err(Refusal::new("LIMIT_REACHED", "", "The tenant has all the keys it may have.").into());
+        }
+        store::credentials::key_insert(tx, grant.tenant(), &key, new.hash, Some(by)).await
+    })
+    .await?;
+    let deed = Deed::new("api_key.create", id.0).with(json!({ "role": key.role, "scopes": key.scopes }));
+    record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed).await?;
+    Ok((key, new.text))
+}
+
+/// Every scope must be one that keys can have and the role has.
+fn check_scopes(command: &CreateApiKey) -> Result<()> {
+    if command.scopes.is_empty() {
+        return Err(Refusal::new("REQUIRED", "scopes", "A key without scopes could do nothing.").into());
+    }
+    let refuse = |(index, scope): (usize, &Permission)| {
+        let fits = scope.allows_keys() && scope.allows(command.role);
+        let message = format!("A key with the role {} cannot have {scope}.", command.role);
+        (!fits).then(|| Refusal::new("INVALID_SCOPE", format!("scopes.{index}"), message))
+    };
+    let refusals: Vec<Refusal> = command.scopes.iter().enumerate().filter_map(refuse).collect();
+    if refusals.is_empty() { Ok(()) } else { Err(Error::Refused(refusals)) }
+}
+
+/// The user behind the grant, whose token is still good: the identity space does not ask by itself (C-213).
+async fn fresh_user(grant: &Grant<AdministerTenant>) -> Result<UserId> {
+    grant.begin_read().await?.commit().await?;
+    match grant.actor() {
+        Actor::User(user) => Ok(user),
+        _ => Err(Error::Forbidden),
+    }
+}
+
+/// The tenant's keys, revoked ones too, in order of arrival.
+pub async fn api_keys(
+    grant: &Grant<AdministerTenant>,
+    ports: &Ports,
+    page: &Page<CredentialId>,
+) -> Result<Paged<ApiKey>> {
+    fresh_user(grant).await?;
+    store::read(ports, async |tx| store::credentials::keys_page(tx, grant.tenant(), page).await).await
+}
+
+/// Ends a key with the next request; a revoked one stays as it is.
+pub async fn revoke_api_key(grant: &Grant<AdministerTenant>, ports: &Ports, id: CredentialId) -> Result<ApiKey> {
+    fresh_user(grant).await?;
+    let now = ports.now();
+    let (key, was_live) = store::write(ports, async |tx| {
+        let key = store::credentials::key_find(tx, grant.tenant(), id).await?;
+        let key = key.ok_or_else(|| Refusal::not_found("id"))?;
+        store::credentials::key_revoke(tx, id, now).await?;
+        let was_live = key.revoked_at.is_none();
+        Ok((ApiKey { revoked_at: key.revoked_at.or(Some(now)), ..key }, was_live))
+    })
+    .await?;
+    if was_live {
+        let deed = Deed::new("api_key.revoke", id.0);
+        record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed).await?;
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(role: Role, scopes: &[Permission]) -> Vec<String> {
+        let name = Name::parse("Shop").unwrap();
+        let command = CreateApiKey { name, role, scopes: scopes.to_vec(), expires_at: None };
+        match check_scopes(&command) {
+            Ok(()) => Vec::new(),
+            Err(Error::Refused(refusals)) => refusals.into_iter().map(|refusal| refusal.field).collect(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn c220_a_key_has_only_scopes_that_its_role_has_and_keys_may_have() {
+        assert_eq!(refused(Role::Marketer, &[Permission::SendMessages]), Vec::<String>::new());
+        assert_eq!(refused(Role::Viewer, &[Permission::ReadContacts, Permission::SendMessages]), ["scopes.1"]);
+        assert_eq!(refused(Role::Owner, &[Permission::AdministerTenant]), ["scopes.0"]);
+        assert_eq!(refused(Role::Owner, &[Permission::CreateTenant]), ["scopes.0"]);
+        assert_eq!(refused(Role::Owner, &[]), ["scopes"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! Who belongs to an account or tenant. Changes act at once: the tokens of whoever they concern die with the next
+//! request (C-213). Nobody touches a role above their own, and an account always keeps an owner, of its own or above it.
+
+use carillon_entities::ids::{MembershipId, UserId};
+use carillon_entities::wall::IdentityTx;
+use serde_json::json;
+
+use super::audit::{Deed, record_apart};
+use super::standing::{MemberGrant, is_bound_elsewhere, place_of, stand_on};
+use super::{Actor, Grant, Membership, ReadTenant, Role, Scope, User, VerifiedAccess, store};
+use crate::error::{Error, Refusal, Result};
+use crate::paging::{Page, Paged};
+use crate::ports::Ports;
+
+/// A member: a membership and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The membership.
+    pub membership: Membership,
+    /// Whose.
+    pub user: User,
+}
+
+/// The members of a tenant, those of the accounts above it too, in order of arrival.
+pub async fn members(grant: &Grant<ReadTenant>, ports: &Ports, page: &Page<MembershipId>) -> Result<Paged<Member>> {
+    let scope = Scope::Tenant(grant.tenant());
+    store::read(ports, async |tx| {
+        let place = place_of(tx, scope).await?.ok_or_else(|| Refusal::not_found(""))?;
+        let ids = place.scope_ids();
+        page_of(tx, &ids, page).await
+    })
+    .await
+}
+
+/// The members of one account, for those who may change them.
+pub async fn account_members(grant: &MemberGrant, ports: &Ports, page: &Page<MembershipId>) -> Result<Paged<Member>> {
+    store::read(ports, async |tx| page_of(tx, &[grant.scope.id()], page).await).await
+}
+
+async fn page_of(tx: &mut IdentityTx, scopes: &[uuid::Uuid], page: &Page<MembershipId>) -> Result<Paged<Member>> {
+    let found = store::memberships::memberships_page(tx, scopes, page).await?;
+    let ids: Vec<UserId> = found.items.iter().map(|membership| membership.user).collect();
+    let users = store::users::users_find(tx, &ids).await?;
+    let user = |id| users.iter().find(|user| user.id == id).cloned();
+    let (has_next, has_previous) = (found.has_next, found.has_previous);
+    let items = found.items.into_iter();
+    let items = items.filter_map(|membership| Some(Member { user: user(membership.user)?, membership })).collect();
+    Ok(Paged { items, has_next, has_previous })
+}
+
+/// A membership that the caller may change, with the account's owners held still.
+async fn changeable(
+    tx: &mut IdentityTx,
+    access: &VerifiedAccess,
+    id: MembershipId,
+) -> Result<(MemberGrant, Membership)> {
+    let missing = || Error::from(Refusal::not_found("membershipId"));
+    let membership = store::memberships::membership_find(tx, id).await?.ok_or_else(missing)?;
+    // A token bound to a tenant learns nothing of memberships elsewhere (C-204).
+    if is_bound_elsewhere(access, membership.scope) {
+        return Err(missing());
+    }
+    let grant = MemberGrant::within(tx, access, membership.scope, "membershipId").await?;
+    hold_owners(tx, membership.scope).await?;
+    let membership = store::memberships::membership_find(tx, id).await?.ok_or_else(missing)?;
+    grant.reaches(membership.role, "membershipId")?;
+    Ok((grant, membership))
+}
+
+/// Locks the top account of the tree, so that two owners cannot remove each other at once.
+async fn hold_owners(tx: &mut IdentityTx, scope: Scope) -> Result<()> {
+    let place = place_of(tx, scope).await?;
+    match place.and_then(|place| place.accounts.into_iter().next_back()) {
+        Some(top) => store::accounts::account_lock(tx, top.id).await,
+        None => Ok(()),
+    }
+}
+
+/// Refuses when the account would have no owner beside this membership; tenants are owned through their account.
+async fn keeps_an_owner(tx: &mut IdentityTx, membership: &Membership) -> Result<()> {
+    let Scope::Account(account) = membership.scope else { return Ok(()) };
+    if membership.role != Role::Owner || store::memberships::owners_beside(tx, account, membership.id).await? > 0 {
+        return Ok(());
+    }
+    Err(Refusal::new("LAST_OWNER", "", "The account needs an owner.").into())
+}
+
+/// Gives a member another role.
+pub async fn change_member_role(
+    ports: &Ports,
+    access: &VerifiedAccess,
+    id: MembershipId,
+    role: Role,
+) -> Result<Membership> {
+    let (by, membership) = store::write(ports, async |tx| {
+        let (grant, membership) = changeable(tx, access, id).await?;
+        grant.reaches(role, "role")?;
+        if role != Role::Owner {
+            keeps_an_owner(tx, &membership).await?;
+        }
+        store::memberships::membership_set_role(tx, id, role).await?;
+        store::users::user_bump(tx, membership.user).await?;
+        Ok((grant.user.id, Membership { role, ..membership }))
+    })
+    .await?;
+    let deed = Deed::new("member.change_role", id.0).with(json!({ "role": role, "user": membership.user }));
+    record_apart(ports, Some(membership.scope), Actor::User(by), deed).await?;
+    Ok(membership)
+}
+
+/// Takes a membership away.
+pub async fn remove_member(ports: &Ports, access: &VerifiedAccess, id: MembershipId) -> Result<Membership> {
+    let (by, membership) = store::write(ports, async |tx| {
+        let (grant, membership) = changeable(tx, access, id).await?;
+        end(tx, &membership).await?;
+        Ok((grant.user.id, membership))
+    })
+    .await?;
+    let deed = Deed::new("member.remove", id.0).with(json!({ "user": membership.user }));
+    record_apart(ports, Some(membership.scope), Actor::User(by), deed).await?;
+    Ok(membership)
+}
+
+/// Ends the caller's own membership on exactly this account or tenant.
+pub async fn leave(ports: &Ports, access: &VerifiedAccess, scope: Scope, field: &str) -> Result<()> {
+    let membership = store::write(ports, async |tx| {
+        let standing = stand_on(tx, access, scope, field).await?;
+        hold_owners(tx, scope).await?;
+        let membership = store::memberships::membership_of(tx, standing.user.id, scope).await?;
+        let membership = membership.ok_or_else(|| {
+            Refusal::new("NOT_A_DIRECT_MEMBER", field, "Your role comes from an account above; leave that one.")
+        })?;
+        end(tx, &membership).await?;
+        Ok(membership)
+    })
+    .await?;
+    let deed = Deed::new("member.leave", membership.id.0);
+    record_apart(ports, Some(scope), Actor::User(membership.user), deed).await
+}
+
+async fn end(tx: &mut IdentityTx, membership: &Membership) -> Result<()> {
+    keeps_an_owner(tx, membership).await?;
+    store::memberships::membership_delete(tx, membership.id).await?;
+    store::users::user_bump(tx, membership.user).await
+}
