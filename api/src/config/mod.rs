@@ -1,0 +1,152 @@
+//! Configuration: read from the environment and one optional file, and judged as a whole.
+//!
+//! A process starts with a [`Config`] or tells everything that is wrong at once. Combinations that would be dangerous
+//! in production are errors, not warnings.
+
+mod read;
+mod rules;
+mod source;
+pub mod table;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use carillon_domain::contacts::EmailAddress;
+use carillon_domain::keys::Keyring;
+use carillon_domain::settings::Settings;
+
+use crate::http::TrustedProxies;
+pub use source::Source;
+
+/// What kind of deployment this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One process that brings everything along.
+    Embedded,
+    /// Processes that scale apart over Postgres, Redis and a relay.
+    Production,
+}
+
+/// A value that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Application role, or the SQLite file.
+    pub url: Secret,
+    /// Identity role.
+    pub identity_url: Secret,
+    /// Dispatch role.
+    pub dispatch_url: Secret,
+    /// Owner, where it is known.
+    pub owner_url: Option<Secret>,
+    /// Connections of the application role.
+    pub pool: u32,
+    /// False behind a pooler in transaction mode.
+    pub named_statements: bool,
+}
+
+impl Database {
+    /// True for Postgres.
+    pub fn is_postgres(&self) -> bool {
+        self.url.reveal().starts_with("postgres")
+    }
+}
+
+/// Keys given, or to be made by the embedded mode.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// For addresses, links and sealed values.
+    pub main: Option<Keyring>,
+    /// For access tokens.
+    pub tokens: Option<Keyring>,
+}
+
+/// The configuration of one process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Kind of deployment.
+    pub mode: Mode,
+    /// Where to listen.
+    pub bind: SocketAddr,
+    /// Folder of the embedded mode.
+    pub data: PathBuf,
+    /// The database.
+    pub database: Database,
+    /// Redis.
+    pub redis_url: Option<Secret>,
+    /// The relay; the catcher without one.
+    pub smtp_url: Option<Secret>,
+    /// Connections to the relay.
+    pub smtp_pool: u32,
+    /// Where uploads lie: `file:` with an absolute path, or `s3://`.
+    pub blobs: String,
+    /// Keyrings.
+    pub keys: Keys,
+    /// Sender of system mail.
+    pub system_from: EmailAddress,
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Tickets worked on at the same time.
+    pub workers: usize,
+    /// How long to finish after a signal.
+    pub drain: Duration,
+    /// Log filter.
+    pub log: String,
+    /// Settings of the rules.
+    pub settings: Settings,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration cannot be used:\n  {}", .0.join("\n  "))]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl Config {
+    /// Reads the process' environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn from_env() -> Result<Self, ConfigErrors> {
+        Source::read(|name| std::env::var(name).ok()).map_err(ConfigErrors).and_then(|source| Self::new(&source))
+    }
+
+    /// Judges settings as a whole.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn new(source: &Source) -> Result<Self, ConfigErrors> {
+        let (config, mut errors) = read::read(source);
+        if let Some(config) = &config {
+            errors.extend(rules::broken(config, source));
+        }
+        match config {
+            Some(config) if errors.is_empty() => Ok(config),
+            _ => Err(ConfigErrors(errors)),
+        }
+    }
+
+    /// True in embedded mode.
+    pub fn is_embedded(&self) -> bool {
+        self.mode == Mode::Embedded
+    }
+}
+
+#[cfg(test)]
+mod tests;

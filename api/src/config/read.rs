@@ -1,0 +1,175 @@
+//! Each setting on its own: text to value.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use carillon_domain::contacts::EmailAddress;
+use carillon_domain::keys::Keyring;
+use carillon_domain::settings::{Settings, SignUpMode};
+use chrono::TimeDelta;
+
+use super::{Config, Database, Keys, Mode, Secret, Source};
+
+/// Collects what is wrong while values are read.
+struct Reader<'a> {
+    source: &'a Source,
+    errors: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.source.get(name).map(str::to_owned)
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.text(name).map(Secret)
+    }
+
+    /// A value that says itself what is wrong with it; its errors never repeat the text.
+    fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Option<T> {
+        match self.source.get(name)?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.errors.push(format!("{name}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn number(&mut self, name: &str, default: u32, range: std::ops::RangeInclusive<u32>) -> u32 {
+        let Some(text) = self.source.get(name) else { return default };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                self.errors.push(format!("{name}: give a number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
+        let Some(text) = self.source.get(name) else { return default };
+        if let Some((_, value)) = choices.iter().find(|(code, _)| *code == text) {
+            return *value;
+        }
+        let codes: Vec<_> = choices.iter().map(|(code, _)| *code).collect();
+        self.errors.push(format!("{name}: give {}", codes.join(" or ")));
+        default
+    }
+}
+
+/// Reads every setting; a configuration comes out even of a wrong one, so that the rules can be looked at as well.
+pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
+    let mut reader = Reader { source, errors: Vec::new() };
+    let mode = if source.get("DATABASE_URL").is_some() { Mode::Production } else { Mode::Embedded };
+    let modes = [("embedded", Mode::Embedded), ("production", Mode::Production)];
+    let mode = reader.choice("CARILLON_MODE", mode, &modes);
+    let bind = match source.get("CARILLON_BIND") {
+        None => "127.0.0.1:8080".parse().ok(),
+        Some(text) => {
+            let bind = text.parse().ok();
+            if bind.is_none() {
+                reader.errors.push("CARILLON_BIND: give address and port, such as 0.0.0.0:8080".to_owned());
+            }
+            bind
+        }
+    };
+    let data = absolute(Path::new(source.get("CARILLON_DATA").unwrap_or("./data")));
+    let database = database(&mut reader, &data);
+    let keys = keys(&mut reader);
+    let settings = settings(&mut reader, mode, bind.map_or(8080, |bind: std::net::SocketAddr| bind.port()));
+    let system_from = system_from(&mut reader);
+    let log = reader.text("CARILLON_LOG").unwrap_or_else(|| "info".to_owned());
+    if tracing_subscriber::EnvFilter::try_new(&log).is_err() {
+        reader.errors.push("CARILLON_LOG: not a filter such as info,carillon_jobs=debug".to_owned());
+    }
+    let trusted_proxies = reader.parsed("CARILLON_TRUSTED_PROXIES").unwrap_or_default();
+    let smtp_pool = reader.number("SMTP_POOL", 8, 1..=1000);
+    let workers = reader.number("CARILLON_WORKERS", 4, 1..=1000);
+    let drain = Duration::from_secs(reader.number("CARILLON_DRAIN_SECONDS", 45, 1..=900).into());
+    let blobs = reader.text("CARILLON_BLOBS").unwrap_or_else(|| format!("file:{}", data.join("blobs").display()));
+    let config = bind.zip(system_from).map(|(bind, system_from)| Config {
+        mode,
+        bind,
+        data,
+        database,
+        redis_url: reader.secret("REDIS_URL"),
+        smtp_url: reader.secret("SMTP_URL"),
+        smtp_pool,
+        blobs,
+        keys,
+        system_from,
+        trusted_proxies,
+        workers: usize::try_from(workers).unwrap_or(1),
+        drain,
+        log,
+        settings,
+    });
+    (config, reader.errors)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn database(reader: &mut Reader<'_>, data: &Path) -> Database {
+    let default = || Secret(format!("sqlite:{}", data.join("carillon.db").display()));
+    let url = reader.secret("DATABASE_URL").unwrap_or_else(default);
+    let or_app = |given: Option<Secret>| given.unwrap_or_else(|| url.clone());
+    let poolers = [("none", true), ("transaction", false)];
+    Database {
+        identity_url: or_app(reader.secret("DATABASE_IDENTITY_URL")),
+        dispatch_url: or_app(reader.secret("DATABASE_DISPATCH_URL")),
+        owner_url: reader.secret("DATABASE_OWNER_URL"),
+        pool: reader.number("DATABASE_POOL", 16, 1..=1000),
+        named_statements: reader.choice("DATABASE_POOLER", true, &poolers),
+        url,
+    }
+}
+
+fn keys(reader: &mut Reader<'_>) -> Keys {
+    Keys { main: reader.parsed::<Keyring>("CARILLON_KEYS"), tokens: reader.parsed::<Keyring>("CARILLON_JWT_KEYS") }
+}
+
+fn system_from(reader: &mut Reader<'_>) -> Option<EmailAddress> {
+    let address = EmailAddress::parse(reader.source.get("CARILLON_SYSTEM_FROM").unwrap_or("carillon@embedded.example"));
+    if address.is_err() {
+        reader.errors.push("CARILLON_SYSTEM_FROM: not an e-mail address".to_owned());
+    }
+    address.ok()
+}
+
+fn settings(reader: &mut Reader<'_>, mode: Mode, port: u16) -> Settings {
+    let public_url = reader.text("CARILLON_PUBLIC_URL").unwrap_or_else(|| format!("http://localhost:{port}"));
+    let defaults = Settings::new(public_url.trim_end_matches('/'));
+    let sign_ups = [("open", SignUpMode::Open), ("invite", SignUpMode::Invite), ("closed", SignUpMode::Closed)];
+    let sign_up = if mode == Mode::Embedded { SignUpMode::Open } else { SignUpMode::Invite };
+    let mut seconds = |name, default: TimeDelta, range| {
+        let default = u32::try_from(default.num_seconds()).unwrap_or(u32::MAX);
+        TimeDelta::seconds(reader.number(name, default, range).into())
+    };
+    let permit_life = seconds("CARILLON_PERMIT_SECONDS", defaults.permit_life, 1..=30);
+    let lease = seconds("CARILLON_LEASE_SECONDS", defaults.lease, 5..=600);
+    let retry_first = seconds("CARILLON_RETRY_FIRST_SECONDS", defaults.retry_first, 1..=86_400);
+    let retry_longest = seconds("CARILLON_RETRY_LONGEST_SECONDS", defaults.retry_longest, 1..=604_800);
+    let mut hours = |name, default: TimeDelta| {
+        let default = u32::try_from(default.num_hours()).unwrap_or(u32::MAX);
+        TimeDelta::hours(reader.number(name, default, 1..=720).into())
+    };
+    let marketing_expiry = hours("CARILLON_EXPIRY_MARKETING_HOURS", defaults.marketing_expiry);
+    let transactional_expiry = hours("CARILLON_EXPIRY_TRANSACTIONAL_HOURS", defaults.transactional_expiry);
+    Settings {
+        sign_up: reader.choice("CARILLON_SIGN_UP", sign_up, &sign_ups),
+        embedded: mode == Mode::Embedded,
+        permit_life,
+        lease,
+        marketing_expiry,
+        transactional_expiry,
+        retry_first,
+        retry_longest,
+        messages_per_day: reader.number("CARILLON_MESSAGES_PER_DAY", 1_000_000, 1..=1_000_000_000).into(),
+        tenants_per_account: reader.number("CARILLON_TENANTS_PER_ACCOUNT", 100, 1..=1_000_000).into(),
+        ..defaults
+    }
+}

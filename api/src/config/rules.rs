@@ -1,0 +1,119 @@
+//! Settings against each other: what may not stand beside what.
+
+use std::path::Path;
+
+use url::Url;
+
+use super::{Config, Mode, Secret, Source};
+
+/// What production cannot do without.
+const REQUIRED: [&str; 10] = [
+    "CARILLON_BLOBS",
+    "CARILLON_JWT_KEYS",
+    "CARILLON_KEYS",
+    "CARILLON_PUBLIC_URL",
+    "CARILLON_SYSTEM_FROM",
+    "DATABASE_DISPATCH_URL",
+    "DATABASE_IDENTITY_URL",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SMTP_URL",
+];
+
+/// The roles' URLs by name.
+type Logins<'a> = Vec<(&'static str, &'a Secret)>;
+
+/// Every rule that a configuration breaks.
+pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
+    let mut errors = Vec::new();
+    urls(config, &mut errors);
+    durations(config, &mut errors);
+    if let (Some(main), Some(tokens)) = (source.get("CARILLON_KEYS"), source.get("CARILLON_JWT_KEYS"))
+        && shares_a_secret(main, tokens)
+    {
+        errors.push("CARILLON_JWT_KEYS: shares a key with CARILLON_KEYS; a key has one use".to_owned());
+    }
+    if config.mode == Mode::Production {
+        let missing = REQUIRED.into_iter().filter(|name| source.get(name).is_none());
+        errors.extend(missing.map(|name| format!("{name}: required in production")));
+        production(config, source, &mut errors);
+    }
+    errors
+}
+
+fn urls(config: &Config, errors: &mut Vec<String>) {
+    let public = Url::parse(&config.settings.public_url).ok().filter(|url| {
+        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.path() == "/"
+    });
+    match public {
+        None => errors.push("CARILLON_PUBLIC_URL: give https:// and a host, without path or query".to_owned()),
+        Some(url) if config.mode == Mode::Production && url.scheme() != "https" => {
+            errors.push("CARILLON_PUBLIC_URL: https in production: links carry tokens".to_owned());
+        }
+        Some(_) => {}
+    }
+    let mut starts = |name: &str, secret: Option<&Secret>, starts: &[&str]| {
+        let fits = |text: &str| {
+            let url = Url::parse(text).is_ok_and(|url| url.scheme() == "sqlite" || url.has_host());
+            url && starts.iter().any(|start| text.starts_with(start))
+        };
+        if secret.is_some_and(|secret| !fits(secret.reveal())) {
+            errors.push(format!("{name}: give a URL that starts with {}", starts.join(" or ")));
+        }
+    };
+    let database: &[&str] =
+        if config.database.is_postgres() { &["postgres://", "postgresql://"] } else { &["sqlite:"] };
+    starts("DATABASE_URL", Some(&config.database.url), &["postgres://", "postgresql://", "sqlite:"]);
+    starts("DATABASE_IDENTITY_URL", Some(&config.database.identity_url), database);
+    starts("DATABASE_DISPATCH_URL", Some(&config.database.dispatch_url), database);
+    starts("DATABASE_OWNER_URL", config.database.owner_url.as_ref(), database);
+    starts("REDIS_URL", config.redis_url.as_ref(), &["redis://", "rediss://"]);
+    starts("SMTP_URL", config.smtp_url.as_ref(), &["smtp://", "smtps://"]);
+    let absolute = config.blobs.strip_prefix("file:").is_some_and(|path| Path::new(path).is_absolute());
+    let s3 = Url::parse(&config.blobs).is_ok_and(|url| url.scheme() == "s3" && url.has_host());
+    if !absolute && !s3 {
+        errors.push("CARILLON_BLOBS: give s3://bucket or file: and an absolute path".to_owned());
+    }
+}
+
+fn durations(config: &Config, errors: &mut Vec<String>) {
+    let settings = &config.settings;
+    if settings.lease <= settings.permit_life {
+        // Work that somebody else may take must not hold a permit that is still good (L3).
+        errors.push("CARILLON_LEASE_SECONDS: longer than CARILLON_PERMIT_SECONDS".to_owned());
+    }
+    if settings.retry_longest < settings.retry_first {
+        errors.push("CARILLON_RETRY_LONGEST_SECONDS: not shorter than CARILLON_RETRY_FIRST_SECONDS".to_owned());
+    }
+}
+
+fn production(config: &Config, source: &Source, errors: &mut Vec<String>) {
+    let database = &config.database;
+    if source.get("DATABASE_URL").is_some() && !database.is_postgres() {
+        errors.push("DATABASE_URL: SQLite is for the embedded mode; production takes Postgres".to_owned());
+    }
+    let mut logins: Logins<'_> = vec![("DATABASE_URL", &database.url)];
+    let roles = [("DATABASE_IDENTITY_URL", &database.identity_url), ("DATABASE_DISPATCH_URL", &database.dispatch_url)];
+    logins.extend(roles.into_iter().filter(|(name, _)| source.get(name).is_some()));
+    logins.extend(database.owner_url.as_ref().map(|url| ("DATABASE_OWNER_URL", url)));
+    // One login for two roles would be one role with the rights of both (L1, C-205).
+    for (at, (name, url)) in logins.iter().enumerate() {
+        if let Some((other, _)) = logins[..at].iter().find(|(_, other)| user(url).is_some() && user(other) == user(url))
+        {
+            errors.push(format!("{name}: logs in as the same role as {other}"));
+        }
+    }
+}
+
+fn user(url: &Secret) -> Option<String> {
+    Url::parse(url.reveal()).ok().map(|url| url.username().to_owned()).filter(|user| !user.is_empty())
+}
+
+fn shares_a_secret(one: &str, other: &str) -> bool {
+    let secrets = |text: &str| -> Vec<String> {
+        text.split(',').filter_map(|entry| Some(entry.split_once(':')?.1.trim().to_owned())).collect()
+    };
+    let other = secrets(other);
+    secrets(one).iter().any(|secret| other.contains(secret))
+}

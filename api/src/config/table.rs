@@ -1,0 +1,86 @@
+//! Every setting, in one table: what the README shows and what [`super::Config`] reads are the same list.
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its name in the environment and in the file.
+    pub name: &'static str,
+    /// What it is when it is not given, in words.
+    pub default: &'static str,
+    /// True for what must not be seen.
+    pub secret: bool,
+    /// What it decides.
+    pub about: &'static str,
+}
+
+macro_rules! settings {
+    ($($name:ident $kind:ident [$default:literal] $about:literal;)+) => {
+        /// Every setting there is.
+        pub const SETTINGS: &[Setting] = &[$(Setting {
+            name: stringify!($name),
+            default: $default,
+            secret: settings!(@$kind),
+            about: $about,
+        }),+];
+    };
+    (@secret) => { true };
+    (@plain) => { false };
+}
+
+settings! {
+    CARILLON_MODE plain ["`production` when `DATABASE_URL` is given, else `embedded`"]
+        "`embedded`: one process, SQLite, an in-memory queue, a mail catcher, keys of its own. `production`: everything below is yours.";
+    CARILLON_PUBLIC_URL plain ["`http://localhost` and the port"]
+        "Where recipients and clients reach this deployment; stands in every link. https in production.";
+    CARILLON_BIND plain ["`127.0.0.1:8080`"] "Address and port to listen on.";
+    CARILLON_DATA plain ["`./data`"] "Folder of the embedded mode: database, keys, files.";
+    DATABASE_URL secret ["`sqlite:` under `CARILLON_DATA`"] "Login of the application role, `postgres://carillon_app:..`.";
+    DATABASE_IDENTITY_URL secret ["none; required in production"] "Login of the role `carillon_identity`, which alone reaches accounts and users.";
+    DATABASE_DISPATCH_URL secret ["none; required in production"] "Login of the role `carillon_dispatch`, which reads due ids of all tenants and nothing else.";
+    DATABASE_OWNER_URL secret ["none"] "Login of the owner of the schema, for `migrate` and `check` only; no serving process needs it.";
+    DATABASE_POOL plain ["`16`"] "Connections of the application role; the other roles get a quarter of it each.";
+    DATABASE_POOLER plain ["`none`"] "`transaction` behind a pooler in transaction mode (PgBouncer): statements are then unnamed.";
+    REDIS_URL secret ["none; required in production"] "Redis 7 or later: the ticket queue and the doorbell. Losing it loses no work.";
+    SMTP_URL secret ["the built-in catcher"] "Relay for outgoing mail, `smtp://user:pass@host:587?tls=required` or `smtps://..`; required in production.";
+    SMTP_POOL plain ["`8`"] "Connections to the relay.";
+    CARILLON_BLOBS plain ["`file:` under `CARILLON_DATA`"] "Where uploads lie: `s3://bucket/prefix`, or `file:` and an absolute path on a disk all processes share.";
+    CARILLON_KEYS secret ["made at first start; required in production"] "Keyring for address hashes, links and sealed secrets: `2:base64,1:base64`, 32 bytes each, the first is active. Retired keys stay for ever.";
+    CARILLON_JWT_KEYS secret ["made at first start; required in production"] "Keyring of the same form for access tokens; shares no key with `CARILLON_KEYS`.";
+    CARILLON_SIGN_UP plain ["`open` embedded, `invite` in production"] "Who may sign up: `open`, `invite` or `closed`.";
+    CARILLON_SYSTEM_FROM plain ["`carillon@embedded.example`; required in production"] "Sender of the deployment's own mail: verification, password reset, invitations.";
+    CARILLON_TRUSTED_PROXIES plain ["none"] "Addresses or networks, comma-separated, whose `X-Forwarded-For` is believed.";
+    CARILLON_WORKERS plain ["`4`"] "Tickets one engine process works on at the same time.";
+    CARILLON_DRAIN_SECONDS plain ["`45`"] "How long a process that was told to stop may finish what it began.";
+    CARILLON_PERMIT_SECONDS plain ["`10`"] "How long a permit of the gate is good for; at most 30.";
+    CARILLON_LEASE_SECONDS plain ["`30`"] "How long a claim holds before somebody else may take the work; longer than a permit.";
+    CARILLON_RETRY_FIRST_SECONDS plain ["`600`"] "Pause before the first retry of a deferred message, before jitter.";
+    CARILLON_RETRY_LONGEST_SECONDS plain ["`14400`"] "The longest pause between two attempts.";
+    CARILLON_EXPIRY_MARKETING_HOURS plain ["`48`"] "How long after it fell due a marketing message is still sent.";
+    CARILLON_EXPIRY_TRANSACTIONAL_HOURS plain ["`24`"] "The same for transactional messages.";
+    CARILLON_MESSAGES_PER_DAY plain ["`1000000`"] "Messages a tenant may send in a day unless its account says otherwise.";
+    CARILLON_TENANTS_PER_ACCOUNT plain ["`100`"] "Tenants an account may have unless the operator says otherwise.";
+    CARILLON_LOG plain ["`info`"] "What is logged, as a filter: `info,carillon_jobs=debug`.";
+    CARILLON_CONFIG plain ["none"] "A TOML file with any of these names as keys; the environment wins over it.";
+}
+
+/// The table as the README shows it.
+pub fn markdown() -> String {
+    let mut text = "| Setting | Default | What it decides |\n|---|---|---|\n".to_owned();
+    for setting in SETTINGS {
+        let secret = if setting.secret { " (secret)" } else { "" };
+        text.extend([format!("| `{}`{secret} | {} | {} |\n", setting.name, setting.default, setting.about)]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_shows_this_table() {
+        let readme = include_str!("../../../README.md");
+        let shown = readme.split("<!-- settings -->").nth(1).map(str::trim);
+        assert!(shown == Some(markdown().trim()), "put this between the <!-- settings --> markers:\n{}", markdown());
+    }
+}

@@ -1,0 +1,97 @@
+//! Whole configurations.
+
+use std::collections::BTreeMap;
+
+use carillon_domain::entropy::SeededEntropy;
+
+use super::*;
+
+fn keyring(seed: u64) -> String {
+    Keyring::generate(&SeededEntropy::new(seed)).to_secret_text()
+}
+
+fn config(values: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    Config::new(&Source::of(values.iter().copied()).unwrap()).map_err(|errors| errors.0)
+}
+
+fn production() -> BTreeMap<&'static str, String> {
+    let plain = [
+        ("CARILLON_MODE", "production"),
+        ("CARILLON_PUBLIC_URL", "https://mail.example.com/"),
+        ("CARILLON_BLOBS", "s3://bucket/prefix"),
+        ("CARILLON_SYSTEM_FROM", "carillon@example.com"),
+        ("DATABASE_URL", "postgres://carillon_app:hush@db/carillon"),
+        ("DATABASE_IDENTITY_URL", "postgres://carillon_identity:hush@db/carillon"),
+        ("DATABASE_DISPATCH_URL", "postgres://carillon_dispatch:hush@db/carillon"),
+        ("REDIS_URL", "redis://:hush@redis:6379"),
+        ("SMTP_URL", "smtps://user:hush@relay"),
+    ];
+    let mut values: BTreeMap<_, _> = plain.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+    values.insert("CARILLON_KEYS", keyring(1));
+    values.insert("CARILLON_JWT_KEYS", keyring(2));
+    values
+}
+
+fn production_with(changes: &[(&'static str, &str)]) -> Result<Config, Vec<String>> {
+    let mut values = production();
+    values.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    config(&values)
+}
+
+#[test]
+fn without_any_setting_everything_is_embedded() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.mode, Mode::Embedded);
+    assert!(config.settings.embedded && config.bind.ip().is_loopback());
+    assert_eq!(config.settings.public_url, "http://localhost:8080");
+    assert!(config.database.url.reveal().ends_with("data/carillon.db") && !config.database.is_postgres());
+}
+
+#[test]
+fn a_complete_production_configuration_is_taken_and_shows_no_secret() {
+    let config = production_with(&[]).unwrap();
+    assert_eq!((config.mode, config.settings.embedded), (Mode::Production, false));
+    assert_eq!(config.settings.public_url, "https://mail.example.com");
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hush") && !shown.contains(&keyring(1)[2..]), "{shown}");
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once() {
+    let errors = config(&[("CARILLON_MODE", "production"), ("DATABASE_POOL", "0"), ("CARILLON_SIGN_UP", "yes")]);
+    let errors = errors.unwrap_err();
+    assert_eq!(errors.iter().filter(|error| error.ends_with("required in production")).count(), 10);
+    assert!(errors.iter().any(|error| error.starts_with("DATABASE_POOL")));
+    assert!(errors.iter().any(|error| error.starts_with("CARILLON_SIGN_UP")));
+}
+
+#[test]
+fn dangerous_combinations_are_refused() {
+    let same_keys = keyring(1);
+    let cases: [(&[(&str, &str)], &str); 14] = [
+        (&[("DATABASE_URL", "sqlite:/srv/carillon.db")], "DATABASE_URL"),
+        (&[("CARILLON_PUBLIC_URL", "http://mail.example.com")], "CARILLON_PUBLIC_URL"),
+        (&[("CARILLON_PUBLIC_URL", "https://mail.example.com/path")], "CARILLON_PUBLIC_URL"),
+        (&[("CARILLON_PERMIT_SECONDS", "31")], "CARILLON_PERMIT_SECONDS"),
+        (&[("CARILLON_PERMIT_SECONDS", "30")], "CARILLON_LEASE_SECONDS"),
+        (&[("CARILLON_LEASE_SECONDS", "10")], "CARILLON_LEASE_SECONDS"),
+        (&[("CARILLON_RETRY_FIRST_SECONDS", "20000")], "CARILLON_RETRY_LONGEST_SECONDS"),
+        (&[("DATABASE_OWNER_URL", "postgres://carillon_app:x@db/carillon")], "DATABASE_OWNER_URL"),
+        (&[("DATABASE_IDENTITY_URL", "postgres://carillon_app:x@db/carillon")], "DATABASE_IDENTITY_URL"),
+        (&[("CARILLON_JWT_KEYS", &same_keys)], "CARILLON_JWT_KEYS"),
+        (&[("CARILLON_BLOBS", "file:./data")], "CARILLON_BLOBS"),
+        (&[("SMTP_URL", "http://relay")], "SMTP_URL"),
+        (&[("REDIS_URL", "redis:6379")], "REDIS_URL"),
+        (&[("CARILLON_TRUSTED_PROXIES", "everybody")], "CARILLON_TRUSTED_PROXIES"),
+    ];
+    for (changes, named) in cases {
+        let changes: Vec<(&'static str, &str)> = changes
+            .iter()
+            .map(|(name, value)| (table::SETTINGS.iter().find(|s| s.name == *name).unwrap().name, *value))
+            .collect();
+        let errors = production_with(&changes).map(|_| changes.clone()).unwrap_err();
+        assert!(errors.iter().any(|error| error.starts_with(named)), "{named}: {errors:?}");
+        assert!(!errors.concat().contains("hush"));
+    }
+}
