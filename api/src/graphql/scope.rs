@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_graphql::Context;
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::ports::{Ports, TenantTx};
-use carillon_domain::tenancy::{Grant, TenantAction, TenantContext, VerifiedAccess, enter_as_user};
+use carillon_domain::tenancy::{Doorkeeper, Grant, TenantAction, TenantContext, VerifiedAccess, enter_as_user};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 /// Who calls.
@@ -45,14 +45,24 @@ impl Doorbell for NoDoorbell {
     fn ring(&self) {}
 }
 
+/// What all requests of one process share.
+#[derive(Debug)]
+pub struct Process {
+    /// Time, chance, keys, settings and the wall.
+    pub ports: Ports,
+    /// What every sign-in passes.
+    pub desk: Doorkeeper,
+    /// Told after commits that made work due.
+    pub doorbell: Arc<dyn Doorbell>,
+}
+
 /// What belongs to one request; cloning shares it.
 #[derive(Debug, Clone)]
 pub struct RequestScope(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    ports: Ports,
-    doorbell: Arc<dyn Doorbell>,
+    process: Arc<Process>,
     caller: Caller,
     client_ip: Option<IpAddr>,
     request_id: String,
@@ -64,14 +74,8 @@ pub type Reading<'a> = MappedMutexGuard<'a, TenantTx>;
 
 impl RequestScope {
     /// The scope of a request.
-    pub fn new(
-        ports: Ports,
-        doorbell: Arc<dyn Doorbell>,
-        caller: Caller,
-        client_ip: Option<IpAddr>,
-        request_id: String,
-    ) -> Self {
-        Self(Arc::new(Inner { ports, doorbell, caller, client_ip, request_id, reading: Mutex::new(None) }))
+    pub fn new(process: Arc<Process>, caller: Caller, client_ip: Option<IpAddr>, request_id: String) -> Self {
+        Self(Arc::new(Inner { process, caller, client_ip, request_id, reading: Mutex::new(None) }))
     }
 
     /// The scope of the request a resolver runs in.
@@ -81,7 +85,12 @@ impl RequestScope {
 
     /// Time, chance, keys, settings and the wall.
     pub fn ports(&self) -> &Ports {
-        &self.0.ports
+        &self.0.process.ports
+    }
+
+    /// What every sign-in passes: passwords, access tokens, limits.
+    pub fn desk(&self) -> &Doorkeeper {
+        &self.0.process.desk
     }
 
     /// Where the request came from, as far as trusted proxies say (C-201).
@@ -149,7 +158,7 @@ impl RequestScope {
 
     /// Tells the dispatcher that work may be due.
     pub fn ring(&self) {
-        self.0.doorbell.ring();
+        self.0.process.doorbell.ring();
     }
 
     /// Ends the read transaction; the next read begins another, which sees everything committed until then.

@@ -6,8 +6,14 @@
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
+use carillon_domain::error::Error;
+use carillon_domain::tenancy::authenticate_key;
+
 use super::{Gateway, Problem};
 use crate::graphql::scope::Caller;
+
+/// What API keys start with and no JWT does.
+const KEY_PREFIX: &str = "carillon_";
 
 /// Who sent the request.
 pub async fn authenticate(gateway: &Gateway, request: &HttpRequest) -> Result<Caller, Problem> {
@@ -17,10 +23,18 @@ pub async fn authenticate(gateway: &Gateway, request: &HttpRequest) -> Result<Ca
         return Err(Problem::Unauthenticated);
     }
     let credential = value.to_str().ok().and_then(bearer).ok_or(Problem::Unauthenticated)?;
-    let ports = &gateway.ports;
-    match gateway.tokens.verify(credential, ports.now()) {
-        Some(access) => Ok(Caller::user(ports, access)),
-        None => Err(Problem::Unauthenticated),
+    let ports = &gateway.process.ports;
+    if !credential.starts_with(KEY_PREFIX) {
+        let access = gateway.process.desk.tokens.verify(credential, ports.now());
+        return access.map(|access| Caller::user(ports, access)).ok_or(Problem::Unauthenticated);
+    }
+    match authenticate_key(ports, credential).await {
+        Ok(context) => Ok(Caller::ApiKey(context)),
+        Err(Error::Unauthenticated) => Err(Problem::Unauthenticated),
+        Err(error) => {
+            tracing::warn!(%error, "an API key could not be looked up");
+            Err(Problem::Unavailable)
+        }
     }
 }
 

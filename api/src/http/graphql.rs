@@ -1,5 +1,7 @@
 //! GraphQL over HTTP: POST for everything, GET for queries alone (C-223).
 
+use std::sync::Arc;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, guard, web};
@@ -177,11 +179,10 @@ fn prepare(params: Params, may_mutate: bool) -> Result<Request, Stop> {
 }
 
 async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, mut request: Request) -> Response {
-    let ports = gateway.ports.clone();
     let address = client_ip(http, &gateway.settings.trusted_proxies);
-    let scope = RequestScope::new(ports, gateway.doorbell.clone(), caller, address, RequestId::of(http));
+    let scope = RequestScope::new(Arc::clone(&gateway.process), caller, address, RequestId::of(http));
     // Strangers learn no schema from a production server (C-222).
-    if scope.is_anonymous() && !gateway.ports.settings.embedded {
+    if scope.is_anonymous() && !scope.ports().settings.embedded {
         request = request.disable_introspection();
     }
     let response = gateway.schema.execute(request.data(scope.clone())).await;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
+use carillon_domain::ports::Wall;
 use futures::future::BoxFuture;
 use serde_json::json;
 
@@ -72,6 +73,15 @@ impl Health {
             .collect();
         (!draining && !down, json!({ "status": status, "checks": checks }))
     }
+}
+
+/// The database answers.
+pub fn database(wall: Wall) -> Check {
+    let probe: Probe = Arc::new(move || {
+        let wall = wall.clone();
+        Box::pin(async move { wall.database_now().await.map(drop).map_err(|error| error.to_string()) })
+    });
+    Check { name: "database", required: true, probe }
 }
 
 pub(super) fn configure(routes: &mut web::ServiceConfig) {

@@ -8,17 +8,17 @@ mod negotiate;
 mod observe;
 mod problem;
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::http::header;
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpResponse, web};
-use carillon_domain::ports::Ports;
-use carillon_domain::tenancy::AccessTokens;
+use actix_web::{HttpResponse, HttpServer, web};
 
 use crate::graphql::CarillonSchema;
-use crate::graphql::scope::Doorbell;
+use crate::graphql::scope::Process;
 
 pub use client::TrustedProxies;
 pub use health::{Check, Health, Probe};
@@ -53,16 +53,21 @@ impl Default for HttpSettings {
 pub struct Gateway {
     /// The schema.
     pub schema: CarillonSchema,
-    /// What use cases need.
-    pub ports: Ports,
-    /// Verifies access tokens.
-    pub tokens: AccessTokens,
-    /// Told after commits that made work due.
-    pub doorbell: Arc<dyn Doorbell>,
+    /// What requests share.
+    pub process: Arc<Process>,
     /// Limits of the edge.
     pub settings: HttpSettings,
     /// What readiness depends on.
     pub health: Health,
+}
+
+impl Gateway {
+    /// A gateway over a process, with the usual limits, ready while the database answers.
+    pub fn new(process: Process) -> Self {
+        let health = Health::new(vec![health::database(process.ports.wall.clone())]);
+        let (schema, settings) = (crate::graphql::schema(), HttpSettings::default());
+        Self { schema, process: Arc::new(process), settings, health }
+    }
 }
 
 impl std::fmt::Debug for Gateway {
@@ -88,7 +93,7 @@ pub fn configure(routes: &mut web::ServiceConfig, embedded: bool) {
 macro_rules! application {
     ($gateway:expr) => {{
         let gateway: actix_web::web::Data<$crate::http::Gateway> = $gateway;
-        let embedded = gateway.ports.settings.embedded;
+        let embedded = gateway.process.ports.settings.embedded;
         actix_web::App::new()
             .app_data(gateway)
             .wrap($crate::http::security_headers())
@@ -98,6 +103,20 @@ macro_rules! application {
 }
 
 pub use observe::observed;
+
+/// Serves on a bound listener until the returned server is stopped through its handle; it does not look at signals.
+/// Running requests then have `drain` to finish.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(gateway: web::Data<Gateway>, listener: TcpListener, drain: Duration) -> std::io::Result<Server> {
+    let server = HttpServer::new(move || application!(gateway.clone()))
+        .disable_signals()
+        .shutdown_timeout(drain.as_secs())
+        .client_request_timeout(Duration::from_secs(10))
+        .keep_alive(Duration::from_secs(75));
+    Ok(server.listen(listener)?.run())
+}
 
 /// Headers that cost nothing and close doors; a handler that knows better sets its own.
 pub fn security_headers() -> DefaultHeaders {

@@ -32,7 +32,7 @@ impl RequestId {
         match given.filter(|id| (8..=64).contains(&id.len()) && id.bytes().all(harmless)) {
             Some(id) => Self(id.to_owned()),
             None => Self(request.app_data::<web::Data<Gateway>>().map_or_else(String::new, |gateway| {
-                let ports = &gateway.ports;
+                let ports = &gateway.process.ports;
                 ports.entropy.uuid_v7(ports.now()).simple().to_string()
             })),
         }
@@ -46,12 +46,12 @@ pub async fn observed(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let id = RequestId::new(&request);
     let gateway = request.app_data::<web::Data<Gateway>>().cloned();
-    let started = gateway.as_ref().map(|gateway| gateway.ports.clock.monotonic());
+    let started = gateway.as_ref().map(|gateway| gateway.process.ports.clock.monotonic());
     let span = tracing::info_span!("request", id = %id.0, method = %request.method());
     request.extensions_mut().insert(id.clone());
     let run = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
     let micros = match (&gateway, started) {
-        (Some(gateway), Some(started)) => gateway.ports.clock.monotonic().since(started).num_microseconds(),
+        (Some(gateway), Some(started)) => gateway.process.ports.clock.monotonic().since(started).num_microseconds(),
         _ => None,
     };
     let _entered = span.enter();

@@ -9,7 +9,7 @@ use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::keys::Keyring;
 use carillon_domain::ports::{Ports, Wall};
 use carillon_domain::settings::Settings;
-use carillon_domain::tenancy::AccessTokens;
+use carillon_domain::tenancy::{Doorkeeper, PasswordSettings};
 use carillon_domain::time::ManualClock;
 use chrono::DateTime;
 use serde_json::{Value, json};
@@ -32,14 +32,9 @@ async fn gateway(embedded: bool) -> web::Data<Gateway> {
         keys: keys.clone(),
         settings: Arc::new(Settings { embedded, ..Settings::new("https://carillon.test") }),
     };
-    web::Data::new(Gateway {
-        schema: crate::graphql::schema(),
-        ports,
-        tokens: AccessTokens::new(&keys, "https://carillon.test").unwrap(),
-        doorbell: Arc::new(NoDoorbell),
-        settings: HttpSettings::default(),
-        health: Health::default(),
-    })
+    let desk = Doorkeeper::new(&ports, &keys, PasswordSettings::default()).unwrap();
+    let process = Process { ports, desk, doorbell: Arc::new(NoDoorbell) };
+    web::Data::new(Gateway { health: Health::default(), ..Gateway::new(process) })
 }
 
 async fn send(request: TestRequest) -> (StatusCode, header::HeaderMap, Value) {
@@ -175,7 +170,8 @@ async fn the_page_to_try_queries_is_there_in_embedded_mode_only() {
 
 #[actix_web::test]
 async fn c211_a_credential_that_does_not_verify_fails_the_request() {
-    for credential in ["Bearer x", "Basic eDp5", "Bearer", "Bearer eyJhbGciOiJub25lIn0.e30."] {
+    for credential in ["Bearer x", "Basic eDp5", "Bearer", "Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer carillon_live_x"]
+    {
         let (status, headers, body) = send(post(QUERY).insert_header((header::AUTHORIZATION, credential))).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{credential}");
         assert_eq!(headers.get(header::WWW_AUTHENTICATE).unwrap(), "Bearer");
