@@ -7,6 +7,7 @@ pub mod text_code;
 
 pub mod consent;
 pub mod contacts;
+pub mod doorbell;
 pub mod entropy;
 pub mod error;
 pub mod idempotency;
@@ -22,5 +23,5 @@ pub use carillon_entities::ids;
 
 /// Every registered statement (L1), for the test that runs them all over two tenants.
 pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
-    [consent::store::STATEMENTS, &[idempotency::STATEMENTS]].concat().concat()
+    [consent::store::STATEMENTS, &[idempotency::STATEMENTS], messaging::STATEMENTS].concat().concat()
 }

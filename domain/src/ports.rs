@@ -5,6 +5,7 @@ use std::sync::Arc;
 pub use carillon_entities::wall::{IdentityTx, TenantTx, TxMode, Wall};
 use uuid::Uuid;
 
+use crate::doorbell::Doorbell;
 use crate::entropy::Entropy;
 use crate::keys::Keyring;
 use crate::settings::Settings;
@@ -23,6 +24,8 @@ pub struct Ports {
     pub keys: Arc<Keyring>,
     /// The deployment's settings.
     pub settings: Arc<Settings>,
+    /// Rung after a commit that made work due now.
+    pub doorbell: Arc<dyn Doorbell>,
 }
 
 impl Ports {

@@ -2,6 +2,8 @@
 
 use chrono::TimeDelta;
 
+use crate::messaging::RetrySchedule;
+
 /// Who may make an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignUpMode {
@@ -18,6 +20,8 @@ pub enum SignUpMode {
 pub struct Settings {
     /// Where recipients and browsers reach us, without a trailing slash.
     pub public_url: String,
+    /// From address of Carillon's own mail.
+    pub system_from: String,
     /// Who may sign up.
     pub sign_up: SignUpMode,
     /// True where no production secrets are needed: senders count as verified when their key is made.
@@ -26,14 +30,10 @@ pub struct Settings {
     pub permit_life: TimeDelta,
     /// How long a claim holds before a sweep may take it back.
     pub lease: TimeDelta,
-    /// How long after it fell due a marketing message is still worth sending, unless its sender says otherwise.
-    pub marketing_expiry: TimeDelta,
-    /// The same for transactional messages.
-    pub transactional_expiry: TimeDelta,
-    /// First retry of a deferred message, before jitter (C-61).
-    pub retry_first: TimeDelta,
-    /// The longest pause between two attempts.
-    pub retry_longest: TimeDelta,
+    /// How long late evidence about an unknown outcome is waited for before it is decided by class (C-62, C-168).
+    pub reconcile: TimeDelta,
+    /// When deferred messages are tried again (C-61).
+    pub retry: RetrySchedule,
     /// Messages a tenant may send in a day unless its account says otherwise.
     pub messages_per_day: i64,
     /// Tenants an account may have unless the operator says otherwise.
@@ -43,18 +43,24 @@ pub struct Settings {
 impl Settings {
     /// The published defaults.
     pub fn new(public_url: impl Into<String>) -> Self {
+        let public_url = public_url.into();
         Self {
-            public_url: public_url.into(),
+            system_from: "carillon@localhost".to_owned(),
+            public_url,
             sign_up: SignUpMode::Open,
             embedded: false,
             permit_life: TimeDelta::seconds(10),
             lease: TimeDelta::seconds(30),
-            marketing_expiry: TimeDelta::hours(48),
-            transactional_expiry: TimeDelta::hours(24),
-            retry_first: TimeDelta::minutes(10),
-            retry_longest: TimeDelta::hours(4),
+            reconcile: TimeDelta::minutes(10),
+            retry: RetrySchedule::STANDARD,
             messages_per_day: 1_000_000,
             tenants_per_account: 100,
         }
+    }
+
+    /// The right side of Message-IDs: the host of our public URL, a domain we control (C-25).
+    pub fn message_id_domain(&self) -> &str {
+        let rest = self.public_url.split_once("://").map_or(self.public_url.as_str(), |(_, rest)| rest);
+        rest.split(['/', ':']).next().filter(|host| !host.is_empty()).unwrap_or("localhost")
     }
 }

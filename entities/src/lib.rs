@@ -5,4 +5,5 @@
 pub mod dialect;
 pub mod ids;
 pub mod rows;
+pub mod seeded_bugs;
 pub mod wall;

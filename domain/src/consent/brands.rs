@@ -6,9 +6,10 @@
 use carillon_entities::ids::{BrandId, TopicId};
 use carillon_entities::wall::TenantTx;
 
+use super::ConsentTopic;
 use super::store::topics;
-use super::{ConsentTopic, MessageClass};
 use crate::error::{Refusal, Result};
+use crate::messaging::MessageClass;
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
 use crate::tenancy::{AdministerTenant, Grant, ReadTenant};

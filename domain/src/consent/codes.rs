@@ -103,16 +103,6 @@ text_code! {
 }
 
 text_code! {
-    /// What a message is for; marketing needs a ground, both need a living address.
-    pub enum MessageClass {
-        /// Something the person asked for or must be told.
-        Transactional = "transactional",
-        /// Everything else.
-        Marketing = "marketing",
-    }
-}
-
-text_code! {
     /// Why an address is not written to.
     pub enum SuppressionReason {
         /// The person unsubscribed.

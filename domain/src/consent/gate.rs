@@ -8,9 +8,9 @@ use carillon_entities::ids::ConsentEventId;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Basis, ConsentStatus, ContactFact, GateFacts, MessageClass, Standing, SuppressionFact, SuppressionReason,
-    SuppressionScope,
+    Basis, ConsentStatus, ContactFact, GateFacts, Standing, SuppressionFact, SuppressionReason, SuppressionScope,
 };
+use crate::messaging::MessageClass;
 use crate::time::Timestamp;
 
 /// Stored with each decision; raised when a rule changes, and [`replay`] keeps the older ones.

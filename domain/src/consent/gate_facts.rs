@@ -3,7 +3,8 @@
 use carillon_entities::ids::TopicId;
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, ConsentState, MessageClass, SuppressionReason, SuppressionScope};
+use super::{Channel, ConsentState, SuppressionReason, SuppressionScope};
+use crate::messaging::MessageClass;
 use crate::time::Timestamp;
 
 /// Everything a decision rests on, without personal data.

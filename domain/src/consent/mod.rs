@@ -27,9 +27,7 @@ pub use brands::{
     find_brands, find_topics, list_brands, list_topics, seed_tenant,
 };
 
-pub use codes::{
-    ActorKind, Basis, Channel, ConsentAction, MessageClass, SourceKind, SuppressionReason, SuppressionScope,
-};
+pub use codes::{ActorKind, Basis, Channel, ConsentAction, SourceKind, SuppressionReason, SuppressionScope};
 pub use evidence::{Evidence, erase_evidence, read_evidence};
 pub use fold::{CLOCK_TOLERANCE, ConsentState, ConsentStatus, LedgerEntry, Mark, Standing, effective_at};
 pub use gate::{Decision, Outcome, RULES_VERSION, Reason, Remedy, Rule, Step, Verdict, decide, replay};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{Datelike, NaiveDate};
 use serde_json::Value;
 
-use crate::messaging::UnknownCode;
+use crate::text_code::UnknownCode;
 
 /// Attributes of one contact.
 pub type Attributes = BTreeMap<AttributeName, AttributeValue>;
@@ -45,7 +45,7 @@ impl std::str::FromStr for AttributeKind {
     type Err = UnknownCode;
 
     fn from_str(code: &str) -> Result<Self, UnknownCode> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == code).ok_or(UnknownCode("attribute kind"))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == code).ok_or(UnknownCode { kind: "AttributeKind" })
     }
 }
 

@@ -4,33 +4,37 @@ use chrono::TimeDelta;
 
 use crate::time::Timestamp;
 
-/// A text that names no member of a closed set, such as a state; read from a row it is a fault, from a caller a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a known {0}")]
-pub struct UnknownCode(pub &'static str);
+text_code! {
+    /// The class of a message; it never changes once the message is queued.
+    pub enum MessageClass {
+        /// Asked for by what the person just did: an order, a password reset.
+        Transactional = "transactional",
+        /// Everything else; needs consent and carries the way out.
+        Marketing = "marketing",
+    }
+}
 
-/// The class of a message; it never changes once the message is queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum MessageClass {
-    /// Asked for by what the person just did: an order, a password reset.
-    Transactional,
-    /// Everything else; needs consent and carries the way out.
-    Marketing,
+text_code! {
+    /// The queue a message waits in; each lane has its dispatcher, so that bulk mail cannot delay a password reset.
+    pub enum Lane {
+        /// What somebody waits for.
+        Transactional = "transactional",
+        /// Everything else.
+        Bulk = "bulk",
+    }
 }
 
 impl MessageClass {
-    /// Both, in the order of their codes.
-    pub const ALL: [Self; 2] = [Self::Transactional, Self::Marketing];
     /// Marketing that could not go out for this long is stale (C-61).
     pub const MARKETING_LIFETIME: TimeDelta = TimeDelta::hours(48);
     /// No message is tried for longer (RFC 5321 s4.5.4.1).
     pub const LIFETIME_MAX: TimeDelta = TimeDelta::days(5);
 
-    /// The code in rows.
-    pub fn as_str(self) -> &'static str {
+    /// The lane its messages wait in.
+    pub const fn lane(self) -> Lane {
         match self {
-            Self::Transactional => "transactional",
-            Self::Marketing => "marketing",
+            Self::Transactional => Lane::Transactional,
+            Self::Marketing => Lane::Bulk,
         }
     }
 
@@ -44,14 +48,6 @@ impl MessageClass {
     }
 }
 
-impl std::str::FromStr for MessageClass {
-    type Err = UnknownCode;
-
-    fn from_str(code: &str) -> Result<Self, UnknownCode> {
-        Self::ALL.into_iter().find(|class| class.as_str() == code).ok_or(UnknownCode("message class"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,7 +55,7 @@ mod tests {
     #[test]
     fn codes_go_there_and_back() {
         for class in MessageClass::ALL {
-            assert_eq!(class.as_str().parse(), Ok(class));
+            assert_eq!(class.as_str().parse(), Ok(*class));
         }
         assert!("MARKETING".parse::<MessageClass>().is_err());
     }

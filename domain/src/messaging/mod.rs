@@ -1,19 +1,61 @@
 //! Messages: intents, attempts, templates and the outcome of every hand-over.
+//!
+//! An accepted intent is a row before anything is sent (L8); its key counts once (C-164). A worker claims due rows under
+//! a lease and a fence ([`claim`]), renders them ([`prepare`]), and puts them through the gate ([`clear`]), whose commit
+//! alone gives permits ([`Cleared`]). Attempts are flipped to started just before their hand-over ([`start`]) and
+//! settled after it ([`settle`]); [`sweep`] takes back what a lost worker held.
 
+mod cancel;
+mod claim;
 mod class;
+mod clear;
+mod cleared;
+mod content;
 mod dkim_key;
 mod email_message;
+mod hand_over;
+mod prepare;
+mod queries;
 pub mod reply_class;
 mod retry;
+mod send_messages;
+mod send_test;
+mod senders;
 mod settle;
 mod state;
+mod store;
+mod sweep;
+mod system_mail;
 pub mod template;
+mod templates;
 
-pub use class::{MessageClass, UnknownCode};
+pub use cancel::cancel_messages;
+pub use claim::{ClaimedMessage, ContactFacts, claim};
+pub use class::{Lane, MessageClass};
+pub use clear::clear;
+pub use cleared::{AttemptRef, Cleared};
+pub use content::{ContentCache, ReadySender, ReadyVersion, Sender, StoredVersion, Template};
 pub use dkim_key::NewDkimKey;
 pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
+pub use hand_over::{GROUP, Settled, renew, settle, start};
+pub use prepare::{Draft, prepare};
+pub use queries::{
+    Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, message, messages, stats,
+};
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
+pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, Recipient, send_messages};
+pub use send_test::{SendTest, send_test};
+pub use senders::{
+    CreateSender, create_sender, relay_url, remove_relay, sender, senders, set_relay, verify_sender,
+    verify_sender_by_operator,
+};
 pub use settle::{AttemptFacts, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
 pub use state::{
     AttemptOutcome, AttemptState, AttemptStatus, Ending, Evidence, IllegalTransition, MessageState, MessageStatus,
+};
+pub use store::STATEMENTS;
+pub use sweep::{Swept, sweep};
+pub use system_mail::{SYSTEM_TENANT, SystemMail, enqueue_system_mail, seed_system_tenant};
+pub use templates::{
+    PublishVersion, create_template, publish_version, template as find_template, template_versions, templates,
 };

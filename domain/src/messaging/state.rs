@@ -3,7 +3,6 @@
 //! A message is claimed before anything is done to it and is settled exactly once; an attempt goes cleared, started, one
 //! outcome. `unknown` is the only settled state that may still change, and only by [`Evidence`].
 
-use super::UnknownCode;
 use crate::time::Timestamp;
 
 /// A change the state does not allow; a fault of ours or a lost race, never the caller's.
@@ -16,36 +15,9 @@ pub struct IllegalTransition {
     pub transition: &'static str,
 }
 
-/// Makes a plain enum of codes with `ALL`, `as_str` and `FromStr`.
-macro_rules! codes {
-    ($(#[$meta:meta])* $name:ident, $what:literal, { $($(#[$doc:meta])* $variant:ident = $code:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl $name {
-            /// All of them, in the order of a life.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The code in rows.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $code,)+ }
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = UnknownCode;
-
-            fn from_str(code: &str) -> Result<Self, UnknownCode> {
-                match code { $($code => Ok(Self::$variant),)+ _ => Err(UnknownCode($what)) }
-            }
-        }
-    };
-}
-
-codes! {
+text_code! {
     /// The name of a message's state.
-    MessageStatus, "message state", {
+    pub enum MessageStatus {
         /// Waits for its time.
         Queued = "queued",
         /// A worker has it.
@@ -67,9 +39,9 @@ codes! {
     }
 }
 
-codes! {
+text_code! {
     /// The name of an attempt's state.
-    AttemptStatus, "attempt state", {
+    pub enum AttemptStatus {
         /// The gate said yes, nothing has happened.
         Cleared = "cleared",
         /// Permission ran out or its worker went away before the start.
@@ -256,20 +228,27 @@ pub enum AttemptState {
     },
 }
 
+impl AttemptOutcome {
+    /// The status an attempt with this outcome has.
+    pub fn status(self) -> AttemptStatus {
+        match self {
+            Self::Lapsed => AttemptStatus::Lapsed,
+            Self::Accepted => AttemptStatus::Accepted,
+            Self::Deferred => AttemptStatus::Deferred,
+            Self::Rejected => AttemptStatus::Rejected,
+            Self::NotHandedOver => AttemptStatus::NotHandedOver,
+            Self::Unknown => AttemptStatus::Unknown,
+        }
+    }
+}
+
 impl AttemptState {
     /// Its name.
     pub fn status(self) -> AttemptStatus {
         match self {
             Self::Cleared { .. } => AttemptStatus::Cleared,
             Self::Started { .. } => AttemptStatus::Started,
-            Self::Settled { outcome, .. } => match outcome {
-                AttemptOutcome::Lapsed => AttemptStatus::Lapsed,
-                AttemptOutcome::Accepted => AttemptStatus::Accepted,
-                AttemptOutcome::Deferred => AttemptStatus::Deferred,
-                AttemptOutcome::Rejected => AttemptStatus::Rejected,
-                AttemptOutcome::NotHandedOver => AttemptStatus::NotHandedOver,
-                AttemptOutcome::Unknown => AttemptStatus::Unknown,
-            },
+            Self::Settled { outcome, .. } => outcome.status(),
         }
     }
 

@@ -113,7 +113,6 @@ pub const TABLES: &[Table] = &[
             "messages_leased ON messages (tenant_id, lease_until) WHERE state = 'claimed'",
             "messages_unknown ON messages (tenant_id, due_at) WHERE state = 'unknown'",
             "messages_contact ON messages (tenant_id, contact_id, id)",
-            "messages_endpoint ON messages (tenant_id, address_hmac, id)",
         ],
     },
     Table {
@@ -136,7 +135,8 @@ pub const TABLES: &[Table] = &[
             content_sha256 BYTES,
             PRIMARY KEY (tenant_id, message_id, number),
             FOREIGN KEY (tenant_id, message_id) REFERENCES messages (tenant_id, id)",
-        indexes: &["attempts_open ON attempts (tenant_id, cleared_at) WHERE state IN ('cleared', 'started')"],
+        // No index on the state: every step of an attempt then stays on its page.
+        indexes: &[],
     },
     Table {
         name: "message_events",

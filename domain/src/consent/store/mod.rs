@@ -7,7 +7,7 @@ pub(super) mod evidence;
 pub(super) mod ledger;
 pub(super) mod states;
 pub(super) mod suppressions;
-pub(super) mod topics;
+pub(crate) mod topics;
 
 use carillon_entities::wall::{Sql, WallError};
 

@@ -1,6 +1,6 @@
 //! The fields a file can have columns for, and the names people give them.
 
-use crate::messaging::UnknownCode;
+use crate::text_code::UnknownCode;
 
 /// A field of a contact, or of their consent, that a column can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,6 +164,6 @@ impl std::str::FromStr for Field {
     type Err = UnknownCode;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|field| field.as_str() == name).ok_or(UnknownCode("contact field"))
+        Self::ALL.into_iter().find(|field| field.as_str() == name).ok_or(UnknownCode { kind: "ContactField" })
     }
 }

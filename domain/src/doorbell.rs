@@ -1,0 +1,22 @@
+//! The doorbell (L4): after a commit that made work due now, whoever looks for work is told to look.
+//!
+//! Ringing is a hint and may be lost: due work is also found by polling.
+
+use crate::messaging::Lane;
+
+/// Tells dispatchers that work became due. Never blocks and never fails.
+pub trait Doorbell: Send + Sync + std::fmt::Debug {
+    /// Work of this lane is due.
+    fn ring(&self, lane: Lane);
+    /// An import is due.
+    fn ring_imports(&self);
+}
+
+/// Rings nowhere; work is found by polling alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoDoorbell;
+
+impl Doorbell for NoDoorbell {
+    fn ring(&self, _: Lane) {}
+    fn ring_imports(&self) {}
+}

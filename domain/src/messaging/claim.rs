@@ -1,0 +1,108 @@
+//! A worker takes due messages: for a short lease, under a new fence, with what it needs to render them (L4).
+
+use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
+
+use super::content::ContentCache;
+use super::{MessageClass, store};
+use crate::contacts::Attributes;
+use crate::error::Result;
+use crate::keys::AddressHmac;
+use crate::ports::Ports;
+use crate::tenancy::{Grant, SendMessages};
+use crate::time::Timestamp;
+
+/// A message in a worker's hands.
+#[derive(Debug, Clone)]
+pub struct ClaimedMessage {
+    /// The message.
+    pub id: MessageId,
+    /// What every write must show.
+    pub fence: i64,
+    /// Its class.
+    pub class: MessageClass,
+    /// Its contact, as it was when it was claimed; the gate looks again.
+    pub contact: Option<ContactFacts>,
+    /// The address it was meant for.
+    pub address: AddressHmac,
+    /// The address itself, sealed, where there is no contact.
+    pub(super) sealed_address: Option<Vec<u8>>,
+    /// Its brand.
+    pub brand: BrandId,
+    /// Its topic.
+    pub topic: Option<TopicId>,
+    /// Its sender.
+    pub sender: SenderId,
+    /// Its content.
+    pub template_version: TemplateVersionId,
+    pub(super) sealed_variables: Option<Vec<u8>>,
+    /// The Message-ID of every attempt (C-25).
+    pub internet_message_id: String,
+    /// Number of the attempt this claim may make, from 1.
+    pub attempts: i32,
+    /// A test send (C-162).
+    pub is_test: bool,
+    /// When its content is stale.
+    pub expires_at: Timestamp,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Until when the claim holds.
+    pub lease_until: Timestamp,
+}
+
+/// What rendering needs of a contact.
+#[derive(Clone)]
+pub struct ContactFacts {
+    /// Which contact.
+    pub id: ContactId,
+    /// Its address, as stored.
+    pub email: Option<String>,
+    /// Its external id.
+    pub external_id: Option<String>,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Locale.
+    pub locale: Option<String>,
+    /// Attributes by name.
+    pub attributes: Attributes,
+}
+
+impl std::fmt::Debug for ContactFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ContactFacts({})", self.id)
+    }
+}
+
+impl ContactFacts {
+    pub(super) fn gone(id: ContactId) -> Self {
+        let attributes = Attributes::default();
+        Self { id, email: None, external_id: None, first_name: None, last_name: None, locale: None, attributes }
+    }
+}
+
+/// Claims up to `size` due messages of a lane for `worker`, and loads the content they need into the cache.
+pub async fn claim(
+    grant: &Grant<SendMessages>,
+    ports: &Ports,
+    cache: &ContentCache,
+    lane: super::Lane,
+    (size, worker): (i64, &str),
+) -> Result<Vec<ClaimedMessage>> {
+    if !ports.clock.is_trustworthy() {
+        return Ok(Vec::new());
+    }
+    let now = ports.now();
+    let mut tx = grant.begin().await?;
+    let claim = store::Claim { lane: lane.as_str(), size, now, lease_until: now + ports.settings.lease, worker };
+    let claimed = store::messages_claim(&mut tx, &claim).await?;
+    let versions = unique(claimed.iter().map(|message| message.template_version));
+    let senders = unique(claimed.iter().map(|message| message.sender));
+    cache.load(&mut tx, ports, &versions, &senders).await?;
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+pub(super) fn unique<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    items.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}

@@ -1,0 +1,220 @@
+//! The gate's transaction (L3): lock, read again, decide, record; only its commit gives permits.
+//!
+//! The recipients' rows are locked before anything about them is read, and an unsubscribe changes the same rows, so
+//! either the unsubscribe is seen here or it waits until the decision is committed (C-175).
+
+use std::collections::{HashMap, HashSet};
+
+use carillon_entities::ids::{BrandId, ContactId, DecisionId, MessageId, SenderId, TopicId};
+use carillon_entities::wall::TenantTx;
+use serde_json::{Value as Json, json};
+
+use super::claim::{ClaimedMessage, unique};
+use super::cleared::{AttemptRef, Cleared};
+use super::prepare::Draft;
+use super::{EmailMessage, Ending, MessageMove, store};
+use crate::consent::{
+    self, Channel, ConsentFacts, ConsentTopic, ContactFact, FactsRequest, GateFacts, SenderFact, TenantFact, TestSend,
+    Verdict,
+};
+use crate::contacts::EmailAddress;
+use crate::error::Result;
+use crate::ports::Ports;
+use crate::tenancy::{Grant, SendMessages};
+use crate::time::Timestamp;
+
+/// How long a held message waits before the gate is asked again, where the gate does not say.
+const HOLD: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+
+/// Puts a batch through the gate; returns the permits of those it let through.
+///
+/// Refused messages end, held ones are queued again, and messages whose claim was lost are left alone.
+pub async fn clear(
+    grant: &Grant<SendMessages>,
+    ports: &Ports,
+    worker: &str,
+    drafts: Vec<Draft>,
+) -> Result<Vec<Cleared<EmailMessage>>> {
+    let mut tx = grant.begin().await?;
+    let (facts, held) = if carillon_entities::seeded_bugs::on("gate_reads_before_locking") {
+        let facts = Facts::load(&mut tx, ports, &drafts).await?;
+        (facts, lock(&mut tx, &drafts).await?)
+    } else {
+        let held = lock(&mut tx, &drafts).await?;
+        (Facts::load(&mut tx, ports, &drafts).await?, held)
+    };
+    // Permits run from before the commit: time spent in it counts against them.
+    let expires = crate::time::Monotonic(
+        ports.clock.monotonic().0 + ports.settings.permit_life.num_microseconds().unwrap_or_default(),
+    );
+    let mut batch = Batch::default();
+    for (place, draft) in drafts.into_iter().enumerate() {
+        if held.contains(&draft.claimed.id) {
+            let gate_facts = facts.of(place, &draft);
+            batch.decide(ports, gate_facts, draft);
+        }
+    }
+    batch.store(&mut tx, ports, worker, facts.now).await?;
+    tx.commit().await?;
+    Ok(batch.going.into_iter().map(|(mail, attempt)| Cleared::new(mail, attempt, expires)).collect())
+}
+
+/// The messages this claim still holds, with the recipients' rows locked.
+async fn lock(tx: &mut TenantTx, drafts: &[Draft]) -> Result<HashSet<MessageId>> {
+    consent::endpoints_lock_for_send(tx, drafts.iter().flat_map(|draft| draft.recipient.keys())).await?;
+    let claims = drafts.iter().map(|draft| (draft.claimed.id, draft.claimed.fence));
+    Ok(store::messages_fenced(tx, claims).await?.into_iter().collect())
+}
+
+/// Everything the gate looks at, read under the lock.
+struct Facts {
+    now: Timestamp,
+    /// One for each draft, in their order.
+    consent: Vec<ConsentFacts>,
+    contacts: HashMap<ContactId, (ContactFact, Option<String>)>,
+    verified_senders: HashSet<SenderId>,
+    suspended: bool,
+}
+
+impl Facts {
+    async fn load(tx: &mut TenantTx, ports: &Ports, drafts: &[Draft]) -> Result<Self> {
+        let contacts =
+            unique(drafts.iter().filter_map(|draft| draft.claimed.contact.as_ref().map(|contact| contact.id)));
+        let senders = unique(drafts.iter().map(|draft| draft.claimed.sender));
+        let rows = store::gate_facts(tx, &contacts, &senders).await?;
+        let all_marketing: HashMap<BrandId, TopicId> = rows.all_marketing.into_iter().collect();
+        let requests: Vec<FactsRequest> = drafts
+            .iter()
+            .map(|draft| FactsRequest {
+                recipient: draft.recipient.clone(),
+                topic: draft.claimed.topic.map(|topic| ConsentTopic {
+                    brand: draft.claimed.brand,
+                    topic,
+                    all_marketing: all_marketing.get(&draft.claimed.brand).copied(),
+                }),
+            })
+            .collect();
+        let contact = |(id, state, email): (_, String, _)| {
+            let fact = match state.as_str() {
+                "active" => ContactFact::Active,
+                "archived" => ContactFact::Archived,
+                _ => ContactFact::Gone,
+            };
+            (id, (fact, email))
+        };
+        Ok(Self {
+            now: ports.now(),
+            consent: consent::load_facts(tx, &requests).await?,
+            contacts: rows.contacts.into_iter().map(contact).collect(),
+            verified_senders: rows.senders.into_iter().filter(|sender| sender.1).map(|sender| sender.0).collect(),
+            suspended: rows.tenant_suspended,
+        })
+    }
+
+    /// The facts about one message, without personal data, as they are stored with the decision (C-158).
+    fn of(&self, place: usize, draft: &Draft) -> GateFacts {
+        let claimed = &draft.claimed;
+        let consent = self.consent.get(place).cloned().unwrap_or_default();
+        let (contact, address_is_current) = self.contact(claimed);
+        GateFacts {
+            now: self.now,
+            expires_at: Some(claimed.expires_at),
+            class: claimed.class,
+            channel: Channel::Email,
+            topic: claimed.topic,
+            contact,
+            address_is_current: address_is_current && draft.recipient.bare().any(|hash| hash == claimed.address.hash),
+            topic_consent: consent.topic_consent,
+            all_marketing_consent: consent.all_marketing_consent,
+            suppressions: consent.suppressions,
+            hard_bounced: consent.hard_bounced,
+            sender: SenderFact {
+                verified: self.verified_senders.contains(&claimed.sender),
+                can_sign: draft.mail.as_ref().err() != Some(&"NO_SENDER"),
+            },
+            tenant: TenantFact { suspended: self.suspended, paused: false, quota_used_up: None },
+            // A test is only queued to a verified user of the tenant's own; see `send_test`.
+            test: claimed.is_test.then_some(TestSend { to_own_verified_user: true }),
+            sink_allowed: None,
+        }
+    }
+
+    /// The contact as it is now, and whether its address is still the one that was claimed.
+    fn contact(&self, claimed: &ClaimedMessage) -> (ContactFact, bool) {
+        let Some(then) = &claimed.contact else { return (ContactFact::NotAContact, true) };
+        let Some((fact, email)) = self.contacts.get(&then.id) else { return (ContactFact::Gone, false) };
+        let norm = |text: &Option<String>| {
+            let address = text.as_deref().and_then(|text| EmailAddress::parse(text).ok());
+            address.map(|address| address.norm().to_owned())
+        };
+        (*fact, norm(email) == norm(&then.email))
+    }
+}
+
+/// What the transaction writes.
+#[derive(Default)]
+struct Batch {
+    decisions: Vec<store::NewDecision>,
+    attempts: Vec<store::NewAttempt>,
+    moves: Vec<store::Move>,
+    going: Vec<(EmailMessage, AttemptRef)>,
+}
+
+impl Batch {
+    fn decide(&mut self, ports: &Ports, gate_facts: GateFacts, draft: Draft) {
+        let decision = consent::decide(&gate_facts);
+        let claimed = draft.claimed;
+        let number = claimed.attempts;
+        let id: DecisionId = ports.new_id();
+        self.decisions.push(store::NewDecision {
+            id,
+            message: claimed.id,
+            attempt: number,
+            verdict: decision.verdict.as_str(),
+            reason: decision.reason.as_str().to_owned(),
+            rules_version: consent::RULES_VERSION,
+            facts: serde_json::to_value(&gate_facts).unwrap_or(Json::Null),
+            trace: json!(decision.trace),
+        });
+        let (to, reason, attempts) = match (decision.verdict, draft.mail) {
+            (Verdict::Allow, Ok(mail)) => {
+                let fence = claimed.fence;
+                self.attempts.push(store::NewAttempt { message: claimed.id, number, decision: id, fence });
+                let lease_until = claimed.lease_until;
+                self.going.push((mail, AttemptRef { message: claimed.id, number, fence, lease_until }));
+                (None, None, 0)
+            }
+            (Verdict::Allow, Err(code)) => (Some(MessageMove::End(Ending::Failed)), Some(code.to_owned()), 0),
+            (Verdict::Deny, _) if decision.reason == consent::Reason::Expired => {
+                (Some(MessageMove::End(Ending::Expired)), Some(decision.reason.as_str().to_owned()), 0)
+            }
+            (Verdict::Deny, _) => {
+                (Some(MessageMove::End(Ending::Refused)), Some(decision.reason.as_str().to_owned()), 0)
+            }
+            (Verdict::Hold, _) => {
+                let due_at = decision.until.unwrap_or(gate_facts.now + HOLD);
+                // Nothing was tried on the recipient.
+                (Some(MessageMove::Requeue { due_at }), Some(decision.reason.as_str().to_owned()), -1)
+            }
+        };
+        // What goes on stays claimed, and is not written.
+        if to.is_some() {
+            self.moves.push(store::Move { id: claimed.id, fence: claimed.fence, to, reason, attempts });
+        }
+    }
+
+    async fn store(&mut self, tx: &mut TenantTx, ports: &Ports, worker: &str, now: Timestamp) -> Result<()> {
+        self.moves.sort_by_key(|step| step.id);
+        // A claim lost since the look at it moves nothing here, and the start of its attempt will be refused.
+        store::messages_move(tx, &self.moves, now).await?;
+        store::decisions_append(tx, std::mem::take(&mut self.decisions), now).await?;
+        store::attempts_insert(tx, &self.attempts, worker, now).await?;
+        let ended = self.moves.iter().filter_map(|step| match step.to {
+            Some(MessageMove::End(ending)) => {
+                Some((step.id, ending.status().as_str(), json!({ "reason": step.reason })))
+            }
+            _ => None,
+        });
+        store::message_events_append(tx, ports, ended, now).await
+    }
+}

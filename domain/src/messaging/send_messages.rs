@@ -1,0 +1,309 @@
+//! Accepting intents: each has its own key and verdict, and the good ones of a call are queued together.
+//!
+//! An accepted intent is a committed row (L8). The same key again gives the message it made; the same key for something
+//! else is refused. Cost in statements does not depend on the number of intents (L5).
+
+use std::collections::HashMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
+use carillon_entities::wall::TenantTx;
+use serde_json::Value as Json;
+
+use super::claim::unique;
+use super::content::StoredVersion;
+use super::store::{self, IntentContact, NewMessage};
+use super::template::Variables;
+use super::{MessageClass, MessageStatus};
+use crate::consent::{self, Channel};
+use crate::contacts::EmailAddress;
+use crate::error::{Refusal, Result};
+use crate::keys::{AddressHasher, Place};
+use crate::ports::Ports;
+use crate::tenancy::{Grant, SendMessages};
+use crate::time::Timestamp;
+
+/// The most intents of one call.
+pub const INTENTS_MAX: usize = 500;
+/// The longest intent key.
+pub const INTENT_KEY_MAX: usize = 255;
+/// How far ahead a message may be scheduled.
+pub const AHEAD_MAX: chrono::TimeDelta = chrono::TimeDelta::days(90);
+
+/// To whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// A contact, at the address it has when it is sent; the gate refuses if that is another one by then.
+    Contact(ContactId),
+    /// A plain address; transactional messages only.
+    Address(EmailAddress),
+}
+
+/// One message that somebody wants sent.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// Unique in the tenant, for ever.
+    pub key: String,
+    /// Its class; must be the template's.
+    pub class: MessageClass,
+    /// Its topic; marketing must have one.
+    pub topic: Option<TopicId>,
+    /// Who sends.
+    pub sender: SenderId,
+    /// What is sent.
+    pub template_version: TemplateVersionId,
+    /// To whom.
+    pub to: Recipient,
+    /// Values for `vars` in the template.
+    pub variables: serde_json::Map<String, Json>,
+    /// When it is due; now if nothing is said.
+    pub send_at: Option<Timestamp>,
+    /// When its content is stale; by class if nothing is said.
+    pub expires_at: Option<Timestamp>,
+    /// A test send (C-162); only [`super::send_test`] sets it.
+    pub is_test: bool,
+}
+
+/// What became of one intent.
+#[derive(Debug, Clone)]
+pub struct AcceptedIntent {
+    /// The message.
+    pub message: MessageId,
+    /// False when the key had made it before.
+    pub created: bool,
+    /// Its state now.
+    pub status: MessageStatus,
+}
+
+/// Queues messages; the results stand in the order of the intents.
+///
+/// # Errors
+/// `QUOTA_EXCEEDED` for the whole call when the tenant's daily limit would be passed; nothing is queued then.
+pub async fn send_messages(
+    grant: &Grant<SendMessages>,
+    tx: &mut TenantTx,
+    ports: &Ports,
+    intents: &[Intent],
+) -> Result<Vec<Result<AcceptedIntent, Refusal>>> {
+    let known = Known::load(tx, intents).await?;
+    let hasher = ports.keys.address_hasher(grant.tenant());
+    let accepting = Accepting { grant, ports, known: &known, hasher: &hasher, now: ports.now() };
+    let mut checked: Vec<Result<NewMessage, Refusal>> = intents.iter().map(|intent| accepting.accept(intent)).collect();
+    refuse_doubles(&mut checked);
+    let good: Vec<NewMessage> = checked.iter().filter_map(|result| result.as_ref().ok().cloned()).collect();
+    let addresses: Vec<_> = good.iter().map(|message| (message.address, Channel::Email)).collect();
+    consent::endpoints_ensure(tx, ports, &addresses).await?;
+    let keys: Vec<String> = good.iter().map(|message| message.intent_key.clone()).collect();
+    let inserted = store::messages_insert(tx, good).await?;
+    if inserted > 0 && !store::usage_add(tx, accepting.now, i64::try_from(inserted).unwrap_or(i64::MAX)).await? {
+        return Err(
+            Refusal::new("QUOTA_EXCEEDED", "messages", "The tenant's daily number of messages is used up.").into()
+        );
+    }
+    let stored = store::messages_by_intent(tx, keys).await?;
+    let stored: HashMap<&str, _> = stored.iter().map(|known| (known.intent_key.as_str(), known)).collect();
+    Ok(checked
+        .into_iter()
+        .map(|result| {
+            let new = result?;
+            match stored.get(new.intent_key.as_str()) {
+                Some(known) if known.fingerprint == new.fingerprint => {
+                    Ok(AcceptedIntent { message: known.id, created: known.id == new.id, status: known.status })
+                }
+                _ => {
+                    Err(Refusal::new("IDEMPOTENCY_MISMATCH", "idempotencyKey", "The key was used for another message."))
+                }
+            }
+        })
+        .collect())
+}
+
+/// What the tenant has of what intents name.
+struct Known {
+    contacts: HashMap<ContactId, IntentContact>,
+    versions: HashMap<TemplateVersionId, StoredVersion>,
+    senders: HashMap<SenderId, BrandId>,
+    topics: HashMap<TopicId, consent::Topic>,
+}
+
+impl Known {
+    async fn load(tx: &mut TenantTx, intents: &[Intent]) -> Result<Self> {
+        let contacts = unique(intents.iter().filter_map(|intent| match intent.to {
+            Recipient::Contact(id) => Some(id),
+            Recipient::Address(_) => None,
+        }));
+        let contacts = store::contacts_for_intents(tx, contacts).await?;
+        let versions = unique(intents.iter().map(|intent| intent.template_version));
+        let versions = store::template_versions_find(tx, versions).await?;
+        let senders = store::senders_brands(tx, unique(intents.iter().map(|intent| intent.sender))).await?;
+        let topics = unique(intents.iter().filter_map(|intent| intent.topic));
+        let topics = consent::store::topics::topics_of(tx, &topics).await?;
+        Ok(Self {
+            contacts: contacts.into_iter().map(|contact| (contact.id, contact)).collect(),
+            versions: versions.into_iter().map(|version| (version.id, version)).collect(),
+            senders: senders.into_iter().collect(),
+            topics: topics.into_iter().map(|topic| (topic.id, topic)).collect(),
+        })
+    }
+}
+
+struct Accepting<'a> {
+    grant: &'a Grant<SendMessages>,
+    ports: &'a Ports,
+    known: &'a Known,
+    hasher: &'a AddressHasher,
+    now: Timestamp,
+}
+
+impl Accepting<'_> {
+    fn accept(&self, intent: &Intent) -> Result<NewMessage, Refusal> {
+        check_key(&intent.key)?;
+        let version = self.known.versions.get(&intent.template_version);
+        let version = version.ok_or_else(|| Refusal::not_found("templateVersionId"))?;
+        if version.class != intent.class {
+            return Err(Refusal::new("CLASS_MISMATCH", "class", "The template is of the other class."));
+        }
+        let brand = *self.known.senders.get(&intent.sender).ok_or_else(|| Refusal::not_found("senderId"))?;
+        let topic = self.topic(intent, brand)?;
+        let (contact, address) = self.recipient(intent)?;
+        let (due_at, expires_at) = self.times(intent)?;
+        let variables = variables(intent)?;
+        let id: MessageId = self.ports.new_id();
+        let tenant = self.grant.tenant();
+        let seal = |column, plain: &[u8]| {
+            self.ports.keys.seal(&Place::new(tenant, "messages", column, id), plain, self.ports.entropy.as_ref())
+        };
+        Ok(NewMessage {
+            id,
+            intent_key: intent.key.clone(),
+            fingerprint: fingerprint(intent, &variables),
+            class: intent.class,
+            contact,
+            address: self.hasher.active(Channel::Email, address.norm()),
+            sealed_address: contact.is_none().then(|| seal("sealed_address", address.as_sent().as_bytes())),
+            brand,
+            topic,
+            sender: intent.sender,
+            template_version: intent.template_version,
+            sealed_variables: (!intent.variables.is_empty()).then(|| seal("sealed_variables", &variables)),
+            internet_message_id: format!("{id}@{}", self.ports.settings.message_id_domain()),
+            is_test: intent.is_test,
+            due_at,
+            expires_at,
+            created_at: self.now,
+        })
+    }
+
+    fn topic(&self, intent: &Intent, brand: BrandId) -> Result<Option<TopicId>, Refusal> {
+        let Some(id) = intent.topic else {
+            return match intent.class {
+                MessageClass::Marketing => Err(Refusal::new("TOPIC_REQUIRED", "topicId", "Marketing needs a topic.")),
+                MessageClass::Transactional => Ok(None),
+            };
+        };
+        let topic = self.known.topics.get(&id).ok_or_else(|| Refusal::not_found("topicId"))?;
+        if topic.brand != brand {
+            return Err(Refusal::new("BRAND_MISMATCH", "topicId", "Topic and sender are of different brands."));
+        }
+        match intent.class {
+            MessageClass::Marketing if topic.is_all_marketing() && !intent.is_test => {
+                Err(Refusal::new("TOPIC_RESERVED", "topicId", "All marketing is no topic to write about."))
+            }
+            MessageClass::Marketing => Ok(Some(id)),
+            // Transactional mail is about no subscription: it carries no way out of one (C-20).
+            MessageClass::Transactional => {
+                Err(Refusal::new("TOPIC_NOT_ALLOWED", "topicId", "Transactional messages have no topic."))
+            }
+        }
+    }
+
+    fn recipient(&self, intent: &Intent) -> Result<(Option<ContactId>, EmailAddress), Refusal> {
+        match &intent.to {
+            Recipient::Address(_) if intent.class == MessageClass::Marketing && !intent.is_test => {
+                Err(Refusal::new("CONTACT_REQUIRED", "to", "Marketing goes to contacts only."))
+            }
+            Recipient::Address(address) => Ok((None, address.clone())),
+            Recipient::Contact(id) => {
+                let contact = self.known.contacts.get(id).ok_or_else(|| Refusal::not_found("to.contactId"))?;
+                if !contact.is_active {
+                    return Err(Refusal::new(
+                        "CONTACT_INACTIVE",
+                        "to.contactId",
+                        "The contact is archived or deleted.",
+                    ));
+                }
+                let address = contact.email.as_deref().and_then(|email| EmailAddress::parse(email).ok());
+                let none = || Refusal::new("NO_ADDRESS", "to.contactId", "The contact has no e-mail address.");
+                Ok((Some(*id), address.ok_or_else(none)?))
+            }
+        }
+    }
+
+    fn times(&self, intent: &Intent) -> Result<(Timestamp, Timestamp), Refusal> {
+        let due_at = intent.send_at.unwrap_or(self.now).max(self.now);
+        if due_at > self.now + AHEAD_MAX {
+            return Err(Refusal::new("TOO_FAR_AHEAD", "sendAt", "A message can be scheduled 90 days ahead."));
+        }
+        let latest = due_at + MessageClass::LIFETIME_MAX;
+        let expires_at = intent.expires_at.unwrap_or_else(|| intent.class.default_expiry(due_at));
+        if expires_at <= due_at || expires_at > latest {
+            return Err(Refusal::new("BAD_EXPIRY", "expiresAt", "A message expires within five days after it is due."));
+        }
+        Ok((due_at, expires_at))
+    }
+}
+
+fn check_key(key: &str) -> Result<(), Refusal> {
+    if key.is_empty() || key.len() > INTENT_KEY_MAX || key.chars().any(char::is_control) {
+        return Err(Refusal::new("BAD_KEY", "idempotencyKey", "A key has 1 to 255 bytes without control characters."));
+    }
+    Ok(())
+}
+
+fn variables(intent: &Intent) -> Result<Vec<u8>, Refusal> {
+    let json = Json::Object(intent.variables.clone());
+    Variables::parse(&json).map_err(|why| Refusal::new("BAD_VARIABLES", "variables", why.to_string()))?;
+    Ok(json.to_string().into_bytes())
+}
+
+/// Two intents of one call with the same key: the later ones are refused if they differ and follow the first if not.
+fn refuse_doubles(checked: &mut [Result<NewMessage, Refusal>]) {
+    let mut first: HashMap<String, ([u8; 32], MessageId)> = HashMap::new();
+    for result in checked {
+        let Ok(message) = result else { continue };
+        match first.get(&message.intent_key) {
+            None => {
+                first.insert(message.intent_key.clone(), (message.fingerprint, message.id));
+            }
+            Some((fingerprint, _)) if *fingerprint == message.fingerprint => {}
+            Some(_) => {
+                *result =
+                    Err(Refusal::new("IDEMPOTENCY_MISMATCH", "idempotencyKey", "The key stands for two messages."));
+            }
+        }
+    }
+}
+
+/// What makes two intents with one key the same; a keyed row never holds the address in clear, so only its hash goes in.
+fn fingerprint(intent: &Intent, variables: &[u8]) -> [u8; 32] {
+    let to = match &intent.to {
+        Recipient::Contact(id) => id.to_string(),
+        Recipient::Address(address) => address.norm().to_string(),
+    };
+    let time = |at: Option<Timestamp>| at.map_or(String::new(), |at| at.timestamp_micros().to_string());
+    let text = format!(
+        "{}\n{:?}\n{}\n{}\n{to}\n{}\n{}\n{}\n",
+        intent.class,
+        intent.topic,
+        intent.sender,
+        intent.template_version,
+        time(intent.send_at),
+        time(intent.expires_at),
+        intent.is_test,
+    );
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(variables);
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+    hash
+}

@@ -1,0 +1,179 @@
+//! Senders and relays: whom mail is from, what signs it, and through which server it leaves.
+
+use carillon_entities::ids::{BrandId, RelayId, SenderId, TenantId};
+use carillon_entities::wall::TenantTx;
+
+use super::content::Sender;
+use super::dkim_key::NewDkimKey;
+use super::store;
+use crate::contacts::EmailAddress;
+use crate::error::{Error, Refusal, Result};
+use crate::keys::Place;
+use crate::paging::{Page, Paged};
+use crate::ports::Ports;
+use crate::tenancy::{Grant, ManageSenders, ReadMessages, SendMessages};
+
+/// The selector of the first key; rotation makes others.
+const SELECTOR: &str = "carillon1";
+/// Mailbox providers whose domains nobody may send from (C-40).
+const FREE_PROVIDERS: [&str; 12] = [
+    "gmail.com",
+    "googlemail.com",
+    "yahoo.com",
+    "outlook.com",
+    "hotmail.com",
+    "live.com",
+    "icloud.com",
+    "aol.com",
+    "gmx.de",
+    "gmx.net",
+    "web.de",
+    "proton.me",
+];
+
+/// A sender to make.
+#[derive(Debug, Clone)]
+pub struct CreateSender {
+    /// Its brand.
+    pub brand: BrandId,
+    /// Display name.
+    pub from_name: String,
+    /// From address.
+    pub from_email: EmailAddress,
+    /// Reply-To address.
+    pub reply_to: Option<EmailAddress>,
+    /// Postal address (C-86).
+    pub postal_address: String,
+}
+
+impl CreateSender {
+    fn check(&self) -> Result<(), Refusal> {
+        let bad = |text: &str, max| text.trim().is_empty() || text.len() > max;
+        if bad(&self.from_name, 200) || self.from_name.chars().any(char::is_control) {
+            return Err(Refusal::new("BAD_NAME", "fromName", "A name has 1 to 200 bytes without control characters."));
+        }
+        if bad(&self.postal_address, 500) || self.postal_address.contains('\0') {
+            return Err(Refusal::new("POSTAL_ADDRESS_REQUIRED", "postalAddress", "Give the sender's postal address."));
+        }
+        if FREE_PROVIDERS.contains(&self.from_email.domain_ascii()) {
+            return Err(Refusal::new(
+                "FREE_PROVIDER",
+                "fromEmail",
+                "Mail cannot be sent from a mailbox provider's domain.",
+            ));
+        }
+        if !self.from_email.is_ascii_local() {
+            return Err(Refusal::new("BAD_EMAIL", "fromEmail", "A sender's local part is ASCII."));
+        }
+        Ok(())
+    }
+}
+
+/// Makes a sender and its DKIM key. In embedded mode it counts as verified at once, because nothing leaves the machine.
+///
+/// Making the key takes a good part of a second of CPU: [`NewDkimKey::generate_rsa_2048`] is called by the caller, off
+/// the async threads, and handed in.
+pub async fn create_sender(
+    grant: &Grant<ManageSenders>,
+    tx: &mut TenantTx,
+    ports: &Ports,
+    command: CreateSender,
+    key: &NewDkimKey,
+) -> Result<Sender> {
+    command.check()?;
+    if store::brand_name(tx, command.brand).await?.is_none() {
+        return Err(Refusal::not_found("brandId").into());
+    }
+    let id: SenderId = ports.new_id();
+    let now = ports.now();
+    let place = Sender::key_place(grant.tenant(), id);
+    let sender = Sender {
+        id,
+        brand: command.brand,
+        from_name: command.from_name,
+        from_email: command.from_email.as_sent().to_owned(),
+        reply_to: command.reply_to.map(|address| address.as_sent().to_owned()),
+        postal_address: command.postal_address,
+        domain: command.from_email.domain_ascii().to_owned(),
+        dkim_selector: SELECTOR.to_owned(),
+        dkim_sealed: ports.keys.seal(&place, &key.private_key_der, ports.entropy.as_ref()),
+        dkim_public: key.txt_record.clone(),
+        verified_at: ports.settings.embedded.then_some(now),
+        created_at: now,
+    };
+    match store::sender_insert(tx, &sender).await {
+        Err(Error::Wall(carillon_entities::wall::WallError::Conflict { .. })) => {
+            Err(Refusal::new("SENDER_EXISTS", "fromEmail", "There is a sender with this address.").into())
+        }
+        result => result.map(|()| sender),
+    }
+}
+
+/// Marks a sender verified: the operator has seen its DNS record, or this is the embedded mode.
+pub async fn verify_sender(_: &Grant<ManageSenders>, tx: &mut TenantTx, ports: &Ports, id: SenderId) -> Result<Sender> {
+    let mut sender = store::sender_find(tx, id).await?.ok_or_else(|| Refusal::not_found("id"))?;
+    if sender.verified_at.is_none() {
+        if !ports.settings.embedded {
+            let why = "The operator verifies senders after their DNS record is published.";
+            return Err(Refusal::new("OPERATOR_VERIFIES", "id", why).into());
+        }
+        store::sender_verify(tx, id, ports.now()).await?;
+        sender.verified_at = Some(ports.now());
+    }
+    Ok(sender)
+}
+
+/// The operator's word that the DNS record of a sender is published; `carillon admin verify-sender`.
+pub async fn verify_sender_by_operator(grant: &Grant<SendMessages>, ports: &Ports, id: SenderId) -> Result<()> {
+    let mut tx = grant.begin().await?;
+    if store::sender_verify(&mut tx, id, ports.now()).await? == 0 {
+        return Err(Refusal::not_found("id").into());
+    }
+    Ok(tx.commit().await?)
+}
+
+/// One sender.
+pub async fn sender(_: &Grant<ReadMessages>, tx: &mut TenantTx, id: SenderId) -> Result<Option<Sender>> {
+    store::sender_find(tx, id).await
+}
+
+/// A page of senders, oldest first.
+pub async fn senders(_: &Grant<ReadMessages>, tx: &mut TenantTx, page: &Page<SenderId>) -> Result<Paged<Sender>> {
+    store::senders_list(tx, page).await
+}
+
+fn relay_place(tenant: TenantId, id: RelayId) -> Place {
+    Place::new(tenant, "relays", "sealed_url", id)
+}
+
+/// Sets the tenant's own relay. `host` is shown; `url` may hold credentials and is write-only (C-233).
+pub async fn set_relay(
+    grant: &Grant<ManageSenders>,
+    tx: &mut TenantTx,
+    ports: &Ports,
+    host: &str,
+    url: &str,
+) -> Result<()> {
+    let id: RelayId = ports.new_id();
+    let sealed = ports.keys.seal(&relay_place(grant.tenant(), id), url.as_bytes(), ports.entropy.as_ref());
+    store::relay_set(tx, id, host, sealed, ports.now()).await
+}
+
+/// Removes the tenant's own relay: its mail leaves through the deployment's again.
+pub async fn remove_relay(_: &Grant<ManageSenders>, tx: &mut TenantTx) -> Result<()> {
+    store::relay_remove(tx).await.map(drop)
+}
+
+/// The URL of the tenant's own relay, for the channel.
+pub async fn relay_url(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Option<String>> {
+    let mut tx = grant.begin_read().await?;
+    let found = store::relay_find(&mut tx).await?;
+    tx.commit().await?;
+    found
+        .map(|(id, sealed)| {
+            let plain = ports.keys.open(&relay_place(grant.tenant(), id), &sealed);
+            let plain = plain.map_err(|_| Error::fault("a relay's URL does not open"))?;
+            String::from_utf8(plain).map_err(|_| Error::fault("a relay's URL is no text"))
+        })
+        .transpose()
+}

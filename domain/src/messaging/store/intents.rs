@@ -1,0 +1,180 @@
+//! Intents become rows: what must be known to accept them, and the insert that makes each key count once (C-164).
+
+use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
+use carillon_entities::rows::messaging::messages;
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
+
+use crate::error::{Error, Result};
+use crate::keys::AddressHmac;
+use crate::messaging::{MessageClass, MessageStatus};
+use crate::time::Timestamp;
+
+statements! {
+    /// The contacts that intents name.
+    INTENT_CONTACTS() [id: Uuid] =
+        "SELECT c.id, c.state, c.email FROM ({batch}) AS b JOIN contacts c ON c.tenant_id = $1 AND c.id = b.id";
+    /// The messages that hold the intent keys of a call, whoever inserted them.
+    INTENT_MESSAGES() [intent_key: Text] =
+        "SELECT m.intent_key, m.id, m.fingerprint, m.state \
+         FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.intent_key = b.intent_key";
+    /// Cancels queued messages.
+    MESSAGES_CANCEL(Time) [id: Uuid] =
+        "UPDATE messages SET state = 'cancelled', settled_at = $2, fence = fence + 1 WHERE tenant_id = $1 \
+         AND state = 'queued' AND id IN (SELECT b.id FROM ({batch}) AS b)";
+    /// The reserved topic of a sender's brand.
+    RESERVED_TOPIC(Uuid) =
+        "SELECT t.id FROM sender_identities s JOIN topics t ON t.tenant_id = $1 AND t.brand_id = s.brand_id \
+         AND t.key = 'all_marketing' WHERE s.tenant_id = $1 AND s.id = $2";
+    /// Counts usage of a day and tells the new total.
+    USAGE_ADD(Text, Date, BigInt) =
+        "INSERT INTO usage (tenant_id, meter, day, count) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (tenant_id, meter, day) DO UPDATE SET count = usage.count + excluded.count RETURNING count";
+    /// How many messages the tenant may send in a day.
+    USAGE_LIMIT() = "SELECT max_messages_per_day AS count FROM tenants WHERE id = $1";
+}
+
+#[derive(FromQueryResult)]
+struct ContactRow {
+    id: ContactId,
+    state: String,
+    email: Option<String>,
+}
+
+/// What an intent needs to know of its contact.
+#[derive(Debug, Clone)]
+pub(in crate::messaging) struct IntentContact {
+    pub id: ContactId,
+    pub is_active: bool,
+    /// As stored; parsed by the caller.
+    pub email: Option<String>,
+}
+
+pub(in crate::messaging) async fn contacts_for_intents(
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = ContactId>,
+) -> Result<Vec<IntentContact>> {
+    let batch = ids.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<ContactRow> = tx.sql(&INTENT_CONTACTS, Args::batch(batch))?.all().await?;
+    let contact = |row: ContactRow| IntentContact { id: row.id, is_active: row.state == "active", email: row.email };
+    Ok(rows.into_iter().map(contact).collect())
+}
+
+/// A message about to be queued.
+#[derive(Debug, Clone)]
+pub(in crate::messaging) struct NewMessage {
+    pub id: MessageId,
+    pub intent_key: String,
+    pub fingerprint: [u8; 32],
+    pub class: MessageClass,
+    pub contact: Option<ContactId>,
+    pub address: AddressHmac,
+    pub sealed_address: Option<Vec<u8>>,
+    pub brand: BrandId,
+    pub topic: Option<TopicId>,
+    pub sender: SenderId,
+    pub template_version: TemplateVersionId,
+    pub sealed_variables: Option<Vec<u8>>,
+    pub internet_message_id: String,
+    pub is_test: bool,
+    pub due_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub created_at: Timestamp,
+}
+
+/// Queues messages; one whose intent key is taken is left out.
+pub(in crate::messaging) async fn messages_insert(tx: &mut TenantTx, new: Vec<NewMessage>) -> Result<u64> {
+    let rows = new.into_iter().map(|message| messages::ActiveModel {
+        id: Set(message.id),
+        intent_key: Set(message.intent_key),
+        fingerprint: Set(message.fingerprint.to_vec()),
+        lane: Set(message.class.lane().as_str().to_owned()),
+        class: Set(message.class.as_str().to_owned()),
+        state: Set(MessageStatus::Queued.as_str().to_owned()),
+        channel: Set("email".to_owned()),
+        contact_id: Set(message.contact),
+        address_hmac: Set(message.address.hash.as_bytes().to_vec()),
+        hmac_key_id: Set(message.address.key.to_string()),
+        sealed_address: Set(message.sealed_address),
+        brand_id: Set(message.brand),
+        topic_id: Set(message.topic),
+        sender_id: Set(message.sender),
+        template_version_id: Set(message.template_version),
+        sealed_variables: Set(message.sealed_variables),
+        internet_message_id: Set(message.internet_message_id),
+        attempts: Set(0),
+        is_test: Set(message.is_test),
+        due_at: Set(message.due_at),
+        expires_at: Set(message.expires_at),
+        fence: Set(0),
+        created_at: Set(message.created_at),
+        ..Default::default()
+    });
+    Ok(tx.insert_many(rows.collect(), OnConflict::Keep).await?)
+}
+
+/// A message that holds an intent key.
+#[derive(Debug, Clone)]
+pub(in crate::messaging) struct KnownIntent {
+    pub intent_key: String,
+    pub id: MessageId,
+    pub fingerprint: Vec<u8>,
+    pub status: MessageStatus,
+}
+
+#[derive(FromQueryResult)]
+struct IntentRow {
+    intent_key: String,
+    id: MessageId,
+    fingerprint: Vec<u8>,
+    state: String,
+}
+
+pub(in crate::messaging) async fn messages_by_intent(
+    tx: &mut TenantTx,
+    keys: impl IntoIterator<Item = String>,
+) -> Result<Vec<KnownIntent>> {
+    let batch = keys.into_iter().map(|key| vec![Value::from(key)]);
+    let rows: Vec<IntentRow> = tx.sql(&INTENT_MESSAGES, Args::batch(batch))?.all().await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(KnownIntent {
+                intent_key: row.intent_key,
+                id: row.id,
+                fingerprint: row.fingerprint,
+                status: row.state.parse().map_err(Error::fault)?,
+            })
+        })
+        .collect()
+}
+
+#[derive(FromQueryResult)]
+struct CountRow {
+    count: i64,
+}
+
+/// Adds to today's meter; false when the tenant's limit would be passed, in which case the caller rolls back.
+pub(in crate::messaging) async fn usage_add(tx: &mut TenantTx, now: Timestamp, messages: i64) -> Result<bool> {
+    let args = [Value::from("messages"), Value::from(now.date_naive()), Value::from(messages)];
+    let total: Option<CountRow> = tx.sql(&USAGE_ADD, Args::of(args))?.one().await?;
+    let limit: Option<CountRow> = tx.sql(&USAGE_LIMIT, Args::default())?.one().await?;
+    let limit = limit.ok_or_else(|| Error::fault("the tenant has no row"))?;
+    Ok(total.is_some_and(|total| total.count <= limit.count))
+}
+
+/// Cancels queued messages; returns how many there were.
+pub(in crate::messaging) async fn messages_cancel(tx: &mut TenantTx, ids: &[MessageId], now: Timestamp) -> Result<u64> {
+    let batch = ids.iter().map(|id| vec![Value::from(*id)]);
+    Ok(tx.sql(&MESSAGES_CANCEL, Args::of([now.into()]).with_batch(batch))?.execute().await?)
+}
+
+/// The reserved topic of a sender's brand.
+pub(in crate::messaging) async fn reserved_topic(tx: &mut TenantTx, sender: SenderId) -> Result<Option<TopicId>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: TopicId,
+    }
+    let row: Option<Row> = tx.sql(&RESERVED_TOPIC, Args::of([sender.into()]))?.one().await?;
+    Ok(row.map(|row| row.id))
+}

@@ -1,0 +1,30 @@
+//! The rows of messaging: intents, claims, attempts and content. Domain types come out, rows stay here.
+
+mod attempts;
+mod claims;
+mod content;
+mod intents;
+mod members;
+mod reads;
+
+pub(super) use attempts::{NewAttempt, NewDecision, Outcome};
+pub(super) use attempts::{attempts_insert, attempts_settle, attempts_start, decisions_append, message_events_append};
+pub(super) use claims::{
+    Claim, Move, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move, sweep_leases, sweep_unknown,
+};
+pub(super) use content::{
+    brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_verify, senders_brands,
+    senders_list, template_find, template_insert, template_versions_find, templates_list, version_insert, version_last,
+};
+pub(super) use intents::{
+    IntentContact, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel, messages_insert,
+    reserved_topic, usage_add,
+};
+pub(super) use members::is_verified_member;
+pub(super) use reads::{attempts_of, decisions_of, message_find, message_stats, messages_page};
+
+use carillon_entities::wall::Sql;
+
+/// Every registered statement of messaging.
+pub static STATEMENTS: &[&[&Sql]] =
+    &[attempts::STATEMENTS, claims::STATEMENTS, content::STATEMENTS, intents::STATEMENTS, reads::STATEMENTS];

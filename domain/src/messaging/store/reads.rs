@@ -1,0 +1,150 @@
+//! What people see of messages.
+
+use carillon_entities::ids::MessageId;
+use carillon_entities::rows::consent::gate_decisions;
+use carillon_entities::rows::messaging::messages;
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, TenantTx};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::error::{Error, Result};
+use crate::messaging::queries::{Attempt, DecisionRecord, Message, MessageFilter, StatRow};
+use crate::paging::{Page, Paged};
+use crate::time::Timestamp;
+
+statements! {
+    /// Messages by state and reason since an instant, and how many needed more than one attempt.
+    MESSAGE_STATS(Time) =
+        "SELECT state, COALESCE(reason, '') AS reason, COUNT(*) AS messages, \
+         SUM(CASE WHEN attempts > 1 THEN 1 ELSE 0 END) AS retried FROM messages \
+         WHERE tenant_id = $1 AND created_at >= $2 GROUP BY state, COALESCE(reason, '')";
+    /// The attempts of messages.
+    ATTEMPTS_OF() [id: Uuid] =
+        "SELECT a.message_id, a.number, a.state, a.cleared_at, a.started_at, a.settled_at, a.smtp_code, \
+         a.enhanced_code, a.class, a.rule_id FROM ({batch}) AS b \
+         JOIN attempts a ON a.tenant_id = $1 AND a.message_id = b.id ORDER BY a.message_id, a.number";
+}
+
+pub(in crate::messaging) async fn message_find(tx: &mut TenantTx, id: MessageId) -> Result<Option<Message>> {
+    let row = tx.select::<messages::Entity>().eq(messages::Column::Id, id).one().await?;
+    row.map(message).transpose()
+}
+
+/// A page of messages, oldest first.
+pub(in crate::messaging) async fn messages_page(
+    tx: &mut TenantTx,
+    filter: &MessageFilter,
+    page: &Page<MessageId>,
+) -> Result<Paged<Message>> {
+    use messages::Column;
+    let mut select = tx.select::<messages::Entity>();
+    if let Some(state) = filter.state {
+        select = select.eq(Column::State, state.as_str());
+    }
+    if let Some(contact) = filter.contact {
+        select = select.eq(Column::ContactId, contact);
+    }
+    if let Some(since) = filter.since {
+        select = select.gte(Column::CreatedAt, since);
+    }
+    let rows = page.keyset(select, Column::Id).all().await?;
+    Ok(page.finish(rows.into_iter().map(message).collect::<Result<_>>()?))
+}
+
+fn message(row: messages::Model) -> Result<Message> {
+    Ok(Message {
+        id: row.id,
+        status: row.state.parse().map_err(Error::fault)?,
+        reason: row.reason,
+        class: row.class.parse().map_err(Error::fault)?,
+        contact: row.contact_id,
+        brand: row.brand_id,
+        topic: row.topic_id,
+        template_version: row.template_version_id,
+        sender: row.sender_id,
+        internet_message_id: row.internet_message_id,
+        attempts: row.attempts,
+        is_test: row.is_test,
+        due_at: row.due_at,
+        expires_at: row.expires_at,
+        created_at: row.created_at,
+        settled_at: row.settled_at,
+    })
+}
+
+pub(in crate::messaging) async fn message_stats(tx: &mut TenantTx, since: Timestamp) -> Result<Vec<StatRow>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        state: String,
+        reason: String,
+        messages: i64,
+        retried: i64,
+    }
+    let rows: Vec<Row> = tx.sql(&MESSAGE_STATS, Args::of([since.into()]))?.all().await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(StatRow {
+                status: row.state.parse().map_err(Error::fault)?,
+                reason: row.reason,
+                messages: row.messages,
+                retried: row.retried,
+            })
+        })
+        .collect()
+}
+
+pub(in crate::messaging) async fn attempts_of(
+    tx: &mut TenantTx,
+    messages: impl IntoIterator<Item = MessageId>,
+) -> Result<Vec<(MessageId, Attempt)>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        message_id: MessageId,
+        number: i32,
+        state: String,
+        cleared_at: Timestamp,
+        started_at: Option<Timestamp>,
+        settled_at: Option<Timestamp>,
+        smtp_code: Option<i32>,
+        enhanced_code: Option<String>,
+        class: Option<String>,
+        rule_id: Option<String>,
+    }
+    let batch = messages.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<Row> = tx.sql(&ATTEMPTS_OF, Args::batch(batch))?.all().await?;
+    rows.into_iter()
+        .map(|row| {
+            let attempt = Attempt {
+                number: row.number,
+                status: row.state.parse().map_err(Error::fault)?,
+                cleared_at: row.cleared_at,
+                started_at: row.started_at,
+                settled_at: row.settled_at,
+                smtp_code: row.smtp_code,
+                enhanced_code: row.enhanced_code,
+                class: row.class,
+                rule: row.rule_id,
+            };
+            Ok((row.message_id, attempt))
+        })
+        .collect()
+}
+
+/// The gate's decisions on a message, oldest first.
+pub(in crate::messaging) async fn decisions_of(tx: &mut TenantTx, message: MessageId) -> Result<Vec<DecisionRecord>> {
+    use gate_decisions::Column;
+    // A message has one decision per attempt, and attempts are bounded by the retry schedule.
+    let select = tx.select::<gate_decisions::Entity>().eq(Column::MessageId, message);
+    let rows = select.order_by(Column::Id).limit(100).all().await?;
+    let record = |row: gate_decisions::Model| DecisionRecord {
+        id: row.id,
+        attempt: row.attempt,
+        verdict: row.verdict,
+        reason: row.reason,
+        rules_version: row.rules_version,
+        facts: row.facts,
+        trace: row.trace,
+        at: row.at,
+    };
+    Ok(rows.into_iter().map(record).collect())
+}

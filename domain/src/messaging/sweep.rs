@@ -1,0 +1,31 @@
+//! Sweeps: nothing stays with a worker that is gone, and no unknown outcome is left undecided (C-167, C-168).
+
+use super::store;
+use crate::error::Result;
+use crate::ports::Ports;
+use crate::tenancy::{Grant, SendMessages};
+
+/// How many messages one sweep takes at most.
+const LIMIT: i64 = 500;
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Messages taken back from lapsed claims.
+    pub taken_back: usize,
+    /// Unknown outcomes decided.
+    pub decided: usize,
+}
+
+/// Takes back what lapsed claims hold and decides unknown outcomes whose time for reconciling is over.
+pub async fn sweep(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Swept> {
+    if !ports.clock.is_trustworthy() {
+        return Ok(Swept::default());
+    }
+    let now = ports.now();
+    let mut tx = grant.begin().await?;
+    let taken_back = store::sweep_leases(&mut tx, now, ports.settings.reconcile, LIMIT).await?;
+    let decided = store::sweep_unknown(&mut tx, now, LIMIT).await?;
+    tx.commit().await?;
+    Ok(Swept { taken_back, decided })
+}

@@ -1,0 +1,200 @@
+//! Carillon's own mail to its users: ordinary transactional messages of a reserved tenant, through the same gate.
+
+use carillon_entities::ids::{BrandId, SenderId, TemplateId, TemplateVersionId, TenantId};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::content::{Sender, StoredVersion, Template};
+use super::dkim_key::NewDkimKey;
+use super::send_messages::{Intent, Recipient, send_messages};
+use super::{Lane, MessageClass, store};
+use crate::consent;
+use crate::contacts::EmailAddress;
+use crate::error::{Error, Result};
+use crate::ports::Ports;
+use crate::tenancy::{Grant, SendMessages, enter_for_work};
+
+/// The tenant whose messages are Carillon's own.
+pub const SYSTEM_TENANT: TenantId = TenantId(Uuid::from_u128(0x0000_0000_0001_7000_8000_0000_0000_0001));
+
+const SENDER: SenderId = SenderId(Uuid::from_u128(0x0000_0000_0001_7000_8000_0000_0000_0002));
+const TEMPLATE_BASE: u128 = 0x0000_0000_0001_7000_8000_0000_0000_0100;
+const VERSION_BASE: u128 = 0x0000_0000_0001_7000_8000_0000_0000_0200;
+
+/// A mail to a user or to somebody who may become one. Links hold one-time tokens and are sealed until they are sent.
+#[derive(Clone)]
+pub enum SystemMail {
+    /// Verify this address.
+    VerifyEmail {
+        /// Where.
+        link: String,
+    },
+    /// Somebody signed up with an address that has an account.
+    SomebodySignedUp,
+    /// Choose a new password.
+    PasswordReset {
+        /// Where.
+        link: String,
+    },
+    /// Join an account or tenant.
+    Invitation {
+        /// Where.
+        link: String,
+        /// Name of the account or tenant.
+        to: String,
+    },
+}
+
+struct Text {
+    number: u128,
+    name: &'static str,
+    subject: &'static str,
+    body: &'static str,
+}
+
+const TEXTS: [Text; 4] = [
+    Text {
+        number: 1,
+        name: "verify_email",
+        subject: "Confirm your e-mail address",
+        body: "Please confirm your e-mail address by opening this link within a day:\n\n{{ vars.link }}\n\n\
+               If you did not sign up, ignore this mail.",
+    },
+    Text {
+        number: 2,
+        name: "somebody_signed_up",
+        subject: "You already have an account",
+        body: "Somebody, perhaps you, tried to sign up with this address. It has an account: just sign in, or ask for a \
+               new password.",
+    },
+    Text {
+        number: 3,
+        name: "password_reset",
+        subject: "Choose a new password",
+        body: "Open this link within half an hour to choose a new password:\n\n{{ vars.link }}\n\n\
+               If you did not ask for it, ignore this mail.",
+    },
+    Text {
+        number: 4,
+        name: "invitation",
+        subject: "You are invited",
+        body: "You are invited to work on {{ vars.to }}. Open this link within seven days:\n\n{{ vars.link }}",
+    },
+];
+
+impl SystemMail {
+    fn text(&self) -> &'static Text {
+        match self {
+            Self::VerifyEmail { .. } => &TEXTS[0],
+            Self::SomebodySignedUp => &TEXTS[1],
+            Self::PasswordReset { .. } => &TEXTS[2],
+            Self::Invitation { .. } => &TEXTS[3],
+        }
+    }
+
+    fn variables(&self) -> serde_json::Map<String, Json> {
+        let variables = match self {
+            Self::VerifyEmail { link } | Self::PasswordReset { link } => json!({ "link": link }),
+            Self::SomebodySignedUp => json!({}),
+            Self::Invitation { link, to } => json!({ "link": link, "to": to }),
+        };
+        variables.as_object().cloned().unwrap_or_default()
+    }
+}
+
+/// Queues a system mail in a transaction of its own.
+pub async fn enqueue_system_mail(ports: &Ports, to: &EmailAddress, mail: &SystemMail) -> Result<()> {
+    let grant: Grant<SendMessages> = enter_for_work(&ports.wall, SYSTEM_TENANT).grant();
+    let intent = Intent {
+        key: ports.new_id::<Uuid>().to_string(),
+        class: MessageClass::Transactional,
+        topic: None,
+        sender: SENDER,
+        template_version: TemplateVersionId(Uuid::from_u128(VERSION_BASE + mail.text().number)),
+        to: Recipient::Address(to.clone()),
+        variables: mail.variables(),
+        send_at: None,
+        expires_at: None,
+        is_test: false,
+    };
+    let mut tx = grant.begin().await?;
+    let results = send_messages(&grant, &mut tx, ports, &[intent]).await?;
+    if let Some(Err(refusal)) = results.into_iter().next() {
+        return Err(Error::Refused(vec![refusal]));
+    }
+    tx.commit().await?;
+    ports.doorbell.ring(Lane::Transactional);
+    Ok(())
+}
+
+/// Makes sure that the reserved tenant has its brand, sender and templates; safe to run at every start.
+///
+/// The tenant's own row is made by [`crate::tenancy`]'s bootstrap.
+pub async fn seed_system_tenant(ports: &Ports) -> Result<()> {
+    let grant: Grant<SendMessages> = enter_for_work(&ports.wall, SYSTEM_TENANT).grant();
+    let mut tx = grant.begin().await?;
+    let found = store::sender_find(&mut tx, SENDER).await?;
+    if found.is_some() {
+        return Ok(tx.commit().await?);
+    }
+    tx.rollback().await?;
+    let key = tokio::task::spawn_blocking(NewDkimKey::generate_rsa_2048).await.map_err(Error::fault)??;
+    let from =
+        EmailAddress::parse(&ports.settings.system_from).map_err(|_| Error::fault("the system sender's address"))?;
+    let mut tx = grant.begin().await?;
+    let (brand, _) = consent::seed_tenant(&mut tx, ports, "Carillon").await?;
+    let sender = system_sender(ports, brand.id, &from, &key);
+    match store::sender_insert(&mut tx, &sender).await {
+        // Another process was faster.
+        Err(Error::Wall(carillon_entities::wall::WallError::Conflict { .. })) => return Ok(()),
+        result => result?,
+    }
+    for text in &TEXTS {
+        let template = Template {
+            id: TemplateId(Uuid::from_u128(TEMPLATE_BASE + text.number)),
+            name: text.name.to_owned(),
+            class: MessageClass::Transactional,
+            created_at: ports.now(),
+        };
+        store::template_insert(&mut tx, &template).await?;
+        store::version_insert(&mut tx, &system_version(ports, &template, text)).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+fn system_sender(ports: &Ports, brand: BrandId, from: &EmailAddress, key: &NewDkimKey) -> Sender {
+    let now = ports.now();
+    Sender {
+        id: SENDER,
+        brand,
+        from_name: "Carillon".to_owned(),
+        from_email: from.as_sent().to_owned(),
+        reply_to: None,
+        postal_address: String::new(),
+        domain: from.domain_ascii().to_owned(),
+        dkim_selector: "carillon1".to_owned(),
+        dkim_sealed: ports.keys.seal(
+            &Sender::key_place(SYSTEM_TENANT, SENDER),
+            &key.private_key_der,
+            ports.entropy.as_ref(),
+        ),
+        dkim_public: key.txt_record.clone(),
+        verified_at: Some(now),
+        created_at: now,
+    }
+}
+
+fn system_version(ports: &Ports, template: &Template, text: &Text) -> StoredVersion {
+    StoredVersion {
+        id: TemplateVersionId(Uuid::from_u128(VERSION_BASE + text.number)),
+        template: template.id,
+        class: MessageClass::Transactional,
+        version: 1,
+        locale: "en".to_owned(),
+        subject: text.subject.to_owned(),
+        html: format!("<p>{}</p>", text.body.replace("\n\n", "</p><p>")),
+        text: text.body.to_owned(),
+        content_hash: Vec::new(),
+        published_at: ports.now(),
+    }
+}

@@ -1,0 +1,117 @@
+//! Templates: a name and immutable published versions (L7).
+
+use aws_lc_rs::digest::{Context, SHA256};
+use carillon_entities::ids::{TemplateId, TemplateVersionId};
+use carillon_entities::wall::{TenantTx, WallError};
+
+use super::content::{StoredVersion, Template};
+use super::template::{TemplateProblem, TemplateSource, validate};
+use super::{MessageClass, store};
+use crate::error::{Error, Refusal, Result};
+use crate::paging::{Page, Paged};
+use crate::ports::Ports;
+use crate::tenancy::{Grant, PublishTemplates, ReadMessages};
+
+/// The longest name.
+const NAME_MAX: usize = 200;
+/// The longest locale tag.
+const LOCALE_MAX: usize = 35;
+
+/// Makes a template without a version.
+pub async fn create_template(
+    _: &Grant<PublishTemplates>,
+    tx: &mut TenantTx,
+    ports: &Ports,
+    name: &str,
+    class: MessageClass,
+) -> Result<Template> {
+    if name.trim().is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(Refusal::new("BAD_NAME", "name", "A name has 1 to 200 bytes without control characters.").into());
+    }
+    let template = Template { id: ports.new_id(), name: name.trim().to_owned(), class, created_at: ports.now() };
+    match store::template_insert(tx, &template).await {
+        Err(Error::Wall(WallError::Conflict { .. })) => {
+            Err(Refusal::new("TEMPLATE_EXISTS", "name", "There is a template with this name.").into())
+        }
+        result => result.map(|()| template),
+    }
+}
+
+/// A version to publish.
+#[derive(Debug, Clone)]
+pub struct PublishVersion {
+    /// Of which template.
+    pub template: TemplateId,
+    /// BCP 47 tag.
+    pub locale: String,
+    /// MiniJinja source of the subject.
+    pub subject: String,
+    /// MiniJinja source of the html part.
+    pub html: String,
+    /// MiniJinja source of the text part.
+    pub text: String,
+}
+
+/// Checks and publishes a version; it never changes after.
+pub async fn publish_version(
+    _: &Grant<PublishTemplates>,
+    tx: &mut TenantTx,
+    ports: &Ports,
+    command: PublishVersion,
+) -> Result<StoredVersion> {
+    let locale_is_fine = !command.locale.is_empty()
+        && command.locale.len() <= LOCALE_MAX
+        && command.locale.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if !locale_is_fine {
+        return Err(Refusal::new("BAD_LOCALE", "locale", "A locale is a BCP 47 tag such as de-AT.").into());
+    }
+    let template = store::template_find(tx, command.template).await?.ok_or_else(|| Refusal::not_found("templateId"))?;
+    let source = TemplateSource { subject: command.subject, html: command.html, text: command.text };
+    let refused = |problems: Vec<TemplateProblem>| Error::Refused(problems.into_iter().map(Refusal::from).collect());
+    validate(&source, template.class).map_err(refused)?;
+    let version = StoredVersion {
+        id: ports.new_id::<TemplateVersionId>(),
+        template: template.id,
+        class: template.class,
+        version: store::version_last(tx, template.id, &command.locale).await? + 1,
+        content_hash: content_hash(&source),
+        locale: command.locale,
+        subject: source.subject,
+        html: source.html,
+        text: source.text,
+        published_at: ports.now(),
+    };
+    match store::version_insert(tx, &version).await {
+        // Two published at once: the number is taken, the loser tries again with the next.
+        Err(Error::Wall(WallError::Conflict { .. })) => Err(Error::Wall(WallError::Retry)),
+        result => result.map(|()| version),
+    }
+}
+
+fn content_hash(source: &TemplateSource) -> Vec<u8> {
+    let mut context = Context::new(&SHA256);
+    for part in [&source.subject, &source.html, &source.text] {
+        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    context.finish().as_ref().to_vec()
+}
+
+/// One template.
+pub async fn template(_: &Grant<ReadMessages>, tx: &mut TenantTx, id: TemplateId) -> Result<Option<Template>> {
+    store::template_find(tx, id).await
+}
+
+/// A page of templates, oldest first.
+pub async fn templates(_: &Grant<ReadMessages>, tx: &mut TenantTx, page: &Page<TemplateId>) -> Result<Paged<Template>> {
+    store::templates_list(tx, page).await
+}
+
+/// Versions by id, in no order; unknown ids are left out.
+pub async fn template_versions(
+    _: &Grant<ReadMessages>,
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = TemplateVersionId>,
+) -> Result<Vec<StoredVersion>> {
+    store::template_versions_find(tx, ids).await
+}
