@@ -26,6 +26,7 @@ async fn gateway(embedded: bool) -> web::Data<Gateway> {
     let keys = Arc::new(Keyring::generate(entropy.as_ref()));
     let settings = carillon_entities::wall::DatabaseSettings::single("sqlite::memory:");
     let ports = Ports {
+        doorbell: std::sync::Arc::new(carillon_domain::doorbell::NoDoorbell),
         wall: Wall::open(&settings).await.unwrap(),
         clock: Arc::new(ManualClock::new(DateTime::UNIX_EPOCH)),
         entropy,
