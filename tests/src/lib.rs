@@ -2,6 +2,9 @@
 
 pub mod access;
 pub mod database;
+pub mod print;
+pub mod schema;
+pub mod seed;
 pub mod world;
 
 pub use database::Backend;

@@ -14,7 +14,7 @@ use carillon_domain::tenancy::{Grant, SystemAction, SystemContext, enter_for_wor
 use carillon_domain::time::{Clock, ManualClock};
 use carillon_entities::ids::{AccountId, TenantId};
 use carillon_entities::rows::tenancy::{accounts, tenants};
-use carillon_entities::wall::{TxMode, Wall, WallError};
+use carillon_entities::wall::{DatabaseSettings, TxMode, Wall, WallError};
 use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
@@ -93,6 +93,17 @@ impl World {
         };
         let (account, admin) = (OnceCell::new(), OnceCell::new());
         Self { clock, database, ports, account, admin, leaves_unsettled: AtomicBool::new(false) }
+    }
+
+    /// The usual world when the tests run on Postgres, for what only Postgres has: roles, row security, poolers.
+    pub async fn on_postgres(options: WorldOptions) -> Option<Self> {
+        if options.backend == Backend::Postgres { Some(Self::with(options).await) } else { None }
+    }
+
+    /// A wall that logs in past row security: only the statements' own predicates hold tenants apart.
+    pub async fn wall_without_row_security(&self) -> Wall {
+        let settings = DatabaseSettings::single(&self.database.admin_url);
+        Wall::open(&settings).await.expect("the administrator's wall opens")
     }
 
     /// What use cases take.

@@ -42,14 +42,14 @@ async fn a_world_with_unsettled_work_fails_its_test() {
     world
         .execute(&format!(
             "INSERT INTO uploads (tenant_id, id, file_name, size, received, state, expires_at, created_at) \
-             VALUES ({tenant}, {id}, 'a.csv', 1, 1, 'complete', '2026-03-02 10:00:00+00:00', '2026-03-02 09:00:00+00:00')"
+             VALUES ({tenant}, {id}, 'a.csv', 1, 1, 'complete', '2026-03-02T10:00:00+00:00', '2026-03-02T09:00:00+00:00')"
         ))
         .await;
     world
         .execute(&format!(
             "INSERT INTO imports (tenant_id, id, upload_id, file_name, state, options, total_bytes, done_bytes, rows_seen, \
              rows_created, rows_updated, rows_failed, actor_kind, due_at, fence, created_at) VALUES ({tenant}, {id}, {id}, \
-             'a.csv', 'queued', '{{}}', 1, 0, 0, 0, 0, 0, 'system', '2026-03-02 09:00:00+00:00', 0, '2026-03-02 09:00:00+00:00')"
+             'a.csv', 'queued', '{{}}', 1, 0, 0, 0, 0, 0, 'system', '2026-03-02T09:00:00+00:00', 0, '2026-03-02T09:00:00+00:00')"
         ))
         .await;
 }

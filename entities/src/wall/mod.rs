@@ -3,6 +3,37 @@
 //! [`Wall`] holds the pools, one login per role. [`Wall::assume_tenant`] gives a [`TenantDoor`]; a door begins
 //! [`TenantTx`]s, whose every query carries the tenant predicate, under row-level security on Postgres. Tables without
 //! a tenant are reached through [`IdentityTx`] alone, and what is due through [`Wall::due`] (ids only).
+//!
+//! A transaction reads the tables of its own space, and what it reads is its tenant's:
+//!
+//! ```no_run
+//! # use carillon_entities::rows::contacts::contacts;
+//! # use carillon_entities::wall::{TenantTx, WallError};
+//! # async fn read(tx: &mut TenantTx) -> Result<(), WallError> {
+//! tx.select::<contacts::Entity>().all().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! A query without the tenant does not compile, because a transaction is no connection:
+//!
+//! ```compile_fail
+//! # use carillon_entities::rows::contacts::contacts;
+//! # use carillon_entities::wall::{TenantTx, WallError};
+//! # use sea_orm::EntityTrait;
+//! # async fn read(tx: &mut TenantTx) -> Result<(), WallError> {
+//! contacts::Entity::find().all(tx).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Neither does a query in the other space:
+//!
+//! ```compile_fail
+//! # use carillon_entities::rows::tenancy::users;
+//! # use carillon_entities::wall::{TenantTx, WallError};
+//! # async fn read(tx: &mut TenantTx) -> Result<(), WallError> {
+//! tx.select::<users::Entity>().all().await?;
+//! # Ok(()) }
+//! ```
 
 mod connection;
 mod due;

@@ -1,0 +1,187 @@
+//! Look-ups that must be fast take an index, as the role that runs them, with row security, for custom and generic
+//! plans alike: a sequential scan fails the test.
+
+use carillon_entities::wall::Kind;
+use carillon_migration::schema::{Access, Table, tables};
+use carillon_tests::database::{connect, start};
+use carillon_tests::schema::columns;
+use carillon_tests::{World, WorldOptions, seed};
+use chrono::TimeDelta;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+
+const APP: usize = 0;
+const IDENTITY: usize = 1;
+const DISPATCH: usize = 2;
+
+/// A look-up: the login, the text, its parameters and the column that the index must narrow by.
+struct LookUp {
+    name: &'static str,
+    login: usize,
+    text: &'static str,
+    args: &'static [&'static str],
+    column: &'static str,
+}
+
+macro_rules! look_ups {
+    ($($login:ident $name:literal ($($arg:literal),*) by $column:literal: $text:literal;)*) => {
+        &[$(LookUp { name: $name, login: $login, text: $text, args: &[$($arg),*], column: $column }),*]
+    };
+}
+
+// `{id}` and `{hash}` stand for those of row 77, `{tenant}` for the tenant; `$1` is the tenant where the login is the application's.
+const LOOK_UPS: &[LookUp] = look_ups! {
+    APP "contact by id" ("{id}") by "id": "SELECT * FROM contacts WHERE tenant_id = $1 AND id = $2";
+    APP "contact by e-mail" ("email_norm-00077") by "email_norm": "SELECT * FROM contacts WHERE tenant_id = $1 AND email_norm = $2";
+    APP "contact by external id" ("external_id-00077") by "external_id":
+        "SELECT * FROM contacts WHERE tenant_id = $1 AND external_id = $2";
+    APP "contact by identity" ("value_norm-00077") by "value_norm":
+        "SELECT contact_id FROM contact_identities WHERE tenant_id = $1 AND kind = 'phone' AND value_norm = $2";
+    APP "contacts by prefix of the address" ("email_norm-0007", "email_norm-0008") by "email_norm":
+        "SELECT * FROM contacts WHERE tenant_id = $1 AND email_norm >= $2 AND email_norm < $3 ORDER BY email_norm, id LIMIT 50";
+    APP "contacts by prefix of the name" ("name_norm-0007", "name_norm-0008") by "name_norm":
+        "SELECT * FROM contacts WHERE tenant_id = $1 AND name_norm >= $2 AND name_norm < $3 ORDER BY name_norm, id LIMIT 50";
+    APP "contacts by prefix of the external id" ("external_id-0007", "external_id-0008") by "external_id":
+        "SELECT * FROM contacts WHERE tenant_id = $1 AND external_id >= $2 AND external_id < $3 ORDER BY external_id, id LIMIT 50";
+    APP "page of contacts" ("{id}") by "id":
+        "SELECT * FROM contacts WHERE tenant_id = $1 AND state = 'active' AND id > $2 ORDER BY id LIMIT 51";
+    APP "contacts with a tag" ("tag-00077", "{id}") by "tag":
+        "SELECT contact_id FROM contact_tags WHERE tenant_id = $1 AND tag = $2 AND contact_id >= $3 ORDER BY contact_id LIMIT 51";
+    APP "tags of a contact" ("{id}") by "contact_id": "SELECT tag FROM contact_tags WHERE tenant_id = $1 AND contact_id = $2";
+    APP "contacts by an attribute" ("{id}", "text_value-00077") by "text_value":
+        "SELECT contact_id FROM contact_attribute_values WHERE tenant_id = $1 AND attribute_id = $2 AND text_value = $3";
+    APP "contacts by a number" ("{id}", "77") by "number_value":
+        "SELECT contact_id FROM contact_attribute_values WHERE tenant_id = $1 AND attribute_id = $2 AND number_value = $3";
+    APP "changes of a contact" ("{id}") by "contact_id":
+        "SELECT * FROM contact_changes WHERE tenant_id = $1 AND contact_id = $2 ORDER BY id DESC LIMIT 51";
+    APP "ledger of an address" ("{hash}") by "address_hmac":
+        "SELECT * FROM consent_events WHERE tenant_id = $1 AND address_hmac = $2 AND channel = 'email' ORDER BY id";
+    APP "states of an address" ("{hash}") by "address_hmac":
+        "SELECT * FROM consent_states WHERE tenant_id = $1 AND address_hmac = $2 AND channel = 'email'";
+    APP "suppressions of an address" ("{hash}") by "address_hmac":
+        "SELECT * FROM suppressions WHERE tenant_id = $1 AND address_hmac = $2 AND channel = 'email'";
+    APP "endpoint of an address" ("{hash}") by "address_hmac":
+        "SELECT * FROM endpoints WHERE tenant_id = $1 AND address_hmac = $2 AND channel = 'email'";
+    APP "evidence of a subject" ("{id}") by "subject_id":
+        "SELECT * FROM consent_evidence WHERE tenant_id = $1 AND subject_id = $2";
+    APP "message of an intent" ("intent_key-00077") by "intent_key":
+        "SELECT * FROM messages WHERE tenant_id = $1 AND intent_key = $2";
+    APP "messages of a contact" ("{id}") by "contact_id":
+        "SELECT * FROM messages WHERE tenant_id = $1 AND contact_id = $2 ORDER BY id DESC LIMIT 51";
+    APP "due messages of a tenant" ("2026-03-09T00:00:00Z") by "due_at":
+        "SELECT id FROM messages WHERE lane = 'bulk' AND tenant_id = $1 AND state = 'queued' AND due_at <= $2 ORDER BY due_at LIMIT 50";
+    APP "leases that ran out" ("2026-03-02T09:00:00Z") by "lease_until":
+        "SELECT id FROM messages WHERE tenant_id = $1 AND state = 'claimed' AND lease_until < $2 ORDER BY lease_until LIMIT 50";
+    APP "attempts of a message" ("{id}") by "message_id": "SELECT * FROM attempts WHERE tenant_id = $1 AND message_id = $2";
+    APP "decisions on a message" ("{id}") by "message_id":
+        "SELECT * FROM gate_decisions WHERE tenant_id = $1 AND message_id = $2 ORDER BY id";
+    APP "events of a message" ("{id}") by "message_id":
+        "SELECT * FROM message_events WHERE tenant_id = $1 AND message_id = $2 ORDER BY id";
+    APP "answer of an idempotency key" ("operation-00077", "key-00077") by "key":
+        "SELECT sealed_answer FROM idempotency_keys WHERE tenant_id = $1 AND operation = $2 AND key = $3";
+    APP "errors of an import" ("{id}") by "import_id":
+        "SELECT * FROM import_errors WHERE tenant_id = $1 AND import_id = $2 ORDER BY line LIMIT 500";
+    IDENTITY "session by its token" ("{hash}") by "token_hash": "SELECT * FROM refresh_sessions WHERE token_hash = $1";
+    IDENTITY "sessions of a family" ("{id}") by "family_id": "SELECT * FROM refresh_sessions WHERE family_id = $1";
+    IDENTITY "credential by its secret" ("{hash}") by "secret_hash": "SELECT * FROM credentials WHERE secret_hash = $1";
+    IDENTITY "user by e-mail" ("email_norm-00077") by "email_norm": "SELECT * FROM users WHERE email_norm = $1";
+    IDENTITY "memberships of a user" ("{id}") by "user_id": "SELECT * FROM memberships WHERE user_id = $1";
+    IDENTITY "members of a scope" ("{id}") by "scope_id":
+        "SELECT * FROM memberships WHERE scope_kind = 'tenant' AND scope_id = $1 ORDER BY id LIMIT 51";
+    IDENTITY "tenants of an account" ("{id}") by "account_id": "SELECT * FROM tenants WHERE account_id = $1 ORDER BY id LIMIT 51";
+    DISPATCH "next tenant with due messages" ("{id}", "2026-03-09T00:00:00Z") by "tenant_id":
+        "SELECT tenant_id, due_at FROM messages WHERE lane = 'bulk' AND state = 'queued' AND tenant_id > $1 AND due_at <= $2 \
+         ORDER BY tenant_id, due_at LIMIT 1";
+    DISPATCH "oldest due message of a tenant" ("{tenant}", "2026-03-09T00:00:00Z") by "due_at":
+        "SELECT due_at FROM messages WHERE lane = 'bulk' AND state = 'queued' AND tenant_id = $1 AND due_at <= $2 \
+         ORDER BY due_at LIMIT 1";
+};
+
+#[tokio::test]
+async fn c205_every_look_up_that_must_be_fast_takes_an_index() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    world.leave_unsettled();
+    let tenant = world.tenant("Big").await.0.to_string();
+    for table in tables() {
+        // An empty partition is scanned whatever indexes it has: every partition gets its rows.
+        let months: &[i64] = if table.access == Access::AppendOnlyPartitioned { &[-28, 0, 31, 61, 92] } else { &[0] };
+        for days in months {
+            world.execute(&fill(table, &tenant, TimeDelta::days(*days))).await;
+        }
+    }
+    world.execute("ANALYZE").await;
+    let settings = world.database.settings(1);
+    let mut logins = Vec::new();
+    for url in [&settings.url, &settings.identity_url, &settings.dispatch_url] {
+        logins.push(connect(url).await.unwrap());
+    }
+    let mut faults = Vec::new();
+    for look_up in LOOK_UPS {
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            let plan = explain(&logins[look_up.login], look_up, &tenant, mode).await;
+            let narrowed = plan.iter().any(|line| line.contains("Index Cond") && line.contains(look_up.column));
+            if !narrowed || plan.iter().any(|line| line.contains("Seq Scan")) {
+                faults.push(format!("{} ({mode}):\n  {}", look_up.name, plan.join("\n  ")));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} plans are slow:\n{}", faults.len(), faults.join("\n"));
+}
+
+async fn explain(login: &DatabaseConnection, look_up: &LookUp, tenant: &str, mode: &str) -> Vec<String> {
+    let hash = format!("\\x{}", format!("{:032x}", 77).repeat(2));
+    let mut args: Vec<String> = if look_up.login == APP { vec![format!("'{tenant}'")] } else { Vec::new() };
+    args.extend(look_up.args.iter().map(|arg| {
+        format!(
+            "'{}'",
+            arg.replace("{id}", &seed::id(77).to_string()).replace("{hash}", &hash).replace("{tenant}", tenant)
+        )
+    }));
+    let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL plan_cache_mode = {mode}");
+    login.execute_unprepared(&begin).await.unwrap();
+    let prepare = format!("PREPARE look_up AS {}", look_up.text);
+    login.execute_unprepared(&prepare).await.unwrap_or_else(|error| panic!("{}: {error}", look_up.name));
+    let text = format!("EXPLAIN (COSTS off) EXECUTE look_up({})", args.join(", "));
+    let rows = login.query_all_raw(Statement::from_string(DbBackend::Postgres, text)).await;
+    let rows = rows.unwrap_or_else(|error| panic!("{}: {error}", look_up.name));
+    login.execute_unprepared("DEALLOCATE look_up; ROLLBACK").await.unwrap();
+    rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+}
+
+/// Fills a table in one statement with the values [`seed::value`] would make, none left out.
+fn fill(table: &Table, tenant: &str, shift: TimeDelta) -> String {
+    let rows = if table.name == "contacts" { 20_000 } else { 5_000 };
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    if table.access.has_tenant() {
+        names.push("tenant_id");
+        values.push(format!("'{tenant}'::uuid"));
+    }
+    let id = seed::id(0).simple().to_string();
+    for column in columns(table) {
+        names.push(column.name);
+        let list = column.choices.iter().map(|choice| format!("'{choice}'")).collect::<Vec<_>>().join(", ");
+        values.push(match (column.kind, column.name) {
+            // One attribute that every contact has: only its value narrows.
+            (Kind::Uuid, "attribute_id") => format!("'{}'::uuid", seed::id(77)),
+            (Kind::Uuid, name) => {
+                let shift = if name == "id" { shift.num_milliseconds() } else { 0 };
+                format!("(lpad(to_hex({} + g), 12, '0') || '{}')::uuid", start().timestamp_millis() + shift, &id[12..])
+            }
+            (Kind::Text, _) if !list.is_empty() => format!("(ARRAY[{list}])[g % {} + 1]", column.choices.len()),
+            (Kind::Text, "channel") => "'email'".to_owned(),
+            (Kind::Text, name) => format!("'{name}-' || lpad(g::text, 5, '0')"),
+            (Kind::Int, "depth") => "1".to_owned(),
+            (Kind::Int | Kind::BigInt | Kind::Float, _) => "g".to_owned(),
+            (Kind::Bool, _) => "g = 0".to_owned(),
+            (Kind::Time, _) => format!("'{}'::timestamptz + g * interval '1 minute'", start().to_rfc3339()),
+            (Kind::Bytes, _) => "decode(repeat(lpad(to_hex(g), 32, '0'), 2), 'hex')".to_owned(),
+            (Kind::Json, _) => "'{}'::jsonb".to_owned(),
+            (Kind::Date, _) => format!("'{}'::date", start().date_naive()),
+        });
+    }
+    format!(
+        "INSERT INTO {} ({}) SELECT {} FROM generate_series(0, {rows} - 1) AS g ON CONFLICT DO NOTHING",
+        table.name,
+        names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", "),
+        values.join(", ")
+    )
+}

@@ -1,0 +1,266 @@
+//! Every registered statement over two tenants whose rows have the same ids and texts, with row security off: it
+//! changes nothing of the other tenant's, and answers as if the other tenant were not there (L1).
+
+use std::collections::BTreeMap;
+
+use carillon_domain::tenancy::{WriteContacts, enter_for_work};
+use carillon_entities::ids::TenantId;
+use carillon_entities::wall::{Args, Kind, Sql, TenantTx, Wall, WallError};
+use carillon_tests::print::{Printed, sorted};
+use carillon_tests::schema::{Column, columns, tenant_tables};
+use carillon_tests::{World, seed};
+use chrono::TimeDelta;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sea_orm::Value;
+
+/// Argument sets that follow one row, then ones that mix rows.
+const MIXED: usize = 12;
+
+/// Statements that rightly find nothing in the seeded rows, each with the reason.
+const MAY_TOUCH_NOTHING: &[(&str, &str)] = &[];
+
+/// Two databases: one in which the tenant has a neighbour, and one in which it is alone.
+struct Street {
+    crowded: World,
+    alone: World,
+    walls: [Wall; 2],
+    tenant: TenantId,
+    /// What the neighbour owns, by table.
+    neighbours: BTreeMap<&'static str, Vec<Printed>>,
+    others: BTreeMap<&'static str, &'static Sql>,
+}
+
+#[derive(Debug, Default)]
+struct Verdict {
+    ran: usize,
+    touched: u64,
+    error: Option<String>,
+    leak: Option<String>,
+}
+
+impl Street {
+    async fn build() -> Self {
+        let (crowded, alone) = (World::new().await, World::new().await);
+        let tenant = crowded.tenant("Here").await;
+        assert_eq!(tenant, alone.tenant("Here").await, "worlds of one seed have the same ids");
+        let neighbour = crowded.tenant("Next door").await;
+        let walls = [crowded.wall_without_row_security().await, alone.wall_without_row_security().await];
+        seed::tenant(&walls[0], tenant).await;
+        seed::tenant(&walls[0], neighbour).await;
+        seed::tenant(&walls[1], tenant).await;
+        crowded.leave_unsettled();
+        alone.leave_unsettled();
+        let others = tenant_tables().map(|table| (table.name, others_rows(table.name))).collect();
+        let mut street = Self { crowded, alone, walls, tenant, neighbours: BTreeMap::new(), others };
+        let mut tx = street.begin(0).await;
+        for (table, sql) in &street.others {
+            let rows = sorted(tx.sql(sql, Args::default()).unwrap().all().await).unwrap();
+            assert!(!rows.is_empty(), "{table} has no rows next door");
+            street.neighbours.insert(table, rows);
+        }
+        tx.rollback().await.unwrap();
+        street
+    }
+
+    async fn begin(&self, world: usize) -> TenantTx {
+        enter_for_work(&self.walls[world], self.tenant).grant::<WriteContacts>().begin().await.unwrap()
+    }
+
+    async fn judge(&self, sql: &'static Sql) -> Verdict {
+        let named = tables_in(sql.text);
+        let mut verdict = Verdict::default();
+        let mut rng = StdRng::seed_from_u64(7);
+        for variant in 0..seed::ROWS + MIXED {
+            let args = arguments(sql, &named, variant, &mut rng);
+            let mut tx = self.begin(0).await;
+            let crowded = run(&mut tx, sql, args.clone()).await;
+            if let Ok((_, touched)) = &crowded {
+                verdict.ran += 1;
+                verdict.touched += touched;
+                for table in &named {
+                    let rows = sorted(tx.sql(self.others[table], Args::default()).unwrap().all().await).unwrap();
+                    if rows != self.neighbours[table] {
+                        verdict.leak = Some(format!("it changed the neighbour's {table} with {args:?}"));
+                    }
+                }
+            }
+            tx.rollback().await.unwrap();
+            let mut tx = self.begin(1).await;
+            let alone = run(&mut tx, sql, args.clone()).await;
+            tx.rollback().await.unwrap();
+            if crowded != alone {
+                let story = format!("with {args:?} it gives {crowded:?} beside a neighbour, {alone:?} alone");
+                verdict.leak.get_or_insert(story);
+            }
+            if let Err(error) = crowded {
+                verdict.error = Some(error);
+            }
+        }
+        verdict
+    }
+
+    async fn close(self) {
+        for wall in self.walls {
+            wall.close().await;
+        }
+        drop((self.crowded, self.alone));
+    }
+}
+
+/// All rows that are not the tenant's, whoever's they are.
+fn others_rows(table: &'static str) -> &'static Sql {
+    let text = format!("SELECT * FROM {table} WHERE tenant_id <> $1").leak();
+    Box::leak(Box::new(Sql { name: table, text, args: &[], batch: &[] }))
+}
+
+fn tables_in(text: &str) -> Vec<&'static str> {
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect::<Vec<_>>();
+    words.sort_unstable();
+    tenant_tables().map(|table| table.name).filter(|name| words.binary_search(name).is_ok()).collect()
+}
+
+/// The rows it gives, sorted, and how many rows it touched.
+async fn run(tx: &mut TenantTx, sql: &'static Sql, args: Args) -> Result<(Vec<Printed>, u64), String> {
+    let query = tx.sql(sql, args).map_err(|error| error.to_string())?;
+    let changes = ["INSERT ", "UPDATE ", "DELETE "].iter().any(|verb| verb_in(sql.text, verb));
+    if changes && !sql.text.contains("RETURNING") {
+        return query.execute().await.map(|touched| (Vec::new(), touched)).map_err(|error| words_of(&error));
+    }
+    let rows = sorted(query.all().await)?;
+    let touched = rows.len() as u64;
+    Ok((rows, touched))
+}
+
+/// `FOR UPDATE` is a lock, not a change.
+fn verb_in(text: &str, verb: &str) -> bool {
+    text.replace("FOR UPDATE", "").replace("DO UPDATE", "").contains(verb)
+}
+
+fn words_of(error: &WallError) -> String {
+    error.to_string()
+}
+
+// --- arguments --------------------------------------------------------------------------------------------------
+
+fn arguments(sql: &Sql, named: &[&str], variant: usize, rng: &mut StdRng) -> Args {
+    let columns: Vec<Column> = tenant_tables().filter(|table| named.contains(&table.name)).flat_map(columns).collect();
+    let mixed = variant >= seed::ROWS;
+    let mut row = |fresh: bool| match (mixed, fresh) {
+        (false, _) => variant,
+        (true, true) => seed::ROWS + variant,
+        (true, false) => rng.random_range(0..seed::ROWS + 2),
+    };
+    let mut scalars = Vec::new();
+    for (place, kind) in sql.args.iter().enumerate() {
+        let (operator, name) = compared(sql.text, place + 2).unwrap_or(("", ""));
+        let row = row(place == 0 && variant.is_multiple_of(2));
+        scalars.push(match (operator, kind) {
+            ("LIMIT", Kind::Int) => 100_i32.into(),
+            ("LIMIT", Kind::BigInt) => 100_i64.into(),
+            ("<" | "<=", Kind::Time) => (carillon_tests::database::start() + TimeDelta::days(1)).into(),
+            (">" | ">=", Kind::Time) => (carillon_tests::database::start() - TimeDelta::days(1)).into(),
+            _ => like(&columns, name, *kind, row),
+        });
+    }
+    let batch = (0..3).map(|place| {
+        let row = row(place < 2 && variant.is_multiple_of(2)) + place;
+        sql.batch.iter().map(|(name, kind)| like(&columns, name, *kind, row)).collect()
+    });
+    let batch: Vec<Vec<Value>> = if sql.batch.is_empty() { Vec::new() } else { batch.collect() };
+    Args { scalars, batch }
+}
+
+/// A value as the column of this name holds it; any text where no column says.
+fn like(columns: &[Column], name: &str, kind: Kind, row: usize) -> Value {
+    match columns.iter().find(|column| column.name == name && column.kind == kind) {
+        Some(column) => seed::value(column, row),
+        None => seed::of_kind(kind, name, row),
+    }
+}
+
+/// The operator and column that `$place` is compared with, or `LIMIT`.
+fn compared(text: &str, place: usize) -> Option<(&str, &str)> {
+    let mark = format!("${place}");
+    let at = text.match_indices(&mark).map(|(at, _)| at).find(|at| {
+        let after = text[at + mark.len()..].chars().next();
+        !after.is_some_and(|c| c.is_ascii_digit())
+    })?;
+    let mut words = text[..at].trim_end_matches([' ', '(']).rsplit([' ', '(', ',']);
+    let operator = words.next()?;
+    if operator == "LIMIT" {
+        return Some((operator, ""));
+    }
+    let column = words.next().unwrap_or("");
+    Some((operator, column.rsplit('.').next().unwrap_or("")))
+}
+
+// --- the tests --------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn c204_every_registered_statement_touches_only_its_tenant() {
+    let street = Street::build().await;
+    let mut faults = Vec::new();
+    let statements = carillon_domain::statements();
+    for sql in &statements {
+        let verdict = street.judge(sql).await;
+        println!(
+            "{:<40} ran {:>3}, touched {:>5} {}",
+            sql.name,
+            verdict.ran,
+            verdict.touched,
+            verdict.error.clone().unwrap_or_default()
+        );
+        if let Some(leak) = verdict.leak {
+            faults.push(format!("{}: {leak}", sql.name));
+        }
+        let excused = MAY_TOUCH_NOTHING.iter().any(|(name, _)| *name == sql.name);
+        if verdict.ran == 0 || (verdict.touched == 0 && !excused) {
+            let error = verdict.error.unwrap_or_default();
+            faults.push(format!("{}: ran {} times and touched nothing: {error}", sql.name, verdict.ran));
+        }
+    }
+    street.close().await;
+    assert!(faults.is_empty(), "{} of {} statements:\n{}", faults.len(), statements.len(), faults.join("\n"));
+}
+
+#[tokio::test]
+async fn names_of_registered_statements_are_unique() {
+    let mut names: Vec<&str> = carillon_domain::statements().iter().map(|sql| sql.name).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "two statements have one name");
+}
+
+macro_rules! sql {
+    ($name:ident, [$($arg:ident),*], $text:expr) => {
+        static $name: Sql = Sql { name: stringify!($name), text: $text, args: &[$(Kind::$arg),*], batch: &[] };
+    };
+}
+
+sql!(GOOD_READ, [Uuid], "SELECT id, email FROM contacts WHERE tenant_id = $1 AND id = $2");
+sql!(GOOD_WRITE, [Uuid], "UPDATE contacts SET locale = 'xx' WHERE tenant_id = $1 AND id = $2");
+sql!(READS_ALL, [Uuid], "SELECT id, email FROM contacts WHERE $1 = $1 AND id = $2");
+sql!(
+    JOINS_LOOSELY,
+    [Uuid],
+    "SELECT c.id, t.tag FROM contacts c JOIN contact_tags t ON t.contact_id = c.id WHERE c.tenant_id = $1 AND c.id = $2"
+);
+sql!(WRITES_ALL, [Uuid], "UPDATE contacts SET locale = 'xx' WHERE $1 = $1 AND id = $2");
+sql!(DELETES_ALL, [Text], "DELETE FROM suppressions WHERE $1 = $1 AND scope = $2");
+
+/// The judge itself: a careless statement must not pass it.
+#[tokio::test]
+async fn c204_the_judge_notices_careless_statements() {
+    let street = Street::build().await;
+    for sql in [&GOOD_READ, &GOOD_WRITE] {
+        let verdict = street.judge(sql).await;
+        assert!(verdict.leak.is_none() && verdict.touched > 0, "{}: {verdict:?}", sql.name);
+    }
+    for sql in [&READS_ALL, &JOINS_LOOSELY, &WRITES_ALL, &DELETES_ALL] {
+        let verdict = street.judge(sql).await;
+        assert!(verdict.leak.is_some(), "{}: {verdict:?}", sql.name);
+    }
+    street.close().await;
+}
