@@ -6,7 +6,9 @@ mod graphql;
 mod health;
 mod negotiate;
 mod observe;
+mod pages;
 mod problem;
+mod recipient;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -81,7 +83,7 @@ impl std::fmt::Debug for Gateway {
 
 /// Every route; each aggregate that has routes of its own adds its `configure` here.
 pub fn configure(routes: &mut web::ServiceConfig, embedded: bool) {
-    routes.configure(health::configure).configure(graphql::configure);
+    routes.configure(health::configure).configure(graphql::configure).configure(recipient::configure);
     if embedded {
         routes.route("/", web::get().to(graphql::graphiql));
     }

@@ -1,0 +1,106 @@
+//! Pages for recipients: plain HTML that works without scripts, styles and cookies (C-87).
+
+use std::sync::LazyLock;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use minijinja::{Environment, context};
+
+/// Seconds after which a client may try again while the database is away.
+const RETRY_AFTER_S: u32 = 30;
+
+const STYLE: &str = "body{font:1.1rem/1.5 sans-serif;max-width:36rem;margin:3rem auto;padding:0 1rem}\
+    button{font:inherit;padding:.6rem 1rem}";
+
+static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut pages = Environment::new();
+    for (name, text) in
+        [("unsubscribe.html", include_str!("unsubscribe.html")), ("notice.html", include_str!("notice.html"))]
+    {
+        pages.add_template(name, text).expect("the pages are compiled in and tested");
+    }
+    pages
+});
+
+/// Nothing but the page's own style, named by its hash, and forms to this very origin.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, STYLE.as_bytes());
+    let style = STANDARD.encode(digest);
+    format!(
+        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+});
+
+/// What the unsubscribe page shows.
+#[derive(Debug, Default)]
+pub struct UnsubscribeView {
+    /// The brand's name, unless it is gone.
+    pub brand: Option<String>,
+    /// The topic's name, unless it is gone.
+    pub topic: Option<String>,
+    /// True when the link is about all marketing.
+    pub is_all_marketing: bool,
+    /// What was just done: `topic` or `all_marketing`.
+    pub done: Option<&'static str>,
+    /// Where the forms go, if not to the page itself.
+    pub action: Option<String>,
+}
+
+/// The unsubscribe page.
+pub fn unsubscribe(view: UnsubscribeView) -> HttpResponse {
+    let title = if view.done.is_some() { "You are unsubscribed" } else { "Unsubscribe" };
+    let page = context! {
+        title, style => STYLE, brand => view.brand, topic => view.topic, is_all_marketing => view.is_all_marketing,
+        done => view.done, action => view.action,
+    };
+    render(StatusCode::OK, "unsubscribe.html", page)
+}
+
+/// The answer to every one-click, the first and all that repeat it (C-09).
+pub fn unsubscribed() -> HttpResponse {
+    notice(StatusCode::OK, "You are unsubscribed", "You will get no more of this mail.")
+}
+
+/// The answer to a link that is none of ours, whatever is wrong with it (C-07).
+pub fn unknown_link() -> HttpResponse {
+    notice(StatusCode::NOT_FOUND, "This link is not known", "Please use the link as it stands in the mail.")
+}
+
+/// The answer while the database is away (C-11).
+pub fn unavailable() -> HttpResponse {
+    let mut answer =
+        notice(StatusCode::SERVICE_UNAVAILABLE, "Please try again", "This did not work. Please try again in a minute.");
+    answer.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+    answer
+}
+
+fn notice(status: StatusCode, title: &str, text: &str) -> HttpResponse {
+    render(status, "notice.html", context! { title, text, style => STYLE })
+}
+
+fn render(status: StatusCode, name: &str, page: minijinja::Value) -> HttpResponse {
+    match PAGES.get_template(name).and_then(|template| template.render(page)) {
+        Ok(html) => guarded(status).insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(html),
+        Err(error) => {
+            tracing::error!(%error, name, "a page does not render");
+            guarded(StatusCode::INTERNAL_SERVER_ERROR).finish()
+        }
+    }
+}
+
+/// A response with the headers that every page of a link has: the link itself is a secret of the recipient.
+pub fn guarded(status: StatusCode) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY.as_str()))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header(("x-robots-tag", "noindex, nofollow"));
+    response
+}

@@ -1,0 +1,167 @@
+//! Links in mails: the one-click of the List-Unsubscribe header (RFC 8058) and the page behind the link in the body.
+//!
+//! A GET shows a page and changes nothing (C-05, L10). A POST to the header's link acts, whatever its body (C-03, C-06);
+//! a POST to the body's link needs its form's field. The effect is committed before the answer (C-11). No redirect, no
+//! cookie, no login, no limit stands before a valid token (C-03, C-04, C-10).
+
+use std::time::Duration;
+
+use actix_web::http::header::ALLOW;
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+use carillon_domain::consent::{OptOutScope, unsubscribe, unsubscribe_page};
+use carillon_domain::error::{Error, Result, WallError};
+use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
+use carillon_domain::ports::Ports;
+use carillon_domain::tenancy::enter_by_link;
+use futures::StreamExt;
+use serde::Deserialize;
+
+use super::Gateway;
+use super::pages::{self, UnsubscribeView};
+
+/// How often a transaction is run again that lost a race.
+const RETRIES: u32 = 3;
+/// Bytes and time that the body of a one-click is read for, so that its sender gets to read the answer.
+const BODY_MAX: usize = 1024 * 1024;
+const BODY_TIME: Duration = Duration::from_secs(5);
+
+/// The routes, with and without a trailing slash, so that nobody is redirected (C-04).
+pub fn configure(config: &mut web::ServiceConfig) {
+    for path in ["/u/{token}", "/u/{token}/"] {
+        config.service(
+            web::resource(path)
+                .route(web::post().to(one_click))
+                .route(web::get().to(header_page))
+                .route(web::head().to(header_page))
+                .default_service(web::to(other_method)),
+        );
+    }
+    for path in ["/unsubscribe/{token}", "/unsubscribe/{token}/"] {
+        config.service(
+            web::resource(path)
+                .route(web::post().to(choose))
+                .route(web::get().to(body_page))
+                .route(web::head().to(body_page))
+                .default_service(web::to(other_method)),
+        );
+    }
+}
+
+async fn other_method(request: HttpRequest) -> HttpResponse {
+    let options = request.method() == Method::OPTIONS;
+    let status = if options { StatusCode::NO_CONTENT } else { StatusCode::METHOD_NOT_ALLOWED };
+    pages::guarded(status).insert_header((ALLOW, "GET, HEAD, OPTIONS, POST")).finish()
+}
+
+async fn one_click(request: HttpRequest, gateway: web::Data<Gateway>, body: web::Payload) -> HttpResponse {
+    let ports = &gateway.process.ports;
+    let Some(link) = link(&request, ports, LinkPurpose::OneClick) else { return pages::unknown_link() };
+    let done = act(ports, &link, OptOutScope::Topic).await;
+    drain(body).await;
+    done.map_or_else(|error| failed(&error), |()| pages::unsubscribed())
+}
+
+async fn header_page(request: HttpRequest, gateway: web::Data<Gateway>) -> HttpResponse {
+    let ports = &gateway.process.ports;
+    let Some(link) = link(&request, ports, LinkPurpose::OneClick) else { return pages::unknown_link() };
+    // The page's forms need a field, so they go to the body's link (C-06).
+    let token = LinkToken { purpose: LinkPurpose::UnsubscribePage, ..*link }.encode(&ports.keys);
+    let action = Some(format!("/unsubscribe/{token}"));
+    show(ports, &link, UnsubscribeView { action, ..UnsubscribeView::default() }).await
+}
+
+async fn body_page(request: HttpRequest, gateway: web::Data<Gateway>) -> HttpResponse {
+    let ports = &gateway.process.ports;
+    let Some(link) = link(&request, ports, LinkPurpose::UnsubscribePage) else { return pages::unknown_link() };
+    show(ports, &link, UnsubscribeView::default()).await
+}
+
+/// What the page's forms send.
+#[derive(Debug, Deserialize)]
+struct Form {
+    choice: Choice,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Choice {
+    Topic,
+    AllMarketing,
+}
+
+async fn choose(request: HttpRequest, gateway: web::Data<Gateway>, form: Option<web::Form<Form>>) -> HttpResponse {
+    let ports = &gateway.process.ports;
+    let Some(link) = link(&request, ports, LinkPurpose::UnsubscribePage) else { return pages::unknown_link() };
+    let Some(form) = form else { return show(ports, &link, UnsubscribeView::default()).await };
+    let (scope, done) = match form.choice {
+        Choice::Topic => (OptOutScope::Topic, "topic"),
+        Choice::AllMarketing => (OptOutScope::AllMarketing, "all_marketing"),
+    };
+    match act(ports, &link, scope).await {
+        Ok(()) => show(ports, &link, UnsubscribeView { done: Some(done), ..UnsubscribeView::default() }).await,
+        Err(error) => failed(&error),
+    }
+}
+
+fn link(request: &HttpRequest, ports: &Ports, purpose: LinkPurpose) -> Option<VerifiedLink> {
+    LinkToken::decode(&ports.keys, purpose, request.match_info().get("token")?)
+}
+
+/// Unsubscribes and commits.
+async fn act(ports: &Ports, link: &VerifiedLink, scope: OptOutScope) -> Result<()> {
+    let grant = enter_by_link(&ports.wall, link);
+    let mut attempt = 0;
+    loop {
+        let result = async {
+            let mut tx = grant.begin().await?;
+            unsubscribe(&grant, &mut tx, ports, link, scope).await?;
+            Ok(tx.commit().await?)
+        };
+        match result.await {
+            Err(Error::Wall(WallError::Retry)) if attempt < RETRIES => attempt += 1,
+            result => return result,
+        }
+    }
+}
+
+async fn show(ports: &Ports, link: &VerifiedLink, view: UnsubscribeView) -> HttpResponse {
+    let grant = enter_by_link(&ports.wall, link);
+    let page = async {
+        let mut tx = grant.begin_read().await?;
+        unsubscribe_page(&grant, &mut tx, link).await
+    };
+    match page.await {
+        Ok(page) => pages::unsubscribe(UnsubscribeView {
+            brand: page.brand,
+            topic: page.topic,
+            is_all_marketing: page.is_all_marketing,
+            // What was asked for is what was done: a link about all marketing ends all of it.
+            done: view.done.map(|done| if page.is_all_marketing { "all_marketing" } else { done }),
+            ..view
+        }),
+        // What was done is committed, and its answer needs no names.
+        Err(_) if view.done.is_some() => pages::unsubscribe(view),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Never a success that may be lost, and always one that can be tried again (C-11).
+fn failed(error: &Error) -> HttpResponse {
+    tracing::error!(%error, "a recipient's link failed");
+    pages::unavailable()
+}
+
+/// Reads and drops what is left of a body; what it says does not matter.
+async fn drain(mut body: web::Payload) {
+    let read = async {
+        let mut length = 0;
+        while let Some(Ok(chunk)) = body.next().await {
+            length += chunk.len();
+            if length > BODY_MAX {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(BODY_TIME, read).await;
+}
