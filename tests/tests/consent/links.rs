@@ -29,10 +29,10 @@ struct Answer {
 
 /// The whole gateway, over some ports.
 async fn gateway(
-    ports: &Ports,
-) -> impl Service<actix_http::Request, Response = ServiceResponse<impl MessageBody>, Error = actix_web::Error> + use<> {
-    let desk = Doorkeeper::new(ports, &ports.keys, PasswordSettings::default()).unwrap();
-    let process = Process { ports: ports.clone(), desk, doorbell: Arc::new(NoDoorbell) };
+    ports: Ports,
+) -> impl Service<actix_http::Request, Response = ServiceResponse<impl MessageBody>, Error = actix_web::Error> {
+    let desk = Doorkeeper::new(&ports, &ports.keys, PasswordSettings::default()).unwrap();
+    let process = Process { ports, desk, doorbell: Arc::new(NoDoorbell) };
     test::init_service(application!(web::Data::new(Gateway::new(process)))).await
 }
 
@@ -77,7 +77,7 @@ impl Setup {
 #[actix_web::test]
 async fn c003_a_bare_post_in_either_encoding_unsubscribes() {
     let setup = Setup::new().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let form = "application/x-www-form-urlencoded";
     let parts = "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n";
     let bodies = [(form, "List-Unsubscribe=One-Click"), ("multipart/form-data; boundary=b", parts)];
@@ -97,7 +97,7 @@ async fn c003_a_bare_post_in_either_encoding_unsubscribes() {
 #[actix_web::test]
 async fn c004_no_redirect_with_or_without_slash_or_with_an_odd_host() {
     let setup = Setup::new().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let path = setup.header(ADA, setup.news);
     for path in [path.clone(), format!("{path}/"), format!("{path}?utm=1")] {
         let answer = ask(&gateway, post(&path).insert_header((header::HOST, "CARILLON.TEST"))).await;
@@ -110,7 +110,7 @@ async fn c005_get_head_and_options_change_nothing() {
     let setup = Setup::new().await;
     setup.append(vec![setup.grant(ADA, setup.news, SourceKind::Subject)]).await;
     let before = setup.written().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let agents = ["", "Mozilla/5.0", "Barracuda Sentinel", "GoogleImageProxy", "SafeLinks"];
     for path in [setup.header(ADA, setup.news), setup.body(ADA, setup.news)] {
         for agent in agents {
@@ -132,7 +132,7 @@ async fn c005_get_head_and_options_change_nothing() {
 #[actix_web::test]
 async fn c006_the_headers_link_takes_any_body_and_the_bodys_link_needs_its_field() {
     let setup = Setup::new().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let hostile: [(&str, Vec<u8>); 5] = [
         ("", Vec::new()),
         ("application/json", b"{\"a\":".to_vec()),
@@ -172,7 +172,7 @@ async fn c006_the_headers_link_takes_any_body_and_the_bodys_link_needs_its_field
 #[actix_web::test]
 async fn c007_an_altered_token_is_answered_like_an_unknown_one() {
     let setup = Setup::new().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let path = setup.header(ADA, setup.news);
     assert!(!path.contains('@') && !path.contains("ada"));
     let unknown = ask(&gateway, post("/u/unknown")).await;
@@ -205,7 +205,7 @@ async fn c008_the_link_outlives_contact_topic_brand_suspension_and_keys() {
     setup.world.execute("UPDATE tenants SET suspended_at = created_at").await;
     setup.world.advance(chrono::TimeDelta::days(3_650));
     let rotated = setup.rotated();
-    let gateway = gateway(&rotated).await;
+    let gateway = gateway(rotated.clone()).await;
     assert_eq!(ask(&gateway, TestRequest::get().uri(&page)).await.status, StatusCode::OK);
     assert_eq!(ask(&gateway, TestRequest::get().uri(&header)).await.status, StatusCode::OK);
     assert_eq!(ask(&gateway, post(&header)).await.status, StatusCode::OK);
@@ -220,7 +220,7 @@ async fn c008_the_link_outlives_contact_topic_brand_suspension_and_keys() {
 #[actix_web::test]
 async fn c009_three_posts_are_three_successes_and_one_event() {
     let setup = Setup::new().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let path = setup.header(ADA, setup.news);
     let mut bodies = Vec::new();
     for _ in 0..3 {
@@ -237,7 +237,7 @@ async fn c009_three_posts_are_three_successes_and_one_event() {
 #[actix_web::test]
 async fn c010_valid_tokens_from_one_address_are_never_limited() {
     let setup = Setup::new().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let clicks = (0..1_000).map(|n| {
         let peer = "203.0.113.9:4711".parse().unwrap();
         ask(&gateway, post(&setup.header(&format!("p{n}@example.org"), setup.news)).peer_addr(peer))
@@ -254,7 +254,7 @@ async fn c011_no_success_while_the_database_is_away() {
     let path = setup.header(ADA, setup.news);
     let away = Wall::open(&setup.world.database.settings(2)).await.unwrap();
     away.close().await;
-    let broken = gateway(&Ports { wall: away, ..setup.ports().clone() }).await;
+    let broken = gateway(Ports { wall: away, ..setup.ports().clone() }).await;
     let form = [("choice", "topic")];
     for request in [post(&path), post(&setup.body(ADA, setup.news)).set_form(form), TestRequest::get().uri(&path)] {
         let answer = ask(&broken, request).await;
@@ -262,7 +262,7 @@ async fn c011_no_success_while_the_database_is_away() {
         assert!(answer.headers.contains_key(header::RETRY_AFTER));
     }
     assert_eq!(setup.written().await, [0; 4]);
-    let answer = ask(&gateway(setup.ports()).await, post(&path)).await;
+    let answer = ask(&gateway(setup.ports().clone()).await, post(&path)).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(setup.count("suppressions").await, 1);
 }
@@ -270,7 +270,7 @@ async fn c011_no_success_while_the_database_is_away() {
 #[actix_web::test]
 async fn c013_one_click_ends_the_topic_and_the_page_ends_all_marketing() {
     let setup = Setup::new().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     setup.append([setup.news, setup.offers].map(|topic| setup.grant(ADA, topic, SourceKind::Subject)).to_vec()).await;
     let verdict = async |class, topic| setup.decide(ADA, class, topic).await.verdict;
 
@@ -293,7 +293,7 @@ async fn c014_one_click_on_a_confirmation_mail_closes_what_was_pending() {
     pending.basis = Basis::Unconfirmed;
     let appended = setup.append(vec![pending]).await;
     assert_eq!(appended[0].standing.status, ConsentStatus::Pending);
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     setup.world.advance(chrono::TimeDelta::seconds(1));
     assert_eq!(ask(&gateway, post(&setup.header(ADA, setup.news))).await.status, StatusCode::OK);
     let grant = setup.admin.grant::<ReadConsent>().unwrap();
@@ -308,7 +308,7 @@ async fn c014_one_click_on_a_confirmation_mail_closes_what_was_pending() {
 #[actix_web::test]
 async fn c087_the_pages_need_no_scripts_cookies_or_styles_and_leak_nothing() {
     let setup = Setup::new().await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let header_page = ask(&gateway, TestRequest::get().uri(&setup.header(ADA, setup.news))).await;
     // The header page's form leads to the body's link, which asks for the field.
     let action = header_page.body.split("action=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#x2f;", "/");
@@ -334,7 +334,7 @@ async fn c087_the_pages_need_no_scripts_cookies_or_styles_and_leak_nothing() {
 async fn names_of_tenants_cannot_break_out_of_the_page() {
     let setup = Setup::new().await;
     setup.world.execute("UPDATE topics SET name = '<script>alert(1)</script>\"' WHERE key = 'news'").await;
-    let gateway = gateway(setup.ports()).await;
+    let gateway = gateway(setup.ports().clone()).await;
     let page = ask(&gateway, TestRequest::get().uri(&setup.body(ADA, setup.news))).await;
     assert!(!page.body.contains("<script>") && page.body.contains("&lt;script&gt;"));
 }
