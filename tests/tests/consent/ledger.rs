@@ -280,7 +280,7 @@ async fn c151_ledger_rows_hold_no_personal_data() {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 async fn dump(setup: &Setup, table: &str) -> String {

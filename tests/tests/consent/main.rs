@@ -1,5 +1,7 @@
 //! Consent end to end: the ledger and its projection, suppressions, and the links in mails.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod ledger;
 mod links;
 mod race;
