@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::keys::Keyring;
+use carillon_domain::messaging::RetrySchedule;
 use carillon_domain::settings::{Settings, SignUpMode};
 use chrono::TimeDelta;
 
@@ -151,23 +152,16 @@ fn settings(reader: &mut Reader<'_>, mode: Mode, port: u16) -> Settings {
     };
     let permit_life = seconds("CARILLON_PERMIT_SECONDS", defaults.permit_life, 1..=30);
     let lease = seconds("CARILLON_LEASE_SECONDS", defaults.lease, 5..=600);
-    let retry_first = seconds("CARILLON_RETRY_FIRST_SECONDS", defaults.retry_first, 1..=86_400);
-    let retry_longest = seconds("CARILLON_RETRY_LONGEST_SECONDS", defaults.retry_longest, 1..=604_800);
-    let mut hours = |name, default: TimeDelta| {
-        let default = u32::try_from(default.num_hours()).unwrap_or(u32::MAX);
-        TimeDelta::hours(reader.number(name, default, 1..=720).into())
-    };
-    let marketing_expiry = hours("CARILLON_EXPIRY_MARKETING_HOURS", defaults.marketing_expiry);
-    let transactional_expiry = hours("CARILLON_EXPIRY_TRANSACTIONAL_HOURS", defaults.transactional_expiry);
+    let first_min = seconds("CARILLON_RETRY_FIRST_SECONDS", defaults.retry.first_min, 1..=86_400);
+    let cap = seconds("CARILLON_RETRY_LONGEST_SECONDS", defaults.retry.cap, 1..=604_800);
+    // The proportions of C-61: 5 to 15 minutes first, half an hour next.
+    let retry = RetrySchedule { first_min, first_max: first_min * 3, later_min: first_min * 6, cap, ..defaults.retry };
     Settings {
         sign_up: reader.choice("CARILLON_SIGN_UP", sign_up, &sign_ups),
         embedded: mode == Mode::Embedded,
         permit_life,
         lease,
-        marketing_expiry,
-        transactional_expiry,
-        retry_first,
-        retry_longest,
+        retry,
         messages_per_day: reader.number("CARILLON_MESSAGES_PER_DAY", 1_000_000, 1..=1_000_000_000).into(),
         tenants_per_account: reader.number("CARILLON_TENANTS_PER_ACCOUNT", 100, 1..=1_000_000).into(),
         ..defaults

@@ -83,7 +83,7 @@ fn durations(config: &Config, errors: &mut Vec<String>) {
         // Work that somebody else may take must not hold a permit that is still good (L3).
         errors.push("CARILLON_LEASE_SECONDS: longer than CARILLON_PERMIT_SECONDS".to_owned());
     }
-    if settings.retry_longest < settings.retry_first {
+    if settings.retry.cap < settings.retry.first_min {
         errors.push("CARILLON_RETRY_LONGEST_SECONDS: not shorter than CARILLON_RETRY_FIRST_SECONDS".to_owned());
     }
 }

@@ -53,10 +53,8 @@ settings! {
     CARILLON_DRAIN_SECONDS plain ["`45`"] "How long a process that was told to stop may finish what it began.";
     CARILLON_PERMIT_SECONDS plain ["`10`"] "How long a permit of the gate is good for; at most 30.";
     CARILLON_LEASE_SECONDS plain ["`30`"] "How long a claim holds before somebody else may take the work; longer than a permit.";
-    CARILLON_RETRY_FIRST_SECONDS plain ["`600`"] "Pause before the first retry of a deferred message, before jitter.";
+    CARILLON_RETRY_FIRST_SECONDS plain ["`300`"] "Shortest pause before the first retry of a deferred message; later ones grow from it.";
     CARILLON_RETRY_LONGEST_SECONDS plain ["`14400`"] "The longest pause between two attempts.";
-    CARILLON_EXPIRY_MARKETING_HOURS plain ["`48`"] "How long after it fell due a marketing message is still sent.";
-    CARILLON_EXPIRY_TRANSACTIONAL_HOURS plain ["`24`"] "The same for transactional messages.";
     CARILLON_MESSAGES_PER_DAY plain ["`1000000`"] "Messages a tenant may send in a day unless its account says otherwise.";
     CARILLON_TENANTS_PER_ACCOUNT plain ["`100`"] "Tenants an account may have unless the operator says otherwise.";
     CARILLON_LOG plain ["`info`"] "What is logged, as a filter: `info,carillon_jobs=debug`.";
