@@ -1,7 +1,7 @@
 //! Queues in Redis through apalis-redis, within its limits.
 //!
 //! - Whatever is due is promoted by one Lua `unpack`, which fails for good beyond about 8,000: so few tickets wait,
-//!   and a queue that nevertheless cannot be read any more is emptied ([`RedisQueue::heal`]).
+//!   and a queue that nevertheless cannot be read any more is emptied ([`RedisQueue::mend`]).
 //! - A batch fetched ahead stops the heartbeat while all slots are busy: so batches are of one ticket.
 //! - Finished tickets stay until vacuumed, and the sets of their ids for ever: so both are cleared every few seconds.
 
@@ -38,7 +38,8 @@ const VACUUM_EVERY: Duration = Duration::from_secs(5);
 /// What apalis keeps about a worker outlives it by this; names are never used twice.
 const WORKER_FORGOTTEN_AFTER: i64 = 600;
 /// So many failures in a row while Redis answers mean that the queue itself cannot be read.
-const UNREADABLE_AFTER: u32 = 5;
+const UNREADABLE_AFTER: u32 = 4;
+const FORGET_WITHIN: Duration = Duration::from_secs(10);
 
 /// The payload is read by us: to apalis, a ticket of a newer version would be an error that ends the worker.
 type Storage = RedisStorage<serde_json::Value>;
@@ -119,7 +120,7 @@ impl RedisQueue {
         let mut storage = self.storage(queue);
         storage.vacuum().await?;
         let config = self.config(queue);
-        let metadata = format!("{}:workers:metadata:{worker}", config.queue.as_ref() as &str);
+        let metadata = format!("{}:metadata:{worker}", config.workers_set());
         ::redis::pipe()
             .unlink(config.done_jobs_set())
             .unlink(config.dead_jobs_set())
@@ -129,22 +130,28 @@ impl RedisQueue {
         Ok(())
     }
 
-    /// Empties a queue whose workers keep failing though Redis answers: then what waits there cannot be read, be it
-    /// more than one script can take or an id without its data. Nothing is lost with tickets (L4).
-    pub(super) async fn heal(&self, queue: QueueName, failures: u32) {
-        let mut connection = self.connection.clone();
-        if failures < UNREADABLE_AFTER || connection.ping::<String>().await.is_err() {
-            return;
+    /// A worker failed. If Redis answers all the same and this happens again and again, what waits cannot be read, be it
+    /// more than one script can take or an id without its data: then the queue is emptied, by which nothing is lost
+    /// (L4). Takes and returns how often in a row it looked like that.
+    pub(super) async fn mend(&self, queue: QueueName, unreadable: u32) -> u32 {
+        if self.connection.clone().ping::<String>().await.is_err() {
+            return 0;
         }
-        match self.forget(queue).await {
-            Ok(()) => tracing::error!(%queue, "a queue that could not be read was emptied"),
-            Err(_) => tracing::warn!(%queue, "a queue that cannot be read could not be emptied"),
+        if unreadable + 1 < UNREADABLE_AFTER {
+            return unreadable + 1;
         }
+        match tokio::time::timeout(FORGET_WITHIN, self.forget(queue)).await {
+            Ok(Ok(())) => tracing::error!(%queue, "a queue that could not be read was emptied"),
+            Ok(Err(_)) | Err(_) => tracing::warn!(%queue, "a queue that cannot be read could not be emptied"),
+        }
+        0
     }
 
+    /// Deletes all tickets of a queue, but not who works on it: the others would fail in turn, and empty it in turn.
     async fn forget(&self, queue: QueueName) -> RedisResult<()> {
         // The braces of the hash tag mean nothing in a pattern.
         let pattern = format!("{}:*", queue.namespace(self.prefix.as_deref()));
+        let workers = self.config(queue).workers_set();
         let mut connection = self.connection.clone();
         let mut cursor: u64 = 0;
         loop {
@@ -156,8 +163,9 @@ impl RedisQueue {
                 .arg(1_000)
                 .query_async(&mut connection)
                 .await?;
-            if !keys.is_empty() {
-                let _: u64 = connection.unlink(keys).await?;
+            let tickets: Vec<String> = keys.into_iter().filter(|key| !key.starts_with(&workers)).collect();
+            if !tickets.is_empty() {
+                let _: u64 = connection.unlink(tickets).await?;
             }
             if next == 0 {
                 return Ok(());

@@ -21,7 +21,12 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn new(queue: QueueName, count: usize, handler: Arc<dyn TicketHandler>, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        queue: QueueName,
+        count: usize,
+        handler: Arc<dyn TicketHandler>,
+        stop: CancellationToken,
+    ) -> Self {
         let count = count.clamp(1, Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(count));
         Self { queue, count, free, running: TaskTracker::new(), handler, stop }

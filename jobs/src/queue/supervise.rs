@@ -19,22 +19,25 @@ const WELL_AFTER: Duration = Duration::from_secs(10);
 
 /// Runs workers, one after the other, until `stop`; then waits for the handlers.
 pub(super) async fn keep_running(backend: Backend, slots: Slots, stop: CancellationToken) {
-    let mut failures = 0;
+    let (mut failures, mut unreadable) = (0, 0);
     while !stop.is_cancelled() {
         let started = Instant::now();
         let why = run_once(&backend, &slots, &stop).await;
         if stop.is_cancelled() {
             break;
         }
-        failures = if started.elapsed() >= WELL_AFTER { 1 } else { failures + 1 };
+        if started.elapsed() >= WELL_AFTER {
+            (failures, unreadable) = (0, 0);
+        }
+        failures += 1;
+        if let Backend::Redis(redis) = &backend {
+            unreadable = redis.mend(slots.queue, unreadable).await;
+        }
         let wait = wait_after(failures);
         tracing::warn!(queue = %slots.queue, why, failures, ?wait, "a worker ended and is started again");
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
-        }
-        if let Backend::Redis(redis) = &backend {
-            redis.heal(slots.queue, failures).await;
         }
     }
     slots.drained().await;

@@ -50,9 +50,9 @@ impl Ticket {
     /// The tenant it is about.
     pub const fn tenant(&self) -> TenantId {
         match self {
-            Self::DeliverMessagesV1 { tenant, .. } | Self::RunImportV1 { tenant, .. } | Self::SweepV1 { tenant, .. } => {
-                *tenant
-            }
+            Self::DeliverMessagesV1 { tenant, .. }
+            | Self::RunImportV1 { tenant, .. }
+            | Self::SweepV1 { tenant, .. } => *tenant,
         }
     }
 }
