@@ -7,6 +7,7 @@ pub mod text_code;
 
 pub mod consent;
 pub mod contacts;
+pub mod dispatch;
 pub mod doorbell;
 pub mod entropy;
 pub mod error;
@@ -19,7 +20,7 @@ pub mod settings;
 pub mod tenancy;
 pub mod time;
 
-pub use carillon_entities::ids;
+pub use carillon_entities::{ids, seeded_bugs};
 
 /// Every registered statement (L1), for the test that runs them all over two tenants.
 pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {

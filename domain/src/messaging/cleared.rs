@@ -59,8 +59,11 @@ impl<M> Cleared<M> {
         &self.message
     }
 
-    /// The same permit for another form of the message, such as its signed bytes.
-    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Cleared<N> {
-        Cleared { message: change(self.message), attempt: self.attempt, expires: self.expires }
+    /// The same permit for another form of the message, such as its signed bytes; on failure the permit is gone.
+    pub fn try_map<N, E>(self, change: impl FnOnce(M) -> Result<N, E>) -> Result<Cleared<N>, (AttemptRef, E)> {
+        match change(self.message) {
+            Ok(message) => Ok(Cleared { message, attempt: self.attempt, expires: self.expires }),
+            Err(error) => Err((self.attempt, error)),
+        }
     }
 }

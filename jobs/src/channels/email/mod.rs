@@ -1,14 +1,13 @@
 //! The mail channel: builds, signs and hands over (C-01, C-02, C-21 to C-34, C-62).
 //!
 //! Three steps, so that the caller can commit between them (L8): [`EmailChannel::prepare`] builds and signs and touches
-//! nothing outside; then the caller commits `started` for up to [`GROUP`] attempts; then [`EmailChannel::deliver_all`]
-//! hands them over at the same time and gives exactly one [`HandOver`] for each.
+//! nothing outside; then the caller commits `started` for a group of attempts; then [`EmailChannel::deliver`] hands each
+//! over and gives exactly one [`HandOver`].
 //!
 //! A [`Permit`] is asked just before the first octet of each mail: however long a connection took, nothing leaves on
 //! an expired permit (L3) or a lost lease (L8).
 //!
-//! Only `prepare` makes a [`PreparedEmail`], and only a prepared mail can be delivered: whatever `prepare` demands (the
-//! gate's permit, L3) every hand-over has. Nothing in here logs, and no error or `Debug` holds an address (L9).
+//! The channel takes nothing but [`Cleared`] mail, and only the gate's commit makes that (L3). Nothing in here logs, and no error or `Debug` holds an address (L9).
 
 mod address;
 mod connect;
@@ -29,9 +28,8 @@ mod tls;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use carillon_domain::messaging::EmailMessage;
-use carillon_domain::time::Timestamp;
-use futures::StreamExt as _;
+use carillon_domain::messaging::{AttemptRef, Cleared, EmailMessage, NotHandedOver};
+use carillon_domain::time::{Clock, Timestamp};
 
 pub use content::ContentError;
 pub use dkim::{DkimSigner, DkimSigners};
@@ -41,9 +39,6 @@ pub use prepared::PreparedEmail;
 pub use relay::{Credentials, InvalidRelay, Relay, TlsMode};
 pub use smtp::Timeouts;
 pub use tls::TlsTrust;
-
-/// The most attempts that may be `started` and handed over at the same time (L8).
-pub const GROUP: usize = 16;
 
 /// Relays whose pools are kept; past this many, the pools start anew.
 const POOLS: usize = 1024;
@@ -66,20 +61,28 @@ impl EmailChannel {
     /// Builds and signs a mail; `date` is the time of its first hand-off (C-26). About 0.3 ms of processor time.
     ///
     /// The same mail and date give the same bytes, so a repetition after an unknown outcome is an exact copy.
-    pub fn prepare(&self, mail: &EmailMessage, date: Timestamp) -> Result<PreparedEmail, ContentError> {
-        prepare(mail, date, &self.signers)
+    pub fn prepare(
+        &self,
+        mail: Cleared<EmailMessage>,
+        date: Timestamp,
+    ) -> Result<Cleared<PreparedEmail>, (AttemptRef, ContentError)> {
+        mail.try_map(|mail| prepare(&mail, date, &self.signers))
     }
 
     /// Hands one mail over. The caller has committed `started` for it; dropping the future leaves it unknown.
-    pub async fn deliver(&self, relay: &Relay, mail: &PreparedEmail, permit: impl Permit) -> HandOver {
-        self.pool(relay).hand_over(mail, permit).await
-    }
-
-    /// Hands a group over, at most [`GROUP`] at the same time; outcomes come in the order of the mails.
-    pub async fn deliver_all(&self, relay: &Relay, mails: &[PreparedEmail], permit: impl Permit) -> Vec<HandOver> {
-        let pool = self.pool(relay);
-        let (pool, permit) = (&*pool, &|mail: &PreparedEmail| permit.ask(mail));
-        futures::stream::iter(mails).map(|mail| pool.hand_over(mail, permit)).buffered(GROUP).collect().await
+    ///
+    /// The gate's permit is looked at just before the first octet, with whatever else the caller's `permit` asks.
+    pub async fn deliver(
+        &self,
+        relay: &Relay,
+        mail: &Cleared<PreparedEmail>,
+        clock: &dyn Clock,
+        permit: impl Permit,
+    ) -> HandOver {
+        let fresh = |prepared: &PreparedEmail| {
+            if mail.is_fresh(clock.monotonic()) { permit.ask(prepared) } else { Err(NotHandedOver::PermitExpired) }
+        };
+        self.pool(relay).hand_over(mail.message(), fresh).await
     }
 
     fn pool(&self, relay: &Relay) -> Arc<Pool> {

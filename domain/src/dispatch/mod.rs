@@ -1,0 +1,45 @@
+//! Who has work that is due, and who hands out the permission to do it (L4).
+//!
+//! One dispatcher per lane is elected by a leased row; it sees tenant ids and times, nothing else.
+
+mod store;
+
+use carillon_entities::wall::{DueTenant, TxMode};
+
+use crate::error::Result;
+use crate::messaging::Lane;
+use crate::ports::Ports;
+
+/// How long an election holds without a renewal.
+pub const ELECTION: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
+
+/// Tenants with due messages in a lane, with the due time of the oldest.
+pub async fn due_messages(ports: &Ports, lane: Lane) -> Result<Vec<DueTenant>> {
+    Ok(ports.wall.due(&store::DUE_MESSAGES, vec![lane.as_str().into(), ports.now().into()]).await?)
+}
+
+/// Tenants with due imports.
+pub async fn due_imports(ports: &Ports) -> Result<Vec<DueTenant>> {
+    Ok(ports.wall.due(&store::DUE_IMPORTS, vec![ports.now().into()]).await?)
+}
+
+/// Tenants with lapsed claims, or with unknown outcomes whose time for reconciling is over.
+pub async fn due_sweeps(ports: &Ports) -> Result<Vec<DueTenant>> {
+    Ok(ports.wall.due(&store::DUE_SWEEPS, vec![ports.now().into()]).await?)
+}
+
+/// Stands for election as the dispatcher of a lane, or renews it; true while `holder` is the one.
+pub async fn elect(ports: &Ports, lane: &str, holder: &str) -> Result<bool> {
+    let now = ports.now();
+    let mut tx = ports.wall.begin_identity(TxMode::Write).await?;
+    let elected = store::lease_take(&mut tx, lane, holder, now, now + ELECTION).await?;
+    tx.commit().await?;
+    Ok(elected)
+}
+
+/// Steps down, so that another need not wait for the lease to lapse.
+pub async fn step_down(ports: &Ports, lane: &str, holder: &str) -> Result<()> {
+    let mut tx = ports.wall.begin_identity(TxMode::Write).await?;
+    store::lease_release(&mut tx, lane, holder).await?;
+    Ok(tx.commit().await?)
+}

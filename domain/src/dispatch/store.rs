@@ -1,0 +1,71 @@
+//! Due tenants by a skip scan over the partial due index, and the dispatchers' leases.
+
+use carillon_entities::rows::tenancy::dispatcher_leases;
+use carillon_entities::wall::{IdentitySql, IdentityTx};
+use sea_orm::Value;
+
+use crate::error::Result;
+use crate::time::Timestamp;
+
+/// One index probe per tenant with queued messages, however many messages there are.
+pub(super) static DUE_MESSAGES: IdentitySql = IdentitySql {
+    name: "DUE_MESSAGES",
+    text: "WITH RECURSIVE found (tenant_id) AS (
+            SELECT (SELECT m.tenant_id FROM messages m WHERE m.lane = $1 AND m.state = 'queued'
+                ORDER BY m.tenant_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT m.tenant_id FROM messages m WHERE m.lane = $1 AND m.state = 'queued'
+                AND m.tenant_id > found.tenant_id ORDER BY m.tenant_id LIMIT 1)
+            FROM found WHERE found.tenant_id IS NOT NULL)
+        SELECT due.tenant_id, due.oldest_due_at FROM (
+            SELECT found.tenant_id, (SELECT m.due_at FROM messages m WHERE m.lane = $1 AND m.state = 'queued'
+                AND m.tenant_id = found.tenant_id ORDER BY m.due_at LIMIT 1) AS oldest_due_at
+            FROM found WHERE found.tenant_id IS NOT NULL) AS due
+        WHERE due.oldest_due_at <= $2 ORDER BY due.tenant_id",
+};
+
+/// Imports that wait, or whose worker is gone.
+pub(super) static DUE_IMPORTS: IdentitySql = IdentitySql {
+    name: "DUE_IMPORTS",
+    text: "SELECT tenant_id, MIN(due_at) AS oldest_due_at FROM imports
+        WHERE (state = 'queued' AND due_at <= $1)
+            OR (state = 'running' AND due_at <= $1 AND (lease_until IS NULL OR lease_until < $1))
+        GROUP BY tenant_id ORDER BY tenant_id",
+};
+
+/// Lapsed claims and unknown outcomes to decide.
+pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {
+    name: "DUE_SWEEPS",
+    text: "SELECT lapsed.tenant_id, MIN(lapsed.at) AS oldest_due_at FROM (
+            SELECT tenant_id, lease_until AS at FROM messages WHERE state = 'claimed' AND lease_until < $1
+            UNION ALL SELECT tenant_id, due_at AS at FROM messages WHERE state = 'unknown' AND due_at <= $1) AS lapsed
+        GROUP BY lapsed.tenant_id ORDER BY lapsed.tenant_id",
+};
+
+static LEASE_TAKE: IdentitySql = IdentitySql {
+    name: "LEASE_TAKE",
+    text: "INSERT INTO dispatcher_leases (lane, holder, fence, lease_until) VALUES ($1, $2, 1, $4)
+        ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until,
+            fence = dispatcher_leases.fence + CASE WHEN dispatcher_leases.holder = excluded.holder THEN 0 ELSE 1 END
+        WHERE dispatcher_leases.holder = excluded.holder OR dispatcher_leases.lease_until < $3",
+};
+
+/// Takes or renews a lane's lease; false while another holds it.
+pub(super) async fn lease_take(
+    tx: &mut IdentityTx,
+    lane: &str,
+    holder: &str,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<bool> {
+    let args = vec![Value::from(lane), holder.into(), now.into(), until.into()];
+    Ok(tx.sql(&LEASE_TAKE, args)?.execute().await? > 0)
+}
+
+/// Gives a lane's lease back.
+pub(super) async fn lease_release(tx: &mut IdentityTx, lane: &str, holder: &str) -> Result<()> {
+    use dispatcher_leases::Column;
+    let delete = tx.delete::<dispatcher_leases::Entity>().eq(Column::Lane, lane).eq(Column::Holder, holder);
+    delete.execute().await?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The dispatcher (L4): finds tenants with due work and hands out tickets, in turn, never more than workers can take.
+//!
+//! A ticket is permission to claim; losing one costs time, never work. One older than ten seconds counts as lost.
+
+mod turns;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carillon_domain::dispatch as due;
+use carillon_domain::ids::TenantId;
+use carillon_domain::messaging::Lane;
+use carillon_domain::time::Monotonic;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::handlers::{BATCH, Handlers};
+use crate::queue::{Backend, QueueName, Ticket, TicketHandler as _};
+use crate::redis::Signal;
+use turns::Turns;
+
+/// A ticket that was not reported done for this long counts as lost.
+const LOST_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
+/// Due work is looked for at least this often.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The dispatcher of one queue.
+pub struct Dispatcher {
+    handlers: Arc<Handlers>,
+    backend: Backend,
+    queue: QueueName,
+    /// Tickets that may be out at the same time: two per worker slot.
+    most: usize,
+    outstanding: HashMap<Uuid, (TenantId, Monotonic)>,
+    turns: Turns,
+    /// Work done here because the queue could not be reached.
+    fallback: TaskTracker,
+}
+
+impl Dispatcher {
+    /// A dispatcher for `slots` worker slots.
+    pub fn new(handlers: Arc<Handlers>, backend: Backend, queue: QueueName, slots: usize) -> Self {
+        Self {
+            handlers,
+            backend,
+            queue,
+            most: slots.max(1) * 2,
+            outstanding: HashMap::new(),
+            turns: Turns::default(),
+            fallback: TaskTracker::new(),
+        }
+    }
+
+    /// Runs until `stop`; stands for election all the while, and dispatches while elected.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut signals = self.handlers.signals.listen();
+        let mut elected_at: Option<tokio::time::Instant> = None;
+        while !stop.is_cancelled() {
+            if elected_at.is_none_or(|at| at.elapsed() > POLL) {
+                elected_at = self.elect().await.then(tokio::time::Instant::now);
+            }
+            if elected_at.is_some() {
+                self.dispatch().await;
+            }
+            let wait = tokio::time::timeout(POLL, self.wait_for_signal(&mut signals));
+            tokio::select! { _ = wait => {} () = stop.cancelled() => {} }
+        }
+        self.fallback.close();
+        self.fallback.wait().await;
+        let holder = &self.handlers.worker;
+        // Without it the next is elected when the lease lapses.
+        let _ = due::step_down(&self.handlers.ports, self.queue.as_str(), holder).await;
+    }
+
+    async fn elect(&self) -> bool {
+        let elected = due::elect(&self.handlers.ports, self.queue.as_str(), &self.handlers.worker).await;
+        elected.unwrap_or_else(|fault| {
+            tracing::warn!(queue = %self.queue, fault = %fault, "no election");
+            false
+        })
+    }
+
+    /// Returns when something that concerns this queue was heard.
+    async fn wait_for_signal(&mut self, signals: &mut tokio::sync::broadcast::Receiver<Signal>) {
+        loop {
+            match signals.recv().await {
+                Ok(Signal::Done { ticket }) if self.outstanding.remove(&ticket).is_some() => return,
+                Ok(Signal::Ring(lane)) if QueueName::from(lane) == self.queue => return,
+                Ok(Signal::RingImports) if self.queue == QueueName::Imports => return,
+                Ok(_) => {}
+                // Signals were missed: looking is always right.
+                Err(RecvError::Lagged(_)) => return,
+                Err(RecvError::Closed) => return tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
+    async fn dispatch(&mut self) {
+        let now = self.handlers.ports.clock.monotonic();
+        self.outstanding.retain(|_, (_, since)| now.since(*since) < LOST_AFTER);
+        let free = self.most.saturating_sub(self.outstanding.len());
+        if free == 0 {
+            return;
+        }
+        let due = match self.due().await {
+            Ok(due) => due,
+            Err(fault) => return tracing::warn!(queue = %self.queue, fault = %fault, "due work cannot be looked for"),
+        };
+        let share = match self.queue {
+            // One at a time is enough: a sweep or a slice takes what there is.
+            QueueName::Imports | QueueName::Maintenance => 1,
+            QueueName::Transactional | QueueName::Bulk => self.most,
+        };
+        let waiting = |tenant: &TenantId| self.outstanding.values().filter(|(held, _)| held == tenant).count();
+        let out: HashMap<TenantId, usize> = due.iter().map(|tenant| (*tenant, waiting(tenant))).collect();
+        for tenant in self.turns.pick(&due, &out, free, share) {
+            self.push(tenant, now).await;
+        }
+    }
+
+    async fn due(&self) -> carillon_domain::error::Result<Vec<TenantId>> {
+        let ports = &self.handlers.ports;
+        let due = match self.queue {
+            QueueName::Transactional => due::due_messages(ports, Lane::Transactional).await?,
+            QueueName::Bulk => due::due_messages(ports, Lane::Bulk).await?,
+            QueueName::Imports => due::due_imports(ports).await?,
+            QueueName::Maintenance => due::due_sweeps(ports).await?,
+        };
+        Ok(due.into_iter().map(|due| due.tenant).collect())
+    }
+
+    async fn push(&mut self, tenant: TenantId, now: Monotonic) {
+        let id: Uuid = self.handlers.ports.new_id();
+        let ticket = match self.queue {
+            QueueName::Transactional => Ticket::DeliverMessagesV1 { id, lane: Lane::Transactional, tenant, n: BATCH },
+            QueueName::Bulk => Ticket::DeliverMessagesV1 { id, lane: Lane::Bulk, tenant, n: BATCH },
+            QueueName::Imports => Ticket::RunImportV1 { id, tenant },
+            QueueName::Maintenance => Ticket::SweepV1 { id, tenant },
+        };
+        self.outstanding.insert(id, (tenant, now));
+        if let Err(down) = self.backend.push(self.queue, ticket).await {
+            // Rows are the queue: without Redis the elected process does the work itself, as much as it has slots.
+            tracing::warn!(queue = %self.queue, reason = %down, "doing the work here");
+            if self.fallback.len() < self.most / 2 {
+                let handlers = Arc::clone(&self.handlers);
+                self.fallback.spawn(async move { handlers.handle(ticket).await });
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The engine of one process: dispatchers, workers, and the end of both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::Dispatcher;
+use crate::handlers::Handlers;
+use crate::queue::{Backend, QueueName, TicketHandler, supervise};
+
+/// How many workers each queue has in a process.
+#[derive(Debug, Clone, Copy)]
+pub struct Workers {
+    /// For each lane of messages.
+    pub messages: usize,
+    /// For imports.
+    pub imports: usize,
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    handlers: Arc<Handlers>,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts dispatchers and workers.
+    pub fn start(handlers: Arc<Handlers>, backend: &Backend, workers: Workers) -> Self {
+        let stop = CancellationToken::new();
+        let mut tasks = Vec::new();
+        for queue in QueueName::ALL {
+            let slots = match queue {
+                QueueName::Transactional | QueueName::Bulk => workers.messages,
+                QueueName::Imports => workers.imports,
+                QueueName::Maintenance => 1,
+            };
+            let handler: Arc<dyn TicketHandler> = Arc::<Handlers>::clone(&handlers);
+            tasks.push(supervise(backend, queue, slots, handler, stop.clone()));
+            let dispatcher = Dispatcher::new(Arc::clone(&handlers), backend.clone(), queue, slots);
+            tasks.push(tokio::spawn(dispatcher.run(stop.clone())));
+        }
+        Self { handlers, stop, tasks }
+    }
+
+    /// What the workers do, for tests that run it by hand.
+    pub fn handlers(&self) -> &Arc<Handlers> {
+        &self.handlers
+    }
+
+    /// Stops claiming, lets what has begun finish and gives the rest back, for at most `drain` (C-185).
+    pub async fn stop(self, drain: Duration) {
+        self.handlers.draining.cancel();
+        self.stop.cancel();
+        let all = futures::future::join_all(self.tasks);
+        if tokio::time::timeout(drain, all).await.is_err() {
+            tracing::warn!("the drain time is over; what is still on its way comes back by lease");
+        }
+    }
+}

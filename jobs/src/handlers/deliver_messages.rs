@@ -1,0 +1,64 @@
+//! `DeliverMessagesV1`: claim, render, pass the gate, hand over, settle (design.md, section 5).
+
+use carillon_domain::error::{Error, Result};
+use carillon_domain::ids::TenantId;
+use carillon_domain::messaging::{self, Cleared, ClaimedMessage, Draft, EmailMessage, Lane};
+use carillon_domain::tenancy::{Grant, SendMessages, enter_for_work};
+
+use super::Handlers;
+use super::hand_over::{Facts, HandingOver};
+use crate::channels::email::Relay;
+
+/// A transaction that lost a race is run this often in all.
+const RUNS: u32 = 3;
+
+impl Handlers {
+    /// Claims up to `n` due messages of a tenant and brings each to an outcome; returns how many were claimed.
+    pub(super) async fn deliver_messages(&self, tenant: TenantId, lane: Lane, n: u32) -> Result<usize> {
+        if self.draining.is_cancelled() {
+            return Ok(0);
+        }
+        let grant = enter_for_work(&self.ports.wall, tenant).grant::<SendMessages>();
+        let size = (i64::from(n), self.worker.as_str());
+        let claimed = messaging::claim(&grant, &self.ports, &self.cache, lane, size).await?;
+        let count = claimed.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        let relay = self.relay_of(&grant).await?;
+        let facts = Facts::of(&claimed);
+        let cleared = self.clear(&grant, tenant, claimed).await?;
+        HandingOver { handlers: self, grant: &grant, relay: &relay, facts }.run(cleared).await?;
+        Ok(count)
+    }
+
+    /// The tenant's own relay, or the deployment's.
+    async fn relay_of(&self, grant: &Grant<SendMessages>) -> Result<Relay> {
+        match messaging::relay_url(grant, &self.ports).await? {
+            None => Ok(self.relay.clone()),
+            Some(url) => url.parse().map_err(|_| Error::fault("a stored relay URL does not parse")),
+        }
+    }
+
+    /// Renders and passes the gate; run again when its transaction lost a race, for nothing has left then.
+    async fn clear(
+        &self,
+        grant: &Grant<SendMessages>,
+        tenant: TenantId,
+        claimed: Vec<ClaimedMessage>,
+    ) -> Result<Vec<Cleared<EmailMessage>>> {
+        let mut run = 1;
+        loop {
+            let mut drafts: Vec<Draft> = Vec::with_capacity(claimed.len());
+            for claimed in &claimed {
+                drafts.push(messaging::prepare(tenant, &self.ports, &self.cache, claimed.clone()));
+                // Rendering takes processor time; others on this thread get their turn.
+                tokio::task::yield_now().await;
+            }
+            match messaging::clear(grant, &self.ports, &self.worker, drafts).await {
+                Err(Error::Wall(error)) if error.is_retry() && run < RUNS => run += 1,
+                result => return result,
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What tickets permit, one file per task; no apalis types in here.
+//!
+//! A handler settles every outcome in rows. A fault is logged once and left: the rows it held come back by their lease.
+
+mod deliver_messages;
+mod hand_over;
+mod run_import;
+
+use std::sync::Arc;
+
+use carillon_domain::files::Files;
+use carillon_domain::ids::TenantId;
+use carillon_domain::messaging::{self, ContentCache, Lane};
+use carillon_domain::ports::Ports;
+use carillon_domain::tenancy::{SendMessages, enter_for_work};
+use carillon_domain::{dispatch, error};
+use tokio_util::sync::CancellationToken;
+
+use crate::channels::email::{EmailChannel, Relay};
+use crate::queue::{Ticket, TicketHandler};
+use crate::redis::{Signal, Signals};
+
+/// How many messages one ticket permits to claim: large enough that the cost per message is small, small enough that
+/// another tenant waits for one batch at most.
+pub const BATCH: u32 = 256;
+
+/// Everything the tasks need; shared by the workers of a process.
+#[derive(Debug)]
+pub struct Handlers {
+    /// The domain's ports.
+    pub ports: Ports,
+    /// Uploaded files.
+    pub files: Files,
+    /// The mail channel.
+    pub channel: EmailChannel,
+    /// The deployment's relay.
+    pub relay: Relay,
+    /// Compiled content.
+    pub cache: ContentCache,
+    /// This process in claims and attempts; unique per start.
+    pub worker: String,
+    /// Between processes.
+    pub signals: Signals,
+    /// Cancelled when the process stops: what has begun is finished, nothing new begins.
+    pub draining: CancellationToken,
+}
+
+#[async_trait::async_trait]
+impl TicketHandler for Handlers {
+    async fn handle(&self, ticket: Ticket) {
+        let result = match ticket {
+            Ticket::DeliverMessagesV1 { lane, tenant, n, .. } => self.deliver_messages(tenant, lane, n).await.map(drop),
+            Ticket::RunImportV1 { tenant, .. } => self.run_import(tenant).await.map(drop),
+            Ticket::SweepV1 { tenant, .. } => self.sweep(tenant).await.map(drop),
+        };
+        if let Err(fault) = result {
+            tracing::error!(tenant.id = %ticket.tenant(), fault = %fault, "a ticket's work failed; its rows come back by lease");
+        }
+        self.signals.send(Signal::Done { ticket: ticket.id() });
+    }
+}
+
+impl Handlers {
+    /// Takes back what lost workers held and decides old unknown outcomes; returns how many rows that were.
+    pub async fn sweep(&self, tenant: TenantId) -> error::Result<usize> {
+        let grant = enter_for_work(&self.ports.wall, tenant).grant::<SendMessages>();
+        let swept = messaging::sweep(&grant, &self.ports).await?;
+        if swept.taken_back + swept.decided > 0 {
+            tracing::info!(tenant.id = %tenant, taken_back = swept.taken_back, decided = swept.decided, "swept");
+            self.signals.send(Signal::Ring(Lane::Transactional));
+            self.signals.send(Signal::Ring(Lane::Bulk));
+        }
+        Ok(swept.taken_back + swept.decided)
+    }
+
+    /// Does all due work in this task until there is none: what tests and the end of the demo wait for.
+    pub async fn run_until_quiet(self: &Arc<Self>) -> error::Result<usize> {
+        let mut done = 0;
+        loop {
+            let mut now = 0;
+            for due in dispatch::due_sweeps(&self.ports).await? {
+                now += self.sweep(due.tenant).await?;
+            }
+            for due in dispatch::due_imports(&self.ports).await? {
+                now += self.run_import(due.tenant).await?;
+            }
+            for lane in Lane::ALL {
+                for due in dispatch::due_messages(&self.ports, *lane).await? {
+                    now += self.deliver_messages(due.tenant, *lane, BATCH).await?;
+                }
+            }
+            if now == 0 {
+                return Ok(done);
+            }
+            done += now;
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `RunImportV1`: goes on with a tenant's due import for a slice of time.
+
+use carillon_domain::contacts::import::{Progress, claim_imports, run_slice};
+use carillon_domain::error::Result;
+use carillon_domain::ids::TenantId;
+use carillon_domain::tenancy::{ImportContacts, enter_for_work};
+use chrono::TimeDelta;
+
+use super::Handlers;
+use crate::redis::Signal;
+
+/// How long one ticket works on an import before it lets others go first.
+const SLICE: TimeDelta = TimeDelta::seconds(10);
+
+impl Handlers {
+    /// Claims a due import and works on it; returns how many were claimed.
+    pub(super) async fn run_import(&self, tenant: TenantId) -> Result<usize> {
+        if self.draining.is_cancelled() {
+            return Ok(0);
+        }
+        let grant = enter_for_work(&self.ports.wall, tenant).grant::<ImportContacts>();
+        let mut tx = grant.begin().await?;
+        let claims = claim_imports(&grant, &mut tx, &self.ports, 1).await?;
+        tx.commit().await?;
+        let count = claims.len();
+        for claim in claims {
+            let until = self.ports.now() + SLICE;
+            let slice = run_slice(&grant, (&self.ports, &self.files), claim, until);
+            tokio::select! {
+                progress = slice => match progress? {
+                    Progress::More => self.signals.send(Signal::RingImports),
+                    Progress::Done | Progress::Failed | Progress::LostLease => {}
+                },
+                // Whatever was committed stays; the next worker goes on behind it.
+                () = self.draining.cancelled() => {}
+            }
+        }
+        Ok(count)
+    }
+}
