@@ -2,5 +2,8 @@
 
 pub mod catcher;
 pub mod channels;
+mod dispatch;
+pub mod engine;
+pub mod handlers;
 pub mod queue;
 pub mod redis;
