@@ -42,6 +42,8 @@ pub struct Settings {
     pub upload_max: u64,
     /// How long an upload and its address live.
     pub upload_life: TimeDelta,
+    /// Rows that an import writes in one transaction.
+    pub import_batch: usize,
 }
 
 impl Settings {
@@ -61,6 +63,7 @@ impl Settings {
             tenants_per_account: 100,
             upload_max: 1 << 30,
             upload_life: TimeDelta::hours(24),
+            import_batch: 1_000,
         }
     }
 

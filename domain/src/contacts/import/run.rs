@@ -99,7 +99,7 @@ async fn prepare(
     let (header, _) = open(files, place, &rules, import.options.delimiter).await?;
     let all_subscribed = import.options.consent.is_some() && !says_subscription(&header);
     let row_rules = RowRules { default_country: country(&import), now: ports.now() };
-    let rows = Rows::from(files, place, (header, row_rules), &import.cursor).await?;
+    let rows = Rows::from(files, place, (header, row_rules), (&import.cursor, ports.settings.import_batch)).await?;
     Ok(Some((Job { import, claim, definitions, topic, unsubscribe, all_subscribed }, rows)))
 }
 

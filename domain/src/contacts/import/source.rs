@@ -3,15 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use carillon_entities::ids::{TenantId, UploadId};
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::job::Cursor;
 use super::{Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordReader, RowError, RowRules};
 use crate::error::{Error, Refusal, Result};
 use crate::files::{BlobsError, Files};
-
-/// Rows in one transaction.
-pub(super) const BATCH: usize = 1_000;
 
 /// Which file.
 #[derive(Debug, Clone, Copy)]
@@ -54,17 +51,26 @@ pub(super) async fn open(
                 return Err(refusal.into());
             }
             None if ended => return Err(refused(FormatError::Empty).into()),
-            None => match bytes.try_next().await? {
-                Some(chunk) => reader.feed(chunk),
-                None => {
-                    reader.finish();
-                    ended = true;
-                }
-            },
+            None => {
+                ended = !feed(&mut reader, &mut bytes).await?;
+            }
         }
     };
     let header = Header::read(&record, rules).map_err(Error::Refused)?;
     Ok((header, Cursor { format, position: reader.position() }))
+}
+
+/// Gives the reader more of the file; false when there is no more.
+async fn feed(
+    reader: &mut RecordReader,
+    bytes: &mut (impl Stream<Item = Result<Bytes, BlobsError>> + Unpin),
+) -> Result<bool, BlobsError> {
+    if let Some(chunk) = bytes.try_next().await? {
+        reader.feed(chunk);
+        return Ok(true);
+    }
+    reader.finish();
+    Ok(false)
 }
 
 /// Some rows of a file, and what is wrong with others.
@@ -87,6 +93,8 @@ pub(super) struct Rows {
     header: Header,
     rules: RowRules,
     ended: bool,
+    /// Rows in a batch.
+    size: usize,
 }
 
 impl Rows {
@@ -94,18 +102,18 @@ impl Rows {
         files: &Files,
         place: Place,
         (header, rules): (Header, RowRules),
-        cursor: &Cursor,
+        (cursor, size): (&Cursor, usize),
     ) -> Result<Self> {
         let bytes = files.read((place.tenant, place.upload), cursor.position.offset, place.size).await?;
         let reader = RecordReader::new(&cursor.format, cursor.position);
-        Ok(Self { reader, bytes: bytes.boxed(), header, rules, ended: false })
+        Ok(Self { reader, bytes: bytes.boxed(), header, rules, ended: false, size: size.max(1) })
     }
 
     /// The next rows; none when all were given.
     pub async fn next_batch(&mut self) -> Result<Option<Batch>, BlobsError> {
         let behind = self.reader.position();
         let mut batch = Batch { rows: Vec::new(), errors: Vec::new(), seen: 0, failed: 0, behind };
-        while batch.rows.len() + batch.errors.len() < BATCH {
+        while batch.rows.len() + batch.errors.len() < self.size {
             match self.reader.next_record() {
                 Some(Ok(record)) => match self.header.read_row(&record, &self.rules) {
                     Ok(Some(row)) => {
@@ -117,13 +125,7 @@ impl Rows {
                 },
                 Some(Err(error)) => batch.refuse(vec![error.into()]),
                 None if self.ended => break,
-                None => match self.bytes.try_next().await? {
-                    Some(chunk) => self.reader.feed(chunk),
-                    None => {
-                        self.reader.finish();
-                        self.ended = true;
-                    }
-                },
+                None => self.ended = !feed(&mut self.reader, &mut self.bytes).await?,
             }
         }
         batch.behind = self.reader.position();

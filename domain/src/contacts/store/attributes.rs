@@ -30,7 +30,7 @@ statements! {
 
 pub(in crate::contacts) async fn definitions_load(tx: &mut TenantTx) -> Result<Definitions> {
     let rows = tx.select::<attribute_definitions::Entity>().all().await?;
-    rows.into_iter().map(definition).collect()
+    rows.iter().map(definition).collect()
 }
 
 pub(in crate::contacts) async fn definitions_page(
@@ -39,7 +39,7 @@ pub(in crate::contacts) async fn definitions_page(
 ) -> Result<Paged<AttributeDefinition>> {
     let select = tx.select::<attribute_definitions::Entity>();
     let rows = page.keyset(select, attribute_definitions::Column::Id).all().await?;
-    Ok(page.finish(rows.into_iter().map(definition).collect::<Result<Vec<_>>>()?))
+    Ok(page.finish(rows.iter().map(definition).collect::<Result<Vec<_>>>()?))
 }
 
 /// Declares attributes whose names nobody has declared; a name declared meanwhile makes the transaction run again.
@@ -96,7 +96,7 @@ fn value_cells(value: &AttributeValue) -> [Value; 4] {
     cells
 }
 
-fn definition(row: attribute_definitions::Model) -> Result<AttributeDefinition> {
+fn definition(row: &attribute_definitions::Model) -> Result<AttributeDefinition> {
     Ok(AttributeDefinition {
         id: row.id,
         name: AttributeName::parse(&row.name).map_err(Error::fault)?,

@@ -171,7 +171,7 @@ fn test_cells(test: Option<&AttributeTest>) -> [Value; 6] {
     ];
     match test {
         None => {}
-        Some(AttributeTest::Text(text)) => cells[0] = text.as_str().into(),
+        Some(AttributeTest::Text(wanted)) => cells[0] = wanted.as_str().into(),
         Some(AttributeTest::Number(least, greatest)) => (cells[1], cells[2]) = ((*least).into(), (*greatest).into()),
         Some(AttributeTest::Boolean(yes)) => cells[3] = (*yes).into(),
         Some(AttributeTest::Date(first, last)) => (cells[4], cells[5]) = ((*first).into(), (*last).into()),
