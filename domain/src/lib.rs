@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod doorbell;
 pub mod entropy;
 pub mod error;
+pub mod files;
 pub mod idempotency;
 pub mod keys;
 pub mod messaging;
@@ -24,5 +25,7 @@ pub use carillon_entities::{ids, seeded_bugs};
 
 /// Every registered statement (L1), for the test that runs them all over two tenants.
 pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
-    [consent::store::STATEMENTS, &[idempotency::STATEMENTS], messaging::STATEMENTS].concat().concat()
+    let rest: &[&[&'static carillon_entities::wall::Sql]] =
+        &[&contacts::statements(), files::STATEMENTS, idempotency::STATEMENTS];
+    [consent::store::STATEMENTS, messaging::STATEMENTS, rest].concat().concat()
 }

@@ -38,6 +38,12 @@ pub struct Settings {
     pub messages_per_day: i64,
     /// Tenants an account may have unless the operator says otherwise.
     pub tenants_per_account: i64,
+    /// Bytes of the largest file.
+    pub upload_max: u64,
+    /// How long an upload and its address live.
+    pub upload_life: TimeDelta,
+    /// Rows that an import writes in one transaction.
+    pub import_batch: usize,
 }
 
 impl Settings {
@@ -55,6 +61,9 @@ impl Settings {
             retry: RetrySchedule::STANDARD,
             messages_per_day: 1_000_000,
             tenants_per_account: 100,
+            upload_max: 1 << 30,
+            upload_life: TimeDelta::hours(24),
+            import_batch: 1_000,
         }
     }
 

@@ -79,7 +79,8 @@ fn indexes(table: &Table) -> impl Iterator<Item = String> {
 fn postgres_type(token: &str) -> Option<&'static str> {
     Some(match token {
         "UUID" => "uuid",
-        "TEXT" => "text",
+        // Byte order: what SQLite does, what prefix ranges need, and no index depends on the machine's locale data.
+        "TEXT" => r#"text COLLATE "C""#,
         "TIME" => "timestamptz",
         "JSON" => "jsonb",
         "BYTES" => "bytea",

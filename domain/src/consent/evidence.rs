@@ -119,6 +119,18 @@ pub(super) async fn store(
     Ok(())
 }
 
+/// Stores what proves many entries at once, under the key of the thing they came through, such as an import.
+pub(crate) async fn store_shared_evidence(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    subject: SubjectId,
+    evidence: Evidence,
+) -> Result<EvidenceId> {
+    let id = ports.new_id();
+    store(tx, ports, vec![(id, subject, evidence)]).await?;
+    Ok(id)
+}
+
 /// Reads evidence; none when its key was destroyed.
 pub async fn read_evidence(
     _grant: &Grant<ReadPersonalData>,

@@ -99,6 +99,8 @@ pub struct NewConsentEvent {
     pub wording: Wording,
     /// What proves it.
     pub evidence: Option<Evidence>,
+    /// What proves it together with many others, such as a whole file; stored before.
+    pub evidence_ref: Option<EvidenceId>,
     /// The entry it corrects.
     pub supersedes: Option<ConsentEventId>,
 }
@@ -123,6 +125,7 @@ impl NewConsentEvent {
             source: Source { kind, id: None },
             wording: Wording::default(),
             evidence: None,
+            evidence_ref: None,
             supersedes: None,
         }
     }
@@ -217,7 +220,7 @@ pub async fn append(tx: &mut TenantTx, ports: &Ports, new: Vec<NewConsentEvent>)
 }
 
 /// Appends entries whose endpoints this transaction has locked for change.
-pub(super) async fn append_locked(
+pub(crate) async fn append_locked(
     tx: &mut TenantTx,
     ports: &Ports,
     new: Vec<(NewConsentEvent, AddressHmac)>,
@@ -233,7 +236,8 @@ pub(super) async fn append_locked(
             .get(&(address.hash, new.recipient.channel()))
             .ok_or_else(|| crate::error::Error::fault("an endpoint was not locked"))?;
         let proof = new.evidence.as_ref().map(|evidence| (ports.new_id(), endpoint.subject, evidence.clone()));
-        let event = entry(&new, ports.new_id(), endpoint, proof.as_ref().map(|proof| proof.0), now);
+        let evidence = proof.as_ref().map(|proof| proof.0).or(new.evidence_ref);
+        let event = entry(&new, ports.new_id(), endpoint, evidence, now);
         ended.extend(suppression(&event, new.topic, ports.new_id()));
         proofs.extend(proof);
         events.push(event);

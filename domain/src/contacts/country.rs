@@ -57,6 +57,11 @@ impl Locale {
         Ok(Self(tag))
     }
 
+    /// A tag that was parsed before it was stored.
+    pub(super) fn stored(tag: String) -> Self {
+        Self(tag)
+    }
+
     /// The tag.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -86,6 +91,11 @@ impl Zone {
         let refused = InvalidCode("A zone is a name of the IANA database, such as Europe/Berlin.");
         let zone = jiff::tz::db().get(text).map_err(|_| refused)?;
         zone.iana_name().map(|name| Self(name.to_owned())).ok_or(refused)
+    }
+
+    /// A name that was parsed before it was stored.
+    pub(super) fn stored(name: String) -> Self {
+        Self(name)
     }
 
     /// The name.

@@ -93,6 +93,11 @@ impl EmailAddress {
         Ok(Self { sent, norm })
     }
 
+    /// An address that was parsed before it was stored.
+    pub(super) fn stored(sent: String, norm: String) -> Self {
+        Self { sent, norm }
+    }
+
     /// The address for the envelope and headers: case as typed, domain in ASCII.
     pub fn as_sent(&self) -> &str {
         &self.sent

@@ -1,14 +1,47 @@
 //! Contacts: the people a tenant writes to.
+//!
+//! A contact is found by its identities alone, each of which belongs to one contact. What changed is appended to its
+//! history: names of fields in the clear, values under the contact's own key, which deletion destroys. Consent hangs on
+//! the address and not on the contact, so it does not move when an address changes (C-126).
 
 mod attribute;
+mod contact;
 mod country;
+mod create;
+mod declare_attributes;
+mod definitions;
+mod delete;
 mod email_address;
+mod endpoints;
+mod history;
 pub mod import;
+mod list;
+mod patch;
 mod phone_number;
+mod plan;
+mod put_away;
+mod store;
+mod tag;
 mod text;
+mod update;
+mod upsert;
+mod write;
 
 pub use attribute::{AttributeKind, AttributeName, AttributeValue, Attributes, InvalidAttribute, InvalidAttributeName};
+pub use contact::{Contact, ContactState, IdentityKind};
 pub use country::{Country, InvalidCode, Locale, Zone};
+pub use create::{CreateContact, create_contact};
+pub use declare_attributes::{DeclareAttribute, declare_attributes};
+pub use definitions::{AttributeDefinition, Definitions, MAX_ATTRIBUTES};
+pub use delete::delete_contact;
 pub use email_address::{EmailAddress, InvalidEmail};
+pub use history::{Change, ChangeKind, contact_history};
+pub use list::{AttributeTest, ContactFilter, contact_tags, get_contact, get_contacts, list_attributes, list_contacts};
+pub use patch::{ContactFields, ContactPatch, Patch};
 pub use phone_number::{InvalidPhone, PhoneNumber};
+pub use put_away::{archive_contact, restore_contact};
+pub use store::statements;
+pub use tag::{TagContacts, tag_contacts};
 pub use text::{InvalidTag, InvalidText, Tag, external_id, one_line, person_name};
+pub use update::{UpdateContact, update_contact};
+pub use upsert::{MAX_UPSERT, UpsertBy, UpsertContact, Upserted, upsert_contacts};

@@ -66,6 +66,11 @@ impl PhoneNumber {
         Ok(Self(e164))
     }
 
+    /// A number that was parsed before it was stored.
+    pub(super) fn stored(e164: String) -> Self {
+        Self(e164)
+    }
+
     /// `+` and up to 15 digits.
     pub fn as_e164(&self) -> &str {
         &self.0

@@ -6,7 +6,10 @@
 use carillon_entities::ids::TenantId;
 use carillon_entities::wall::{Freshness, TenantDoor, Wall};
 
-use super::{Actor, Grant, RecordConsent, Scopes, SystemContext, TenantContext, VerifiedAccess, VerifiedKey};
+use super::{
+    Actor, Grant, ImportContacts, RecordConsent, Scopes, SystemContext, TenantContext, VerifiedAccess, VerifiedKey,
+};
+use crate::files::SignedFile;
 use crate::keys::VerifiedLink;
 
 /// A signed-in user, in the tenant their token names; none if it names none.
@@ -31,6 +34,11 @@ pub fn enter_for_work(wall: &Wall, tenant: TenantId) -> SystemContext {
 /// The person who follows a link in a mail: they may record what they want, for their own address only.
 pub fn enter_by_link(wall: &Wall, link: &VerifiedLink) -> Grant<RecordConsent> {
     Grant::new(open(wall, link.tenant, Freshness::Unchecked), Actor::Recipient)
+}
+
+/// Whoever holds a signed file address: it was given to somebody who may import, for one file, until it expires.
+pub fn enter_by_file(wall: &Wall, file: &SignedFile) -> Grant<ImportContacts> {
+    Grant::new(open(wall, file.tenant(), Freshness::Unchecked), Actor::System)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place the ban leaves open (L1)")]

@@ -46,7 +46,7 @@ pub use bootstrap::{SYSTEM_ACCOUNT, SYSTEM_TENANT, bootstrap};
 pub use create_account::create_account;
 pub use create_tenant::{NewTenant, create_tenant};
 pub use doorkeeper::Doorkeeper;
-pub use enter::{enter_as_user, enter_by_link, enter_for_work, enter_with_key};
+pub use enter::{enter_as_user, enter_by_file, enter_by_link, enter_for_work, enter_with_key};
 pub use enter_tenant::{TenantSession, authenticate_key, enter_tenant, tenant};
 pub use grant::{AccountContext, AccountGrant, Grant, Scopes, SystemContext, TenantContext};
 pub use invitation::{accept_invitation, invite_member};

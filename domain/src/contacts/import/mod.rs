@@ -4,17 +4,31 @@
 //! records however the bytes were cut; so an import that was killed repeats no row and misses none. Whatever is wrong
 //! with a row is told with its physical line and never with its content (L9), and reading goes on behind it.
 
+mod apply;
 mod cell;
 mod decode;
 mod field;
 mod format;
 mod header;
+mod job;
+mod options;
 mod records;
+mod report;
 mod row;
+mod run;
+mod source;
+mod start;
 
 pub use cell::{csv_line, guard_cell, unguard_cell};
 pub use field::Field;
 pub use format::{Encoding, Format, FormatError};
 pub use header::{Column, Header, HeaderRules, Target};
+pub use job::{Cursor, Import, ImportClaim, ImportState, Progress};
+pub use options::{DeclareColumn, ImportConsent, ImportOptions, OnExisting};
 pub use records::{Position, Record, RecordError, RecordErrorKind, RecordReader};
+pub use report::{errors_csv, errors_url, get_import, list_import_errors, list_imports};
 pub use row::{ImportRow, RowError, RowRules, Subscription};
+pub use run::{claim_imports, run_slice};
+pub use start::{StartImport, start_import};
+
+pub use super::store::imports::{IMPORTS_DUE, ImportError};

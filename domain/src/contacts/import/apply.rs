@@ -1,0 +1,250 @@
+//! One batch of rows, one transaction: contacts, consent, errors and the cursor move together or not at all.
+//!
+//! Endpoints are locked before contacts and the ledger comes last, as everywhere. The cursor is moved only where the
+//! claim still holds, so whoever was overtaken writes nothing, and a batch is never written twice.
+
+use std::collections::{BTreeMap, HashMap};
+
+use carillon_entities::ids::ContactId;
+use carillon_entities::wall::{TenantTx, WallError};
+
+use super::job::{Cursor, Import, ImportClaim};
+use super::source::Batch;
+use super::{ImportRow, OnExisting, RowError, Subscription};
+use crate::consent::{
+    Basis, ConsentAction, ConsentTopic, Endpoint, EndpointKey, NewConsentEvent, Recipient, Source, append_locked,
+    endpoints_ensure, endpoints_lock_for_change, endpoints_resolve,
+};
+use crate::contacts::history::Author;
+use crate::contacts::plan::{Fate, Find, Plan, Wish};
+use crate::contacts::store::contacts::contacts_get;
+use crate::contacts::store::imports::{Counts, import_advance, import_errors_insert};
+use crate::contacts::write::{Sought, seek, write};
+use crate::contacts::{ContactPatch, Definitions, EmailAddress, IdentityKind, Patch};
+use crate::error::{Error, Result};
+use crate::keys::AddressHmac;
+use crate::ports::Ports;
+use crate::tenancy::{Grant, ImportContacts};
+
+/// Rows whose errors are listed; those of further rows are only counted.
+const LISTED_MAX: i64 = 100_000;
+/// How often a batch that lost a race is tried again.
+const ATTEMPTS: u32 = 5;
+
+/// What all batches of an import have in common.
+pub(super) struct Job {
+    pub import: Import,
+    pub claim: ImportClaim,
+    pub definitions: Definitions,
+    /// What subscribed people are subscribed to.
+    pub topic: Option<ConsentTopic>,
+    /// What unsubscribed people are unsubscribed from: the topic, or all marketing.
+    pub unsubscribe: ConsentTopic,
+    /// True where the file does not say who is subscribed, so that everybody in it is.
+    pub all_subscribed: bool,
+}
+
+/// Writes a batch; false when the claim is lost and nothing was written.
+pub(super) async fn apply(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, batch: &Batch) -> Result<bool> {
+    let mut attempt = 1;
+    loop {
+        match apply_once(grant, ports, job, batch).await {
+            Err(Error::Wall(WallError::Retry)) if attempt < ATTEMPTS => attempt += 1,
+            done => return done,
+        }
+    }
+}
+
+async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, batch: &Batch) -> Result<bool> {
+    let mut tx = grant.begin().await?;
+    let wishes: Vec<Wish> = batch.rows.iter().map(|row| wish(row, job.import.options.on_existing)).collect();
+    let sought = seek(&mut tx, &wishes).await?;
+    let said = consent_said(&mut tx, ports, job, (&batch.rows, &wishes), &sought).await?;
+    let locked = lock_endpoints(&mut tx, ports, &batch.rows, &said).await?;
+    let author = Author { actor: job.import.actor, import: Some(job.import.id) };
+    let plan = write(&mut tx, ports, author, (&job.definitions, &wishes), sought).await?;
+    let mut errors = batch.errors.clone();
+    errors.extend(refused(&batch.rows, &plan));
+    errors.extend(append(&mut tx, ports, (job, &batch.rows), (&plan, said), locked).await?);
+    if job.import.rows_failed < LISTED_MAX {
+        import_errors_insert(&mut tx, job.import.id, &errors).await?;
+    }
+    let cursor = Cursor { position: batch.behind, ..job.import.cursor };
+    let done = i64::try_from(batch.behind.offset).map_err(Error::fault)?;
+    let lease_until = ports.now() + ports.settings.lease;
+    if !import_advance(&mut tx, job.claim, (&cursor, done), counts(batch, &plan), lease_until).await? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+fn wish(row: &ImportRow, on_existing: OnExisting) -> Wish {
+    let patch = ContactPatch {
+        external_id: Patch::known(row.external_id.clone()),
+        email: Patch::known(row.email.clone()),
+        phone: Patch::known(row.phone.clone()),
+        first_name: Patch::known(row.first_name.clone()),
+        last_name: Patch::known(row.last_name.clone()),
+        locale: Patch::known(row.locale.clone()),
+        zone: Patch::known(row.zone.clone()),
+        country: Patch::known(row.country),
+        attributes: row.attributes.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect(),
+    };
+    Wish { find: Find::Any, patch, tags: row.tags.clone(), skip_existing: on_existing == OnExisting::Skip }
+}
+
+fn counts(batch: &Batch, plan: &Plan) -> Counts {
+    let mut counts = Counts { seen: batch.seen, failed: batch.failed, ..Counts::default() };
+    for fate in &plan.fates {
+        match fate {
+            Fate::Created(_) => counts.created += 1,
+            Fate::Found(_) => counts.updated += 1,
+            Fate::Refused(_) => counts.failed += 1,
+        }
+    }
+    counts
+}
+
+fn refused<'a>(rows: &'a [ImportRow], plan: &'a Plan) -> impl Iterator<Item = RowError> + 'a {
+    plan.fates.iter().zip(rows).flat_map(|(fate, row)| {
+        let refusals = match fate {
+            Fate::Refused(refusals) => refusals.as_slice(),
+            Fate::Created(_) | Fate::Found(_) => &[],
+        };
+        refusals.iter().map(|refusal| RowError {
+            line: row.line,
+            field: refusal.field.clone(),
+            code: refusal.code,
+            message: refusal.message.clone(),
+        })
+    })
+}
+
+/// What a row says about consent, and for which address.
+struct Said {
+    /// Which row.
+    row: usize,
+    action: ConsentAction,
+    topic: ConsentTopic,
+    recipient: Recipient,
+}
+
+/// What the rows say about consent. A row without an address speaks of the address its contact has.
+async fn consent_said(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    job: &Job,
+    (rows, wishes): (&[ImportRow], &[Wish]),
+    sought: &Sought,
+) -> Result<Vec<Said>> {
+    let speaks = |row: &ImportRow| match row.subscription {
+        Subscription::Unsubscribed => Some((ConsentAction::Withdraw, job.unsubscribe)),
+        Subscription::Subscribed => job.topic.map(|topic| (ConsentAction::Grant, topic)),
+        Subscription::Unspecified if job.all_subscribed => job.topic.map(|topic| (ConsentAction::Grant, topic)),
+        Subscription::Unspecified => None,
+    };
+    let owner = |wish: &Wish| wish.identities().find(|(kind, _)| *kind == IdentityKind::ExternalId);
+    let owner = |wish: &Wish| owner(wish).and_then(|identity| sought.owner(&identity));
+    let silent: Vec<ContactId> = rows
+        .iter()
+        .zip(wishes)
+        .filter(|(row, _)| row.email.is_none() && speaks(row).is_some())
+        .filter_map(|(_, wish)| owner(wish))
+        .collect();
+    let known: HashMap<ContactId, Option<EmailAddress>> =
+        contacts_get(tx, &silent).await?.into_iter().map(|contact| (contact.id, contact.email)).collect();
+    let hasher = ports.keys.address_hasher(tx.tenant());
+    let said = rows.iter().zip(wishes).enumerate().filter_map(|(row, (one, wish))| {
+        let (action, topic) = speaks(one)?;
+        let email = one.email.as_ref().or_else(|| known.get(&owner(wish)?)?.as_ref())?;
+        Some(Said { row, action, topic, recipient: Recipient::hashed(&hasher, email) })
+    });
+    Ok(said.collect())
+}
+
+/// Endpoints that are locked, and the address each said thing is kept under.
+type Locked = (BTreeMap<EndpointKey, Endpoint>, Vec<AddressHmac>);
+
+/// Makes the endpoints of all addresses of the batch and locks those whose consent changes.
+async fn lock_endpoints(tx: &mut TenantTx, ports: &Ports, rows: &[ImportRow], said: &[Said]) -> Result<Locked> {
+    let hasher = ports.keys.address_hasher(tx.tenant());
+    let speaking: std::collections::HashSet<usize> = said.iter().map(|said| said.row).collect();
+    let silent =
+        rows.iter().enumerate().filter(|(i, _)| !speaking.contains(i)).filter_map(|(_, row)| row.email.as_ref());
+    let silent: Vec<Recipient> = silent.map(|email| Recipient::hashed(&hasher, email)).collect();
+    let channel = |recipients: &[Recipient], addresses: &[AddressHmac]| -> Vec<_> {
+        addresses.iter().copied().zip(recipients.iter().map(Recipient::channel)).collect()
+    };
+    if !silent.is_empty() {
+        let addresses = endpoints_resolve(tx, &silent).await?;
+        endpoints_ensure(tx, ports, &channel(&silent, &addresses)).await?;
+    }
+    if said.is_empty() {
+        return Ok((BTreeMap::new(), Vec::new()));
+    }
+    let recipients: Vec<Recipient> = said.iter().map(|said| said.recipient.clone()).collect();
+    let addresses = endpoints_resolve(tx, &recipients).await?;
+    let endpoints = endpoints_lock_for_change(tx, ports, &channel(&recipients, &addresses)).await?;
+    Ok((endpoints, addresses))
+}
+
+/// Appends what was said to the ledger; returns the rows whose grant the person's own no keeps out (C-128).
+async fn append(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    (job, rows): (&Job, &[ImportRow]),
+    (plan, said): (&Plan, Vec<Said>),
+    (endpoints, addresses): Locked,
+) -> Result<Vec<RowError>> {
+    let mut lines = Vec::new();
+    let mut new = Vec::new();
+    for (said, address) in said.into_iter().zip(addresses) {
+        let row = &rows[said.row];
+        let skipped = job.import.options.on_existing == OnExisting::Skip && said.action == ConsentAction::Grant;
+        match &plan.fates[said.row] {
+            Fate::Refused(_) => continue,
+            Fate::Found(_) if skipped => continue,
+            Fate::Found(_) | Fate::Created(_) => {}
+        }
+        lines.push((row.line, said.action));
+        new.push((event(job, ports, row, said), address));
+    }
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let appended = append_locked(tx, ports, new, &endpoints).await?;
+    let kept_out = appended
+        .iter()
+        .zip(lines)
+        .filter(|(appended, (_, action))| *action == ConsentAction::Grant && appended.is_kept_out());
+    let error = |line| RowError {
+        line,
+        field: "subscription".to_owned(),
+        code: "CONSENT_WITHDRAWN",
+        message: "The person has said no; a file cannot undo that. The contact was imported.".to_owned(),
+    };
+    Ok(kept_out.map(|(_, (line, _))| error(line)).collect())
+}
+
+/// C-155: without ground, date and source the basis is unknown, which carries no marketing.
+fn event(job: &Job, ports: &Ports, row: &ImportRow, said: Said) -> NewConsentEvent {
+    let (source, id) = Author { actor: job.import.actor, import: Some(job.import.id) }.source();
+    let now = ports.now();
+    let mut event = NewConsentEvent::new(said.recipient, said.topic, said.action, now, job.import.actor);
+    event.source = Source { kind: source, id };
+    if said.action == ConsentAction::Grant {
+        let consent = job.import.options.consent.as_ref();
+        let date = row.consent_at.or_else(|| consent?.collected_at);
+        let has_source = row.consent_source.is_some() || consent.is_some_and(|consent| consent.source.is_some());
+        event.effective_at = date.map_or(now, |date| date.min(now));
+        event.basis = match consent {
+            Some(consent) if date.is_some() && has_source => consent.basis,
+            _ => Basis::Unknown,
+        };
+        event.evidence_ref = job.import.evidence;
+    }
+    event.jurisdictions = row.country.iter().map(|country| country.as_str().to_owned()).collect();
+    event
+}

@@ -1,0 +1,92 @@
+//! An import as it is: what it was told, how far it is, and who may go on with it.
+
+use carillon_entities::ids::{EvidenceId, ImportId, UploadId};
+use serde::{Deserialize, Serialize};
+
+use super::{Format, ImportOptions, Position};
+use crate::tenancy::Actor;
+use crate::time::Timestamp;
+
+text_code! {
+    /// How far an import is.
+    pub enum ImportState {
+        /// Waiting for a worker.
+        Queued = "queued",
+        /// A worker is or was at it.
+        Running = "running",
+        /// Every row was read.
+        Completed = "completed",
+        /// It cannot go on; `error_code` says why.
+        Failed = "failed",
+    }
+}
+
+/// Where reading goes on: moved in the transaction that writes the rows before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// How the file is read.
+    pub format: Format,
+    /// Behind the last record that was taken.
+    pub position: Position,
+}
+
+/// An import.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Import {
+    /// Its id.
+    pub id: ImportId,
+    /// The file.
+    pub upload: UploadId,
+    /// What its sender calls the file.
+    pub file_name: String,
+    /// How far it is.
+    pub state: ImportState,
+    /// What it was told.
+    pub options: ImportOptions,
+    /// Where reading goes on.
+    pub cursor: Cursor,
+    /// Bytes of the file.
+    pub total_bytes: i64,
+    /// Bytes behind which everything is written.
+    pub done_bytes: i64,
+    /// Rows behind the header so far, blank ones not counted.
+    pub rows_seen: i64,
+    /// Rows that made a contact.
+    pub rows_created: i64,
+    /// Rows about a contact that was there, from before or from an earlier row.
+    pub rows_updated: i64,
+    /// Rows that were refused.
+    pub rows_failed: i64,
+    /// What proves the consent in it.
+    pub evidence: Option<EvidenceId>,
+    /// Why it failed.
+    pub error_code: Option<String>,
+    /// Who started it.
+    pub actor: Actor,
+    /// When it was started.
+    pub created_at: Timestamp,
+    /// When it was over.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Permission to go on with an import, until somebody else claims it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportClaim {
+    /// Which.
+    pub import: ImportId,
+    /// Grows with every claim; who writes with an older one writes nothing.
+    pub fence: i64,
+}
+
+/// How a slice of work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do; the import is due again.
+    More,
+    /// Every row was read.
+    Done,
+    /// It cannot go on.
+    Failed,
+    /// Somebody else has it.
+    LostLease,
+}

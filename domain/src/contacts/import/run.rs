@@ -1,0 +1,135 @@
+//! Going on with an import: claimed, read and written batch by batch until a time, given back, claimed again.
+
+use carillon_entities::wall::TenantTx;
+
+use super::RowRules;
+use super::apply::{Job, apply};
+use super::job::{Import, ImportClaim, Progress};
+use super::source::{Place, Rows, open};
+use super::{Column, Field, Header};
+use crate::consent::{all_marketing, consent_topic};
+use crate::contacts::Country;
+use crate::contacts::store::attributes::definitions_load;
+use crate::contacts::store::imports::{import_claimed, import_finish, import_yield, imports_claim};
+use crate::error::{Error, Result};
+use crate::files::Files;
+use crate::ports::Ports;
+use crate::tenancy::{Grant, ImportContacts};
+use crate::time::Timestamp;
+
+/// Claims at most `limit` due imports of a tenant for [`crate::settings::Settings::lease`].
+pub async fn claim_imports(
+    _grant: &Grant<ImportContacts>,
+    tx: &mut TenantTx,
+    ports: &Ports,
+    limit: i64,
+) -> Result<Vec<ImportClaim>> {
+    let now = ports.now();
+    Ok(imports_claim(tx, now, now + ports.settings.lease, limit).await?)
+}
+
+/// Goes on with a claimed import until it is over or `until` has come; the claim is renewed with every batch.
+///
+/// Each batch is a transaction of its own, so this may be stopped, dropped or killed anywhere: the next claim goes on
+/// behind the last batch that was committed.
+pub async fn run_slice(
+    grant: &Grant<ImportContacts>,
+    (ports, files): (&Ports, &Files),
+    claim: ImportClaim,
+    until: Timestamp,
+) -> Result<Progress> {
+    match work(grant, (ports, files), claim, until).await {
+        Err(Error::Refused(refusals)) => {
+            // What was accepted at the start is refused now: the file is gone.
+            let code = refusals.first().map_or("FILE_GONE", |refusal| refusal.code);
+            finish(grant, ports, claim, Some(code)).await
+        }
+        done => done,
+    }
+}
+
+async fn work(
+    grant: &Grant<ImportContacts>,
+    (ports, files): (&Ports, &Files),
+    claim: ImportClaim,
+    until: Timestamp,
+) -> Result<Progress> {
+    let Some((mut job, mut rows)) = prepare(grant, ports, files, claim).await? else {
+        return Ok(Progress::LostLease);
+    };
+    let mut batch = rows.next_batch().await?;
+    while let Some(current) = batch {
+        // Reading goes on while the database writes.
+        let (written, next) = futures::join!(apply(grant, ports, &job, &current), rows.next_batch());
+        if !written? {
+            return Ok(Progress::LostLease);
+        }
+        job.import.rows_failed += current.failed;
+        job.import.cursor.position = current.behind;
+        batch = next?;
+        if batch.is_some() && ports.now() >= until {
+            return give_back(grant, ports, claim).await;
+        }
+    }
+    finish(grant, ports, claim, None).await
+}
+
+/// Loads what batches need; none when the claim is lost.
+async fn prepare(
+    grant: &Grant<ImportContacts>,
+    ports: &Ports,
+    files: &Files,
+    claim: ImportClaim,
+) -> Result<Option<(Job, Rows)>> {
+    let mut tx = grant.begin_read().await?;
+    let Some(import) = import_claimed(&mut tx, claim).await? else { return Ok(None) };
+    let definitions = definitions_load(&mut tx).await?;
+    let topic = match import.options.topic {
+        Some(topic) => consent_topic(&mut tx, topic).await?,
+        None => None,
+    };
+    let unsubscribe = match topic {
+        Some(topic) => topic,
+        None => all_marketing(&mut tx, None).await?.ok_or_else(|| Error::fault("the tenant has no default brand"))?,
+    };
+    tx.commit().await?;
+    let size = u64::try_from(import.total_bytes).map_err(Error::fault)?;
+    let place = Place { tenant: grant.tenant(), upload: import.upload, size };
+    let rules = import.options.header_rules(&definitions);
+    let (header, _) = open(files, place, &rules, import.options.delimiter).await?;
+    let all_subscribed = import.options.consent.is_some() && !says_subscription(&header);
+    let row_rules = RowRules { default_country: country(&import), now: ports.now() };
+    let rows = Rows::from(files, place, (header, row_rules), (&import.cursor, ports.settings.import_batch)).await?;
+    Ok(Some((Job { import, claim, definitions, topic, unsubscribe, all_subscribed }, rows)))
+}
+
+fn country(import: &Import) -> Option<Country> {
+    import.options.default_country.as_deref().and_then(|country| Country::parse(country).ok())
+}
+
+fn says_subscription(header: &Header) -> bool {
+    header.columns().contains(&Column::Field(Field::Subscription))
+}
+
+async fn give_back(grant: &Grant<ImportContacts>, ports: &Ports, claim: ImportClaim) -> Result<Progress> {
+    let mut tx = grant.begin().await?;
+    let held = import_yield(&mut tx, claim, ports.now()).await?;
+    tx.commit().await?;
+    Ok(if held { Progress::More } else { Progress::LostLease })
+}
+
+async fn finish(
+    grant: &Grant<ImportContacts>,
+    ports: &Ports,
+    claim: ImportClaim,
+    error: Option<&str>,
+) -> Result<Progress> {
+    let mut tx = grant.begin().await?;
+    let held = import_finish(&mut tx, claim, error, ports.now()).await?;
+    tx.commit().await?;
+    Ok(match (held, error) {
+        (false, _) => Progress::LostLease,
+        (true, None) => Progress::Done,
+        (true, Some(_)) => Progress::Failed,
+    })
+}

@@ -1,0 +1,142 @@
+//! The file of an import: its format and header from its first bytes, its rows in batches from any place.
+
+use bytes::{Bytes, BytesMut};
+use carillon_entities::ids::{TenantId, UploadId};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
+
+use super::job::Cursor;
+use super::{Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordReader, RowError, RowRules};
+use crate::error::{Error, Refusal, Result};
+use crate::files::{BlobsError, Files};
+
+/// Which file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub tenant: TenantId,
+    pub upload: UploadId,
+    pub size: u64,
+}
+
+/// Reads the first bytes of a file and the header in them; also says where the rows begin.
+pub(super) async fn open(
+    files: &Files,
+    place: Place,
+    rules: &HeaderRules,
+    delimiter: Option<char>,
+) -> Result<(Header, Cursor)> {
+    let mut bytes = files.read((place.tenant, place.upload), 0, place.size).await?;
+    let mut head = BytesMut::new();
+    while head.len() < Format::HEAD
+        && let Some(chunk) = bytes.try_next().await?
+    {
+        head.extend_from_slice(&chunk);
+    }
+    let head = head.freeze();
+    let refused = |error: FormatError| Refusal::new(error.code(), "uploadId", error.to_string());
+    let mut format = Format::detect(&head).map_err(refused)?;
+    if let Some(delimiter) = delimiter.and_then(|delimiter| u8::try_from(delimiter).ok()) {
+        format.delimiter = delimiter;
+    }
+    let mut reader = RecordReader::new(&format, format.start);
+    // Detection looked at the head from its first byte, the reader starts behind a byte order mark.
+    let skipped = usize::try_from(format.start.offset).unwrap_or(usize::MAX).min(head.len());
+    reader.feed(head.slice(skipped..));
+    let mut ended = false;
+    let record = loop {
+        match reader.next_record() {
+            Some(Ok(record)) => break record,
+            Some(Err(error)) => {
+                let refusal = Refusal::new(error.kind.code(), "columns", error.kind.to_string());
+                return Err(refusal.into());
+            }
+            None if ended => return Err(refused(FormatError::Empty).into()),
+            None => {
+                ended = !feed(&mut reader, &mut bytes).await?;
+            }
+        }
+    };
+    let header = Header::read(&record, rules).map_err(Error::Refused)?;
+    Ok((header, Cursor { format, position: reader.position() }))
+}
+
+/// Gives the reader more of the file; false when there is no more.
+async fn feed(
+    reader: &mut RecordReader,
+    bytes: &mut (impl Stream<Item = Result<Bytes, BlobsError>> + Unpin),
+) -> Result<bool, BlobsError> {
+    if let Some(chunk) = bytes.try_next().await? {
+        reader.feed(chunk);
+        return Ok(true);
+    }
+    reader.finish();
+    Ok(false)
+}
+
+/// Some rows of a file, and what is wrong with others.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub rows: Vec<ImportRow>,
+    pub errors: Vec<RowError>,
+    /// Rows that were read, blank ones not counted.
+    pub seen: i64,
+    /// Rows that could not be read.
+    pub failed: i64,
+    /// Behind the last of them.
+    pub behind: Position,
+}
+
+/// The rows of a file from a cursor on.
+pub(super) struct Rows {
+    reader: RecordReader,
+    bytes: BoxStream<'static, Result<Bytes, BlobsError>>,
+    header: Header,
+    rules: RowRules,
+    ended: bool,
+    /// Rows in a batch.
+    size: usize,
+}
+
+impl Rows {
+    pub async fn from(
+        files: &Files,
+        place: Place,
+        (header, rules): (Header, RowRules),
+        (cursor, size): (&Cursor, usize),
+    ) -> Result<Self> {
+        let bytes = files.read((place.tenant, place.upload), cursor.position.offset, place.size).await?;
+        let reader = RecordReader::new(&cursor.format, cursor.position);
+        Ok(Self { reader, bytes: bytes.boxed(), header, rules, ended: false, size: size.max(1) })
+    }
+
+    /// The next rows; none when all were given.
+    pub async fn next_batch(&mut self) -> Result<Option<Batch>, BlobsError> {
+        let behind = self.reader.position();
+        let mut batch = Batch { rows: Vec::new(), errors: Vec::new(), seen: 0, failed: 0, behind };
+        while batch.rows.len() + batch.errors.len() < self.size {
+            match self.reader.next_record() {
+                Some(Ok(record)) => match self.header.read_row(&record, &self.rules) {
+                    Ok(Some(row)) => {
+                        batch.seen += 1;
+                        batch.rows.push(row);
+                    }
+                    Ok(None) => {}
+                    Err(errors) => batch.refuse(errors),
+                },
+                Some(Err(error)) => batch.refuse(vec![error.into()]),
+                None if self.ended => break,
+                None => self.ended = !feed(&mut self.reader, &mut self.bytes).await?,
+            }
+        }
+        batch.behind = self.reader.position();
+        Ok((batch.seen > 0 || batch.behind != behind).then_some(batch))
+    }
+}
+
+impl Batch {
+    fn refuse(&mut self, errors: Vec<RowError>) {
+        self.seen += 1;
+        self.failed += 1;
+        self.errors.extend(errors);
+    }
+}

@@ -1,0 +1,292 @@
+//! What a batch of wishes does to the contacts there are: pure, so that it is the same for one contact and for an import.
+//!
+//! Wishes are taken in order and see what those before them did; several for one contact make one change. An identity
+//! belongs to one contact at any time: a wish that would break this is refused and changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use carillon_entities::ids::{AttributeId, ContactId};
+use serde_json::{Map, Value, json};
+
+use super::contact::Identity;
+use super::definitions::Definitions;
+use super::{AttributeName, AttributeValue, Contact, ContactPatch, ContactState, IdentityKind, Tag};
+use crate::error::Refusal;
+use crate::time::Timestamp;
+
+/// Whom a wish is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Find {
+    /// Somebody new; an identity that is taken refuses it.
+    New,
+    /// The contact with this id, if it still has this version.
+    Id(ContactId, i64),
+    /// Whoever has this identity, else somebody new.
+    By(IdentityKind),
+    /// Whoever has the external id or the address (or, without both, the number), else somebody new.
+    Any,
+}
+
+/// A wish for one contact.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub find: Find,
+    pub patch: ContactPatch,
+    pub tags: Vec<Tag>,
+    /// Leave a contact that is there as it is.
+    pub skip_existing: bool,
+}
+
+impl Wish {
+    /// The identities it names.
+    pub fn identities(&self) -> impl Iterator<Item = Identity> + use<> {
+        let email = self.patch.email.value().map(|email| (IdentityKind::Email, email.norm().to_owned()));
+        let phone = self.patch.phone.value().map(|phone| (IdentityKind::Phone, phone.as_e164().to_owned()));
+        let external = self.patch.external_id.value().map(|id| (IdentityKind::ExternalId, id.clone()));
+        [external, email, phone].into_iter().flatten()
+    }
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Created(ContactId),
+    /// It was there, whether or not anything about it changed.
+    Found(ContactId),
+    Refused(Vec<Refusal>),
+}
+
+/// A contact that a plan touches.
+#[derive(Debug, Clone)]
+pub(crate) struct Touched {
+    /// As it was; none for a new one.
+    pub before: Option<Contact>,
+    /// As it will be.
+    pub after: Contact,
+    /// Names of what changed, in the API's spelling.
+    pub changed: BTreeSet<String>,
+    /// Attributes to write (`None`: to take away).
+    pub attributes: BTreeMap<AttributeName, Option<AttributeValue>>,
+    /// Tags to put on.
+    pub tags: BTreeSet<Tag>,
+}
+
+impl Touched {
+    /// Old and new values of what changed, for the sealed part of the history.
+    pub fn values(&self) -> Value {
+        let old = self.before.as_ref().map(field_values).unwrap_or_default();
+        let new = field_values(&self.after);
+        let of = |values: &Map<String, Value>, name: &String| values.get(name).cloned().unwrap_or(Value::Null);
+        let pairs =
+            self.changed.iter().map(|name| (name.clone(), json!({"old": of(&old, name), "new": of(&new, name)})));
+        Value::Object(pairs.collect())
+    }
+}
+
+/// The field values of a contact by their API names.
+fn field_values(contact: &Contact) -> Map<String, Value> {
+    let mut values = Map::new();
+    let mut put = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            values.insert(name.to_owned(), value.into());
+        }
+    };
+    put("externalId", contact.external_id.as_deref());
+    put("email", contact.email.as_ref().map(super::EmailAddress::as_sent));
+    put("phone", contact.phone.as_ref().map(super::PhoneNumber::as_e164));
+    put("firstName", contact.first_name.as_deref());
+    put("lastName", contact.last_name.as_deref());
+    put("locale", contact.locale.as_ref().map(super::Locale::as_str));
+    put("zone", contact.zone.as_ref().map(super::Zone::as_str));
+    put("country", contact.country.as_ref().map(super::Country::as_str));
+    for (name, value) in &contact.attributes {
+        values.insert(format!("attributes.{name}"), value.clone());
+    }
+    values
+}
+
+/// What is known before planning.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Who has the identities that the wishes name.
+    pub owners: HashMap<Identity, ContactId>,
+    /// Those contacts, locked.
+    pub contacts: HashMap<ContactId, Contact>,
+}
+
+/// What to write.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// One for each wish, in order.
+    pub fates: Vec<Fate>,
+    /// In the order in which they were first touched.
+    pub touched: Vec<Touched>,
+}
+
+impl Plan {
+    /// Identities to take away and to give, each with its contact.
+    pub fn identity_moves(&self) -> (Vec<Identity>, Vec<(Identity, ContactId)>) {
+        let (mut gone, mut given) = (Vec::new(), Vec::new());
+        for touched in &self.touched {
+            let before: BTreeSet<Identity> = touched.before.iter().flat_map(Contact::identities).collect();
+            let after: BTreeSet<Identity> = touched.after.identities().collect();
+            gone.extend(before.difference(&after).cloned());
+            given.extend(after.difference(&before).map(|identity| (identity.clone(), touched.after.id)));
+        }
+        // In one order everywhere, so that two batches wait for each other instead of deadlocking.
+        gone.sort_unstable();
+        given.sort_unstable();
+        (gone, given)
+    }
+
+    /// Attribute values to write and to take away.
+    pub fn attribute_writes<'a>(
+        &'a self,
+        definitions: &'a Definitions,
+    ) -> impl Iterator<Item = (ContactId, AttributeId, Option<&'a AttributeValue>)> {
+        self.touched.iter().flat_map(move |touched| {
+            touched.attributes.iter().filter_map(move |(name, value)| {
+                let definition = definitions.get(name.as_str())?;
+                Some((touched.after.id, definition.id, value.as_ref()))
+            })
+        })
+    }
+}
+
+/// Makes the plan; `new_id` gives ids for new contacts.
+pub(crate) fn plan(known: Known, wishes: &[Wish], now: Timestamp, new_id: impl FnMut() -> ContactId) -> Plan {
+    let mut planner = Planner { known, work: HashMap::new(), order: Vec::new(), now, new_id };
+    let fates = wishes.iter().map(|wish| planner.take(wish)).collect();
+    let Planner { mut work, order, .. } = planner;
+    let touched = order.into_iter().filter_map(|id| work.remove(&id));
+    Plan { fates, touched: touched.filter(Touched::says_something).collect() }
+}
+
+impl Touched {
+    fn says_something(&self) -> bool {
+        self.before.is_none() || !self.changed.is_empty() || !self.tags.is_empty()
+    }
+}
+
+struct Planner<F> {
+    known: Known,
+    work: HashMap<ContactId, Touched>,
+    order: Vec<ContactId>,
+    now: Timestamp,
+    new_id: F,
+}
+
+impl<F: FnMut() -> ContactId> Planner<F> {
+    fn take(&mut self, wish: &Wish) -> Fate {
+        let identities: Vec<Identity> = wish.identities().collect();
+        let target = match self.target(wish, &identities) {
+            Ok(target) => target,
+            Err(refusals) => return Fate::Refused(refusals),
+        };
+        if let Some(id) = target
+            && wish.skip_existing
+        {
+            return Fate::Found(id);
+        }
+        let taken = self.taken(wish.find, target, &identities);
+        if !taken.is_empty() {
+            return Fate::Refused(taken);
+        }
+        if !self.stays_findable(wish, target) {
+            let message = "A contact needs an e-mail address, a telephone number or an external id.";
+            return Fate::Refused(vec![Refusal::new("IDENTITY_REQUIRED", "", message)]);
+        }
+        let id = target.unwrap_or_else(|| (self.new_id)());
+        self.change(id, wish);
+        if target.is_some() { Fate::Found(id) } else { Fate::Created(id) }
+    }
+
+    /// Which contact there is; none when it must be made.
+    fn target(&self, wish: &Wish, identities: &[Identity]) -> Result<Option<ContactId>, Vec<Refusal>> {
+        let owner = |kind| {
+            let identity = identities.iter().find(|(one, _)| *one == kind)?;
+            self.known.owners.get(identity).copied()
+        };
+        match wish.find {
+            Find::New => Ok(None),
+            Find::Id(id, version) => match self.current(id) {
+                None => Err(vec![Refusal::not_found("id")]),
+                Some(contact) if contact.version != version => Err(vec![conflict(contact.version)]),
+                Some(_) => Ok(Some(id)),
+            },
+            Find::By(kind) => Ok(owner(kind)),
+            Find::Any => match (owner(IdentityKind::ExternalId), owner(IdentityKind::Email)) {
+                (Some(one), Some(other)) if one != other => {
+                    let message = "The e-mail address and the external id belong to different contacts.";
+                    Err(vec![Refusal::new("IDENTITY_CONFLICT", "email", message)])
+                }
+                (Some(id), _) | (None, Some(id)) => Ok(Some(id)),
+                (None, None) if identities.iter().all(|(kind, _)| *kind == IdentityKind::Phone) => {
+                    Ok(owner(IdentityKind::Phone))
+                }
+                (None, None) => Ok(None),
+            },
+        }
+    }
+
+    fn current(&self, id: ContactId) -> Option<&Contact> {
+        let contact = self.work.get(&id).map(|touched| &touched.after).or_else(|| self.known.contacts.get(&id));
+        contact.filter(|contact| contact.state != ContactState::Deleted)
+    }
+
+    /// Identities that belong to somebody else.
+    fn taken(&self, find: Find, target: Option<ContactId>, identities: &[Identity]) -> Vec<Refusal> {
+        let code = if find == Find::Any { "IDENTITY_CONFLICT" } else { "IDENTITY_TAKEN" };
+        let foreign =
+            |identity: &&Identity| self.known.owners.get(*identity).is_some_and(|owner| Some(*owner) != target);
+        let refusal = |(kind, _): &Identity| Refusal::new(code, kind.field(), "Another contact has this value.");
+        identities.iter().filter(foreign).map(refusal).collect()
+    }
+
+    /// False when nobody could ever find the contact again.
+    fn stays_findable(&self, wish: &Wish, target: Option<ContactId>) -> bool {
+        let current = target.and_then(|id| self.current(id));
+        let has = |kind| current.is_some_and(|contact| contact.identities().any(|(one, _)| one == kind));
+        wish.patch.email.leaves_value(has(IdentityKind::Email))
+            || wish.patch.phone.leaves_value(has(IdentityKind::Phone))
+            || wish.patch.external_id.leaves_value(has(IdentityKind::ExternalId))
+    }
+
+    fn change(&mut self, id: ContactId, wish: &Wish) {
+        let touched = self.work.entry(id).or_insert_with(|| {
+            self.order.push(id);
+            let before = self.known.contacts.remove(&id);
+            let after = before.clone().unwrap_or_else(|| Contact::new(id, self.now));
+            Touched { before, after, changed: BTreeSet::new(), attributes: BTreeMap::new(), tags: BTreeSet::new() }
+        });
+        for identity in touched.after.identities() {
+            self.known.owners.remove(&identity);
+        }
+        let changed = wish.patch.apply(&mut touched.after);
+        for identity in touched.after.identities() {
+            self.known.owners.insert(identity, id);
+        }
+        for (name, value) in &wish.patch.attributes {
+            if changed.iter().any(|one| one.strip_prefix("attributes.") == Some(name.as_str())) {
+                touched.attributes.insert(name.clone(), value.clone());
+            }
+        }
+        touched.changed.extend(changed);
+        touched.tags.extend(wish.tags.iter().cloned());
+        if let Some(before) = &touched.before
+            && !touched.changed.is_empty()
+        {
+            touched.after.version = before.version + 1;
+            touched.after.updated_at = self.now;
+        }
+    }
+}
+
+/// The refusal of a change that saw another version.
+pub(crate) fn conflict(current: i64) -> Refusal {
+    Refusal::new("CONFLICT", "version", format!("The contact has changed: it is at version {current}."))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

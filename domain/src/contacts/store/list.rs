@@ -1,0 +1,180 @@
+//! Lists of contacts: one statement per way in, each of them served by an index through row security.
+//!
+//! Every statement takes the same arguments and applies the whole filter; they differ in what they walk along. Prefixes
+//! are ranges, never LIKE (L1).
+
+use carillon_entities::ids::ContactId;
+use carillon_entities::rows::contacts::contacts;
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, Sql, TenantTx, Value};
+use uuid::Uuid;
+
+use crate::contacts::Contact;
+use crate::contacts::list::{AttributeTest, Driver, Filter};
+use crate::error::Result;
+use crate::paging::{Page, Paged};
+
+/// What every row must pass. `$2` state, `$3` tag, `$4` attribute, `$5` its text, `$6` and `$7` its least and greatest
+/// number, `$8` its boolean, `$9` and `$10` its first and last day, `$11` to `$13` prefixes of address, external id and
+/// name, `$14` to `$16` their ends; what is NULL is not asked for.
+macro_rules! filter {
+    () => {
+        " AND ($2 IS NULL AND c.state <> 'deleted' OR c.state = $2) \
+          AND ($3 IS NULL OR EXISTS (SELECT 1 FROM contact_tags AS t WHERE t.tenant_id = $1 AND t.tag = $3 \
+              AND t.contact_id = c.id)) \
+          AND ($4 IS NULL OR EXISTS (SELECT 1 FROM contact_attribute_values AS v WHERE v.tenant_id = $1 \
+              AND v.contact_id = c.id AND v.attribute_id = $4 AND (v.text_value = $5 \
+                  OR v.number_value >= $6 AND v.number_value <= $7 OR v.bool_value = $8 \
+                  OR v.date_value >= $9 AND v.date_value <= $10))) \
+          AND ($11 IS NULL OR c.email_norm >= $11 AND c.email_norm < $14 \
+              OR c.external_id >= $12 AND c.external_id < $15 OR c.name_norm >= $13 AND c.name_norm < $16) "
+    };
+}
+
+/// Walks along contacts.
+macro_rules! contacts {
+    ($condition:literal, $place:literal, $order:literal) => {
+        concat!(
+            "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 AND c.id ",
+            $place,
+            " $17",
+            $condition,
+            filter!(),
+            "ORDER BY c.id ",
+            $order,
+            " LIMIT $18"
+        )
+    };
+}
+
+/// Walks along a table that refers to contacts.
+macro_rules! referring {
+    ($table:literal, $condition:literal, $place:literal, $order:literal) => {
+        concat!(
+            "SELECT c.* FROM ",
+            $table,
+            " AS d JOIN contacts AS c ON c.tenant_id = $1 AND c.id = d.contact_id \
+             WHERE d.tenant_id = $1 AND ",
+            $condition,
+            " AND d.contact_id ",
+            $place,
+            " $17",
+            filter!(),
+            "ORDER BY d.contact_id ",
+            $order,
+            " LIMIT $18"
+        )
+    };
+}
+
+statements! {
+    /// By id, forward.
+    CONTACT_LIST(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        contacts!("", ">", "");
+    /// By id, backward.
+    CONTACT_LIST_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        contacts!("", "<", "DESC");
+    /// Of one state, forward.
+    CONTACT_LIST_STATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        contacts!(" AND c.state = $2", ">", "");
+    /// Of one state, backward.
+    CONTACT_LIST_STATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        contacts!(" AND c.state = $2", "<", "DESC");
+    /// With a tag, forward.
+    CONTACT_LIST_TAG(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_tags", "d.tag = $3", ">", "");
+    /// With a tag, backward.
+    CONTACT_LIST_TAG_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_tags", "d.tag = $3", "<", "DESC");
+    /// By the text of an attribute, forward.
+    CONTACT_LIST_TEXT(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_attribute_values", "d.attribute_id = $4 AND d.text_value = $5", ">", "");
+    /// By the text of an attribute, backward.
+    CONTACT_LIST_TEXT_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_attribute_values", "d.attribute_id = $4 AND d.text_value = $5", "<", "DESC");
+    /// By the number of an attribute, forward.
+    CONTACT_LIST_NUMBER(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_attribute_values",
+            "d.attribute_id = $4 AND d.number_value >= $6 AND d.number_value <= $7", ">", "");
+    /// By the number of an attribute, backward.
+    CONTACT_LIST_NUMBER_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_attribute_values",
+            "d.attribute_id = $4 AND d.number_value >= $6 AND d.number_value <= $7", "<", "DESC");
+    /// By the day of an attribute, forward.
+    CONTACT_LIST_DATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_attribute_values",
+            "d.attribute_id = $4 AND d.date_value >= $9 AND d.date_value <= $10", ">", "");
+    /// By the day of an attribute, backward.
+    CONTACT_LIST_DATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_attribute_values",
+            "d.attribute_id = $4 AND d.date_value >= $9 AND d.date_value <= $10", "<", "DESC");
+}
+
+fn statement(driver: Driver, forward: bool) -> &'static Sql {
+    match (driver, forward) {
+        (Driver::Id, true) => &CONTACT_LIST,
+        (Driver::Id, false) => &CONTACT_LIST_BACK,
+        (Driver::State, true) => &CONTACT_LIST_STATE,
+        (Driver::State, false) => &CONTACT_LIST_STATE_BACK,
+        (Driver::Tag, true) => &CONTACT_LIST_TAG,
+        (Driver::Tag, false) => &CONTACT_LIST_TAG_BACK,
+        (Driver::Text, true) => &CONTACT_LIST_TEXT,
+        (Driver::Text, false) => &CONTACT_LIST_TEXT_BACK,
+        (Driver::Number, true) => &CONTACT_LIST_NUMBER,
+        (Driver::Number, false) => &CONTACT_LIST_NUMBER_BACK,
+        (Driver::Date, true) => &CONTACT_LIST_DATE,
+        (Driver::Date, false) => &CONTACT_LIST_DATE_BACK,
+    }
+}
+
+/// A page of the contacts that pass the filter, in the order of their ids.
+pub(in crate::contacts) async fn contacts_page(
+    tx: &mut TenantTx,
+    filter: &Filter,
+    page: Page<ContactId>,
+) -> Result<Paged<Contact>> {
+    let edge = if page.forward { Uuid::nil() } else { Uuid::max() };
+    let cursor = page.cursor.map_or(edge, |id| id.0);
+    let mut scalars = filter_cells(filter);
+    scalars.push(cursor.into());
+    scalars.push((i64::from(page.size) + 1).into());
+    let sql = statement(filter.driver(), page.forward);
+    let rows: Vec<contacts::Model> = tx.sql(sql, Args::of(scalars))?.all().await?;
+    Ok(page.finish(rows.into_iter().map(Contact::try_from).collect::<Result<Vec<_>>>()?))
+}
+
+fn filter_cells(filter: &Filter) -> Vec<Value> {
+    let attribute = filter.attribute.as_ref();
+    let mut cells = vec![
+        Value::String(filter.state.map(|state| state.as_str().to_owned())),
+        filter.tag.clone().into(),
+        Value::Uuid(attribute.map(|(id, _)| id.0)),
+    ];
+    cells.extend(test_cells(attribute.map(|(_, test)| test)));
+    let prefixes = filter.search.as_ref().map(|search| [&search.email, &search.external_id, &search.name]);
+    let bound = |end: &str| prefixes.map(|all| all.map(|prefix| Value::from(format!("{prefix}{end}"))));
+    let none = || [Value::String(None), Value::String(None), Value::String(None)];
+    cells.extend(bound("").unwrap_or_else(none));
+    // Above every string that starts with the prefix, in byte order.
+    cells.extend(bound("\u{10FFFF}").unwrap_or_else(none));
+    cells
+}
+
+fn test_cells(test: Option<&AttributeTest>) -> [Value; 6] {
+    let mut cells = [
+        Value::String(None),
+        Value::Double(None),
+        Value::Double(None),
+        Value::Bool(None),
+        Value::ChronoDate(None),
+        Value::ChronoDate(None),
+    ];
+    match test {
+        None => {}
+        Some(AttributeTest::Text(wanted)) => cells[0] = wanted.as_str().into(),
+        Some(AttributeTest::Number(least, greatest)) => (cells[1], cells[2]) = ((*least).into(), (*greatest).into()),
+        Some(AttributeTest::Boolean(yes)) => cells[3] = (*yes).into(),
+        Some(AttributeTest::Date(first, last)) => (cells[4], cells[5]) = ((*first).into(), (*last).into()),
+    }
+    cells
+}

@@ -1,0 +1,153 @@
+//! The object store: a folder or a bucket, the same parts under the same names in both.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use carillon_entities::ids::{TenantId, UploadId};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+
+use crate::error::{Error, Refusal};
+
+/// The object store cannot be used; never holds a credential or a name a person chose.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobsError {
+    /// The address is none that Carillon knows.
+    #[error("files are kept at file:PATH or s3://BUCKET/PREFIX")]
+    Address,
+    /// The folder cannot be made or opened.
+    #[error("the folder for files cannot be opened: {0}")]
+    Folder(std::io::ErrorKind),
+    /// The store did not do what it was asked.
+    #[error("the object store failed")]
+    Store(#[from] object_store::Error),
+    /// Parts do not follow each other: the store lost one.
+    #[error("a part of the file is missing at {0}")]
+    Gap(u64),
+}
+
+impl From<BlobsError> for Error {
+    fn from(error: BlobsError) -> Self {
+        match error {
+            // Trying again would not bring it back.
+            BlobsError::Gap(_) => Refusal::new("FILE_GONE", "uploadId", "The file is not there any more.").into(),
+            error => Self::fault(error),
+        }
+    }
+}
+
+/// Where files are kept; cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Files {
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+}
+
+impl Files {
+    /// Opens `file:PATH`, `s3://BUCKET/PREFIX` (credentials and endpoint from the usual `AWS_` variables) or `memory:`.
+    pub fn open(address: &str) -> Result<Self, BlobsError> {
+        if let Some(path) = address.strip_prefix("file:") {
+            return Self::open_folder(PathBuf::from(path));
+        }
+        if let Some(rest) = address.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            if bucket.is_empty() {
+                return Err(BlobsError::Address);
+            }
+            let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
+            return Ok(Self { store: Arc::new(store), root: Path::from(prefix) });
+        }
+        match address {
+            "memory:" => Ok(Self { store: Arc::new(InMemory::new()), root: Path::default() }),
+            _ => Err(BlobsError::Address),
+        }
+    }
+
+    fn open_folder(path: PathBuf) -> Result<Self, BlobsError> {
+        std::fs::create_dir_all(&path).map_err(|error| BlobsError::Folder(error.kind()))?;
+        let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), root: Path::default() })
+    }
+
+    fn folder(&self, tenant: TenantId, upload: UploadId) -> Path {
+        self.root.clone().join("uploads").join(tenant.to_string()).join(upload.to_string())
+    }
+
+    /// Stores the part that starts at `offset`, in the place of one that is there.
+    pub(super) async fn put_part(
+        &self,
+        (tenant, upload): (TenantId, UploadId),
+        offset: u64,
+        part: PutPayload,
+    ) -> Result<(), BlobsError> {
+        // Twenty digits: names sort as the numbers do.
+        let path = self.folder(tenant, upload).join(format!("{offset:020}"));
+        self.store.put(&path, part).await?;
+        Ok(())
+    }
+
+    /// The bytes of a file from `offset` up to `size`.
+    pub async fn read(
+        &self,
+        (tenant, upload): (TenantId, UploadId),
+        offset: u64,
+        size: u64,
+    ) -> Result<impl Stream<Item = Result<Bytes, BlobsError>> + Send + Unpin + use<>, BlobsError> {
+        let parts = self.parts(tenant, upload, size).await?;
+        let store = Arc::clone(&self.store);
+        let wanted = parts.into_iter().filter(move |(start, part)| start + part.size > offset);
+        let bytes = stream::iter(wanted).then(move |(start, part)| {
+            let store = Arc::clone(&store);
+            async move {
+                let range = GetRange::Bounded(offset.saturating_sub(start)..part.size.min(size - start));
+                let options = GetOptions::new().with_range(Some(range));
+                let found = store.get_opts(&part.location, options).await?;
+                Ok::<_, BlobsError>(found.into_stream().map_err(BlobsError::from))
+            }
+        });
+        Ok(Box::pin(bytes.try_flatten()))
+    }
+
+    /// The counted parts in order, each with its place in the file.
+    async fn parts(&self, tenant: TenantId, upload: UploadId, size: u64) -> Result<Vec<(u64, ObjectMeta)>, BlobsError> {
+        let listed = self.store.list(Some(&self.folder(tenant, upload)));
+        let mut parts: Vec<(u64, ObjectMeta)> = listed
+            .try_filter_map(|part| async move {
+                let start = part.location.filename().and_then(|name| name.parse().ok());
+                Ok(start.map(|start: u64| (start, part)))
+            })
+            .try_collect()
+            .await?;
+        parts.retain(|(start, _)| *start < size);
+        parts.sort_by_key(|(start, _)| *start);
+        let mut end = 0;
+        for (start, part) in &parts {
+            if *start != end {
+                return Err(BlobsError::Gap(end));
+            }
+            end += part.size;
+        }
+        if end < size { Err(BlobsError::Gap(end)) } else { Ok(parts) }
+    }
+
+    /// Deletes all parts of a file.
+    pub async fn delete(&self, tenant: TenantId, upload: UploadId) -> Result<(), BlobsError> {
+        let listed = self.store.list(Some(&self.folder(tenant, upload)));
+        let paths = listed.map_ok(|part| part.location).boxed();
+        self.store.delete_stream(paths).try_for_each(|_| async { Ok(()) }).await?;
+        Ok(())
+    }
+
+    /// Asks the store for something that is not there, which tells whether it can be reached.
+    pub async fn check(&self) -> Result<(), BlobsError> {
+        match self.store.head(&self.root.clone().join("check")).await {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
