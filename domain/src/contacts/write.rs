@@ -67,8 +67,9 @@ pub(crate) async fn write(
     identities_delete(tx, &gone).await?;
     identities_insert(tx, &given, ports.now()).await?;
     attributes_write(tx, plan.attribute_writes(definitions)).await?;
-    let tags = plan.touched.iter().flat_map(|one| one.tags.iter().map(|tag| (tag.as_str(), one.after.id)));
-    tags_add(tx, tags, ports.now()).await?;
+    let tags: Vec<_> =
+        plan.touched.iter().flat_map(|one| one.tags.iter().map(|tag| (tag.as_str(), one.after.id))).collect();
+    tags_add(tx, tags.into_iter(), ports.now()).await?;
     history_append(tx, ports, author, plan.touched.iter().filter_map(entry).collect()).await?;
     Ok(plan)
 }

@@ -25,7 +25,8 @@ impl Turns {
         order.sort_unstable();
         order.dedup();
         let first = self.last.map_or(0, |last| order.partition_point(|tenant| *tenant <= last));
-        order.rotate_left(if order.is_empty() { 0 } else { first % order.len() });
+        let turn = first.checked_rem(order.len()).unwrap_or(0);
+        order.rotate_left(turn);
         let mut picked = Vec::with_capacity(free);
         let mut held = out.clone();
         loop {
