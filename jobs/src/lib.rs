@@ -2,3 +2,5 @@
 
 pub mod catcher;
 pub mod channels;
+pub mod queue;
+pub mod redis;

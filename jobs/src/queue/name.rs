@@ -1,0 +1,54 @@
+//! The queues tickets wait in.
+
+use carillon_domain::messaging::Lane;
+
+/// A queue; each has workers of its own, so that bulk mail or a long import cannot delay a password reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QueueName {
+    /// Messages somebody waits for.
+    Transactional,
+    /// All other messages.
+    Bulk,
+    /// Files being imported.
+    Imports,
+    /// Sweeps.
+    Maintenance,
+}
+
+impl QueueName {
+    /// Every queue.
+    pub const ALL: [Self; 4] = [Self::Transactional, Self::Bulk, Self::Imports, Self::Maintenance];
+
+    /// The stable text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transactional => "transactional",
+            Self::Bulk => "bulk",
+            Self::Imports => "imports",
+            Self::Maintenance => "maintenance",
+        }
+    }
+
+    /// The namespace of its Redis keys. The braces are a hash tag: all keys of a queue live in one slot of a cluster.
+    pub(super) fn namespace(self, prefix: Option<&str>) -> String {
+        match prefix {
+            Some(prefix) => format!("{{carillon:{prefix}:{}}}", self.as_str()),
+            None => format!("{{carillon:{}}}", self.as_str()),
+        }
+    }
+}
+
+impl From<Lane> for QueueName {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Transactional => Self::Transactional,
+            Lane::Bulk => Self::Bulk,
+        }
+    }
+}
+
+impl std::fmt::Display for QueueName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,134 @@
+//! Workers over the in-memory backend: the same supervision, slots and tickets as over Redis.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use carillon_domain::ids::TenantId;
+use carillon_domain::messaging::Lane;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Backend, MemoryQueue, QueueDown, QueueName, Ticket, TicketHandler, supervise};
+
+fn ticket(number: u128) -> Ticket {
+    let tenant = TenantId(Uuid::from_u128(7));
+    Ticket::DeliverMessagesV1 { id: Uuid::from_u128(number), lane: Lane::Bulk, tenant, n: 100 }
+}
+
+/// Tells what it begins and ends, and goes on only when it is let.
+struct Gated {
+    gate: Semaphore,
+    running: AtomicUsize,
+    most: AtomicUsize,
+    began: mpsc::UnboundedSender<Uuid>,
+    ended: mpsc::UnboundedSender<Uuid>,
+}
+
+impl Gated {
+    fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Uuid>, mpsc::UnboundedReceiver<Uuid>) {
+        let (began, starts) = mpsc::unbounded_channel();
+        let (ended, done) = mpsc::unbounded_channel();
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        (Arc::new(Self { gate: Semaphore::new(0), running, most, began, ended }), starts, done)
+    }
+}
+
+#[async_trait::async_trait]
+impl TicketHandler for Gated {
+    async fn handle(&self, ticket: Ticket) {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(running, Ordering::SeqCst);
+        self.began.send(ticket.id()).unwrap();
+        self.gate.acquire().await.unwrap().forget();
+        assert!(ticket.id() != Uuid::nil(), "the handler of the nil ticket panics");
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        self.ended.send(ticket.id()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_ticket_is_handled_in_no_more_than_its_slots() {
+    let backend = Backend::Memory(MemoryQueue::new());
+    let (handler, _begun, mut done) = Gated::new();
+    handler.gate.add_permits(200);
+    let stop = CancellationToken::new();
+    let worker = supervise(&backend, QueueName::Bulk, 4, Arc::clone(&handler) as _, stop.clone());
+    for number in 1..=200 {
+        backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
+    }
+    let mut seen = HashSet::new();
+    for _ in 0..200 {
+        assert!(seen.insert(done.recv().await.unwrap()));
+    }
+    assert!((1..=4).contains(&handler.most.load(Ordering::SeqCst)));
+    stop.cancel();
+    worker.await.unwrap();
+}
+
+#[tokio::test]
+async fn stop_begins_nothing_and_waits_for_what_runs() {
+    let backend = Backend::Memory(MemoryQueue::new());
+    let (handler, mut begun, mut done) = Gated::new();
+    let stop = CancellationToken::new();
+    let mut worker = supervise(&backend, QueueName::Bulk, 2, Arc::clone(&handler) as _, stop.clone());
+    for number in 1..=5 {
+        backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
+    }
+    begun.recv().await.unwrap();
+    begun.recv().await.unwrap();
+    stop.cancel();
+    assert!(futures::poll!(&mut worker).is_pending(), "two handlers still run");
+    handler.gate.add_permits(5);
+    worker.await.unwrap();
+    drop(handler);
+    let mut ended = 0;
+    while done.try_recv().is_ok() {
+        ended += 1;
+    }
+    assert_eq!(ended, 2, "what waited is not begun");
+    assert!(begun.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_panicking_handler_costs_only_its_ticket() {
+    let backend = Backend::Memory(MemoryQueue::new());
+    let (handler, _begun, mut done) = Gated::new();
+    handler.gate.add_permits(3);
+    let stop = CancellationToken::new();
+    let worker = supervise(&backend, QueueName::Imports, 1, Arc::clone(&handler) as _, stop.clone());
+    for number in [1, 0, 2] {
+        backend.push(QueueName::Imports, ticket(number)).await.unwrap();
+    }
+    assert_eq!(done.recv().await, Some(Uuid::from_u128(1)));
+    assert_eq!(done.recv().await, Some(Uuid::from_u128(2)));
+    stop.cancel();
+    worker.await.unwrap();
+}
+
+#[tokio::test]
+async fn queues_are_apart_and_bounded() {
+    let backend = Backend::Memory(MemoryQueue::new());
+    let mut taken = 0;
+    while backend.push(QueueName::Bulk, ticket(1)).await.is_ok() {
+        taken += 1;
+        assert!(taken < 10_000, "a queue without workers has a bound");
+    }
+    assert_eq!(backend.push(QueueName::Bulk, ticket(1)).await, Err(QueueDown::Full));
+    assert_eq!(backend.push(QueueName::Transactional, ticket(1)).await, Ok(()));
+}
+
+#[test]
+fn tickets_keep_their_wire_form() {
+    let tenant = TenantId(Uuid::from_u128(7));
+    let id = Uuid::from_u128(1);
+    let text = |ticket: Ticket| serde_json::to_string(&ticket).unwrap();
+    let of = r#""id":"00000000-0000-0000-0000-000000000001""#;
+    let to = r#""tenant":"tenant_00000000000000000000000007""#;
+    assert_eq!(text(ticket(1)), format!(r#"{{"v":"DeliverMessagesV1",{of},"lane":"bulk",{to},"n":100}}"#));
+    assert_eq!(text(Ticket::RunImportV1 { id, tenant }), format!(r#"{{"v":"RunImportV1",{of},{to}}}"#));
+    assert_eq!(text(Ticket::SweepV1 { id, tenant }), format!(r#"{{"v":"SweepV1",{of},{to}}}"#));
+    assert_eq!(serde_json::from_str::<Ticket>(&text(ticket(1))).unwrap(), ticket(1));
+    assert!(serde_json::from_str::<Ticket>(r#"{"v":"DeliverMessagesV2"}"#).is_err());
+}

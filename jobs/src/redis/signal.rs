@@ -1,0 +1,28 @@
+//! What processes tell each other.
+
+use carillon_domain::messaging::Lane;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A hint that may be lost or doubled; acting on it is never wrong, only sometimes useless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Signal {
+    /// Messages of a lane became due.
+    Ring(Lane),
+    /// An import became due.
+    RingImports,
+    /// A ticket was handled.
+    Done {
+        /// The ticket's name.
+        ticket: Uuid,
+    },
+}
+
+/// A signal on its way to other processes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Envelope {
+    /// The sending process, which has told its own listeners already.
+    pub(super) from: Uuid,
+    pub(super) signal: Signal,
+}
