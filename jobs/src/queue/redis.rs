@@ -92,10 +92,11 @@ impl RedisQueue {
             .build(move |ticket: serde_json::Value| {
                 let slots = handling.clone();
                 async move {
-                    match Ticket::deserialize(&ticket) {
-                        Ok(ticket) => slots.run(ticket).await,
-                        Err(_) => tracing::warn!(queue = %slots.queue, "left a ticket of an unknown version alone"),
-                    }
+                    let Ok(ticket) = Ticket::deserialize(&ticket) else {
+                        tracing::warn!(queue = %slots.queue, "left a ticket of an unknown version alone");
+                        return;
+                    };
+                    slots.run(ticket).await;
                 }
             });
         tokio::select! {
@@ -140,9 +141,10 @@ impl RedisQueue {
         if unreadable + 1 < UNREADABLE_AFTER {
             return unreadable + 1;
         }
-        match tokio::time::timeout(FORGET_WITHIN, self.forget(queue)).await {
-            Ok(Ok(())) => tracing::error!(%queue, "a queue that could not be read was emptied"),
-            Ok(Err(_)) | Err(_) => tracing::warn!(%queue, "a queue that cannot be read could not be emptied"),
+        if let Ok(Ok(())) = tokio::time::timeout(FORGET_WITHIN, self.forget(queue)).await {
+            tracing::error!(%queue, "a queue that could not be read was emptied");
+        } else {
+            tracing::warn!(%queue, "a queue that cannot be read could not be emptied");
         }
         0
     }

@@ -28,10 +28,10 @@ struct Gated {
 
 impl Gated {
     fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Uuid>, mpsc::UnboundedReceiver<Uuid>) {
-        let (began, begun) = mpsc::unbounded_channel();
+        let (began, starts) = mpsc::unbounded_channel();
         let (ended, done) = mpsc::unbounded_channel();
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        (Arc::new(Self { gate: Semaphore::new(0), running, most, began, ended }), begun, done)
+        (Arc::new(Self { gate: Semaphore::new(0), running, most, began, ended }), starts, done)
     }
 }
 
@@ -58,9 +58,9 @@ async fn every_ticket_is_handled_in_no_more_than_its_slots() {
     for number in 1..=200 {
         backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
     }
-    let mut handled = HashSet::new();
+    let mut seen = HashSet::new();
     for _ in 0..200 {
-        assert!(handled.insert(done.recv().await.unwrap()));
+        assert!(seen.insert(done.recv().await.unwrap()));
     }
     assert!((1..=4).contains(&handler.most.load(Ordering::SeqCst)));
     stop.cancel();
