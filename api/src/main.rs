@@ -1,2 +1,7 @@
-//! The executable.
-fn main() {}
+//! The one executable, `carillon`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    carillon::commands::main()
+}

@@ -2,6 +2,7 @@
 //!
 //! Run as the owner role; no other process has DDL. `migrate` is safe to run twice and from several places at once.
 
+pub mod inspect;
 mod m0001_core;
 pub mod partitions;
 mod render;

@@ -12,6 +12,9 @@ use chrono::TimeDelta;
 
 use super::{Config, Database, Keys, Mode, Secret, Source};
 
+/// The usual log: without what libraries tell about themselves.
+const QUIET: &str = "info,actix_server=warn,sea_orm_migration=warn,sqlx=warn";
+
 /// Collects what is wrong while values are read.
 struct Reader<'a> {
     source: &'a Source,
@@ -80,8 +83,8 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let database = database(&mut reader, &data);
     let keys = keys(&mut reader);
     let settings = settings(&mut reader, mode, bind.map_or(8080, |bind: std::net::SocketAddr| bind.port()));
-    let system_from = system_from(&mut reader);
-    let log = reader.text("CARILLON_LOG").unwrap_or_else(|| "info".to_owned());
+    let system_from = system_from(&mut reader, &settings.public_url);
+    let log = reader.text("CARILLON_LOG").unwrap_or_else(|| QUIET.to_owned());
     if tracing_subscriber::EnvFilter::try_new(&log).is_err() {
         reader.errors.push("CARILLON_LOG: not a filter such as info,carillon_jobs=debug".to_owned());
     }
@@ -133,8 +136,12 @@ fn keys(reader: &mut Reader<'_>) -> Keys {
     Keys { main: reader.parsed::<Keyring>("CARILLON_KEYS"), tokens: reader.parsed::<Keyring>("CARILLON_JWT_KEYS") }
 }
 
-fn system_from(reader: &mut Reader<'_>) -> Option<EmailAddress> {
-    let address = EmailAddress::parse(reader.source.get("CARILLON_SYSTEM_FROM").unwrap_or("carillon@embedded.example"));
+fn system_from(reader: &mut Reader<'_>, public_url: &str) -> Option<EmailAddress> {
+    let given = reader.text("CARILLON_SYSTEM_FROM");
+    let host = url::Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let derived = host.map(|host| format!("carillon@{host}")).filter(|text| EmailAddress::parse(text).is_ok());
+    let text = given.or(derived).unwrap_or_else(|| "carillon@embedded.example".to_owned());
+    let address = EmailAddress::parse(&text);
     if address.is_err() {
         reader.errors.push("CARILLON_SYSTEM_FROM: not an e-mail address".to_owned());
     }

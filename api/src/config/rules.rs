@@ -7,12 +7,11 @@ use url::Url;
 use super::{Config, Mode, Secret, Source};
 
 /// What production cannot do without.
-const REQUIRED: [&str; 10] = [
+const REQUIRED: [&str; 9] = [
     "CARILLON_BLOBS",
     "CARILLON_JWT_KEYS",
     "CARILLON_KEYS",
     "CARILLON_PUBLIC_URL",
-    "CARILLON_SYSTEM_FROM",
     "DATABASE_DISPATCH_URL",
     "DATABASE_IDENTITY_URL",
     "DATABASE_URL",
@@ -26,7 +25,7 @@ type Logins<'a> = Vec<(&'static str, &'a Secret)>;
 /// Every rule that a configuration breaks.
 pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
     let mut errors = Vec::new();
-    urls(config, &mut errors);
+    urls(config, source, &mut errors);
     durations(config, &mut errors);
     if let (Some(main), Some(tokens)) = (source.get("CARILLON_KEYS"), source.get("CARILLON_JWT_KEYS"))
         && shares_a_secret(main, tokens)
@@ -41,14 +40,15 @@ pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
     errors
 }
 
-fn urls(config: &Config, errors: &mut Vec<String>) {
+fn urls(config: &Config, source: &Source, errors: &mut Vec<String>) {
     let public = Url::parse(&config.settings.public_url).ok().filter(|url| {
         let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.path() == "/"
     });
+    let is_given = source.get("CARILLON_PUBLIC_URL").is_some();
     match public {
         None => errors.push("CARILLON_PUBLIC_URL: give https:// and a host, without path or query".to_owned()),
-        Some(url) if config.mode == Mode::Production && url.scheme() != "https" => {
+        Some(url) if is_given && config.mode == Mode::Production && url.scheme() != "https" => {
             errors.push("CARILLON_PUBLIC_URL: https in production: links carry tokens".to_owned());
         }
         Some(_) => {}

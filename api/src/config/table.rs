@@ -47,7 +47,7 @@ settings! {
     CARILLON_KEYS secret ["made at first start; required in production"] "Keyring for address hashes, links and sealed secrets: `2:base64,1:base64`, 32 bytes each, the first is active. Retired keys stay for ever.";
     CARILLON_JWT_KEYS secret ["made at first start; required in production"] "Keyring of the same form for access tokens; shares no key with `CARILLON_KEYS`.";
     CARILLON_SIGN_UP plain ["`open` embedded, `invite` in production"] "Who may sign up: `open`, `invite` or `closed`.";
-    CARILLON_SYSTEM_FROM plain ["`carillon@embedded.example`; required in production"] "Sender of the deployment's own mail: verification, password reset, invitations.";
+    CARILLON_SYSTEM_FROM plain ["`carillon@` and the host of `CARILLON_PUBLIC_URL`"] "Sender of the deployment's own mail: verification, password reset, invitations.";
     CARILLON_TRUSTED_PROXIES plain ["none"] "Addresses or networks, comma-separated, whose `X-Forwarded-For` is believed.";
     CARILLON_WORKERS plain ["`4`"] "Tickets one engine process works on at the same time.";
     CARILLON_DRAIN_SECONDS plain ["`45`"] "How long a process that was told to stop may finish what it began.";

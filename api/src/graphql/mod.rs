@@ -8,6 +8,7 @@ pub mod mutate;
 pub mod scope;
 
 use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, Schema};
+use chrono::{DateTime, Utc};
 
 /// Every query.
 #[derive(Debug, Default, MergedObject)]
@@ -28,5 +29,6 @@ pub fn schema() -> CarillonSchema {
         .limit_directives(limits::DIRECTIVES)
         // Suggestions tell strangers the names of fields (C-222).
         .disable_suggestions()
+        .override_output_type_description::<DateTime<Utc>>("An instant in UTC, as RFC 3339 writes it.")
         .finish()
 }

@@ -31,20 +31,6 @@ impl Caller {
     }
 }
 
-/// Told after commits that made work due (L4); a lost ring costs a second, never work.
-pub trait Doorbell: Send + Sync + std::fmt::Debug {
-    /// Work may be due.
-    fn ring(&self);
-}
-
-/// Rings nowhere: due work is found by polling.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoDoorbell;
-
-impl Doorbell for NoDoorbell {
-    fn ring(&self) {}
-}
-
 /// What all requests of one process share.
 #[derive(Debug)]
 pub struct Process {
@@ -52,8 +38,6 @@ pub struct Process {
     pub ports: Ports,
     /// What every sign-in passes.
     pub desk: Doorkeeper,
-    /// Told after commits that made work due.
-    pub doorbell: Arc<dyn Doorbell>,
 }
 
 /// What belongs to one request; cloning shares it.
@@ -154,11 +138,6 @@ impl RequestScope {
         }
         let reading = MutexGuard::try_map(reading, Option::as_mut);
         Ok((grant, reading.map_err(|_| Error::fault("the read transaction went away"))?))
-    }
-
-    /// Tells the dispatcher that work may be due.
-    pub fn ring(&self) {
-        self.0.process.doorbell.ring();
     }
 
     /// Ends the read transaction; the next read begins another, which sees everything committed until then.

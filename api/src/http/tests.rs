@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::web;
+use carillon_domain::doorbell::NoDoorbell;
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::keys::Keyring;
 use carillon_domain::ports::{Ports, Wall};
@@ -15,7 +16,6 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::graphql::scope::NoDoorbell;
 
 const QUERY: &str = r#"{"query":"{ serverTime }"}"#;
 const JSON: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
@@ -26,7 +26,7 @@ async fn gateway(embedded: bool) -> web::Data<Gateway> {
     let keys = Arc::new(Keyring::generate(entropy.as_ref()));
     let settings = carillon_entities::wall::DatabaseSettings::single("sqlite::memory:");
     let ports = Ports {
-        doorbell: std::sync::Arc::new(carillon_domain::doorbell::NoDoorbell),
+        doorbell: Arc::new(NoDoorbell),
         wall: Wall::open(&settings).await.unwrap(),
         clock: Arc::new(ManualClock::new(DateTime::UNIX_EPOCH)),
         entropy,
@@ -34,7 +34,7 @@ async fn gateway(embedded: bool) -> web::Data<Gateway> {
         settings: Arc::new(Settings { embedded, ..Settings::new("https://carillon.test") }),
     };
     let desk = Doorkeeper::new(&ports, &keys, PasswordSettings::default()).unwrap();
-    let process = Process { ports, desk, doorbell: Arc::new(NoDoorbell) };
+    let process = Process { ports, desk };
     web::Data::new(Gateway { health: Health::default(), ..Gateway::new(process) })
 }
 

@@ -1,0 +1,201 @@
+//! The composition root: a configuration becomes one process.
+
+mod clock;
+mod keys;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::web;
+use carillon_domain::doorbell::NoDoorbell;
+use carillon_domain::entropy::SystemEntropy;
+use carillon_domain::error::Error;
+use carillon_domain::ports::{Ports, Wall};
+use carillon_domain::tenancy::{Doorkeeper, PasswordSettings, bootstrap};
+use carillon_domain::time::{Clock, DatabaseClock};
+use carillon_entities::wall::{DatabaseSettings, WallError};
+
+use crate::config::Config;
+use crate::graphql::scope::Process;
+use crate::http::{self, Gateway, HttpSettings};
+
+/// How long readiness is off before the doors close, so that nobody is sent here any more (C-185).
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// Why a process does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A file or a socket.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The keys on disk cannot be used.
+    #[error("the keys under CARILLON_DATA cannot be used: {0}")]
+    Keys(carillon_domain::keys::KeyringError),
+    /// The schema could not be made.
+    #[error("migration failed: {0}")]
+    Migration(String),
+    /// The database.
+    #[error(transparent)]
+    Wall(#[from] WallError),
+    /// A rule of the domain.
+    #[error(transparent)]
+    Domain(#[from] Error),
+}
+
+/// One process: everything that its parts share.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    gateway: web::Data<Gateway>,
+    _clock: clock::Keeper,
+}
+
+impl App {
+    /// Builds a process: opens the pools, measures the database's clock, and in embedded mode makes what is missing.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        let keys = keys::load(&config)?;
+        if config.is_embedded() {
+            keys::private_folder(&config.data).map_err(|source| AppError::Io { what: "CARILLON_DATA", source })?;
+            migrate(&config).await?;
+        }
+        let wall = Wall::open(&database_settings(&config)).await?;
+        let clock = Arc::new(DatabaseClock::new());
+        let keeper = clock::Keeper::start(wall.clone(), Arc::clone(&clock)).await;
+        let ports = Ports {
+            wall,
+            clock,
+            entropy: Arc::new(SystemEntropy),
+            keys: Arc::new(keys.main),
+            settings: Arc::new(config.settings.clone()),
+            doorbell: Arc::new(NoDoorbell),
+        };
+        if config.is_embedded() {
+            bootstrap(&ports).await?;
+        } else {
+            bootstrap_if_possible(&ports).await;
+        }
+        let desk = Doorkeeper::new(&ports, &keys.tokens, PasswordSettings::default())?;
+        let mut gateway = Gateway::new(Process { ports, desk });
+        gateway.settings = HttpSettings { trusted_proxies: config.trusted_proxies.clone(), ..HttpSettings::default() };
+        Ok(Self { config, gateway: web::Data::new(gateway), _clock: keeper })
+    }
+
+    /// The configuration it was built from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What use cases need.
+    pub fn ports(&self) -> &Ports {
+        &self.gateway.process.ports
+    }
+
+    /// What every sign-in passes.
+    pub fn desk(&self) -> &Doorkeeper {
+        &self.gateway.process.desk
+    }
+
+    /// Serves the gateway on a bound listener until the server is stopped through its handle.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn serve_on(&self, listener: TcpListener) -> Result<Server, AppError> {
+        let server = http::serve(self.gateway.clone(), listener, self.config.drain);
+        server.map_err(|source| AppError::Io { what: "serving", source })
+    }
+
+    /// Serves the gateway until the process is told to stop, then finishes what runs.
+    ///
+    /// # Errors
+    /// When the address is taken or the server fails.
+    pub async fn run(&self) -> Result<(), AppError> {
+        let listener = TcpListener::bind(self.config.bind);
+        let listener = listener.map_err(|source| AppError::Io { what: "CARILLON_BIND", source })?;
+        let address = listener.local_addr().map_err(|source| AppError::Io { what: "CARILLON_BIND", source })?;
+        let server = self.serve_on(listener)?;
+        let handle = server.handle();
+        tracing::info!(%address, mode = ?self.config.mode, "serving");
+        let mut serving = tokio::spawn(server);
+        tokio::select! {
+            ended = &mut serving => return ended_by_itself(ended),
+            () = stop_signal() => {}
+        }
+        self.leave().await;
+        handle.stop(true).await;
+        ended_by_itself(serving.await)?;
+        self.ports().wall.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Readiness off first; requests are still answered while the news spreads.
+    async fn leave(&self) {
+        self.gateway.health.drain();
+        tracing::info!("leaving");
+        if !self.config.is_embedded() {
+            tokio::time::sleep(LEAVING.min(self.config.drain)).await;
+        }
+    }
+}
+
+/// In production a process starts while its database is still away, and is not ready until it comes.
+async fn bootstrap_if_possible(ports: &Ports) {
+    if let Err(error) = bootstrap(ports).await {
+        tracing::error!(%error, "the system tenant could not be made");
+    }
+}
+
+fn ended_by_itself(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), AppError> {
+    let ended = ended.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    ended.map_err(|source| AppError::Io { what: "serving", source })
+}
+
+/// The wall's part of the configuration.
+pub fn database_settings(config: &Config) -> DatabaseSettings {
+    let database = &config.database;
+    DatabaseSettings {
+        url: database.url.reveal().to_owned(),
+        identity_url: database.identity_url.reveal().to_owned(),
+        dispatch_url: database.dispatch_url.reveal().to_owned(),
+        pool: database.pool,
+        acquire_timeout: Duration::from_secs(10),
+        named_statements: database.named_statements,
+    }
+}
+
+/// Brings the schema up; the embedded mode does it at every start.
+async fn migrate(config: &Config) -> Result<(), AppError> {
+    let url = config.database.owner_url.as_ref().unwrap_or(&config.database.url);
+    // The database may not be reachable through the wall yet, and the partitions only need the month.
+    let now = DatabaseClock::new().now();
+    let done = carillon_migration::migrate(url.reveal(), now).await;
+    done.map_err(|error| AppError::Migration(error.to_string()))
+}
+
+/// Ends when the process is told to stop: SIGTERM, or Ctrl-C.
+pub async fn stop_signal() {
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! { () = interrupted => {}, _ = terminated.recv() => {} }
+            return;
+        }
+    }
+    interrupted.await;
+}

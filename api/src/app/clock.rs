@@ -1,0 +1,58 @@
+//! Keeps the process' clock on the database's time (C-180).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use carillon_domain::ports::Wall;
+use carillon_domain::time::{Clock, DatabaseClock};
+use chrono::TimeDelta;
+use tokio::task::JoinHandle;
+
+/// How often the offset is measured.
+const EVERY: Duration = Duration::from_secs(10);
+/// How often it is tried while nothing is known.
+const EVERY_WITHOUT: Duration = Duration::from_secs(1);
+/// An answer that took longer tells too little.
+const SLOWEST: TimeDelta = TimeDelta::seconds(1);
+/// A jump of this much is an alarm: this machine's clock, or the database's, is wrong.
+const ALARM: TimeDelta = TimeDelta::seconds(1);
+
+/// Measures until dropped.
+#[derive(Debug)]
+pub struct Keeper(JoinHandle<()>);
+
+impl Keeper {
+    /// Measures once, and from then on in the background.
+    pub async fn start(wall: Wall, clock: Arc<DatabaseClock>) -> Self {
+        measure(&wall, &clock).await;
+        Self(tokio::spawn(async move {
+            loop {
+                let pause = if clock.is_trustworthy() { EVERY } else { EVERY_WITHOUT };
+                tokio::time::sleep(pause).await;
+                measure(&wall, &clock).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn measure(wall: &Wall, clock: &DatabaseClock) {
+    let before = clock.monotonic();
+    let answer = wall.database_now().await;
+    let after = clock.monotonic();
+    match answer {
+        Ok(_) if after.since(before) > SLOWEST => tracing::warn!("the database answered too late to tell its time"),
+        Ok(now) => {
+            let moved = clock.measured(now, before, after);
+            if moved.abs() > ALARM {
+                tracing::error!(skew_ms = moved.num_milliseconds(), "the clock was off by more than a second");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the database's time is not known"),
+    }
+}

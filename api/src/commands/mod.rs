@@ -1,0 +1,92 @@
+//! What the executable can be told to do.
+
+mod admin;
+mod check;
+mod demo;
+mod logs;
+mod migrate;
+mod serve;
+mod work;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Multi-tenant marketing automation: gateway, engine and tools in one executable.
+///
+/// Settings come from the environment and from the TOML file that CARILLON_CONFIG names. Without any, everything runs
+/// embedded: SQLite under ./data, an in-memory queue and a mail catcher.
+#[derive(Debug, Parser)]
+#[command(name = "carillon", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the gateway; in embedded mode the engine, too. The default.
+    Serve,
+    /// Run the engine: dispatch, workers, sweeps.
+    Work,
+    /// Bring the database to the newest schema; needs DATABASE_OWNER_URL on Postgres.
+    Migrate(migrate::Arguments),
+    /// Print the GraphQL schema.
+    Schema,
+    /// Show everything working, on this machine alone.
+    Demo(demo::Arguments),
+    /// Check the configuration, the database with every role, Redis and the relay; status 1 if anything is wrong.
+    Check,
+    /// Make accounts and limit them.
+    Admin(admin::Arguments),
+}
+
+/// Runs the executable.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command.unwrap_or(Command::Serve)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("carillon: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    // The contract needs no configuration.
+    if matches!(command, Command::Schema) {
+        print!("{}", crate::graphql::schema().sdl());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = Config::from_env()?;
+    logs::start(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run(config).await.map(|()| ExitCode::SUCCESS),
+            Command::Work => work::run(config).await.map(|()| ExitCode::SUCCESS),
+            Command::Migrate(arguments) => migrate::run(&config, &arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Schema => Ok(ExitCode::SUCCESS),
+            Command::Demo(arguments) => demo::run(config, &arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Check => check::run(&config).await,
+            Command::Admin(arguments) => admin::run(config, arguments).await.map(|()| ExitCode::SUCCESS),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Arguments::command().debug_assert();
+        assert!(Arguments::parse_from(["carillon"]).command.is_none());
+    }
+}
