@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use carillon_domain::tenancy::{WriteContacts, enter_for_work};
 use carillon_entities::ids::TenantId;
 use carillon_entities::wall::{Args, Kind, Sql, TenantTx, Wall, WallError};
+use carillon_tests::database::start;
 use carillon_tests::print::{Printed, sorted};
 use carillon_tests::schema::{Column, columns, tenant_tables};
 use carillon_tests::{World, seed};
@@ -15,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use sea_orm::Value;
 
 /// Argument sets that follow one row, then ones that mix rows.
-const MIXED: usize = 12;
+const MIXED: usize = 36;
 
 /// Statements that rightly find nothing in the seeded rows, each with the reason.
 const MAY_TOUCH_NOTHING: &[(&str, &str)] = &[];
@@ -143,40 +144,57 @@ fn words_of(error: &WallError) -> String {
 
 // --- arguments --------------------------------------------------------------------------------------------------
 
+/// The row that a call is about, and how far its arguments stray from it.
+struct Aim<'a> {
+    row: usize,
+    strays: bool,
+    columns: Vec<Column>,
+    rng: &'a mut StdRng,
+}
+
+impl Aim<'_> {
+    fn cell(&mut self, operator: &str, name: &str, kind: Kind) -> Value {
+        let column = self.columns.iter().find(|column| column.name == name && column.kind == kind);
+        let is_choice = column.is_some_and(|column| !column.choices.is_empty());
+        let strays = self.strays && self.rng.random_bool(if is_choice { 0.5 } else { 0.2 });
+        let row = if strays { self.rng.random_range(0..seed::ROWS + 2) } else { self.row };
+        let day = match operator {
+            "<" | "<=" => 1,
+            ">" | ">=" => -1,
+            _ if self.strays => self.rng.random_range(-1..=1),
+            _ => 0,
+        };
+        match (operator, kind, column) {
+            ("LIMIT", Kind::Int, _) => 100_i32.into(),
+            ("LIMIT", Kind::BigInt, _) => 100_i64.into(),
+            (_, Kind::Time, _) if day != 0 => (start() + TimeDelta::days(day)).into(),
+            (_, _, Some(column)) => seed::value(column, row),
+            (_, _, None) => seed::of_kind(kind, name, row),
+        }
+    }
+}
+
+/// Arguments that follow one seeded row, rows that are not there yet, or both mixed.
 fn arguments(sql: &Sql, named: &[&str], variant: usize, rng: &mut StdRng) -> Args {
-    let columns: Vec<Column> = tenant_tables().filter(|table| named.contains(&table.name)).flat_map(columns).collect();
-    let mixed = variant >= seed::ROWS;
-    let mut row = |fresh: bool| match (mixed, fresh) {
-        (false, _) => variant,
-        (true, true) => seed::ROWS + variant,
-        (true, false) => rng.random_range(0..seed::ROWS + 2),
+    let columns = tenant_tables().filter(|table| named.contains(&table.name)).flat_map(columns).collect();
+    let strays = variant >= seed::ROWS;
+    let row = match variant {
+        row if row < seed::ROWS => row,
+        fresh if fresh.is_multiple_of(4) => fresh,
+        _ => rng.random_range(0..seed::ROWS),
     };
+    let mut aim = Aim { row, strays, columns, rng };
     let mut scalars = Vec::new();
     for (place, kind) in sql.args.iter().enumerate() {
         let (operator, name) = compared(sql.text, place + 2).unwrap_or(("", ""));
-        let row = row(place == 0 && variant.is_multiple_of(2));
-        scalars.push(match (operator, kind) {
-            ("LIMIT", Kind::Int) => 100_i32.into(),
-            ("LIMIT", Kind::BigInt) => 100_i64.into(),
-            ("<" | "<=", Kind::Time) => (carillon_tests::database::start() + TimeDelta::days(1)).into(),
-            (">" | ">=", Kind::Time) => (carillon_tests::database::start() - TimeDelta::days(1)).into(),
-            _ => like(&columns, name, *kind, row),
-        });
+        scalars.push(aim.cell(operator, name, *kind));
     }
-    let batch = (0..3).map(|place| {
-        let row = row(place < 2 && variant.is_multiple_of(2)) + place;
-        sql.batch.iter().map(|(name, kind)| like(&columns, name, *kind, row)).collect()
-    });
-    let batch: Vec<Vec<Value>> = if sql.batch.is_empty() { Vec::new() } else { batch.collect() };
+    let mut batch = Vec::new();
+    for place in 0..if sql.batch.is_empty() { 0 } else { 3 } {
+        aim.row = row + place;
+        batch.push(sql.batch.iter().map(|(name, kind)| aim.cell("", name, *kind)).collect());
+    }
     Args { scalars, batch }
-}
-
-/// A value as the column of this name holds it; any text where no column says.
-fn like(columns: &[Column], name: &str, kind: Kind, row: usize) -> Value {
-    match columns.iter().find(|column| column.name == name && column.kind == kind) {
-        Some(column) => seed::value(column, row),
-        None => seed::of_kind(kind, name, row),
-    }
 }
 
 /// The operator and column that `$place` is compared with, or `LIMIT`.
