@@ -42,6 +42,12 @@ const SENSITIVE: [&str; 11] = [
     "verifyEmail",
 ];
 
+/// What a list field costs: its rows, each with what is asked of it. A size that is no page is refused later.
+pub fn page_cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
+    let size = first.or(last).and_then(|size| usize::try_from(size).ok()).unwrap_or(50);
+    size.min(100).saturating_mul(child).saturating_add(1)
+}
+
 /// Refuses a text with too many tokens before it is parsed.
 pub fn check_text(query: &str) -> Result<(), ServerError> {
     if tokens(query, TOKENS) > TOKENS { Err(refused("tokens", TOKENS)) } else { Ok(()) }

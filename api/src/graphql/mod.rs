@@ -1,21 +1,23 @@
 //! The schema: every aggregate's queries and mutations, and the limits around them.
 
 pub mod connection;
+pub mod consent;
 pub mod error;
 pub mod gateway;
 pub mod limits;
 pub mod mutate;
 pub mod scope;
 
-use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, Schema};
+use async_graphql::{EmptySubscription, MergedObject, Schema};
 use chrono::{DateTime, Utc};
 
 /// Every query.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(gateway::GatewayQuery);
+pub struct Query(gateway::GatewayQuery, consent::ConsentQuery);
 
-/// Every mutation; becomes a merged object with the first aggregate that has one.
-pub type Mutation = EmptyMutation;
+/// Every mutation.
+#[derive(Debug, Default, MergedObject)]
+pub struct Mutation(consent::ConsentMutation);
 
 /// The schema type.
 pub type CarillonSchema = Schema<Query, Mutation, EmptySubscription>;

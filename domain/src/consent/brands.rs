@@ -12,11 +12,11 @@ use crate::error::{Refusal, Result};
 use crate::messaging::MessageClass;
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
-use crate::tenancy::{AdministerTenant, Grant, ReadTenant};
+use crate::tenancy::{AdministerTenant, Deed, Grant, ReadTenant, record};
 use crate::time::Timestamp;
 
 /// Under which name a tenant writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Brand {
     /// Its id.
     pub id: BrandId,
@@ -29,7 +29,7 @@ pub struct Brand {
 }
 
 /// What people agree to be written to about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Topic {
     /// Its id.
     pub id: TopicId,
@@ -122,17 +122,19 @@ pub async fn seed_tenant(tx: &mut TenantTx, ports: &Ports, name: &str) -> Result
 
 /// Makes another brand, with the topic that stands for all its marketing.
 pub async fn create_brand(
-    _grant: &Grant<AdministerTenant>,
+    grant: &Grant<AdministerTenant>,
     tx: &mut TenantTx,
     ports: &Ports,
     name: DisplayName,
 ) -> Result<Brand> {
-    Ok(brand_with_topic(tx, ports, name, false).await?.0)
+    let (brand, _) = brand_with_topic(tx, ports, name, false).await?;
+    record(tx, ports, grant.actor(), Deed::new("brand.create", brand.id.0)).await?;
+    Ok(brand)
 }
 
 /// Makes a topic.
 pub async fn create_topic(
-    _grant: &Grant<AdministerTenant>,
+    grant: &Grant<AdministerTenant>,
     tx: &mut TenantTx,
     ports: &Ports,
     command: CreateTopic,
@@ -151,6 +153,7 @@ pub async fn create_topic(
     if !topics::topic_insert(tx, &topic).await? {
         return Err(Refusal::new("TAKEN", "key", "The brand has a topic of this key.").into());
     }
+    record(tx, ports, grant.actor(), Deed::new("topic.create", topic.id.0)).await?;
     Ok(topic)
 }
 

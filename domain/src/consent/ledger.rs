@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use carillon_entities::ids::{BrandId, ConsentEventId, EvidenceId, SubjectId, SuppressionId, TopicId};
 use carillon_entities::wall::TenantTx;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ use super::{
     ActorKind, Basis, Channel, ConsentAction, ConsentStatus, LedgerEntry, Recipient, SourceKind, Standing, Suppression,
     SuppressionReason, SuppressionScope,
 };
-use crate::error::Result;
+use crate::error::{Refusal, Result};
 use crate::keys::{AddressHash, AddressHmac};
 use crate::ports::Ports;
 use crate::tenancy::Actor;
@@ -74,6 +75,29 @@ pub struct Wording {
     pub hash: Option<Vec<u8>>,
     /// Their language.
     pub locale: Option<String>,
+}
+
+impl Wording {
+    /// Parses what a caller gave; of the words themselves only the SHA-256 is kept.
+    ///
+    /// # Errors
+    /// `INVALID_WORDING` on the part of `field` that is to blame.
+    pub fn parse(
+        field: &str,
+        form_version: Option<String>,
+        notice_version: Option<String>,
+        text: Option<&str>,
+        locale: Option<String>,
+    ) -> Result<Self, Refusal> {
+        for (name, value) in [("formVersion", &form_version), ("noticeVersion", &notice_version), ("locale", &locale)] {
+            if value.as_ref().is_some_and(|value| value.len() > 100 || value.chars().any(char::is_control)) {
+                let message = "At most 100 bytes, without control characters.";
+                return Err(Refusal::new("INVALID_WORDING", format!("{field}.{name}"), message));
+            }
+        }
+        let hash = text.map(|text| digest(&SHA256, text.as_bytes()).as_ref().to_vec());
+        Ok(Self { form_version, notice_version, hash, locale })
+    }
 }
 
 /// An entry to be.

@@ -8,7 +8,6 @@ use carillon_entities::wall::TenantTx;
 
 use super::evidence::{self, Evidence};
 use super::ledger::{NewConsentEvent, append_locked};
-use super::store::audit::audit_insert;
 use super::store::endpoints::{endpoints_lock_for_change, endpoints_resolve};
 use super::store::suppressions;
 use super::{
@@ -20,11 +19,11 @@ use crate::error::{Error, Refusal, Result};
 use crate::keys::AddressHmac;
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
-use crate::tenancy::{AdministerConsent, Grant, ReadConsent, RecordConsent};
+use crate::tenancy::{AdministerConsent, Deed, Grant, ReadConsent, RecordConsent, record};
 use crate::time::Timestamp;
 
 /// A suppression.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Suppression {
     /// Its id.
     pub id: SuppressionId,
@@ -55,7 +54,7 @@ pub struct SuppressAddress {
 
 /// Suppresses an address by hand; doing it again is a success.
 pub async fn suppress_address(
-    _grant: &Grant<RecordConsent>,
+    grant: &Grant<RecordConsent>,
     tx: &mut TenantTx,
     ports: &Ports,
     command: SuppressAddress,
@@ -82,7 +81,9 @@ pub async fn suppress_address(
     suppressions::suppressions_put(tx, std::slice::from_ref(&new)).await?;
     let stored = suppressions::suppressions_of(tx, [address.hash]).await?.into_iter();
     let mut same = stored.filter(|old| old.channel == new.channel && old.scope == scope && old.reason == reason);
-    same.next().ok_or_else(|| Error::fault("a suppression got lost"))
+    let stored = same.next().ok_or_else(|| Error::fault("a suppression got lost"))?;
+    record(tx, ports, grant.actor(), Deed::new("suppression.add", stored.id.0)).await?;
+    Ok(stored)
 }
 
 /// An address that turned out not to exist.
@@ -186,7 +187,7 @@ pub async fn lift_suppression(
         let subject = subject.ok_or_else(|| Error::fault("an endpoint was not locked"))?;
         evidence::store(tx, ports, vec![(ports.new_id(), subject, evidence)]).await?;
     }
-    audit_insert(tx, ports, grant.actor(), "suppression.lift", found.id.0).await?;
+    record(tx, ports, grant.actor(), Deed::new("suppression.lift", found.id.0)).await?;
     Ok(())
 }
 

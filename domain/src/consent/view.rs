@@ -17,7 +17,7 @@ use crate::tenancy::{Grant, ReadConsent};
 use crate::time::Timestamp;
 
 /// What a person said about a topic, added up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ConsentView {
     /// The channel.
     pub channel: Channel,

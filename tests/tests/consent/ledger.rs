@@ -1,10 +1,11 @@
 //! The ledger, its projection and the evidence beside it.
 
 use carillon_domain::consent::{
-    self, Basis, ConsentAction, ConsentStatus, Evidence, MessageClass, Reason, RecordOptIn, RecordOptOut, SourceKind,
-    Verdict, Wording,
+    self, Basis, ConsentAction, ConsentStatus, Evidence, Reason, RecordOptIn, RecordOptOut, SourceKind, Verdict,
+    Wording,
 };
 use carillon_domain::error::Error;
+use carillon_domain::messaging::MessageClass;
 use carillon_domain::tenancy::{ReadPersonalData, RecordConsent};
 use carillon_entities::rows::consent::consent_events;
 use carillon_entities::wall::WallError;

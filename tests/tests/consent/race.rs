@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use carillon_domain::consent::{self, FactsRequest, MessageClass, OptOutScope, SourceKind, Verdict};
+use carillon_domain::consent::{self, FactsRequest, OptOutScope, SourceKind, Verdict};
 use carillon_domain::keys::{LinkPurpose, LinkToken};
+use carillon_domain::messaging::MessageClass;
 use carillon_domain::tenancy::{RecordConsent, enter_by_link};
 
 use crate::setup::{Setup, gate_facts};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use carillon_domain::consent::{
     self, Appended, Basis, Channel, ConsentAction, ConsentFacts, ConsentTopic, ContactFact, CreateTopic, Decision,
-    DisplayName, FactsRequest, GateFacts, MessageClass, NewConsentEvent, Recipient, SenderFact, SourceKind, TenantFact,
-    TopicKey,
+    DisplayName, FactsRequest, GateFacts, NewConsentEvent, Recipient, SenderFact, SourceKind, TenantFact, TopicKey,
 };
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::keys::{LinkPurpose, LinkToken};
+use carillon_domain::messaging::MessageClass;
 use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{
     AccessSubject, AccessTokens, Actor, AdministerTenant, Grant, RecordConsent, Role, TenantContext, enter_as_user,

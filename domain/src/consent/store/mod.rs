@@ -1,7 +1,6 @@
 //! SQL of the consent aggregate, a file per table; rows go in, domain types come out.
 
 pub(super) mod addressees;
-pub(super) mod audit;
 pub mod endpoints;
 pub(super) mod evidence;
 pub(super) mod ledger;
