@@ -2,7 +2,7 @@
 
 use carillon_domain::error::{Error, Result};
 use carillon_domain::ids::TenantId;
-use carillon_domain::messaging::{self, Cleared, ClaimedMessage, Draft, EmailMessage, Lane};
+use carillon_domain::messaging::{self, ClaimedMessage, Cleared, Draft, EmailMessage, Lane};
 use carillon_domain::tenancy::{Grant, SendMessages, enter_for_work};
 
 use super::Handlers;

@@ -1,14 +1,12 @@
 //! The links in mails over HTTP.
 
-use std::sync::Arc;
-
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::test::TestRequest;
 use actix_web::{test, web};
 use carillon::application;
-use carillon::graphql::scope::{NoDoorbell, Process};
+use carillon::graphql::scope::Process;
 use carillon::http::Gateway;
 use carillon_domain::consent::{self, Basis, ConsentStatus, ConsentTopic, Reason, SourceKind, Verdict};
 use carillon_domain::keys::LinkPurpose;
@@ -29,11 +27,11 @@ struct Answer {
 }
 
 /// The whole gateway, over some ports.
-async fn gateway(
+pub async fn gateway(
     ports: Ports,
 ) -> impl Service<actix_http::Request, Response = ServiceResponse<impl MessageBody>, Error = actix_web::Error> {
     let desk = Doorkeeper::new(&ports, &ports.keys, PasswordSettings::default()).unwrap();
-    let process = Process { ports, desk, doorbell: Arc::new(NoDoorbell) };
+    let process = Process { ports, desk };
     test::init_service(application!(web::Data::new(Gateway::new(process)))).await
 }
 

@@ -29,13 +29,15 @@ pub struct Setup {
     pub news: ConsentTopic,
     pub offers: ConsentTopic,
     pub admin: TenantContext,
+    /// The admin's access token.
+    pub token: String,
 }
 
 impl Setup {
     pub async fn new() -> Self {
         let world = World::new().await;
         let tenant = world.tenant("Confiserie").await;
-        let admin = admin(&world, tenant).await;
+        let (admin, token) = admin(&world, tenant).await;
         let grant: Grant<AdministerTenant> = admin.grant().unwrap();
         let mut tx = grant.begin().await.unwrap();
         let (brand, all) = consent::seed_tenant(&mut tx, world.ports(), "Confiserie").await.unwrap();
@@ -52,7 +54,7 @@ impl Setup {
         }
         let all = consent::consent_topic(&mut tx, all.id).await.unwrap().unwrap();
         tx.commit().await.unwrap();
-        Self { tenant, all, news: topics[0], offers: topics[1], admin, world }
+        Self { tenant, all, news: topics[0], offers: topics[1], admin, token, world }
     }
 
     pub fn ports(&self) -> &Ports {
@@ -189,7 +191,7 @@ pub fn gate_facts(now: Timestamp, class: MessageClass, topic: ConsentTopic, fact
     }
 }
 
-async fn admin(world: &World, tenant: TenantId) -> TenantContext {
+async fn admin(world: &World, tenant: TenantId) -> (TenantContext, String) {
     let (ports, user) = (world.ports(), world.ports().new_id::<UserId>());
     let mut tx = ports.wall.begin_identity(TxMode::Write).await.unwrap();
     let row = users::ActiveModel {
@@ -208,5 +210,5 @@ async fn admin(world: &World, tenant: TenantId) -> TenantContext {
     let tokens = AccessTokens::new(&ports.keys, "https://carillon.test").unwrap();
     let subject = AccessSubject { user, auth_version: 1, entered: Some((tenant, Role::Admin)) };
     let (token, _) = tokens.issue(&subject, ports.now()).unwrap();
-    enter_as_user(&ports.wall, &tokens.verify(&token, ports.now()).unwrap()).unwrap()
+    (enter_as_user(&ports.wall, &tokens.verify(&token, ports.now()).unwrap()).unwrap(), token)
 }

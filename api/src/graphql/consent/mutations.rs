@@ -137,9 +137,7 @@ impl ConsentMutation {
         let result = match input.command() {
             Ok(command) => {
                 scope
-                    .mutate(&grant, &once, |tx, _| {
-                        Box::pin(domain::record_opt_out(&grant, tx, scope.ports(), command.clone()))
-                    })
+                    .mutate(&grant, &once, |tx, _| Box::pin(domain::record_opt_out(&grant, tx, scope.ports(), command)))
                     .await
             }
             Err(error) => Err(error),
