@@ -1,6 +1,7 @@
 //! The composition root: a configuration becomes one process.
 
 mod clock;
+pub mod engine;
 mod keys;
 
 use std::net::TcpListener;
@@ -9,17 +10,18 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::web;
-use carillon_domain::doorbell::NoDoorbell;
 use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::error::Error;
 use carillon_domain::ports::{Ports, Wall};
 use carillon_domain::tenancy::{Doorkeeper, PasswordSettings, bootstrap};
 use carillon_domain::time::{Clock, DatabaseClock};
 use carillon_entities::wall::{DatabaseSettings, WallError};
+use carillon_jobs::engine::Engine;
 
 use crate::config::Config;
 use crate::graphql::scope::Process;
 use crate::http::{self, Gateway, HttpSettings};
+use engine::Works;
 
 /// How long readiness is off before the doors close, so that nobody is sent here any more (C-185).
 const LEAVING: Duration = Duration::from_secs(5);
@@ -34,6 +36,14 @@ pub enum AppError {
         what: &'static str,
         /// Why it failed.
         source: std::io::Error,
+    },
+    /// A setting that only shows to be wrong when it is used.
+    #[error("{name}: {why}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        why: &'static str,
     },
     /// The keys on disk cannot be used.
     #[error("the keys under CARILLON_DATA cannot be used: {0}")]
@@ -54,6 +64,7 @@ pub enum AppError {
 pub struct App {
     config: Config,
     gateway: web::Data<Gateway>,
+    works: Works,
     _clock: clock::Keeper,
 }
 
@@ -71,13 +82,14 @@ impl App {
         let wall = Wall::open(&database_settings(&config)).await?;
         let clock = Arc::new(DatabaseClock::new());
         let keeper = clock::Keeper::start(wall.clone(), Arc::clone(&clock)).await;
+        let works = Works::open(&config).await?;
         let ports = Ports {
             wall,
             clock,
             entropy: Arc::new(SystemEntropy),
             keys: Arc::new(keys.main),
             settings: Arc::new(config.settings.clone()),
-            doorbell: Arc::new(NoDoorbell),
+            doorbell: Arc::new(works.signals.clone()),
         };
         if config.is_embedded() {
             bootstrap(&ports).await?;
@@ -85,9 +97,9 @@ impl App {
             bootstrap_if_possible(&ports).await;
         }
         let desk = Doorkeeper::new(&ports, &keys.tokens, PasswordSettings::default())?;
-        let mut gateway = Gateway::new(Process { ports, desk });
+        let mut gateway = Gateway::new(Process { ports, desk, files: works.files.clone() });
         gateway.settings = HttpSettings { trusted_proxies: config.trusted_proxies.clone(), ..HttpSettings::default() };
-        Ok(Self { config, gateway: web::Data::new(gateway), _clock: keeper })
+        Ok(Self { config, gateway: web::Data::new(gateway), works, _clock: keeper })
     }
 
     /// The configuration it was built from.
@@ -125,6 +137,7 @@ impl App {
         let server = self.serve_on(listener)?;
         let handle = server.handle();
         tracing::info!(%address, mode = ?self.config.mode, "serving");
+        let engine = if self.config.is_embedded() { self.start_engine() } else { None };
         let mut serving = tokio::spawn(server);
         tokio::select! {
             ended = &mut serving => return ended_by_itself(ended),
@@ -133,6 +146,35 @@ impl App {
         self.leave().await;
         handle.stop(true).await;
         ended_by_itself(serving.await)?;
+        if let Some(engine) = engine {
+            engine.stop(self.config.drain).await;
+        }
+        self.ports().wall.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Starts the engine in this process; `None` where no relay is set.
+    pub fn start_engine(&self) -> Option<Engine> {
+        self.works.start(self.ports(), &self.config)
+    }
+
+    /// The engine's parts.
+    pub fn works(&self) -> &Works {
+        &self.works
+    }
+
+    /// Runs the engine alone until the process is told to stop, then drains it (C-185).
+    ///
+    /// # Errors
+    /// When no relay is set.
+    pub async fn work(&self) -> Result<(), AppError> {
+        let missing = AppError::Setting { name: "SMTP_URL", why: "the engine needs a relay" };
+        let engine = self.start_engine().ok_or(missing)?;
+        tracing::info!(workers = self.config.workers, "working");
+        stop_signal().await;
+        tracing::info!("draining");
+        engine.stop(self.config.drain).await;
         self.ports().wall.close().await;
         tracing::info!("stopped");
         Ok(())

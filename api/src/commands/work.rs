@@ -2,12 +2,12 @@
 
 use anyhow::{Result, bail};
 
+use crate::app::App;
 use crate::config::Config;
 
-#[expect(clippy::unused_async, reason = "the engine's loop is async")]
 pub async fn run(config: Config) -> Result<()> {
     if config.is_embedded() {
         bail!("in embedded mode `serve` runs the engine as well; a second process would only wait for the same file");
     }
-    bail!("the engine is not built yet")
+    Ok(App::build(config).await?.work().await?)
 }

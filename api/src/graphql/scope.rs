@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_graphql::Context;
 use carillon_domain::error::{Error, Refusal, Result};
+use carillon_domain::files::Files;
 use carillon_domain::ports::{Ports, TenantTx};
 use carillon_domain::tenancy::{Doorkeeper, Grant, TenantAction, TenantContext, VerifiedAccess, enter_as_user};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
@@ -38,6 +39,8 @@ pub struct Process {
     pub ports: Ports,
     /// What every sign-in passes.
     pub desk: Doorkeeper,
+    /// Uploaded files.
+    pub files: Files,
 }
 
 /// What belongs to one request; cloning shares it.

@@ -34,7 +34,7 @@ async fn gateway(embedded: bool) -> web::Data<Gateway> {
         settings: Arc::new(Settings { embedded, ..Settings::new("https://carillon.test") }),
     };
     let desk = Doorkeeper::new(&ports, &keys, PasswordSettings::default()).unwrap();
-    let process = Process { ports, desk };
+    let process = Process { ports, desk, files: carillon_domain::files::Files::open("memory:").unwrap() };
     web::Data::new(Gateway { health: Health::default(), ..Gateway::new(process) })
 }
 

@@ -30,11 +30,7 @@ async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-<<<<<<< HEAD
-    tokio::time::timeout(Duration::from_secs(60), asking).await.unwrap_or_else(|_| panic!("never happened: {what}"))
-=======
     tokio::time::timeout(Duration::from_mins(1), asking).await.unwrap_or_else(|_| panic!("never happened: {what}"))
->>>>>>> main
 }
 
 /// A prefix nobody else uses on a shared server.

@@ -38,15 +38,9 @@ impl TicketHandler for Gated {
 type Told = mpsc::UnboundedReceiver<u128>;
 
 fn gated(free: usize) -> (Arc<Gated>, Told, Told) {
-<<<<<<< HEAD
-    let (began, begun) = mpsc::unbounded_channel();
-    let (ended, done) = mpsc::unbounded_channel();
-    (Arc::new(Gated { gate: Semaphore::new(free), began, ended }), begun, done)
-=======
     let (began, starts) = mpsc::unbounded_channel();
     let (ended, done) = mpsc::unbounded_channel();
     (Arc::new(Gated { gate: Semaphore::new(free), began, ended }), starts, done)
->>>>>>> main
 }
 
 fn backend(url: &str, prefix: Option<&str>) -> Backend {
@@ -59,11 +53,7 @@ async fn push(backend: &Backend, number: u128) {
 
 async fn wait_for(told: &mut Told, number: u128) {
     let waiting = async { while told.recv().await.unwrap() != number {} };
-<<<<<<< HEAD
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the ticket is handled");
-=======
     tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("the ticket is handled");
->>>>>>> main
 }
 
 #[tokio::test(flavor = "multi_thread")]

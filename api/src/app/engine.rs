@@ -1,0 +1,83 @@
+//! The engine's parts of a process: queue, signals, files, catcher, channel.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use carillon_domain::files::Files;
+use carillon_domain::messaging::ContentCache;
+use carillon_domain::ports::Ports;
+use carillon_jobs::catcher::{Catcher, CatcherSettings};
+use carillon_jobs::channels::email::{EmailChannel, PoolSettings, Relay, TlsTrust};
+use carillon_jobs::engine::{Engine, Workers};
+use carillon_jobs::handlers::Handlers;
+use carillon_jobs::queue::{Backend, MemoryQueue, RedisQueue};
+use carillon_jobs::redis::Signals;
+use tokio_util::sync::CancellationToken;
+
+use super::AppError;
+use crate::config::Config;
+
+/// What the engine of a process works with; the gateway shares the signals, the files and the catcher.
+#[derive(Debug)]
+pub struct Works {
+    /// Between processes; also the doorbell.
+    pub signals: Signals,
+    /// Uploaded files.
+    pub files: Files,
+    /// The built-in catcher, where there is no relay.
+    pub catcher: Option<Arc<Catcher>>,
+    backend: Backend,
+    relay: Option<Relay>,
+}
+
+impl Works {
+    /// Opens what the configuration names. A Redis that is away is no reason not to start.
+    pub async fn open(config: &Config) -> Result<Self, AppError> {
+        let (signals, backend) = match &config.redis_url {
+            None => (Signals::local(), Backend::Memory(MemoryQueue::new())),
+            Some(url) => {
+                let bad = |_| AppError::Setting { name: "REDIS_URL", why: "it is no Redis URL" };
+                let signals = Signals::redis(url.reveal(), None).map_err(bad)?;
+                (signals, Backend::Redis(RedisQueue::new(url.reveal(), None).map_err(bad)?))
+            }
+        };
+        let files = Files::open(&config.blobs)
+            .map_err(|_| AppError::Setting { name: "CARILLON_BLOBS", why: "the files' place cannot be opened" })?;
+        let (relay, catcher) = match &config.smtp_url {
+            Some(url) => (Some(relay(url.reveal())?), None),
+            None if config.is_embedded() => {
+                let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let catcher = Catcher::start(bind, CatcherSettings::default()).await;
+                let catcher = catcher.map_err(|source| AppError::Io { what: "the mail catcher", source })?;
+                (Some(relay(&format!("smtp://{}?tls=none", catcher.addr()))?), Some(Arc::new(catcher)))
+            }
+            None => (None, None),
+        };
+        Ok(Self { signals, files, catcher, backend, relay })
+    }
+
+    /// Starts the engine; `None` where no relay is set, which only a gateway's process may be without.
+    pub fn start(&self, ports: &Ports, config: &Config) -> Option<Engine> {
+        let pool = PoolSettings {
+            max_connections: usize::try_from(config.smtp_pool).unwrap_or(16),
+            hello: ports.settings.message_id_domain().to_owned(),
+            ..PoolSettings::default()
+        };
+        let handlers = Handlers {
+            ports: ports.clone(),
+            files: self.files.clone(),
+            channel: EmailChannel::new(pool, TlsTrust::public()),
+            relay: self.relay.clone()?,
+            cache: ContentCache::default(),
+            worker: format!("{}-{}", std::process::id(), ports.new_id::<uuid::Uuid>().simple()),
+            signals: self.signals.clone(),
+            draining: CancellationToken::new(),
+        };
+        let workers = Workers { messages: config.workers, imports: config.workers };
+        Some(Engine::start(Arc::new(handlers), &self.backend, workers))
+    }
+}
+
+fn relay(url: &str) -> Result<Relay, AppError> {
+    url.parse().map_err(|_| AppError::Setting { name: "SMTP_URL", why: "it is no relay URL" })
+}
