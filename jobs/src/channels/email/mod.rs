@@ -82,7 +82,12 @@ impl EmailChannel {
         let fresh = |prepared: &PreparedEmail| {
             if mail.is_fresh(clock.monotonic()) { permit.ask(prepared) } else { Err(NotHandedOver::PermitExpired) }
         };
-        self.pool(relay).hand_over(mail.message(), fresh).await
+        self.hand_over(relay, mail.message(), fresh).await
+    }
+
+    /// Without the gate's permit: private, for [`Self::deliver`] and the tests of the conversation.
+    async fn hand_over(&self, relay: &Relay, mail: &PreparedEmail, permit: impl Permit) -> HandOver {
+        self.pool(relay).hand_over(mail, permit).await
     }
 
     fn pool(&self, relay: &Relay) -> Arc<Pool> {

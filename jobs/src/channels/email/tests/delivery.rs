@@ -14,7 +14,7 @@ fn everyone(action: Action) -> Behaviour {
 async fn deliver_under(behaviour: Behaviour) -> (HandOver, Catcher) {
     let (catcher, relay) = catcher(CatcherSettings::default()).await;
     catcher.set_behaviour(behaviour);
-    let outcome = channel().deliver(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
+    let outcome = channel().hand_over(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
     (outcome, catcher)
 }
 
@@ -22,7 +22,7 @@ async fn deliver_under(behaviour: Behaviour) -> (HandOver, Catcher) {
 async fn c032_an_accepted_mail_arrives_once_byte_for_byte() {
     let (catcher, relay) = catcher(CatcherSettings::default()).await;
     let mail = prepared(&marketing("Ann@example.org"));
-    assert!(matches!(channel().deliver(&relay, &mail, may_start).await, HandOver::Accepted(_)));
+    assert!(matches!(channel().hand_over(&relay, &mail, may_start).await, HandOver::Accepted(_)));
     let [caught] = catcher.mails(0, 9).try_into().unwrap();
     assert_eq!(*caught.raw, *mail.bytes);
     assert_eq!(caught.envelope_from, "bounce+x1@bounce.shop.example");
@@ -42,7 +42,7 @@ async fn c022_hidden_ends_of_data_stay_content() {
             mail.text = format!("hello{ending}{smuggled}{ending}");
             mail.html.clone_from(&mail.text);
             let before = catcher.totals().stored;
-            let outcome = channel().deliver(&relay, &prepared(&mail), may_start).await;
+            let outcome = channel().hand_over(&relay, &prepared(&mail), may_start).await;
             assert!(matches!(outcome, HandOver::Accepted(_)), "{ending:?} {outcome:?}");
             assert_eq!(catcher.totals().stored, before + 1);
         }
@@ -60,7 +60,7 @@ async fn c025_three_attempts_have_one_message_id_and_arrive_once() {
     for attempt in 1..=3 {
         let mail = prepared(&EmailMessage { attempt, ..marketing("ann@example.org") });
         ids.push(fields(&mail.bytes, "Message-ID"));
-        let outcome = channel.deliver(&relay, &mail, may_start).await;
+        let outcome = channel.hand_over(&relay, &mail, may_start).await;
         assert_eq!(matches!(outcome, HandOver::Accepted(_)), attempt == 3, "{outcome:?}");
     }
     assert!(ids.windows(2).all(|pair| pair[0] == pair[1]));
@@ -119,23 +119,23 @@ async fn c028_without_smtputf8_the_hop_is_to_blame_and_with_it_the_mail_arrives(
     let (sink, relay) = catcher(CatcherSettings::default()).await;
     let mail = prepared(&marketing("δοκιμή@example.org"));
     let channel = channel();
-    assert_eq!(channel.deliver(&relay, &mail, may_start).await, HandOver::Incapable(Capability::SmtpUtf8));
+    assert_eq!(channel.hand_over(&relay, &mail, may_start).await, HandOver::Incapable(Capability::SmtpUtf8));
     assert_eq!(sink.totals().stored, 0);
     // The connection is as good as before.
     assert!(matches!(
-        channel.deliver(&relay, &prepared(&marketing("a@example.org")), may_start).await,
+        channel.hand_over(&relay, &prepared(&marketing("a@example.org")), may_start).await,
         HandOver::Accepted(_)
     ));
 
     let (sink, relay) = catcher(CatcherSettings { smtp_utf8: true, ..CatcherSettings::default() }).await;
-    assert!(matches!(channel.deliver(&relay, &mail, may_start).await, HandOver::Accepted(_)));
+    assert!(matches!(channel.hand_over(&relay, &mail, may_start).await, HandOver::Accepted(_)));
     assert_eq!(sink.mails(0, 1)[0].recipients, ["δοκιμή@example.org"]);
 }
 
 #[tokio::test]
 async fn a_mail_larger_than_the_relays_size_is_not_sent() {
     let (sink, relay) = catcher(CatcherSettings { max_size: 500, ..CatcherSettings::default() }).await;
-    let outcome = channel().deliver(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
+    let outcome = channel().hand_over(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
     assert_eq!(outcome, HandOver::Incapable(Capability::Size));
     assert_eq!(sink.totals().stored, 0);
 }
@@ -158,7 +158,7 @@ async fn a_connection_is_used_again_after_every_kind_of_answer() {
         ];
         for (behaviour, accepted) in outcomes {
             catcher.set_behaviour(behaviour);
-            let outcome = channel.deliver(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
+            let outcome = channel.hand_over(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
             assert_eq!(matches!(outcome, HandOver::Accepted(_)), accepted, "{outcome:?}");
             assert!(!matches!(outcome, HandOver::NotHandedOver(_)), "{outcome:?}");
         }
@@ -179,7 +179,8 @@ async fn a_group_gives_its_outcomes_in_order() {
     });
     let addresses: Vec<String> = (0..64).map(|n| format!("user{n}@example.org")).collect();
     let mails: Vec<_> = addresses.iter().map(|to| prepared(&marketing(to))).collect();
-    let outcomes = channel().deliver_all(&relay, &mails, may_start).await;
+    let channel = channel();
+    let outcomes = futures::future::join_all(mails.iter().map(|mail| channel.hand_over(&relay, mail, may_start))).await;
     for (address, outcome) in addresses.iter().zip(&outcomes) {
         match (address_hash(address) % 3, outcome) {
             (0, HandOver::Deferred(_)) | (1, HandOver::Unknown) | (2, HandOver::Accepted(_)) => {}
@@ -201,7 +202,7 @@ async fn changes_wake_whoever_waits() {
         async move { catcher.stored_at_least(2).await }
     });
     for _ in 0..2 {
-        channel().deliver(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
+        channel().hand_over(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
     }
     tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
     assert_eq!(catcher.totals().repeated, 1);
@@ -215,11 +216,11 @@ async fn c161_without_a_permit_nothing_begins_and_the_connection_stays_good() {
     let mail = prepared(&marketing("ann@example.org"));
     let expired = |_: &PreparedEmail| Err(NotHandedOver::PermitExpired);
     for _ in 0..2 {
-        let outcome = channel.deliver(&relay, &mail, expired).await;
+        let outcome = channel.hand_over(&relay, &mail, expired).await;
         assert_eq!(outcome, HandOver::Withheld(NotHandedOver::PermitExpired));
         assert_eq!(catcher.totals().stored, 0);
     }
-    assert!(matches!(channel.deliver(&relay, &mail, may_start).await, HandOver::Accepted(_)));
-    assert_eq!(channel.deliver(&relay, &mail, expired).await, HandOver::Withheld(NotHandedOver::PermitExpired));
+    assert!(matches!(channel.hand_over(&relay, &mail, may_start).await, HandOver::Accepted(_)));
+    assert_eq!(channel.hand_over(&relay, &mail, expired).await, HandOver::Withheld(NotHandedOver::PermitExpired));
     assert_eq!(catcher.totals().stored, 1);
 }

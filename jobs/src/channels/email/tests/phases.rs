@@ -67,7 +67,7 @@ async fn talk(tcp: TcpStream, until: Until) -> std::io::Result<()> {
 }
 
 async fn deliver(relay: &Relay) -> HandOver {
-    channel().deliver(relay, &prepared(&marketing("ann@example.org")), may_start).await
+    channel().hand_over(relay, &prepared(&marketing("ann@example.org")), may_start).await
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_kept_connection_that_the_relay_closed_meanwhile_is_replaced_at_once()
     });
     let channel = channel();
     for _ in 0..3 {
-        let outcome = channel.deliver(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
+        let outcome = channel.hand_over(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
         assert!(matches!(outcome, HandOver::Accepted(_)), "{outcome:?}");
         is_closed.recv().await.unwrap();
     }
@@ -156,6 +156,6 @@ async fn connections_are_bounded_and_waiting_ends() {
     let relay = saying("").await;
     let settings = PoolSettings { max_connections: 0, wait: std::time::Duration::ZERO, ..PoolSettings::default() };
     let channel = EmailChannel::new(settings, TlsTrust::public());
-    let outcome = channel.deliver(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
+    let outcome = channel.hand_over(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
     assert_eq!(outcome, HandOver::NotHandedOver(Obstacle::Busy));
 }

@@ -26,7 +26,7 @@ fn certificate() -> (Arc<ServerConfig>, TlsTrust) {
 async fn deliver(relay: &str, port: u16, trust: TlsTrust) -> HandOver {
     let relay = relay.replace("PORT", &port.to_string()).parse().unwrap();
     let channel = EmailChannel::new(PoolSettings::default(), trust);
-    channel.deliver(&relay, &prepared(&marketing("ann@example.org")), may_start).await
+    channel.hand_over(&relay, &prepared(&marketing("ann@example.org")), may_start).await
 }
 
 fn auth(login_only: bool) -> CatcherAuth {
