@@ -8,6 +8,7 @@ pub mod partitions;
 mod render;
 pub mod roles;
 pub mod schema;
+mod seeded_bugs;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -1,6 +1,7 @@
 //! Schema to DDL, per database.
 
 use crate::schema::{Access, Table};
+use crate::seeded_bugs;
 
 /// The DDL of one table on Postgres: table, indexes, row security, grants, triggers.
 pub fn postgres(table: &Table) -> Vec<String> {
@@ -8,7 +9,7 @@ pub fn postgres(table: &Table) -> Vec<String> {
     let partition = if table.access == Access::AppendOnlyPartitioned { " PARTITION BY RANGE (id)" } else { "" };
     let mut ddl = vec![format!("CREATE TABLE {name} ({}){partition}", columns(table, postgres_type))];
     ddl.extend(indexes(table));
-    if table.access.has_tenant() {
+    if table.access.has_tenant() && !(name == "suppressions" && seeded_bugs::on("policy_dropped")) {
         ddl.extend([
             format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"),
             format!("ALTER TABLE {name} FORCE ROW LEVEL SECURITY"),
@@ -25,7 +26,7 @@ pub fn postgres(table: &Table) -> Vec<String> {
         Access::AppendOnly | Access::AppendOnlyPartitioned => format!("GRANT SELECT, INSERT ON {name} TO carillon_app"),
         Access::Identity => format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO carillon_identity"),
     });
-    if table.access.is_append_only() {
+    if table.access.is_append_only() && !seeded_bugs::on("history_rewritable") {
         ddl.push(format!(
             "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {name} \
              FOR EACH ROW EXECUTE FUNCTION carillon_refuse_change()"
@@ -43,7 +44,7 @@ pub fn sqlite(table: &Table) -> Vec<String> {
     let name = table.name;
     let mut ddl = vec![format!("CREATE TABLE {name} ({})", columns(table, sqlite_type))];
     ddl.extend(indexes(table));
-    if table.access.is_append_only() {
+    if table.access.is_append_only() && !seeded_bugs::on("history_rewritable") {
         for verb in ["UPDATE", "DELETE"] {
             ddl.push(format!(
                 "CREATE TRIGGER {name}_no_{} BEFORE {verb} ON {name} \

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{DatabaseSettings, Freshness, TxMode, WallError};
 use crate::ids::TenantId;
+use crate::seeded_bugs;
 
 type Manager<D> = <D as Database>::TransactionManager;
 
@@ -90,7 +91,8 @@ impl Pools {
                     }
                     Freshness::Key(key) => format!("; SELECT carillon_assert_key('{}', '{}')", key.0, tenant.0),
                 };
-                let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{}'{check}", tenant.0);
+                let set = if seeded_bugs::on("tenant_set_for_session") { "SET" } else { "SET LOCAL" };
+                let begin = format!("BEGIN; {set} app.tenant_id = '{}'{check}", tenant.0);
                 Connection::begin_postgres(app, begin, *named_statements).await
             }
             Self::Sqlite { .. } => {
@@ -187,7 +189,9 @@ impl<D: Database> Opening<D> {
 
 impl<D: Database> Drop for Opening<D> {
     fn drop(&mut self) {
-        if let Some(mut connection) = self.0.take() {
+        if let Some(mut connection) = self.0.take()
+            && !seeded_bugs::on("begin_not_guarded")
+        {
             connection.close_on_drop();
         }
     }
@@ -355,7 +359,7 @@ impl Connection {
 
     /// Commits. After a failed statement Postgres would roll back and report success, so that is refused here.
     pub(super) async fn commit(mut self) -> Result<(), WallError> {
-        if self.failed {
+        if self.failed && !seeded_bugs::on("commit_lies") {
             self.rollback().await?;
             return Err(WallError::Failed);
         }

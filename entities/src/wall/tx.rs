@@ -19,6 +19,7 @@ use super::space::{Belongs, Identity, Space, Tenant};
 use super::sql::{Args, IdentitySql, Query, Sql};
 use crate::dialect::{self, Kind};
 use crate::ids::TenantId;
+use crate::seeded_bugs;
 
 /// A transaction in one tenant.
 pub type TenantTx = Tx<Tenant>;
@@ -219,7 +220,9 @@ impl<E: EntityTrait> Filter<E> {
         E: Belongs<S>,
     {
         let mut condition = Cond::all();
-        if let (Some(column), Some(tenant)) = (E::TENANT, space.tenant()) {
+        if let (Some(column), Some(tenant)) = (E::TENANT, space.tenant())
+            && !seeded_bugs::on("predicate_forgotten")
+        {
             condition = condition.add(Expr::col((E::default(), column)).eq(tenant.0));
         }
         Self { condition, entity: PhantomData }

@@ -1,0 +1,154 @@
+//! `make selftest`: turns on one seeded bug at a time and passes only if the tests named for it catch each.
+//!
+//! A test is trusted to catch a bug only after it passed without it, and caught means that very test failed: a test that
+//! did not run, a build that broke or a run that hung count as misses.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+/// A seeded bug, and the test that must catch it on a database (`sqlite` or `postgres`).
+struct Bug {
+    name: &'static str,
+    binary: &'static str,
+    test: &'static str,
+    backend: &'static str,
+}
+
+const fn bug(name: &'static str, backend: &'static str, binary: &'static str, test: &'static str) -> Bug {
+    Bug { name, binary, test, backend }
+}
+
+const PG: &str = "postgres";
+const LITE: &str = "sqlite";
+
+/// One line per bug and test: the name in the code, the database, the test binary, the test's full name.
+const BUGS: &[Bug] = &[
+    bug("tenant_set_for_session", PG, "wall", "leaks::c206_the_next_client_of_a_pooled_connection_finds_no_tenant"),
+    bug("begin_not_guarded", PG, "wall", "leaks::c206_a_dropped_beginning_leaves_no_open_transaction_behind"),
+    bug("commit_lies", PG, "wall", "leaks::c187_a_commit_after_a_failed_statement_is_refused"),
+    bug("commit_lies", LITE, "wall", "leaks::c187_a_commit_after_a_failed_statement_is_refused"),
+    bug("predicate_forgotten", LITE, "wall", "leaks::c204_ten_thousand_interleaved_transactions_see_their_own_tenant"),
+    bug("policy_dropped", PG, "wall", "catalogue::c205_every_table_has_the_policy_and_forced_row_security"),
+    bug("history_rewritable", PG, "wall", "append_only::c149_even_the_owner_changes_no_row_of_what_happened"),
+    bug("history_rewritable", LITE, "wall", "append_only::c149_even_the_owner_changes_no_row_of_what_happened"),
+];
+
+/// No test named above takes this long.
+const LONGEST: Duration = Duration::from_secs(300);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    /// It did not run, or did not end.
+    Neither(String),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("selftest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let bugs: Vec<&Bug> =
+        BUGS.iter().filter(|bug| wanted.is_empty() || wanted.iter().any(|name| name == bug.name)).collect();
+    let binaries = build(&bugs)?;
+    let mut sound = BTreeMap::new();
+    let mut missed = 0;
+    for bug in &bugs {
+        let binary = &binaries[bug.binary];
+        let key = (bug.binary, bug.test, bug.backend);
+        if !sound.contains_key(&key) {
+            sound.insert(key, try_test(binary, bug, None)?);
+        }
+        let verdict = match &sound[&key] {
+            Outcome::Passed => match try_test(binary, bug, Some(bug.name))? {
+                Outcome::Failed => "caught".to_owned(),
+                Outcome::Passed => "MISSED".to_owned(),
+                Outcome::Neither(why) => format!("MISSED, {why}"),
+            },
+            other => format!("MISSED, the test is {other:?} without the bug"),
+        };
+        missed += usize::from(verdict != "caught");
+        println!("{:<28} {:<9} {}::{}: {verdict}", bug.name, bug.backend, bug.binary, bug.test);
+    }
+    println!("bugs={} caught={} missed={missed}", bugs.len(), bugs.len() - missed);
+    Ok(missed == 0 && !bugs.is_empty())
+}
+
+/// Builds the test binaries once, with every bug in them and none turned on.
+fn build(bugs: &[&Bug]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut names: Vec<&str> = bugs.iter().map(|bug| bug.binary).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["test", "-p", "carillon-tests", "--features", "seeded-bugs", "--no-run", "--message-format", "json"]);
+    for name in &names {
+        cargo.args(["--test", name]);
+    }
+    let built = cargo.stderr(Stdio::inherit()).output().context("cargo starts")?;
+    ensure!(built.status.success(), "the tests did not build with seeded bugs");
+    let mut binaries = BTreeMap::new();
+    for line in String::from_utf8_lossy(&built.stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        let (name, executable) = (message["target"]["name"].as_str(), message["executable"].as_str());
+        if let (Some(name), Some(executable), Some(true)) = (name, executable, message["profile"]["test"].as_bool()) {
+            binaries.insert(name.to_owned(), PathBuf::from(executable));
+        }
+    }
+    for name in names {
+        ensure!(binaries.contains_key(name), "there is no test binary {name}");
+    }
+    Ok(binaries)
+}
+
+fn try_test(binary: &Path, bug: &Bug, seeded: Option<&str>) -> Result<Outcome> {
+    let output = tempfile::tempfile()?;
+    let mut command = Command::new(binary);
+    command.args(["--exact", bug.test]).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("CARILLON_BUG");
+    command.env("CARILLON_TEST_BACKEND", bug.backend).env("RUST_BACKTRACE", "0");
+    if let Some(seeded) = seeded {
+        command.env("CARILLON_BUG", seeded);
+    }
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(Stdio::null());
+    let mut child = command.spawn().with_context(|| format!("{} starts", binary.display()))?;
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if began.elapsed() > LONGEST {
+            child.kill()?;
+            child.wait()?;
+            return Ok(Outcome::Neither("it hung".to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let printed = read_from_start(output)?;
+    if status.success() && printed.contains("1 passed; 0 failed") {
+        return Ok(Outcome::Passed);
+    }
+    if printed.contains(&format!("test {} ... FAILED", bug.test)) {
+        return Ok(Outcome::Failed);
+    }
+    Ok(Outcome::Neither(format!("no test of this name ran ({status})")))
+}
+
+fn read_from_start(mut file: std::fs::File) -> Result<String> {
+    use std::io::{Read, Seek};
+    file.rewind()?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
