@@ -1,22 +1,28 @@
 //! Limits on a document, judged before anything of it runs (C-218, C-221).
 //!
 //! Fragments are expanded while counting and the count stops at its limit, so a document of a few lines that expands
-//! to billions of fields costs no more than any other. What depends on the schema (complexity, depth of a list in a
-//! list) is async-graphql's part.
+//! to billions of fields costs no more than any other. Cost is counted without the schema: whatever is asked of a
+//! connection counts once per row of its page, and pages within pages multiply.
 
-use async_graphql::ServerError;
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, Field, OperationType, Selection, SelectionSet, VariableDefinition,
+};
+use async_graphql::{Positioned, ServerError, Value, Variables};
 
 /// Levels of fields.
 pub const DEPTH: usize = 12;
 /// Levels of selection sets, fragments included, which async-graphql walks recursively.
 pub const RECURSION: usize = 24;
-/// The schema's complexity: fields, times the size of the lists they lie in.
-pub const COMPLEXITY: usize = 20_000;
+/// Cost of an operation: its fields, each times the sizes of the pages it lies in.
+pub const COST: u64 = 20_000;
 /// Lexical tokens of a document.
 pub const TOKENS: usize = 4_000;
 /// Directives on one field.
 pub const DIRECTIVES: usize = 4;
+/// The largest page, as a cost.
+const MAX_PAGE: u64 = 100;
+/// The size of a page that does not say.
+const DEFAULT_PAGE: u64 = 50;
 /// Fields of an operation after fragments are expanded.
 const FIELDS: usize = 1_000;
 /// Aliased fields after fragments are expanded.
@@ -53,15 +59,16 @@ pub fn check_text(query: &str) -> Result<(), ServerError> {
     if tokens(query, TOKENS) > TOKENS { Err(refused("tokens", TOKENS)) } else { Ok(()) }
 }
 
-/// Refuses a document that would cost too much.
-pub fn check_document(document: &ExecutableDocument) -> Result<(), ServerError> {
+/// Refuses a document that would cost too much with these variables.
+pub fn check_document(document: &ExecutableDocument, variables: &Variables) -> Result<(), ServerError> {
     if document.operations.iter().count() > OPERATIONS {
         return Err(refused("operations", OPERATIONS));
     }
     for (_, operation) in document.operations.iter() {
-        let mut count = Count { document, fields: 0, aliases: 0 };
+        let definitions = &operation.node.variable_definitions;
+        let mut count = Count { document, variables, definitions, fields: 0, aliases: 0, cost: 0 };
         let selection = &operation.node.selection_set.node;
-        count.walk(selection, 0)?;
+        count.walk(selection, 0, 1)?;
         let mut roots = Vec::new();
         collect_roots(document, selection, &mut roots);
         match operation.node.ty {
@@ -95,12 +102,16 @@ pub fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Opti
 
 struct Count<'a> {
     document: &'a ExecutableDocument,
+    variables: &'a Variables,
+    definitions: &'a [Positioned<VariableDefinition>],
     fields: usize,
     aliases: usize,
+    cost: u64,
 }
 
 impl Count<'_> {
-    fn walk(&mut self, set: &SelectionSet, depth: usize) -> Result<(), ServerError> {
+    /// Counts a selection that is asked for `times` times.
+    fn walk(&mut self, set: &SelectionSet, depth: usize, times: u64) -> Result<(), ServerError> {
         if depth > RECURSION {
             return Err(refused("levels", RECURSION));
         }
@@ -119,17 +130,67 @@ impl Count<'_> {
                     if self.aliases > ALIASES {
                         return Err(refused("aliases", ALIASES));
                     }
-                    self.walk(&field.node.selection_set.node, depth + 1)?;
+                    self.cost = self.cost.saturating_add(times);
+                    if self.cost > COST {
+                        return Err(limit_error(format!("The document costs more than {COST}; ask for fewer rows.")));
+                    }
+                    let times = times.saturating_mul(self.rows(&field.node));
+                    self.walk(&field.node.selection_set.node, depth + 1, times)?;
                 }
-                Selection::InlineFragment(fragment) => self.walk(&fragment.node.selection_set.node, depth + 1)?,
+                Selection::InlineFragment(fragment) => {
+                    self.walk(&fragment.node.selection_set.node, depth + 1, times)?;
+                }
                 Selection::FragmentSpread(spread) => {
                     if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
-                        self.walk(&fragment.node.selection_set.node, depth + 1)?;
+                        self.walk(&fragment.node.selection_set.node, depth + 1, times)?;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// How many rows a field gives at most: the page asked for, or the ids.
+    fn rows(&self, field: &Field) -> u64 {
+        let size = |name| match self.argument(field, name)? {
+            Value::Number(number) => Some(number.as_u64().unwrap_or(0).clamp(1, MAX_PAGE)),
+            _ => None,
+        };
+        let ids = || match self.argument(field, "ids")? {
+            Value::List(ids) => Some(u64::try_from(ids.len()).unwrap_or(u64::MAX).max(1)),
+            _ => None,
+        };
+        let default = || if self.is_connection(&field.selection_set.node) { DEFAULT_PAGE } else { 1 };
+        size("first").or_else(|| size("last")).or_else(ids).unwrap_or_else(default)
+    }
+
+    /// An argument's value, with variables and their defaults filled in.
+    fn argument(&self, field: &Field, name: &str) -> Option<Value> {
+        let given = |name: &str| {
+            let default = || {
+                let definition = self.definitions.iter().find(|definition| definition.node.name.node == name)?;
+                definition.node.default_value().cloned()
+            };
+            self.variables.get(name).cloned().or_else(default)
+        };
+        field.get_argument(name)?.node.clone().into_const_with(|name| given(&name).ok_or(())).ok()
+    }
+
+    /// Pages without a size have one all the same.
+    fn is_connection(&self, set: &SelectionSet) -> bool {
+        set.items.iter().any(|selection| match &selection.node {
+            Selection::Field(field) => matches!(field.node.name.node.as_str(), "edges" | "nodes"),
+            Selection::InlineFragment(fragment) => self.is_connection(&fragment.node.selection_set.node),
+            // One level is enough for honest clients, and fragments may form a circle here.
+            Selection::FragmentSpread(spread) => {
+                self.document.fragments.get(&spread.node.fragment_name.node).is_some_and(|fragment| {
+                    fragment.node.selection_set.node.items.iter().any(|selection| match &selection.node {
+                        Selection::Field(field) => matches!(field.node.name.node.as_str(), "edges" | "nodes"),
+                        _ => true,
+                    })
+                })
+            }
+        })
     }
 }
 
@@ -213,7 +274,12 @@ mod tests {
 
     fn check(query: &str) -> Result<(), String> {
         check_text(query).map_err(|error| error.message)?;
-        check_document(&parse_query(query).unwrap()).map_err(|error| error.message)
+        check_with(query, "{}")
+    }
+
+    fn check_with(query: &str, variables: &str) -> Result<(), String> {
+        let variables = Variables::from_json(serde_json::from_str(variables).unwrap());
+        check_document(&parse_query(query).unwrap(), &variables).map_err(|error| error.message)
     }
 
     fn numbered(count: usize, part: impl Fn(usize) -> String) -> String {
@@ -267,6 +333,33 @@ mod tests {
         for (query, what) in cases {
             assert!(check(&query).is_err_and(|message| message.contains(what)), "{what}");
         }
+    }
+
+    #[test]
+    fn c221_pages_within_pages_multiply() {
+        let page =
+            |first: &str, inner: &str| format!("query($n: Int) {{ contacts{first} {{ nodes {{ id {inner} }} }} }}");
+        let inner = |first: &str| format!("messages{first} {{ nodes {{ id attempts {{ at state }} }} }}");
+        let cost = |query: &str, variables| check_with(query, variables).is_err();
+        assert!(!cost(&page("(first: 100)", &inner("(first: 10)")), "{}"));
+        assert!(cost(&page("(first: 100)", &inner("(first: 100)")), "{}"));
+        assert!(cost(&page("(last: $n)", &inner("(first: $n)")), r#"{"n": 100}"#));
+        assert!(!cost(&page("(first: $n)", &inner("(first: $n)")), r#"{"n": 5}"#));
+        let defaulted = page("(first: $n)", &inner("(first: $n)")).replace("$n: Int", "$n: Int = 100");
+        assert!(cost(&defaulted, "{}") && !cost(&defaulted, r#"{"n": 5}"#));
+        assert!(cost(&page("(first: 9999)", &inner("")), "{}"), "a page without a size has fifty rows");
+        let spread = format!(
+            "{} fragment C on MessageConnection {{ nodes {{ a b c d e }} }}",
+            page("(first: 100)", "messages { ...C }")
+        );
+        assert!(cost(&spread, "{}"));
+        let ids = (0..100).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(" ");
+        assert!(cost(
+            &format!(
+                "{{ nodes(ids: [{ids}]) {{ ... on Contact {{ messages(first: 100) {{ nodes {{ id state }} }} }} }} }}"
+            ),
+            "{}"
+        ));
     }
 
     #[test]

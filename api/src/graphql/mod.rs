@@ -27,7 +27,6 @@ pub fn schema() -> CarillonSchema {
     Schema::build(Query::default(), Mutation::default(), EmptySubscription)
         .limit_depth(limits::DEPTH)
         .limit_recursive_depth(limits::RECURSION)
-        .limit_complexity(limits::COMPLEXITY)
         .limit_directives(limits::DIRECTIVES)
         // Suggestions tell strangers the names of fields (C-222).
         .disable_suggestions()

@@ -166,16 +166,16 @@ fn prepare(params: Params, may_mutate: bool) -> Result<Request, Stop> {
         return Err(Problem::Malformed("The request has no query.").into());
     };
     limits::check_text(&query)?;
-    let variables = serde_json::Value::Object(params.variables.unwrap_or_default());
-    let mut request = Request::new(query).variables(Variables::from_json(variables));
+    let variables = Variables::from_json(serde_json::Value::Object(params.variables.unwrap_or_default()));
+    let mut request = Request::new(query);
     let document = request.parsed_query()?;
-    limits::check_document(document)?;
+    limits::check_document(document, &variables)?;
     let kind = limits::operation_type(document, params.operation_name.as_deref());
     if !may_mutate && kind == Some(OperationType::Mutation) {
         return Err(Problem::MethodNotAllowed("POST").into());
     }
     request.operation_name = params.operation_name;
-    Ok(request)
+    Ok(request.variables(variables))
 }
 
 async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, mut request: Request) -> Response {

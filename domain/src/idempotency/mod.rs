@@ -21,6 +21,9 @@ pub use store::STATEMENTS;
 
 /// Answers are kept this long.
 pub const KEPT: TimeDelta = TimeDelta::days(7);
+/// How rarely a reservation also deletes answers past their time, and how many then.
+const FORGET_ONE_IN: u64 = 16;
+const FORGET_MOST: i64 = 64;
 /// The longest key.
 pub const MAX_KEY: usize = 255;
 
@@ -69,8 +72,11 @@ pub enum Reserved {
 /// Reserves the key, or finds the answer that was given under it. Waits while another transaction holds the key.
 pub async fn reserve(tx: &mut TenantTx, ports: &Ports, call: &Call) -> Result<Reserved> {
     let now = ports.now();
-    // Bounded work per call keeps the table at the size of seven days.
     if store::key_reserve(tx, call, now, now + KEPT).await.map_err(still_running)? {
+        // Now and then some of the past goes, so that the table holds seven days and nobody pays much.
+        if ports.entropy.below(FORGET_ONE_IN) == 0 {
+            store::key_forget(tx, now, FORGET_MOST).await?;
+        }
         return Ok(Reserved::Fresh);
     }
     let Some(stored) = store::key_find(tx, call).await? else {
@@ -88,11 +94,6 @@ pub async fn reserve(tx: &mut TenantTx, ports: &Ports, call: &Call) -> Result<Re
 pub async fn answer(tx: &mut TenantTx, ports: &Ports, call: &Call, answer: &[u8]) -> Result<()> {
     let sealed = ports.keys.seal(&call.place(tx), answer, ports.entropy.as_ref());
     store::key_answer(tx, call, sealed).await
-}
-
-/// Deletes answers past their time, at most `limit`; returns how many went.
-pub async fn forget(tx: &mut TenantTx, ports: &Ports, limit: i64) -> Result<u64> {
-    store::key_forget(tx, ports.now(), limit).await
 }
 
 /// The wait for the other transaction has a limit on Postgres (`lock_timeout`): it is still running then.

@@ -18,7 +18,7 @@ statements! {
     KEY_FORGET(Time, BigInt) = "DELETE FROM idempotency_keys
         WHERE tenant_id = $1 AND (operation, key) IN (
             SELECT k.operation, k.key FROM idempotency_keys AS k
-            WHERE k.tenant_id = $1 AND k.expires_at <= $2 ORDER BY k.expires_at LIMIT $3)";
+            WHERE k.tenant_id = $1 AND k.expires_at <= $2 ORDER BY k.expires_at LIMIT $3 {skip_locked})";
 }
 
 pub(super) struct Stored {
@@ -70,6 +70,7 @@ pub(super) async fn key_answer(tx: &mut TenantTx, call: &Call, sealed_answer: Ve
     Ok(())
 }
 
-pub(super) async fn key_forget(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<u64> {
-    Ok(tx.sql(&KEY_FORGET, Args::of([now.into(), limit.into()]))?.execute().await?)
+pub(super) async fn key_forget(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<()> {
+    tx.sql(&KEY_FORGET, Args::of([now.into(), limit.into()]))?.execute().await?;
+    Ok(())
 }
