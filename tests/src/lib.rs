@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod database;
+pub mod gateway;
 pub mod print;
 pub mod schema;
 pub mod seed;

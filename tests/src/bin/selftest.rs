@@ -35,6 +35,12 @@ const BUGS: &[Bug] = &[
     bug("policy_dropped", PG, "wall", "catalogue::c205_every_table_has_the_policy_and_forced_row_security"),
     bug("history_rewritable", PG, "wall", "append_only::c149_even_the_owner_changes_no_row_of_what_happened"),
     bug("history_rewritable", LITE, "wall", "append_only::c149_even_the_owner_changes_no_row_of_what_happened"),
+    bug(
+        "unsubscribe_without_lock",
+        PG,
+        "consent",
+        "race::c175_an_unsubscribe_waits_for_the_send_that_holds_the_address",
+    ),
 ];
 
 /// No test named above takes this long.

@@ -3,16 +3,14 @@
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
+use actix_web::test;
 use actix_web::test::TestRequest;
-use actix_web::{test, web};
 use carillon::application;
-use carillon::graphql::scope::Process;
-use carillon::http::Gateway;
 use carillon_domain::consent::{self, Basis, ConsentStatus, ConsentTopic, Reason, SourceKind, Verdict};
 use carillon_domain::keys::LinkPurpose;
 use carillon_domain::messaging::MessageClass;
 use carillon_domain::ports::Ports;
-use carillon_domain::tenancy::{Doorkeeper, PasswordSettings, ReadConsent};
+use carillon_domain::tenancy::ReadConsent;
 use carillon_entities::wall::Wall;
 use futures::future::join_all;
 
@@ -30,9 +28,7 @@ struct Answer {
 pub async fn gateway(
     ports: Ports,
 ) -> impl Service<actix_http::Request, Response = ServiceResponse<impl MessageBody>, Error = actix_web::Error> {
-    let desk = Doorkeeper::new(&ports, &ports.keys, PasswordSettings::default()).unwrap();
-    let process = Process { ports, desk };
-    test::init_service(application!(web::Data::new(Gateway::new(process)))).await
+    test::init_service(application!(carillon_tests::gateway::gateway(ports))).await
 }
 
 async fn ask<S, B>(gateway: &S, request: TestRequest) -> Answer

@@ -60,6 +60,32 @@ async fn send(setup: &Setup, email: &str, gone: &AtomicBool) -> Verdict {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c175_an_unsubscribe_waits_for_the_send_that_holds_the_address() {
+    const WAITING: &str = "SELECT COUNT(*) AS amount FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let setup = Arc::new(Setup::new().await);
+    setup.append(vec![setup.grant("ada@example.org", setup.news, SourceKind::Subject)]).await;
+    let recipient = setup.recipient(setup.ports(), "ada@example.org");
+    let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
+    assert_eq!(consent::endpoints_lock_for_send(&mut tx, recipient.keys()).await.unwrap().len(), 1);
+    let gone = Arc::new(AtomicBool::new(false));
+    let person = tokio::spawn(leave(setup.clone(), "ada@example.org".to_owned(), gone.clone()));
+    for round in 0.. {
+        // SQLite's one writer waits inside the process, where nobody can see it wait.
+        let waits =
+            if setup.world.wall().is_postgres() { setup.world.number(WAITING).await > 0 } else { round == 1_000 };
+        if waits || person.is_finished() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(!gone.load(Ordering::SeqCst), "an unsubscribe passed a send");
+    tx.commit().await.unwrap();
+    person.await.unwrap();
+    assert!(gone.load(Ordering::SeqCst));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn batches_that_overlap_in_any_order_never_deadlock() {
     let setup = Arc::new(Setup::new().await);
     let people: Vec<String> = (0..40).map(|n| format!("p{n}@example.org")).collect();

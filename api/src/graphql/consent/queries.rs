@@ -21,7 +21,6 @@ pub struct ConsentQuery;
 #[Object]
 impl ConsentQuery {
     /// The names under which the tenant writes, oldest first.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn brands(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Brand>> {
         let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
@@ -29,7 +28,6 @@ impl ConsentQuery {
     }
 
     /// What people can agree to, oldest first; each brand's reserved topic too.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn topics(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Topic>> {
         let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
@@ -38,7 +36,6 @@ impl ConsentQuery {
     }
 
     /// What is never written to, oldest first; with `email` only what stands against that address.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn suppressions(
         &self,
         ctx: &Context<'_>,

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carillon_entities::ids::SubjectId;
-use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx, WallError};
+use carillon_entities::{seeded_bugs, statements};
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
@@ -123,11 +123,26 @@ pub async fn endpoints_lock_for_change(
     addresses: &[(AddressHmac, Channel)],
 ) -> Result<BTreeMap<EndpointKey, Endpoint>, WallError> {
     let mut endpoints = BTreeMap::new();
+    if seeded_bugs::on("unsubscribe_without_lock") {
+        return endpoints_without_lock(tx, ports, addresses).await;
+    }
     for chunk in batches(tx.max_batch(&ENDPOINT_CHANGE), ports, addresses) {
         let args = Args::of([ports.now().into()]).with_batch(chunk);
         endpoints.extend(keyed(tx.sql(&ENDPOINT_CHANGE, args)?.all().await?)?);
     }
     Ok(endpoints)
+}
+
+/// A seeded bug: reads what ought to be locked.
+async fn endpoints_without_lock(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    addresses: &[(AddressHmac, Channel)],
+) -> Result<BTreeMap<EndpointKey, Endpoint>, WallError> {
+    endpoints_ensure(tx, ports, addresses).await?;
+    let rows = addresses.iter().map(|(address, channel)| key_cells(&(address.hash, *channel)));
+    let found = keyed(tx.sql(&ENDPOINT_KNOWN, Args::batch(rows))?.all().await?)?;
+    Ok(found.into_iter().map(|(key, endpoint)| (key, Endpoint { consent_version: i64::MAX, ..endpoint })).collect())
 }
 
 /// Locks the endpoints of addresses against changes until the transaction ends, for the gate; addresses never seen
