@@ -36,7 +36,9 @@ pub(super) async fn publish(mut connection: ConnectionManager, wire: Wire, mut w
     let mut signals = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut signals, BATCH).await > 0 {
         let mut pipe = ::redis::pipe();
-        for signal in signals.drain(..).collect::<HashSet<_>>() {
+        let mut seen = HashSet::with_capacity(signals.len());
+        signals.retain(|signal| seen.insert(*signal));
+        for signal in signals.drain(..) {
             if let Ok(text) = serde_json::to_string(&Envelope { from: wire.process, signal }) {
                 pipe.publish(&wire.channel, text).ignore();
             }
