@@ -97,7 +97,12 @@ impl App {
             bootstrap_if_possible(&ports).await;
         }
         let desk = Doorkeeper::new(&ports, &keys.tokens, PasswordSettings::default())?;
+        let mut checks = vec![http::database_check(ports.wall.clone())];
+        if config.redis_url.is_some() {
+            checks.push(works.redis_check());
+        }
         let mut gateway = Gateway::new(Process { ports, desk, files: works.files.clone() });
+        gateway.health = http::Health::new(checks);
         gateway.settings = HttpSettings { trusted_proxies: config.trusted_proxies.clone(), ..HttpSettings::default() };
         Ok(Self { config, gateway: web::Data::new(gateway), works, _clock: keeper })
     }
@@ -144,11 +149,13 @@ impl App {
             () = stop_signal() => {}
         }
         self.leave().await;
-        handle.stop(true).await;
+        let stopped = async {
+            if let Some(engine) = engine {
+                engine.stop(self.config.drain).await;
+            }
+        };
+        tokio::join!(handle.stop(true), stopped);
         ended_by_itself(serving.await)?;
-        if let Some(engine) = engine {
-            engine.stop(self.config.drain).await;
-        }
         self.ports().wall.close().await;
         tracing::info!("stopped");
         Ok(())

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tests", &["entities", "migration", "domain", "jobs", "api"]),
 ];
 /// The composition root, which may name every room.
-const ROOT: &[&str] = &["api/src/app.rs", "api/src/commands", "api/src/main.rs"];
+const ROOT: &[&str] = &["api/src/app.rs", "api/src/app/", "api/src/commands", "api/src/main.rs"];
 /// No file is longer.
 const LONGEST: usize = 500;
 

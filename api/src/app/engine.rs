@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::AppError;
 use crate::config::Config;
+use crate::http::{Check, Probe};
 
 /// What the engine of a process works with; the gateway shares the signals, the files and the catcher.
 #[derive(Debug)]
@@ -54,6 +55,16 @@ impl Works {
             None => (None, None),
         };
         Ok(Self { signals, files, catcher, backend, relay })
+    }
+
+    /// Redis answers. Without it everything goes on, slower: due work is found by polling (L4).
+    pub fn redis_check(&self) -> Check {
+        let signals = self.signals.clone();
+        let probe: Probe = Arc::new(move || {
+            let answer = if signals.is_connected() { Ok(()) } else { Err("no connection".to_owned()) };
+            Box::pin(std::future::ready(answer))
+        });
+        Check { name: "redis", required: false, probe }
     }
 
     /// Starts the engine; `None` where no relay is set, which only a gateway's process may be without.

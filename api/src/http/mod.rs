@@ -23,7 +23,7 @@ use crate::graphql::CarillonSchema;
 use crate::graphql::scope::Process;
 
 pub use client::TrustedProxies;
-pub use health::{Check, Health, Probe};
+pub use health::{Check, Health, Probe, database as database_check};
 pub use observe::RequestId;
 pub use problem::Problem;
 
