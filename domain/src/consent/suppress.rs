@@ -9,10 +9,11 @@ use carillon_entities::wall::TenantTx;
 use super::evidence::{self, Evidence};
 use super::ledger::{NewConsentEvent, append_locked};
 use super::store::endpoints::{endpoints_lock_for_change, endpoints_resolve};
+use super::store::ledger::consent_event_find;
 use super::store::suppressions;
 use super::{
-    Basis, Channel, ConsentAction, Recipient, SourceKind, SuppressionReason, SuppressionScope, all_marketing,
-    consent_topic,
+    Basis, Channel, ConsentAction, ConsentTopic, Recipient, SourceKind, SuppressionReason, SuppressionScope,
+    all_marketing, consent_topic,
 };
 use crate::contacts::EmailAddress;
 use crate::error::{Error, Refusal, Result};
@@ -169,11 +170,7 @@ pub async fn lift_suppression(
     let endpoints = endpoints_lock_for_change(tx, ports, &[(found.address, found.channel)]).await?;
     suppressions::suppression_remove(tx, found.id).await?;
     if found.reason == SuppressionReason::Unsubscribe {
-        let topic = match found.scope {
-            SuppressionScope::Topic(topic) => consent_topic(tx, topic).await?,
-            SuppressionScope::Marketing | SuppressionScope::All => all_marketing(tx, None).await?,
-        };
-        let topic = topic.ok_or_else(|| Refusal::not_found("id"))?;
+        let topic = ended_topic(tx, &found).await?.ok_or_else(|| Refusal::not_found("id"))?;
         // A microsecond later than the suppression, lest clocks that differ keep it in force.
         let at = ports.now().max(found.since + chrono::TimeDelta::microseconds(1));
         let mut new = NewConsentEvent::new(recipient, topic, ConsentAction::Grant, at, grant.actor());
@@ -189,6 +186,23 @@ pub async fn lift_suppression(
     }
     record(tx, ports, grant.actor(), Deed::new("suppression.lift", found.id.0)).await?;
     Ok(())
+}
+
+/// What the person had ended; all marketing of the brand they ended it for, where it was all marketing.
+async fn ended_topic(tx: &mut TenantTx, suppression: &Suppression) -> Result<Option<ConsentTopic>> {
+    if let SuppressionScope::Topic(topic) = suppression.scope {
+        return consent_topic(tx, topic).await;
+    }
+    let event = match suppression.source_event {
+        Some(id) => consent_event_find(tx, id).await?,
+        None => None,
+    };
+    match event {
+        Some(event) => {
+            Ok(Some(ConsentTopic { brand: event.brand, topic: event.topic, all_marketing: Some(event.topic) }))
+        }
+        None => all_marketing(tx, None).await,
+    }
 }
 
 /// Reason and evidence in one, sealed together: both are free text about a person (C-235).

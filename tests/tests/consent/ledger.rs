@@ -179,6 +179,23 @@ async fn states(setup: &Setup) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn c148_an_entry_has_every_column_but_those_of_the_chain() {
+    let setup = Setup::new().await;
+    let source = if setup.world.wall().is_postgres() {
+        "SELECT attname::text AS line FROM pg_attribute WHERE attrelid = 'consent_events'::regclass AND attnum > 0"
+    } else {
+        "SELECT name AS line FROM pragma_table_info('consent_events')"
+    };
+    let columns = setup.world.lines(source).await;
+    let wanted = "id tenant_id subject_ref address_hmac channel topic_id action basis jurisdictions effective_at \
+        recorded_at actor_kind actor_id source_kind source_id form_version notice_version wording_hash locale \
+        evidence_ref supersedes brand_id hmac_key_id";
+    for name in wanted.split_whitespace() {
+        assert!(columns.iter().any(|column| column == name), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn c149_the_database_refuses_changes_of_the_ledger() {
     let setup = Setup::new().await;
     setup.append(vec![setup.grant("ada@example.org", setup.news, SourceKind::Agent)]).await;

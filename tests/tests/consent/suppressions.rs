@@ -157,6 +157,24 @@ async fn c235_what_the_person_ended_begins_again_with_a_new_grant() {
 }
 
 #[tokio::test]
+async fn c235_all_marketing_of_another_brand_begins_again_for_that_brand() {
+    let setup = Setup::new().await;
+    let grant = setup.admin.grant().unwrap();
+    let mut tx = grant.begin().await.unwrap();
+    let name = consent::DisplayName::parse("name", "Torten").unwrap();
+    let brand = consent::create_brand(&grant, &mut tx, setup.ports(), name).await.unwrap();
+    let all = consent::all_marketing(&mut tx, Some(brand.id)).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    assert_ne!(all.topic, setup.all.topic);
+    setup.append(vec![setup.event(ADA, all, ConsentAction::Object, SourceKind::Subject)]).await;
+    let found = of_ada(&setup).await;
+    assert_eq!(found[0].scope, SuppressionScope::Marketing);
+    lift(&setup, &found[0], "asked for it in our shop", "signed slip").await.unwrap();
+    let facts = setup.facts(setup.ports(), ADA, Some(all)).await;
+    assert_eq!(facts.topic_consent.standing().status, consent::ConsentStatus::Granted);
+}
+
+#[tokio::test]
 async fn c013_a_complaint_about_one_topic_ends_all_marketing_and_no_service_mail() {
     let setup = Setup::new().await;
     setup.append(vec![setup.grant(ADA, setup.offers, SourceKind::Subject)]).await;

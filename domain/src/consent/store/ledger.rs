@@ -34,6 +34,12 @@ pub async fn consent_events_of(
     rows.into_iter().map(event).collect()
 }
 
+/// One entry.
+pub async fn consent_event_find(tx: &mut TenantTx, id: ConsentEventId) -> Result<Option<ConsentEvent>, WallError> {
+    let row = tx.select::<consent_events::Entity>().eq(consent_events::Column::Id, id).one().await?;
+    row.map(event).transpose()
+}
+
 /// A page of the entries about addresses, in the order of their arrival.
 pub async fn consent_events_page(
     tx: &mut TenantTx,
