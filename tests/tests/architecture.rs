@@ -178,6 +178,26 @@ fn files_are_short_and_named_after_what_they_decide() {
     assert_none(&faults);
 }
 
+/// A bug that no test is named for would never be tried.
+#[test]
+fn every_seeded_bug_has_a_test_that_must_catch_it() {
+    let selftest = std::fs::read_to_string(house().join("tests/src/bin/selftest.rs")).expect("the self-test");
+    let selftest: String = selftest.chars().filter(|c| !c.is_whitespace()).collect();
+    let (mut bugs, mut faults) = (0, Vec::new());
+    for room in ["entities", "migration", "domain", "jobs", "api"] {
+        for (file, text) in sources(room) {
+            for name in text.split("seeded_bugs::on(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                bugs += 1;
+                if !selftest.contains(&format!("bug(\"{name}\",")) {
+                    faults.push(format!("{file} has the bug {name}, which make selftest does not try"));
+                }
+            }
+        }
+    }
+    assert_none(&faults);
+    assert!(bugs >= 10, "only {bugs} seeded bugs were found");
+}
+
 #[test]
 fn the_reader_of_sources_tells_code_from_words_about_it() {
     let words = words("use a::b; // c\n/// d\nlet x = \"e \\\" f\"; g('\"', h); \"i\nj\" k");

@@ -135,7 +135,9 @@ impl HandingOver<'_> {
         let started = messaging::start(self.grant, ports, &attempts).await?;
         if !early {
             // An attempt that was not flipped belongs to another worker now, and nothing is known about it here.
-            let going: Vec<_> = going.into_iter().filter(|mail| started.contains(&mail.attempt().message)).collect();
+            let unchecked = seeded_bugs::on("fence_unchecked");
+            let is_ours = |mail: &Cleared<PreparedEmail>| unchecked || started.contains(&mail.attempt().message);
+            let going: Vec<_> = going.into_iter().filter(is_ours).collect();
             settled.extend(self.deliver(&going, lease).await);
         }
         Ok(settled)

@@ -33,6 +33,11 @@ const BUGS: &[Bug] = &[
     bug("commit_lies", LITE, "wall", "leaks::c187_a_commit_after_a_failed_statement_is_refused"),
     bug("predicate_forgotten", LITE, "wall", "leaks::c204_ten_thousand_interleaved_transactions_see_their_own_tenant"),
     bug("policy_dropped", PG, "wall", "catalogue::c205_every_table_has_the_policy_and_forced_row_security"),
+    bug("gate_reads_before_locking", PG, "delivery", "race::c175_the_gate_sees_the_unsubscribe_it_waited_for"),
+    bug("unsubscribe_without_lock", PG, "delivery", "race::c175_an_unsubscribe_waits_for_the_gate"),
+    bug("send_before_attempt_commits", PG, "delivery", "crashes::c166_nothing_leaves_before_its_attempt_is_started"),
+    bug("send_before_attempt_commits", LITE, "delivery", "crashes::c166_nothing_leaves_before_its_attempt_is_started"),
+    bug("fence_unchecked", LITE, "delivery", "crashes::c166_nothing_leaves_before_its_attempt_is_started"),
     bug("history_rewritable", PG, "wall", "append_only::c149_even_the_owner_changes_no_row_of_what_happened"),
     bug("history_rewritable", LITE, "wall", "append_only::c149_even_the_owner_changes_no_row_of_what_happened"),
     bug(
