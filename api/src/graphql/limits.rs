@@ -4,19 +4,26 @@
 //! to billions of fields costs no more than any other. Cost is counted without the schema: whatever is asked of a
 //! connection counts once per row of its page, and pages within pages multiply.
 
-use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, Field, OperationType, Selection, SelectionSet, VariableDefinition,
-};
-use async_graphql::{Positioned, ServerError, Value, Variables};
+mod count;
 
-/// Levels of fields.
-pub const DEPTH: usize = 12;
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet};
+use async_graphql::{ServerError, Variables};
+use count::Count;
+
+/// Fields within each other.
+const DEPTH: usize = 12;
+/// The same inside the schema's own description, whose types wrap each other.
+const INTROSPECTION_DEPTH: usize = 18;
+/// Lists of the schema's description within each other; each would multiply the answer.
+const INTROSPECTION_LISTS: usize = 2;
 /// Levels of selection sets, fragments included, which async-graphql walks recursively.
-pub const RECURSION: usize = 24;
+pub const RECURSION: usize = 32;
 /// Cost of an operation: its fields, each times the sizes of the pages it lies in.
-pub const COST: u64 = 20_000;
+const COST: u64 = 20_000;
+/// The same as fields with a size of their own count it for async-graphql.
+pub const COMPLEXITY: usize = 20_000;
 /// Lexical tokens of a document.
-pub const TOKENS: usize = 4_000;
+const TOKENS: usize = 4_000;
 /// Directives on one field.
 pub const DIRECTIVES: usize = 4;
 /// The largest page, as a cost.
@@ -65,10 +72,8 @@ pub fn check_document(document: &ExecutableDocument, variables: &Variables) -> R
         return Err(refused("operations", OPERATIONS));
     }
     for (_, operation) in document.operations.iter() {
-        let definitions = &operation.node.variable_definitions;
-        let mut count = Count { document, variables, definitions, fields: 0, aliases: 0, cost: 0 };
         let selection = &operation.node.selection_set.node;
-        count.walk(selection, 0, 1)?;
+        Count::new(document, variables, &operation.node.variable_definitions).operation(selection)?;
         let mut roots = Vec::new();
         collect_roots(document, selection, &mut roots);
         match operation.node.ty {
@@ -97,100 +102,6 @@ pub fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Opti
             operations.values().next().map(|found| found.node.ty)
         }
         _ => None,
-    }
-}
-
-struct Count<'a> {
-    document: &'a ExecutableDocument,
-    variables: &'a Variables,
-    definitions: &'a [Positioned<VariableDefinition>],
-    fields: usize,
-    aliases: usize,
-    cost: u64,
-}
-
-impl Count<'_> {
-    /// Counts a selection that is asked for `times` times.
-    fn walk(&mut self, set: &SelectionSet, depth: usize, times: u64) -> Result<(), ServerError> {
-        if depth > RECURSION {
-            return Err(refused("levels", RECURSION));
-        }
-        for selection in &set.items {
-            // Spreads count as well, or empty fragments could be nested without end.
-            self.fields += 1;
-            if self.fields > FIELDS {
-                return Err(refused("fields", FIELDS));
-            }
-            if selection.node.directives().len() > DIRECTIVES {
-                return Err(refused("directives on one field", DIRECTIVES));
-            }
-            match &selection.node {
-                Selection::Field(field) => {
-                    self.aliases += usize::from(field.node.alias.is_some());
-                    if self.aliases > ALIASES {
-                        return Err(refused("aliases", ALIASES));
-                    }
-                    self.cost = self.cost.saturating_add(times);
-                    if self.cost > COST {
-                        return Err(limit_error(format!("The document costs more than {COST}; ask for fewer rows.")));
-                    }
-                    let times = times.saturating_mul(self.rows(&field.node));
-                    self.walk(&field.node.selection_set.node, depth + 1, times)?;
-                }
-                Selection::InlineFragment(fragment) => {
-                    self.walk(&fragment.node.selection_set.node, depth + 1, times)?;
-                }
-                Selection::FragmentSpread(spread) => {
-                    if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
-                        self.walk(&fragment.node.selection_set.node, depth + 1, times)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// How many rows a field gives at most: the page asked for, or the ids.
-    fn rows(&self, field: &Field) -> u64 {
-        let size = |name| match self.argument(field, name)? {
-            Value::Number(number) => Some(number.as_u64().unwrap_or(0).clamp(1, MAX_PAGE)),
-            _ => None,
-        };
-        let ids = || match self.argument(field, "ids")? {
-            Value::List(ids) => Some(u64::try_from(ids.len()).unwrap_or(u64::MAX).max(1)),
-            _ => None,
-        };
-        let default = || if self.is_connection(&field.selection_set.node) { DEFAULT_PAGE } else { 1 };
-        size("first").or_else(|| size("last")).or_else(ids).unwrap_or_else(default)
-    }
-
-    /// An argument's value, with variables and their defaults filled in.
-    fn argument(&self, field: &Field, name: &str) -> Option<Value> {
-        let given = |name: &str| {
-            let default = || {
-                let definition = self.definitions.iter().find(|definition| definition.node.name.node == name)?;
-                definition.node.default_value().cloned()
-            };
-            self.variables.get(name).cloned().or_else(default)
-        };
-        field.get_argument(name)?.node.clone().into_const_with(|name| given(&name).ok_or(())).ok()
-    }
-
-    /// Pages without a size have one all the same.
-    fn is_connection(&self, set: &SelectionSet) -> bool {
-        set.items.iter().any(|selection| match &selection.node {
-            Selection::Field(field) => matches!(field.node.name.node.as_str(), "edges" | "nodes"),
-            Selection::InlineFragment(fragment) => self.is_connection(&fragment.node.selection_set.node),
-            // One level is enough for honest clients, and fragments may form a circle here.
-            Selection::FragmentSpread(spread) => {
-                self.document.fragments.get(&spread.node.fragment_name.node).is_some_and(|fragment| {
-                    fragment.node.selection_set.node.items.iter().any(|selection| match &selection.node {
-                        Selection::Field(field) => matches!(field.node.name.node.as_str(), "edges" | "nodes"),
-                        _ => true,
-                    })
-                })
-            }
-        })
     }
 }
 
@@ -333,6 +244,22 @@ mod tests {
         for (query, what) in cases {
             assert!(check(&query).is_err_and(|message| message.contains(what)), "{what}");
         }
+    }
+
+    #[test]
+    fn c221_depth_is_limited_and_tools_can_still_read_the_schema() {
+        let nested =
+            |field: &str, depth: usize| format!("{{ {}{} }}", format!("{field} {{ ").repeat(depth), "}".repeat(depth));
+        assert!(check(&nested("a", DEPTH).replace("{ }", "")).is_ok());
+        assert!(check(&nested("a", DEPTH).replace("{ }", "{ b }")).is_err());
+        let of_type = format!("{}name{}", "ofType { kind ".repeat(9), "}".repeat(9));
+        let tools = format!(
+            "{{ __schema {{ types {{ fields(includeDeprecated: true) {{ args {{ type {{ {of_type} }} }} }} }} }} }}"
+        );
+        assert_eq!(check(&tools), Ok(()));
+        let circle =
+            format!("{{ __schema {{ types {{ {}name{} }} }} }}", "fields { type { ".repeat(3), "} }".repeat(3));
+        assert!(check(&circle).is_err_and(|message| message.contains("lists of the schema")));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub type CarillonSchema = Schema<Query, Mutation, EmptySubscription>;
 /// Builds the schema with its limits (C-221).
 pub fn schema() -> CarillonSchema {
     Schema::build(Query::default(), Mutation::default(), EmptySubscription)
-        .limit_depth(limits::DEPTH)
+        .limit_complexity(limits::COMPLEXITY)
         .limit_recursive_depth(limits::RECURSION)
         .limit_directives(limits::DIRECTIVES)
         // Suggestions tell strangers the names of fields (C-222).
