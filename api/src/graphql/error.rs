@@ -7,7 +7,7 @@ use async_graphql::{Response, ServerError, SimpleObject, Value};
 use carillon_domain::error::{Error, Refusal, Result, WallError};
 
 /// Something the caller asked for that the rules do not allow.
-#[derive(Debug, Clone, PartialEq, Eq, SimpleObject)]
+#[derive(Debug, Clone, PartialEq, Eq, SimpleObject, serde::Serialize, serde::Deserialize)]
 pub struct UserError {
     /// Stable code in upper case, for programs.
     code: String,

@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod consent;
+pub mod contacts;
 pub mod error;
 pub mod gateway;
 pub mod limits;
@@ -13,11 +14,11 @@ use chrono::{DateTime, Utc};
 
 /// Every query.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(gateway::GatewayQuery, consent::ConsentQuery);
+pub struct Query(gateway::GatewayQuery, consent::ConsentQuery, contacts::ContactQuery, contacts::ImportQuery);
 
 /// Every mutation.
 #[derive(Debug, Default, MergedObject)]
-pub struct Mutation(consent::ConsentMutation);
+pub struct Mutation(consent::ConsentMutation, contacts::ContactMutation, contacts::ImportMutation);
 
 /// The schema type.
 pub type CarillonSchema = Schema<Query, Mutation, EmptySubscription>;

@@ -75,6 +75,11 @@ impl RequestScope {
         &self.0.process.ports
     }
 
+    /// Where uploads lie.
+    pub fn files(&self) -> &Files {
+        &self.0.process.files
+    }
+
     /// What every sign-in passes: passwords, access tokens, limits.
     pub fn desk(&self) -> &Doorkeeper {
         &self.0.process.desk

@@ -2,6 +2,7 @@
 
 mod caller;
 mod client;
+mod files;
 mod graphql;
 mod health;
 mod negotiate;
@@ -83,7 +84,11 @@ impl std::fmt::Debug for Gateway {
 
 /// Every route; each aggregate that has routes of its own adds its `configure` here.
 pub fn configure(routes: &mut web::ServiceConfig, embedded: bool) {
-    routes.configure(health::configure).configure(graphql::configure).configure(recipient::configure);
+    routes
+        .configure(health::configure)
+        .configure(graphql::configure)
+        .configure(recipient::configure)
+        .configure(files::configure);
     if embedded {
         routes.route("/", web::get().to(graphql::graphiql));
     }

@@ -1,0 +1,182 @@
+//! What uploads and imports look like from outside.
+
+use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
+use carillon_domain::contacts::import::{self as domain, errors_url, list_import_errors};
+use carillon_domain::error::Error;
+use carillon_domain::files;
+use carillon_domain::tenancy::ImportContacts;
+use chrono::{DateTime, Utc};
+
+use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::scope::RequestScope;
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "carillon_domain::contacts::import::ImportState")]
+pub enum ImportState {
+    /// Waiting for a worker.
+    Queued,
+    /// A worker is at it.
+    Running,
+    /// Every row was read.
+    Completed,
+    /// It cannot go on; `errorCode` says why.
+    Failed,
+}
+
+/// A file on its way to us, or here. `PUT` its bytes to `url`: whole, or in parts with `Content-Range`. `HEAD` answers
+/// how much is here in `Upload-Offset`; a part that broke off goes on from there.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Upload {
+    /// Its id, for `startImport`.
+    pub id: ID,
+    /// The address to put it to; whoever has it may.
+    pub url: String,
+    /// When address and file go.
+    pub expires_at: DateTime<Utc>,
+    /// Bytes that are here.
+    pub received: i64,
+    /// Bytes it was declared to have.
+    pub size: i64,
+}
+
+impl Upload {
+    /// The upload with its address.
+    pub fn new(scope: &RequestScope, upload: &files::Upload) -> Result<Self> {
+        let bytes = |n: u64| i64::try_from(n).map_err(Error::fault);
+        Ok(Self {
+            id: upload.id.to_string().into(),
+            url: upload.url(scope.ports(), scope.tenant()?.tenant()),
+            expires_at: upload.expires_at,
+            received: bytes(upload.received)?,
+            size: bytes(upload.size)?,
+        })
+    }
+}
+
+/// Something that is wrong with a row, without the row's content.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct ImportError {
+    /// The line of the file that the row starts on.
+    pub line: i64,
+    /// A field's name, or empty for the whole row.
+    pub field: String,
+    /// Stable code in upper case.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// An import of contacts from a file.
+#[derive(Debug, Clone)]
+pub struct Import(domain::Import);
+
+impl From<domain::Import> for Import {
+    fn from(import: domain::Import) -> Self {
+        Self(import)
+    }
+}
+
+/// A place in the list of errors: line and number on the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ErrorPlace(i64, i32);
+
+impl std::fmt::Display for ErrorPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line_{}_{}", self.0, self.1)
+    }
+}
+
+impl std::str::FromStr for ErrorPlace {
+    type Err = ();
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        let (line, place) = text.strip_prefix("line_").and_then(|rest| rest.split_once('_')).ok_or(())?;
+        Ok(Self(line.parse().map_err(|_| ())?, place.parse().map_err(|_| ())?))
+    }
+}
+
+/// An import of contacts from a file.
+#[Object]
+impl Import {
+    /// Its id.
+    async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// What the file is called.
+    async fn file_name(&self) -> &str {
+        &self.0.file_name
+    }
+
+    /// How far it is.
+    async fn state(&self) -> ImportState {
+        self.0.state.into()
+    }
+
+    /// Bytes of the file.
+    async fn total_bytes(&self) -> i64 {
+        self.0.total_bytes
+    }
+
+    /// Bytes that are imported.
+    async fn done_bytes(&self) -> i64 {
+        self.0.done_bytes
+    }
+
+    /// Rows that were read, blank ones not counted.
+    async fn rows_seen(&self) -> i64 {
+        self.0.rows_seen
+    }
+
+    /// Rows that made a contact.
+    async fn rows_created(&self) -> i64 {
+        self.0.rows_created
+    }
+
+    /// Rows about a contact that was there, from before or from an earlier row.
+    async fn rows_updated(&self) -> i64 {
+        self.0.rows_updated
+    }
+
+    /// Rows that were refused.
+    async fn rows_failed(&self) -> i64 {
+        self.0.rows_failed
+    }
+
+    /// What is wrong with rows, by line.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
+    async fn errors(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ImportError>> {
+        let page = PageArgs::forward(first, after).page::<ErrorPlace>().map_err(Error::from)?;
+        let after = page.cursor.map(|ErrorPlace(line, place)| (line, place));
+        let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
+        let errors = list_import_errors(&grant, &mut tx, self.0.id, after, page.size).await?;
+        let node = |one: domain::ImportError| ImportError {
+            line: one.line,
+            field: one.field,
+            code: one.code,
+            message: one.message,
+        };
+        Ok(list(errors, |one| ErrorPlace(one.line, one.place), node))
+    }
+
+    /// The address of all errors as a CSV file, good for an hour.
+    async fn errors_url(&self, ctx: &Context<'_>) -> Result<String> {
+        let scope = RequestScope::of(ctx);
+        Ok(errors_url(scope.ports(), scope.grant::<ImportContacts>()?.tenant(), self.0.id))
+    }
+
+    /// Why it failed.
+    async fn error_code(&self) -> Option<&str> {
+        self.0.error_code.as_deref()
+    }
+
+    /// When it was started.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When it was over.
+    async fn finished_at(&self) -> Option<DateTime<Utc>> {
+        self.0.finished_at
+    }
+}

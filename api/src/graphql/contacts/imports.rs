@@ -1,0 +1,135 @@
+//! Uploads and imports: announced and started here, put over HTTP, worked on by the engine.
+
+use async_graphql::{Context, ID, Object, Result, SimpleObject};
+use carillon_domain::contacts::import::{self as domain, StartImport, get_import, list_imports};
+use carillon_domain::error::{Error, Refusal};
+use carillon_domain::files::{self, CreateUpload, find_upload};
+use carillon_domain::ids::{ImportId, UploadId};
+use carillon_domain::ports::TenantTx;
+use carillon_domain::tenancy::{Grant, ImportContacts};
+
+use super::id;
+use super::import_inputs::{CreateUploadInput, StartImportInput};
+use super::import_types::{Import, Upload};
+use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::error::{UserError, payload, user_errors};
+use crate::graphql::mutate::Once;
+use crate::graphql::scope::RequestScope;
+
+/// Payload of `createUpload`.
+#[derive(Debug, SimpleObject)]
+pub struct CreateUploadPayload {
+    /// The upload and its address.
+    upload: Option<Upload>,
+    /// What was refused.
+    user_errors: Vec<UserError>,
+}
+
+/// Payload of `startImport`.
+#[derive(Debug, SimpleObject)]
+pub struct StartImportPayload {
+    /// The import, waiting for a worker.
+    import: Option<Import>,
+    /// What was refused; nothing was imported then.
+    user_errors: Vec<UserError>,
+}
+
+/// Queries about imports.
+#[derive(Debug, Default)]
+pub struct ImportQuery;
+
+#[Object]
+impl ImportQuery {
+    /// An import; null when there is none with this id.
+    async fn import(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Import>> {
+        let Ok(id) = id.parse::<ImportId>() else { return Ok(None) };
+        load(ctx, id).await
+    }
+
+    /// Imports in the order in which they were started.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
+    async fn imports(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Import>> {
+        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
+        let imports = list_imports(&grant, &mut tx, page).await?;
+        Ok(list(imports, |import| import.id, Import::from))
+    }
+}
+
+/// Mutations of uploads and imports.
+#[derive(Debug, Default)]
+pub struct ImportMutation;
+
+#[Object]
+impl ImportMutation {
+    /// Announces a file: answers with the address to put it to.
+    async fn create_upload(&self, ctx: &Context<'_>, input: CreateUploadInput) -> Result<CreateUploadPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = scope.grant::<ImportContacts>()?;
+        let once = Once::new("createUpload", input.idempotency_key.as_deref(), &input);
+        let command = match CreateUpload::parse(&input.file_name, input.size, scope.ports().settings.upload_max) {
+            Ok(command) => command,
+            Err(refusals) => return Ok(CreateUploadPayload { upload: None, user_errors: user_errors(refusals) }),
+        };
+        let created = scope.mutate(&grant, &once, |tx, _| Box::pin(create(&grant, tx, scope, command.clone()))).await;
+        let (id, user_errors) = payload(created)?;
+        let upload = match id {
+            Some(id) => {
+                let (grant, mut tx) = scope.read::<ImportContacts>().await?;
+                find_upload(&grant, &mut tx, id).await?
+            }
+            None => None,
+        };
+        let upload = upload.map(|upload| Upload::new(scope, &upload)).transpose()?;
+        Ok(CreateUploadPayload { upload, user_errors })
+    }
+
+    /// Starts the import of a file that was put whole. Its header is read at once: columns that mean nothing are
+    /// refused, attributes must be declared.
+    async fn start_import(&self, ctx: &Context<'_>, input: StartImportInput) -> Result<StartImportPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = scope.grant::<ImportContacts>()?;
+        let once = Once::new("startImport", input.idempotency_key.as_deref(), &input);
+        let refused = |refusals: Vec<Refusal>| StartImportPayload { import: None, user_errors: user_errors(refusals) };
+        let options = input.options.clone().unwrap_or_default().parse();
+        let command = match (id(&input.upload_id, "uploadId"), options) {
+            (Ok(upload), Ok(options)) => StartImport { upload, options },
+            (Err(refusal), _) => return Ok(refused(vec![refusal])),
+            (_, Err(refusals)) => return Ok(refused(refusals)),
+        };
+        let started = scope.mutate(&grant, &once, |tx, _| Box::pin(start(&grant, tx, scope, command.clone()))).await;
+        let (id, user_errors) = payload(started)?;
+        let import = match id {
+            Some(id) => {
+                scope.ports().doorbell.ring_imports();
+                load(ctx, id).await?
+            }
+            None => None,
+        };
+        Ok(StartImportPayload { import, user_errors })
+    }
+}
+
+async fn create(
+    grant: &Grant<ImportContacts>,
+    tx: &mut TenantTx,
+    scope: &RequestScope,
+    command: CreateUpload,
+) -> carillon_domain::error::Result<UploadId> {
+    Ok(files::create_upload(grant, tx, scope.ports(), command).await?.id)
+}
+
+async fn start(
+    grant: &Grant<ImportContacts>,
+    tx: &mut TenantTx,
+    scope: &RequestScope,
+    command: StartImport,
+) -> carillon_domain::error::Result<ImportId> {
+    Ok(domain::start_import(grant, tx, (scope.ports(), scope.files()), command).await?.id)
+}
+
+/// An import, for `import`, `node` and payloads.
+pub async fn load(ctx: &Context<'_>, id: ImportId) -> Result<Option<Import>> {
+    let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
+    Ok(get_import(&grant, &mut tx, id).await?.map(Import::from))
+}

@@ -1,0 +1,85 @@
+//! Queries about contacts.
+
+use async_graphql::{Context, ID, Object, Result};
+use carillon_domain::contacts::{contact_tags, get_contact, list_attributes, list_contacts};
+use carillon_domain::error::Error;
+use carillon_domain::ids::ContactId;
+use carillon_domain::tenancy::{ReadContacts, ReadPersonalData};
+
+use super::inputs::ContactFilterInput;
+use super::types::{AttributeDefinition, Contact};
+use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::scope::RequestScope;
+
+/// Queries about contacts.
+#[derive(Debug, Default)]
+pub struct ContactQuery;
+
+#[Object]
+impl ContactQuery {
+    /// A contact; null when there is none with this id.
+    async fn contact(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Contact>> {
+        match id.parse() {
+            Ok(id) => load_contact(ctx, id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Contacts in the order in which they were made. `search` finds what starts with it: addresses, names (last name
+    /// first) and external ids.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
+    async fn contacts(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+        filter: Option<ContactFilterInput>,
+        search: Option<String>,
+    ) -> Result<List<Contact>> {
+        let page = PageArgs { first, after, last, before }.page::<ContactId>().map_err(Error::from)?;
+        let filter = filter.unwrap_or_default();
+        let scope = RequestScope::of(ctx);
+        if filter.is_personal() || search.is_some() {
+            // Whoever may not see addresses may not guess them either (C-225).
+            scope.grant::<ReadPersonalData>()?;
+        }
+        let filter = filter.parse(search).map_err(Error::from)?;
+        let (grant, mut tx) = scope.read::<ReadContacts>().await?;
+        let contacts = list_contacts(&grant, &mut tx, filter, page).await?;
+        let asked = ctx.look_ahead().field("nodes").field("tags").exists()
+            || ctx.look_ahead().field("edges").field("node").field("tags").exists();
+        if !asked {
+            return Ok(list(contacts, |contact| contact.id, Contact::new));
+        }
+        let ids: Vec<ContactId> = contacts.items.iter().map(|contact| contact.id).collect();
+        let tags = contact_tags(&grant, &mut tx, &ids).await?;
+        let with_tags = |contact: carillon_domain::contacts::Contact| {
+            let own = tags.get(&contact.id).cloned().unwrap_or_default();
+            Contact::with_tags(contact, own)
+        };
+        Ok(list(contacts, |contact| contact.id, with_tags))
+    }
+
+    /// The attributes that are declared.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
+    async fn attribute_definitions(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<List<AttributeDefinition>> {
+        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;
+        let definitions = list_attributes(&grant, &mut tx, page).await?;
+        Ok(list(definitions, |one| one.id, AttributeDefinition::from))
+    }
+}
+
+/// A contact, for `contact`, `node` and payloads.
+pub async fn load_contact(ctx: &Context<'_>, id: ContactId) -> Result<Option<Contact>> {
+    let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;
+    Ok(get_contact(&grant, &mut tx, id).await?.map(Contact::new))
+}
