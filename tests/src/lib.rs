@@ -3,6 +3,7 @@
 pub mod access;
 pub mod database;
 pub mod gateway;
+pub mod people;
 pub mod post;
 pub mod print;
 pub mod schema;

@@ -33,7 +33,7 @@ pub async fn delete_contact(
         deleted_at: Some(now),
         ..Contact::new(id, before.created_at)
     };
-    contacts_change(tx, std::iter::once(&contact)).await?;
+    contacts_change(tx, vec![&contact]).await?;
     identities_of_delete(tx, id).await?;
     attributes_of_delete(tx, id).await?;
     tags_of_delete(tx, id).await?;

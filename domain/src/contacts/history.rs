@@ -134,7 +134,7 @@ pub(crate) async fn history_append(
         Value::Uuid(source_id),
         ports.now().into(),
     ];
-    changes_append(tx, scalars, rows).await?;
+    changes_append(tx, scalars, rows.collect()).await?;
     Ok(())
 }
 

@@ -176,7 +176,7 @@ async fn list_one(
     let email = wanted.email.as_ref().map(|email| (IdentityKind::Email, email.norm().to_owned()));
     let external = wanted.external_id.clone().map(|id| (IdentityKind::ExternalId, id));
     let identities: Vec<_> = [email, external].into_iter().flatten().collect();
-    let owners = identity_owners(tx, identities.iter()).await?;
+    let owners = identity_owners(tx, identities.iter().collect()).await?;
     let mut ids: Vec<ContactId> = owners.values().copied().collect();
     ids.dedup();
     let nobody = Paged { items: Vec::new(), has_next: false, has_previous: false };

@@ -51,7 +51,7 @@ async fn turn(
     contact.archived_at = archived.then_some(now);
     contact.version += 1;
     contact.updated_at = now;
-    contacts_change(tx, std::iter::once(&contact)).await?;
+    contacts_change(tx, vec![&contact]).await?;
     let kind = if archived { ChangeKind::Archived } else { ChangeKind::Restored };
     let entry = Entry { contact: contact.id, kind, fields: vec!["state".to_owned()], values: None };
     history_append(tx, ports, Author::caller(grant.actor()), vec![entry]).await?;

@@ -48,9 +48,9 @@ pub async fn tag_contacts(
     let before = tags_of(tx, &ids).await?;
     let changes = changes(&there, &before, &add, &remove)?;
     let gone = changes.iter().flat_map(|change| change.removed.iter().map(|tag| (*tag, change.contact)));
-    tags_remove(tx, gone).await?;
+    tags_remove(tx, gone.collect()).await?;
     let new = changes.iter().flat_map(|change| change.added.iter().map(|tag| (*tag, change.contact)));
-    tags_add(tx, new, ports.now()).await?;
+    tags_add(tx, new.collect(), ports.now()).await?;
     let entries = changes.iter().map(TagChange::entry).collect();
     history_append(tx, ports, Author::caller(grant.actor()), entries).await?;
     Ok(contacts)

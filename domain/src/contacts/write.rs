@@ -32,7 +32,7 @@ impl Sought {
 /// Looks up whom the wishes are about; locks nothing.
 pub(crate) async fn seek(tx: &mut TenantTx, wishes: &[Wish]) -> Result<Sought> {
     let identities: HashSet<Identity> = wishes.iter().flat_map(Wish::identities).collect();
-    let owners = identity_owners(tx, identities.iter()).await?;
+    let owners = identity_owners(tx, identities.iter().collect()).await?;
     let named = wishes.iter().filter_map(|wish| match wish.find {
         Find::Id(id, _) => Some(id),
         Find::New | Find::By(_) | Find::Any => None,
@@ -61,15 +61,15 @@ pub(crate) async fn write(
     }
     let plan = plan(known, wishes, ports.now(), || ports.new_id());
     let (new, old): (Vec<&Touched>, Vec<&Touched>) = plan.touched.iter().partition(|one| one.before.is_none());
-    contacts_insert(tx, author.import, new.iter().map(|one| &one.after)).await?;
-    contacts_change(tx, old.iter().filter(|one| !one.changed.is_empty()).map(|one| &one.after)).await?;
+    contacts_insert(tx, author.import, new.iter().map(|one| &one.after).collect()).await?;
+    let changed = old.iter().filter(|one| !one.changed.is_empty()).map(|one| &one.after).collect();
+    contacts_change(tx, changed).await?;
     let (gone, given) = plan.identity_moves();
     identities_delete(tx, &gone).await?;
     identities_insert(tx, &given, ports.now()).await?;
-    attributes_write(tx, plan.attribute_writes(definitions)).await?;
-    let tags: Vec<_> =
-        plan.touched.iter().flat_map(|one| one.tags.iter().map(|tag| (tag.as_str(), one.after.id))).collect();
-    tags_add(tx, tags.into_iter(), ports.now()).await?;
+    attributes_write(tx, plan.attribute_writes(definitions).collect()).await?;
+    let tags = plan.touched.iter().flat_map(|one| one.tags.iter().map(|tag| (tag.as_str(), one.after.id)));
+    tags_add(tx, tags.collect(), ports.now()).await?;
     history_append(tx, ports, author, plan.touched.iter().filter_map(entry).collect()).await?;
     Ok(plan)
 }

@@ -60,9 +60,9 @@ pub(in crate::contacts) async fn definitions_insert(
 }
 
 /// Writes values, and takes away those that are `None`.
-pub(in crate::contacts) async fn attributes_write<'a>(
+pub(in crate::contacts) async fn attributes_write(
     tx: &mut TenantTx,
-    writes: impl Iterator<Item = (ContactId, AttributeId, Option<&'a AttributeValue>)>,
+    writes: Vec<(ContactId, AttributeId, Option<&AttributeValue>)>,
 ) -> Result<(), WallError> {
     let (mut put, mut gone) = (Vec::new(), Vec::new());
     for (contact, attribute, value) in writes {

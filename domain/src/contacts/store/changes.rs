@@ -23,7 +23,7 @@ statements! {
 pub(in crate::contacts) async fn changes_append(
     tx: &mut TenantTx,
     scalars: [Value; 5],
-    rows: impl Iterator<Item = ChangeRow>,
+    rows: Vec<ChangeRow>,
 ) -> Result<(), WallError> {
     let cells = |row: ChangeRow| {
         vec![
@@ -34,7 +34,7 @@ pub(in crate::contacts) async fn changes_append(
             Value::Bytes(row.sealed),
         ]
     };
-    run(tx, &CHANGE_APPEND, &scalars, rows.map(cells).collect()).await.map(drop)
+    run(tx, &CHANGE_APPEND, &scalars, rows.into_iter().map(cells).collect()).await.map(drop)
 }
 
 /// A page of a contact's history, with the sealed values as they are stored.

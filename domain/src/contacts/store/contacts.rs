@@ -57,20 +57,17 @@ pub(in crate::contacts) async fn contacts_lock(tx: &mut TenantTx, ids: &[Contact
     rows.into_iter().map(Contact::try_from).collect()
 }
 
-pub(in crate::contacts) async fn contacts_insert<'a>(
+pub(in crate::contacts) async fn contacts_insert(
     tx: &mut TenantTx,
     import: Option<ImportId>,
-    new: impl Iterator<Item = &'a Contact>,
+    new: Vec<&Contact>,
 ) -> Result<(), WallError> {
     let import = Value::Uuid(import.map(|import| import.0));
-    run(tx, &CONTACT_INSERT, &[import], new.map(cells).collect()).await.map(drop)
+    run(tx, &CONTACT_INSERT, &[import], new.into_iter().map(cells).collect()).await.map(drop)
 }
 
-pub(in crate::contacts) async fn contacts_change<'a>(
-    tx: &mut TenantTx,
-    changed: impl Iterator<Item = &'a Contact>,
-) -> Result<(), WallError> {
-    run(tx, &CONTACT_CHANGE, &[], changed.map(cells).collect()).await.map(drop)
+pub(in crate::contacts) async fn contacts_change(tx: &mut TenantTx, changed: Vec<&Contact>) -> Result<(), WallError> {
+    run(tx, &CONTACT_CHANGE, &[], changed.into_iter().map(cells).collect()).await.map(drop)
 }
 
 fn id_rows(ids: &[ContactId]) -> Vec<Vec<Value>> {

@@ -41,9 +41,9 @@ struct Owner {
 /// Who has the identities; those nobody has are left out.
 pub(in crate::contacts) async fn identity_owners(
     tx: &mut TenantTx,
-    identities: impl Iterator<Item = &Identity>,
+    identities: Vec<&Identity>,
 ) -> Result<HashMap<Identity, ContactId>> {
-    let rows = identities.map(cells).collect();
+    let rows = identities.into_iter().map(cells).collect();
     let found: Vec<Owner> = read(tx, &IDENTITY_OWNERS, rows).await?;
     found
         .into_iter()

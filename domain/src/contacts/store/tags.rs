@@ -34,22 +34,21 @@ struct Tagged {
     tag: String,
 }
 
-pub(in crate::contacts) async fn tags_add<'a>(
+pub(in crate::contacts) async fn tags_add(
     tx: &mut TenantTx,
-    pairs: impl Iterator<Item = (&'a str, ContactId)>,
+    mut rows: Vec<(&str, ContactId)>,
     now: Timestamp,
 ) -> Result<(), WallError> {
-    let mut rows: Vec<(&str, ContactId)> = pairs.collect();
     // In one order everywhere, so that two batches wait for each other instead of deadlocking.
     rows.sort_unstable();
     run(tx, &TAG_ADD, &[now.into()], rows.into_iter().map(cells).collect()).await.map(drop)
 }
 
-pub(in crate::contacts) async fn tags_remove<'a>(
+pub(in crate::contacts) async fn tags_remove(
     tx: &mut TenantTx,
-    pairs: impl Iterator<Item = (&'a str, ContactId)>,
+    pairs: Vec<(&str, ContactId)>,
 ) -> Result<(), WallError> {
-    run(tx, &TAG_REMOVE, &[], pairs.map(cells).collect()).await.map(drop)
+    run(tx, &TAG_REMOVE, &[], pairs.into_iter().map(cells).collect()).await.map(drop)
 }
 
 /// The tags of contacts, each contact's in order.

@@ -1,0 +1,173 @@
+//! Contacts for tests: a tenant with its default brand and a topic, files, and imports run to their end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use carillon_domain::consent::{Recipient, list_consents, seed_tenant};
+use carillon_domain::contacts::import::{
+    Import, ImportClaim, ImportOptions, Progress, StartImport, claim_imports, get_import, run_slice, start_import,
+};
+use carillon_domain::contacts::{
+    Contact, ContactFields, ContactFilter, ContactPatch, CreateContact, EmailAddress, Patch, create_contact,
+    list_contacts,
+};
+use carillon_domain::error::{Error, Result};
+use carillon_domain::files::{CreateUpload, Files, Part, Upload, create_upload, receive};
+use carillon_domain::paging::Page;
+use carillon_domain::tenancy::{Grant, ImportContacts, ReadConsent, ReadContacts, RecordConsent, WriteContacts};
+use carillon_entities::ids::{BrandId, ImportId, TenantId, TopicId};
+use chrono::TimeDelta;
+
+use crate::World;
+
+/// A tenant with people in it.
+#[derive(Debug)]
+pub struct People {
+    /// The world.
+    pub world: Arc<World>,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its default brand.
+    pub brand: BrandId,
+    /// The topic that stands for all marketing.
+    pub all_marketing: TopicId,
+    /// Where its files are.
+    pub files: Files,
+}
+
+impl People {
+    /// A tenant in a new world.
+    pub async fn new() -> Self {
+        Self::within(Arc::new(World::new().await)).await
+    }
+
+    /// A tenant in a world.
+    pub async fn within(world: Arc<World>) -> Self {
+        let tenant = world.tenant("Tenant").await;
+        let grant = world.grant::<WriteContacts>(tenant);
+        let mut tx = grant.begin().await.expect("begins");
+        let (brand, topic) = seed_tenant(&mut tx, world.ports(), "Brand").await.expect("seeded");
+        tx.commit().await.expect("commits");
+        let files = Files::open("memory:").expect("memory");
+        Self { world, tenant, brand: brand.id, all_marketing: topic.id, files }
+    }
+
+    /// What is known of the consent of an address, as codes.
+    pub async fn statuses(&self, address: &str) -> Vec<String> {
+        let grant = self.world.grant::<ReadConsent>(self.tenant);
+        let mut tx = grant.begin_read().await.expect("begins");
+        let email = EmailAddress::parse(address).expect("valid");
+        let recipient = Recipient::of_email(&self.world.ports().keys, self.tenant, &email);
+        let views = list_consents(&grant, &mut tx, &recipient).await.expect("reads");
+        tx.commit().await.expect("commits");
+        views.iter().map(|view| view.status.to_string()).collect()
+    }
+
+    /// Permission to write contacts.
+    pub fn writes(&self) -> Grant<WriteContacts> {
+        self.world.grant(self.tenant)
+    }
+
+    /// Permission to read contacts.
+    pub fn reads(&self) -> Grant<ReadContacts> {
+        self.world.grant(self.tenant)
+    }
+
+    /// Permission to import.
+    pub fn imports(&self) -> Grant<ImportContacts> {
+        self.world.grant(self.tenant)
+    }
+
+    /// Permission to record consent.
+    pub fn records(&self) -> Grant<RecordConsent> {
+        self.world.grant(self.tenant)
+    }
+
+    /// Creates a contact.
+    pub async fn create(&self, fields: ContactFields) -> Result<Contact> {
+        let grant = self.writes();
+        let mut tx = grant.begin().await?;
+        let contact = create_contact(&grant, &mut tx, self.world.ports(), CreateContact { fields }).await?;
+        tx.commit().await?;
+        Ok(contact)
+    }
+
+    /// The contacts that pass a filter.
+    pub async fn list(&self, filter: ContactFilter) -> Vec<Contact> {
+        let grant = self.reads();
+        let mut tx = grant.begin_read().await.expect("begins");
+        let page = list_contacts(&grant, &mut tx, filter, Page::first(100)).await.expect("lists");
+        tx.commit().await.expect("commits");
+        page.items
+    }
+
+    /// Puts a file, whole.
+    pub async fn upload(&self, content: impl Into<Bytes>) -> Upload {
+        let (content, ports, grant) = (content.into(), self.world.ports(), self.imports());
+        let command = CreateUpload::parse("people.csv", i64::try_from(content.len()).expect("small"), 1 << 30);
+        let mut tx = grant.begin().await.expect("begins");
+        let upload = create_upload(&grant, &mut tx, ports, command.expect("valid")).await.expect("created");
+        tx.commit().await.expect("commits");
+        let body = futures::stream::iter([Ok::<_, std::io::Error>(content)]);
+        let part = Part { offset: 0, length: None, total: None };
+        receive(&grant, (ports, &self.files), upload.id, part, body).await.expect("received");
+        upload
+    }
+
+    /// Starts an import of a file.
+    pub async fn start(&self, content: impl Into<Bytes>, options: ImportOptions) -> Result<Import> {
+        let upload = self.upload(content).await;
+        let grant = self.imports();
+        let mut tx = grant.begin().await?;
+        let command = StartImport { upload: upload.id, options };
+        let import = start_import(&grant, &mut tx, (self.world.ports(), &self.files), command).await?;
+        tx.commit().await?;
+        Ok(import)
+    }
+
+    /// Claims what is due.
+    pub async fn claim(&self) -> Option<ImportClaim> {
+        let grant = self.imports();
+        let mut tx = grant.begin().await.expect("begins");
+        let claims = claim_imports(&grant, &mut tx, self.world.ports(), 1).await.expect("claims");
+        tx.commit().await.expect("commits");
+        claims.into_iter().next()
+    }
+
+    /// Goes on with a claimed import.
+    pub async fn slice(&self, claim: ImportClaim) -> Result<Progress> {
+        let until = self.world.ports().now() + TimeDelta::hours(1);
+        run_slice(&self.imports(), (self.world.ports(), &self.files), claim, until).await
+    }
+
+    /// The import as it is.
+    pub async fn import(&self, id: ImportId) -> Import {
+        let grant = self.imports();
+        let mut tx = grant.begin_read().await.expect("begins");
+        let import = get_import(&grant, &mut tx, id).await.expect("reads").expect("is there");
+        tx.commit().await.expect("commits");
+        import
+    }
+
+    /// Imports a file from start to end.
+    pub async fn run(&self, content: impl Into<Bytes>, options: ImportOptions) -> Result<Import> {
+        let import = self.start(content, options).await?;
+        let claim = self.claim().await.ok_or_else(|| Error::fault("nothing is due"))?;
+        self.slice(claim).await?;
+        Ok(self.import(import.id).await)
+    }
+}
+
+/// Fields with an address.
+pub fn email(address: &str) -> ContactFields {
+    let patch = ContactPatch { email: Patch::Set(EmailAddress::parse(address).expect("valid")), ..Default::default() };
+    ContactFields { patch, ..Default::default() }
+}
+
+/// The codes a use case refused with.
+pub fn codes<T: std::fmt::Debug>(result: Result<T>) -> Vec<&'static str> {
+    match result {
+        Err(Error::Refused(refusals)) => refusals.iter().map(|refusal| refusal.code).collect(),
+        other => panic!("not refused: {other:?}"),
+    }
+}

@@ -1,0 +1,319 @@
+//! Imports on a real database: what becomes of rows, of consent, and of an import that is killed.
+
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+use carillon_domain::consent::{Basis, RecordOptOut, record_opt_out};
+use carillon_domain::contacts::import::{
+    DeclareColumn, ImportConsent, ImportOptions, ImportState, OnExisting, Progress, errors_csv, list_import_errors,
+};
+use carillon_domain::contacts::{ContactFilter, EmailAddress};
+use carillon_domain::files::{FileTarget, Part, ReceiveError, SignedFile, create_upload, receive, received};
+use carillon_domain::settings::Settings;
+use carillon_domain::tenancy::enter_by_file;
+use carillon_tests::people::{People, codes, email};
+use carillon_tests::{World, WorldOptions};
+use chrono::TimeDelta;
+use futures::{StreamExt, TryStreamExt};
+use proptest::prelude::*;
+
+fn consented(people: &People) -> ImportOptions {
+    let consent = ImportConsent::parse(Basis::Consent, Some("fair"), Some(people.world.ports().now()), "I have them");
+    ImportOptions { topic: Some(people.all_marketing), consent: consent.ok(), ..Default::default() }
+}
+
+async fn errors(people: &People, import: &carillon_domain::contacts::import::Import) -> Vec<String> {
+    let grant = people.imports();
+    let mut tx = grant.begin_read().await.unwrap();
+    let page = list_import_errors(&grant, &mut tx, import.id, None, 100).await.unwrap();
+    tx.commit().await.unwrap();
+    page.items.iter().map(|error| format!("{} {} {}", error.line, error.field, error.code)).collect()
+}
+
+#[tokio::test]
+async fn c029_spellings_of_one_person_are_one_contact() {
+    let people = People::new().await;
+    let file =
+        "E-Mail;Vorname;Kundennummer\nUser@EXÄMPLE.de;Jörg;7\nuser@xn--exmple-cua.de;Jo;\nUSER@exämple.DE;Uwe;\n";
+    let import = people.run(file, ImportOptions::default()).await.unwrap();
+    assert_eq!(import.state, ImportState::Completed);
+    assert_eq!((import.rows_seen, import.rows_created, import.rows_updated, import.rows_failed), (3, 1, 2, 0));
+    assert_eq!(import.done_bytes, import.total_bytes);
+    let all = people.list(ContactFilter::default()).await;
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].first_name.as_deref(), all[0].external_id.as_deref()), (Some("Uwe"), Some("7")));
+    assert_eq!(people.world.number("SELECT COUNT(*) AS amount FROM endpoints").await, 1);
+}
+
+#[tokio::test]
+async fn wrong_rows_are_listed_by_line_and_the_rest_is_imported() {
+    let people = People::new().await;
+    people.create(email("a@example.org")).await.unwrap();
+    let mut other = email("b@example.org");
+    other.patch.external_id = carillon_domain::contacts::Patch::Set("B".to_owned());
+    people.create(other).await.unwrap();
+    let long = "x".repeat(65);
+    let file = format!(
+        "email,id,phone,score\nnobody,1,,\n\"c@example.org\",,,\"1\n2\"\na@example.org,B,,\n{long}@example.org,,,\n\
+         d@example.org,,12,x\ne@example.org,9,+43 1 234567,12.5\n"
+    );
+    let mut options = ImportOptions::default();
+    assert_eq!(codes(people.start(file.clone(), options.clone()).await), ["HEADER_UNKNOWN"], "undeclared");
+    options.declare = vec![DeclareColumn { column: "score".into(), name: "score".into(), kind: "number".into() }];
+    let import = people.run(file, options).await.unwrap();
+    assert_eq!(
+        errors(&people, &import).await,
+        [
+            "2 email INVALID_EMAIL",
+            "3 attributes.score INVALID_ATTRIBUTE",
+            "5 email IDENTITY_CONFLICT",
+            "6 email INVALID_EMAIL",
+            "7 attributes.score INVALID_ATTRIBUTE",
+            "7 phone INVALID_PHONE",
+        ]
+    );
+    assert_eq!((import.rows_seen, import.rows_created, import.rows_failed), (6, 1, 5));
+    let csv: Vec<_> = errors_csv(people.imports(), import.id).await.unwrap().try_collect().await.unwrap();
+    let csv = String::from_utf8(csv.concat()).unwrap();
+    assert_eq!(csv.lines().count(), 7);
+    assert!(csv.starts_with("line,field,code,message"), "{csv}");
+    assert!(!csv.contains("nobody"), "no content of rows (L9)");
+}
+
+#[tokio::test]
+async fn c155_consent_without_ground_date_or_source_carries_no_marketing() {
+    let people = People::new().await;
+    let options = ImportOptions { topic: Some(people.all_marketing), ..Default::default() };
+    people.run("email,status\nno@example.org,subscribed\nsilent@example.org,\n", options).await.unwrap();
+    assert_eq!(people.statuses("no@example.org").await, ["unproven"]);
+    assert_eq!(people.statuses("silent@example.org").await, Vec::<String>::new());
+    people.run("email,status\nyes@example.org,subscribed\n", consented(&people)).await.unwrap();
+    assert_eq!(people.statuses("yes@example.org").await, ["granted"]);
+    people.run("email\nall@example.org\n", consented(&people)).await.unwrap();
+    assert_eq!(people.statuses("all@example.org").await, ["granted"], "without a column everybody is subscribed");
+    let evidence = "SELECT COUNT(*) AS amount FROM consent_evidence";
+    assert_eq!(people.world.number(evidence).await, 2, "one for each import with consent");
+    let pointing = "SELECT COUNT(*) AS amount FROM consent_events WHERE evidence_ref IS NOT NULL";
+    assert_eq!(people.world.number(pointing).await, 2);
+}
+
+#[tokio::test]
+async fn c128_a_file_never_lifts_what_the_person_said() {
+    let people = People::new().await;
+    let import = people.run("email,status\na@example.org,subscribed\nb@example.org,unsubscribed\n", consented(&people));
+    import.await.unwrap();
+    assert_eq!(people.statuses("b@example.org").await, ["withdrawn"]);
+    let a = people.list(ContactFilter { email: EmailAddress::parse("a@example.org").ok(), ..Default::default() }).await;
+    let grant = people.records();
+    let mut tx = grant.begin().await.unwrap();
+    let command = RecordOptOut { contact: a[0].id, topic: None };
+    record_opt_out(&grant, &mut tx, people.world.ports(), command).await.unwrap();
+    tx.commit().await.unwrap();
+    people.world.advance(TimeDelta::days(1));
+    let again = people.run("email,status\nA@example.org,subscribed\nb@example.org,subscribed\n", consented(&people));
+    let again = again.await.unwrap();
+    assert_eq!(errors(&people, &again).await, ["2 subscription CONSENT_WITHDRAWN", "3 subscription CONSENT_WITHDRAWN"]);
+    assert_eq!((again.rows_updated, again.rows_failed), (2, 0));
+    assert_eq!(people.statuses("a@example.org").await, ["withdrawn"]);
+    assert_eq!(people.statuses("b@example.org").await, ["withdrawn"]);
+    assert_eq!(people.world.number("SELECT COUNT(*) AS amount FROM suppressions").await, 2);
+}
+
+#[tokio::test]
+async fn existing_contacts_can_be_left_alone_but_an_unsubscription_is_always_heard() {
+    let people = People::new().await;
+    people.run("email,first name\na@example.org,Ada\n", ImportOptions::default()).await.unwrap();
+    let options = ImportOptions { on_existing: OnExisting::Skip, ..consented(&people) };
+    let file = "email,first name,status\na@example.org,Eve,unsubscribed\nb@example.org,Bob,subscribed\n";
+    let import = people.run(file, options).await.unwrap();
+    assert_eq!((import.rows_created, import.rows_failed), (1, 0));
+    let ada = people.list(ContactFilter { search: Some("a@".to_owned()), ..Default::default() }).await;
+    assert_eq!(ada[0].first_name.as_deref(), Some("Ada"));
+    assert_eq!(people.statuses("a@example.org").await, ["withdrawn"]);
+}
+
+#[tokio::test]
+async fn a_row_without_an_address_speaks_for_the_address_its_contact_has() {
+    let people = People::new().await;
+    people.run("email,id\na@example.org,7\n", ImportOptions::default()).await.unwrap();
+    people.run("id,status\n7,unsubscribed\n8,unsubscribed\n", ImportOptions::default()).await.unwrap();
+    assert_eq!(people.statuses("a@example.org").await, ["withdrawn"]);
+    assert_eq!(people.world.number("SELECT COUNT(*) AS amount FROM contacts").await, 2);
+}
+
+#[tokio::test]
+async fn a_batch_costs_the_same_whatever_its_rows() {
+    let people = People::new().await;
+    let file = |from: usize, n: usize| {
+        let row = |i: usize| format!("p{i}@example.org,x{i},Ada,gold,vip,subscribed\n");
+        format!("email,id,first name,plan,tags,status\n{}", (from..from + n).map(row).collect::<String>())
+    };
+    let options = ImportOptions {
+        declare: vec![DeclareColumn { column: "plan".into(), name: "plan".into(), kind: "string".into() }],
+        ..consented(&people)
+    };
+    let statements = async |from, n| {
+        people.start(file(from, n), options.clone()).await.unwrap();
+        let claim = people.claim().await.unwrap();
+        let (done, statements) = people.world.statements_of(people.slice(claim)).await;
+        assert_eq!(done.unwrap(), Progress::Done);
+        statements
+    };
+    let few = statements(0, 3).await;
+    let many = statements(3, 300).await;
+    assert_eq!(few, many);
+    let again = statements(0, 3).await;
+    let all_again = statements(0, 303).await;
+    assert_eq!(again, all_again);
+    assert!(few <= 24, "{few} statements for a slice of one batch");
+}
+
+/// Polls a future at most `polls` times, then drops it wherever it is.
+async fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    poll_fn(move |context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+async fn kill_and_resume(kills: Vec<usize>, rows: usize) {
+    let settings = Settings { import_batch: 7, ..Settings::new("https://carillon.test") };
+    let world = World::with(WorldOptions { settings, ..Default::default() }).await;
+    let people = People::within(std::sync::Arc::new(world)).await;
+    let row = |i: usize| match i % 10 {
+        3 => format!("bad row {i},x{i},Nobody,subscribed\n"),
+        5 => format!("P{}@EXAMPLE.org,,Again,subscribed\n", i - 1),
+        7 => format!("p{i}@example.org,x{i},\"Two\nlines\",unsubscribed\n"),
+        _ => format!("p{i}@example.org,x{i},Ada,subscribed\n"),
+    };
+    let file = format!("email,id,first name,status\r\n{}", (0..rows).map(row).collect::<String>());
+    let import = people.start(file, consented(&people)).await.unwrap();
+    let mut kills = kills.into_iter();
+    loop {
+        let claim = people.claim().await.expect("due again");
+        match kills.next() {
+            Some(polls) => {
+                if drop_after(polls, people.slice(claim)).await.is_some() {
+                    break;
+                }
+                assert_eq!(people.claim().await, None, "the lease holds");
+                people.world.advance(people.world.ports().settings.lease);
+            }
+            None => {
+                assert_eq!(people.slice(claim).await.unwrap(), Progress::Done);
+                break;
+            }
+        }
+    }
+    let import = people.import(import.id).await;
+    assert_eq!(import.state, ImportState::Completed);
+    let count = |kind: fn(usize) -> bool| i64::try_from((0..rows).filter(|i| kind(i % 10)).count()).unwrap();
+    // A name in two lines is refused (C-24): its row, too, is bad.
+    let (bad, again) = (count(|i| i == 3 || i == 7), count(|i| i == 5));
+    let good = i64::try_from(rows).unwrap() - bad - again;
+    assert_eq!(import.rows_seen, i64::try_from(rows).unwrap());
+    assert_eq!((import.rows_created, import.rows_updated, import.rows_failed), (good, again, bad));
+    for (sql, expected) in [
+        ("contacts", good),
+        ("contact_identities WHERE kind = 'email'", good),
+        ("endpoints", good),
+        ("consent_events", good + again),
+        ("contact_changes WHERE kind = 'created'", good),
+        ("import_errors", bad),
+    ] {
+        let amount = people.world.number(&format!("SELECT COUNT(*) AS amount FROM {sql}")).await;
+        assert_eq!(amount, expected, "{sql}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    /// Killed anywhere, any number of times: no row twice, none missing.
+    #[test]
+    fn a_killed_import_repeats_and_misses_nothing(kills in prop::collection::vec(1..400_usize, 0..6), rows in 0..60_usize) {
+        tokio::runtime::Runtime::new().unwrap().block_on(kill_and_resume(kills, rows));
+    }
+}
+
+#[tokio::test]
+async fn who_was_overtaken_writes_nothing() {
+    let people = People::new().await;
+    let import = people.start("email\na@example.org\n", ImportOptions::default()).await.unwrap();
+    let late = people.claim().await.unwrap();
+    people.world.advance(people.world.ports().settings.lease);
+    let claim = people.claim().await.unwrap();
+    assert_eq!((claim.import, claim.fence), (import.id, late.fence + 1));
+    assert_eq!(people.slice(late).await.unwrap(), Progress::LostLease);
+    assert_eq!(people.world.number("SELECT COUNT(*) AS amount FROM contacts").await, 0);
+    assert_eq!(people.slice(claim).await.unwrap(), Progress::Done);
+    assert_eq!(people.slice(late).await.unwrap(), Progress::LostLease);
+    assert_eq!(people.world.number("SELECT COUNT(*) AS amount FROM contacts").await, 1);
+}
+
+#[tokio::test]
+async fn c231_a_line_without_end_is_refused_and_reading_goes_on() {
+    let people = People::new().await;
+    let mut file = b"email\n".to_vec();
+    file.extend(std::iter::repeat_n(b'x', 5 << 20));
+    file.extend(b"\nlast@example.org\n\"open,");
+    let import = people.run(file, ImportOptions::default()).await.unwrap();
+    assert_eq!((import.rows_seen, import.rows_created, import.rows_failed), (3, 1, 2));
+    assert_eq!(errors(&people, &import).await[0], "2  ROW_TOO_LONG");
+}
+
+#[tokio::test]
+async fn what_is_no_csv_is_refused_before_a_row_is_read() {
+    let people = People::new().await;
+    for (file, code) in [
+        (b"PK\x03\x04zip".to_vec(), "FILE_NOT_TEXT"),
+        (b"\n\n".to_vec(), "FILE_EMPTY"),
+        (b"name\nAda\n".to_vec(), "HEADER_UNKNOWN"),
+    ] {
+        assert_eq!(codes(people.start(file, ImportOptions::default()).await), [code]);
+    }
+    let consent = ImportOptions { topic: None, ..consented(&people) };
+    assert_eq!(codes(people.start("email\n", consent).await), ["TOPIC_REQUIRED"]);
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_where_it_broke_off() {
+    let people = People::new().await;
+    let (ports, grant) = (people.world.ports(), people.imports());
+    let mut tx = grant.begin().await.unwrap();
+    let command = carillon_domain::files::CreateUpload::parse("a.csv", 10, 100).unwrap();
+    let upload = create_upload(&grant, &mut tx, ports, command).await.unwrap();
+    tx.commit().await.unwrap();
+    let url = upload.url(ports, people.tenant);
+    let token = url.strip_prefix("https://carillon.test/files/").unwrap();
+    let signed = SignedFile::verify(&ports.keys, token, ports.now()).unwrap();
+    assert_eq!(signed.target(), FileTarget::Upload(upload.id));
+    let grant = enter_by_file(people.world.wall(), &signed);
+    let put = async |offset, total, chunks: Vec<std::io::Result<&'static [u8]>>| {
+        let body = futures::stream::iter(chunks).map(|chunk| chunk.map(bytes::Bytes::from_static));
+        receive(&grant, (ports, &people.files), upload.id, Part { offset, length: None, total }, body).await
+    };
+    let broken = || Err(std::io::Error::other("gone"));
+    assert!(matches!(put(0, None, vec![Ok(b"emai"), broken()]).await, Err(ReceiveError::Broken(at)) if at.offset == 4));
+    assert_eq!(received(&grant, ports, upload.id).await.unwrap().offset, 4);
+    let wrong = put(0, None, vec![Ok(b"email")]).await;
+    assert!(matches!(wrong, Err(ReceiveError::WrongOffset(at)) if at.offset == 4));
+    assert!(matches!(put(4, Some(11), vec![]).await, Err(ReceiveError::WrongTotal(_))));
+    assert!(matches!(put(4, None, vec![Ok(b"l\na@b"), Ok(b".de and more")]).await, Err(ReceiveError::TooLarge(_))));
+    assert_eq!(put(4, Some(10), vec![Ok(b"l\n"), Ok(b"a@bc")]).await.unwrap().offset, 10);
+    let content: Vec<_> =
+        people.files.read((people.tenant, upload.id), 3, 10).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(content.concat(), b"il\na@bc");
+    people.world.advance(TimeDelta::days(2));
+    assert!(matches!(received(&grant, ports, upload.id).await, Err(ReceiveError::NotFound)));
+    let grant = people.imports();
+    assert_eq!(carillon_domain::files::expire_uploads(&grant, ports, &people.files, 10).await.unwrap(), 1);
+    assert_eq!(carillon_domain::files::expire_uploads(&grant, ports, &people.files, 10).await.unwrap(), 0);
+    assert!(people.files.read((people.tenant, upload.id), 0, 10).await.is_err());
+}
