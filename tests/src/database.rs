@@ -215,7 +215,8 @@ fn has_password(url: &str) -> bool {
 }
 
 /// The URL of another database, and of another login where one is given.
-fn url_of(url: &str, role: Option<&str>, database: &str) -> String {
+/// The same server as `role` (itself if none), in another database.
+pub(crate) fn url_of(url: &str, role: Option<&str>, database: &str) -> String {
     let (scheme, user, host, query) = parts(url);
     let user = match role {
         None => user.to_owned(),

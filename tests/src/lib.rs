@@ -8,6 +8,7 @@ pub mod post;
 pub mod print;
 pub mod schema;
 pub mod seed;
+pub mod stage;
 pub mod world;
 
 pub use database::Backend;

@@ -159,6 +159,7 @@ fn settings(reader: &mut Reader<'_>, mode: Mode, port: u16) -> Settings {
     };
     let permit_life = seconds("CARILLON_PERMIT_SECONDS", defaults.permit_life, 1..=30);
     let lease = seconds("CARILLON_LEASE_SECONDS", defaults.lease, 5..=600);
+    let reconcile = seconds("CARILLON_RECONCILE_SECONDS", defaults.reconcile, 1..=86_400);
     let first_min = seconds("CARILLON_RETRY_FIRST_SECONDS", defaults.retry.first_min, 1..=86_400);
     let cap = seconds("CARILLON_RETRY_LONGEST_SECONDS", defaults.retry.cap, 1..=604_800);
     // The proportions of C-61: 5 to 15 minutes first, half an hour next.
@@ -168,6 +169,7 @@ fn settings(reader: &mut Reader<'_>, mode: Mode, port: u16) -> Settings {
         embedded: mode == Mode::Embedded,
         permit_life,
         lease,
+        reconcile,
         retry,
         messages_per_day: reader.number("CARILLON_MESSAGES_PER_DAY", 1_000_000, 1..=1_000_000_000).into(),
         tenants_per_account: reader.number("CARILLON_TENANTS_PER_ACCOUNT", 100, 1..=1_000_000).into(),

@@ -55,6 +55,7 @@ settings! {
     CARILLON_LEASE_SECONDS plain ["`30`"] "How long a claim holds before somebody else may take the work; longer than a permit.";
     CARILLON_RETRY_FIRST_SECONDS plain ["`300`"] "Shortest pause before the first retry of a deferred message; later ones grow from it.";
     CARILLON_RETRY_LONGEST_SECONDS plain ["`14400`"] "The longest pause between two attempts.";
+    CARILLON_RECONCILE_SECONDS plain ["`600`"] "How long late evidence about an unknown outcome is waited for before it is decided by class.";
     CARILLON_MESSAGES_PER_DAY plain ["`1000000`"] "Messages a tenant may send in a day unless its account says otherwise.";
     CARILLON_TENANTS_PER_ACCOUNT plain ["`100`"] "Tenants an account may have unless the operator says otherwise.";
     CARILLON_LOG plain ["`info`"] "What is logged, as a filter: `info,carillon_jobs=debug`.";

@@ -1,0 +1,94 @@
+//! What goes wrong, chosen by the seed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use carillon_jobs::catcher::{Action, Behaviour, Catcher, Rule, Whom};
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use tokio::process::Command;
+
+use super::LEASE_S;
+use super::processes::Processes;
+
+/// The faults of a run.
+pub struct Faults {
+    random: StdRng,
+    processes: Arc<Processes>,
+    sink: Arc<Catcher>,
+    /// Kills and freezes of engines: each may leave a group of attempts unknown.
+    pub engine_losses: usize,
+    pub struck: usize,
+}
+
+impl Faults {
+    pub fn new(random: StdRng, processes: Arc<Processes>, sink: Arc<Catcher>) -> Self {
+        Self { random, processes, sink, engine_losses: 0, struck: 0 }
+    }
+
+    /// Does one of them and tells which.
+    pub async fn strike(&mut self) -> Result<String> {
+        self.struck += 1;
+        let which = self.random.random_range(0..2);
+        // Each kind once before any by chance.
+        let kind = if self.struck <= 8 { self.struck - 1 } else { self.random.random_range(0..8) };
+        let told = match kind {
+            0 => {
+                self.engine_losses += 1;
+                self.processes.kill(true, which).await?
+            }
+            1 => {
+                self.engine_losses += 1;
+                self.processes.freeze(which, Duration::from_secs(LEASE_S.unsigned_abs() + 2)).await?
+            }
+            2 => redis("FLUSHALL").await?,
+            3 => {
+                services("redis-kill").await?;
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                services("redis-start").await?
+            }
+            4 => {
+                services("pg-stop-immediate").await?;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                services("pg-start").await?
+            }
+            5 => self.sink_drops(true).await,
+            6 => self.sink_drops(false).await,
+            _ => self.processes.kill(false, which).await?,
+        };
+        self.processes.revive().await?;
+        Ok(told)
+    }
+
+    /// The sink breaks the connection after the final dot of some mails, having kept them or not.
+    async fn sink_drops(&mut self, stored: bool) -> String {
+        let share = Whom::Share { of: 10, is: self.random.random_range(0..10) };
+        let rule = Rule { whom: share, first: None, action: Action::Drop { stored } };
+        self.sink.set_behaviour(Behaviour { rules: vec![rule] });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.sink.set_behaviour(Behaviour::default());
+        format!("sink dropped after DATA, mails {}", if stored { "kept" } else { "lost" })
+    }
+
+    /// Everything works again.
+    pub async fn mend(&mut self) -> Result<()> {
+        self.sink.set_behaviour(Behaviour::default());
+        self.processes.revive().await.map(drop)
+    }
+}
+
+async fn redis(command: &str) -> Result<String> {
+    let client = redis::Client::open(std::env::var("REDIS_URL")?)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    redis::cmd(command).exec_async(&mut connection).await?;
+    Ok(format!("redis {command}"))
+}
+
+async fn services(what: &str) -> Result<String> {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("services.sh");
+    let status = Command::new("bash").arg(script).arg(what).status().await?;
+    ensure!(status.success(), "services.sh {what}");
+    Ok(what.to_owned())
+}
