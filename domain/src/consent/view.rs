@@ -6,7 +6,8 @@ use carillon_entities::ids::{BrandId, ConsentEventId, TopicId};
 use carillon_entities::wall::TenantTx;
 
 use super::ledger::{ConsentEvent, ConsentTopic};
-use super::project::{Projection, StateKey};
+use super::project::{Projected, Projection, StateKey};
+use super::store::endpoints::EndpointKey;
 use super::store::{ledger, states, suppressions};
 use super::{
     Basis, Channel, ConsentState, ConsentStatus, Recipient, Standing, Suppression, SuppressionFact, SuppressionReason,
@@ -49,21 +50,30 @@ impl ConsentView {
     }
 }
 
-/// The states of a recipient, a topic each, what was said under earlier keys included (C-157).
+/// The states of recipients, a topic each, what was said under earlier keys included (C-157); an answer for each, in
+/// one statement.
 pub async fn list_consents(
     _grant: &Grant<ReadConsent>,
     tx: &mut TenantTx,
-    recipient: &Recipient,
-) -> Result<Vec<ConsentView>> {
+    recipients: &[Recipient],
+) -> Result<Vec<Vec<ConsentView>>> {
+    let mut by_address: BTreeMap<EndpointKey, Vec<(StateKey, Projected)>> = BTreeMap::new();
+    for (key, row) in states::states_of(tx, recipients.iter().flat_map(Recipient::bare)).await? {
+        by_address.entry((key.address, key.channel)).or_default().push((key, row));
+    }
+    Ok(recipients.iter().map(|recipient| consents(recipient, &by_address)).collect())
+}
+
+fn consents(recipient: &Recipient, states: &BTreeMap<EndpointKey, Vec<(StateKey, Projected)>>) -> Vec<ConsentView> {
     let mut joined: BTreeMap<(BrandId, TopicId), (ConsentState, Timestamp)> = BTreeMap::new();
-    for (key, row) in states::states_of(tx, recipient.bare()).await? {
+    for (key, row) in recipient.keys().filter_map(|key| states.get(&key)).flatten() {
         let entry = joined.entry((key.brand, key.topic)).or_insert((ConsentState::default(), row.updated_at));
         *entry = (entry.0.join(row.state), entry.1.max(row.updated_at));
     }
     let view = |((brand, topic), (state, at)): ((BrandId, TopicId), (ConsentState, Timestamp))| {
         ConsentView::new(recipient, ConsentTopic { brand, topic, all_marketing: None }, state.standing(), at)
     };
-    Ok(joined.into_iter().map(view).collect())
+    joined.into_iter().map(view).collect()
 }
 
 /// A page of the ledger of a recipient, in the order of arrival.

@@ -293,7 +293,8 @@ async fn c014_one_click_on_a_confirmation_mail_closes_what_was_pending() {
     assert_eq!(ask(&gateway, post(&setup.header(ADA, setup.news))).await.status, StatusCode::OK);
     let grant = setup.admin.grant::<ReadConsent>().unwrap();
     let mut tx = grant.begin_read().await.unwrap();
-    let consents = consent::list_consents(&grant, &mut tx, &setup.recipient(setup.ports(), ADA)).await.unwrap();
+    let people = [setup.recipient(setup.ports(), ADA)];
+    let consents = consent::list_consents(&grant, &mut tx, &people).await.unwrap().remove(0);
     assert_eq!(consents.len(), 1);
     assert_eq!(consents[0].status, ConsentStatus::Withdrawn);
     drop(tx);

@@ -2,7 +2,8 @@
 
 use async_graphql::{Context, Object, Result};
 use carillon_domain::consent::{
-    Recipient, find_brands, find_topics, list_brands, list_consents, list_ledger, list_suppressions, suppressions_of,
+    ConsentView, Recipient, find_brands, find_topics, list_brands, list_consents, list_ledger, list_suppressions,
+    suppressions_of,
 };
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::{Error, Refusal};
@@ -72,13 +73,15 @@ pub async fn load_topic(ctx: &Context<'_>, id: TopicId) -> Result<Option<Topic>>
     Ok(find_topics(&grant, &mut tx, &[id]).await?.into_iter().next().map(Topic::from))
 }
 
-/// What the person of an address said, a topic each, for `Contact.consents`.
-pub async fn consents(ctx: &Context<'_>, email: Option<&EmailAddress>) -> Result<Vec<ConsentState>> {
+/// What the people of addresses said, a topic each, for `Contact.consents`; a page of contacts costs one statement.
+pub async fn consents(ctx: &Context<'_>, emails: &[Option<&EmailAddress>]) -> Result<Vec<Vec<ConsentState>>> {
     let scope = RequestScope::of(ctx);
     let (grant, mut tx) = scope.read::<ReadConsent>().await?;
-    let Some(email) = email else { return Ok(Vec::new()) };
-    let recipient = Recipient::of_email(&scope.ports().keys, grant.tenant(), email);
-    Ok(list_consents(&grant, &mut tx, &recipient).await?.into_iter().map(ConsentState::from).collect())
+    let peppers = scope.ports().keys.address_hasher(grant.tenant());
+    let recipients: Vec<Recipient> = emails.iter().flatten().map(|email| Recipient::hashed(&peppers, email)).collect();
+    let mut found = list_consents(&grant, &mut tx, &recipients).await?.into_iter();
+    let states = |views: Vec<ConsentView>| views.into_iter().map(ConsentState::from).collect();
+    Ok(emails.iter().map(|email| email.and_then(|_| found.next()).map(states).unwrap_or_default()).collect())
 }
 
 /// The ledger of an address, oldest first, for `Contact.ledger`.

@@ -1,5 +1,7 @@
 //! `consent_states`: the projection of the ledger (C-152).
 
+use std::collections::BTreeSet;
+
 use carillon_entities::ids::{BrandId, ConsentEventId, TopicId};
 use carillon_entities::rows::consent::consent_states;
 use carillon_entities::statements;
@@ -19,6 +21,10 @@ statements! {
         "SELECT s.address_hmac, s.channel, s.brand_id, s.topic_id, s.fold, s.event_id, s.updated_at \
          FROM ({batch}) AS b JOIN consent_states AS s ON s.tenant_id = $1 AND s.address_hmac = b.address_hmac \
             AND s.channel = b.channel AND s.brand_id = b.brand_id AND s.topic_id = b.topic_id";
+    /// All states of a batch of addresses.
+    STATES_OF() [address_hmac: Bytes] =
+        "SELECT s.address_hmac, s.channel, s.brand_id, s.topic_id, s.fold, s.event_id, s.updated_at \
+         FROM ({batch}) AS b JOIN consent_states AS s ON s.tenant_id = $1 AND s.address_hmac = b.address_hmac";
     /// Writes the states of a batch over whatever was there.
     STATES_PUT() [address_hmac: Bytes, channel: Text, brand_id: Uuid, topic_id: Uuid, state: Text, fold: Json,
         event_id: Uuid, updated_at: Time] =
@@ -72,22 +78,16 @@ pub async fn states_of(
     tx: &mut TenantTx,
     hashes: impl IntoIterator<Item = AddressHash>,
 ) -> Result<Vec<(StateKey, Projected)>, WallError> {
-    let hashes = hashes.into_iter().map(|hash| hash.as_bytes().to_vec());
-    let select = tx.select::<consent_states::Entity>().is_in(consent_states::Column::AddressHmac, hashes);
-    let rows = select.order_by(consent_states::Column::TopicId).all().await?;
-    let read = |row: consent_states::Model| {
-        Row {
-            address_hmac: row.address_hmac,
-            channel: row.channel,
-            brand_id: row.brand_id.0,
-            topic_id: row.topic_id.0,
-            fold: row.fold,
-            event_id: row.event_id.0,
-            updated_at: row.updated_at,
+    let hashes: BTreeSet<AddressHash> = hashes.into_iter().collect();
+    let rows: Vec<Vec<sea_orm::Value>> = hashes.iter().map(|hash| vec![hash.as_bytes().to_vec().into()]).collect();
+    let mut states = Vec::new();
+    for chunk in rows.chunks(tx.max_batch(&STATES_OF)) {
+        let found: Vec<Row> = tx.sql(&STATES_OF, Args::batch(chunk.iter().cloned()))?.all().await?;
+        for row in found {
+            states.push(row.read()?);
         }
-        .read()
-    };
-    rows.into_iter().map(read).collect()
+    }
+    Ok(states)
 }
 
 /// Writes states, each key once.
