@@ -6,5 +6,5 @@ mod queries;
 mod types;
 
 pub use mutations::ConsentMutation;
-pub use queries::{ConsentQuery, consents, ledger, load_brand, load_topic};
+pub use queries::{ConsentQuery, consents, consents_of, ledger, load_brand, load_topic};
 pub use types::{Brand, ConsentEvent, ConsentState, Suppression, Topic};

@@ -73,8 +73,13 @@ pub async fn load_topic(ctx: &Context<'_>, id: TopicId) -> Result<Option<Topic>>
     Ok(find_topics(&grant, &mut tx, &[id]).await?.into_iter().next().map(Topic::from))
 }
 
-/// What the people of addresses said, a topic each, for `Contact.consents`; a page of contacts costs one statement.
-pub async fn consents(ctx: &Context<'_>, emails: &[Option<&EmailAddress>]) -> Result<Vec<Vec<ConsentState>>> {
+/// What the person of an address said, a topic each, for `Contact.consents`.
+pub async fn consents(ctx: &Context<'_>, email: Option<&EmailAddress>) -> Result<Vec<ConsentState>> {
+    Ok(consents_of(ctx, &[email]).await?.pop().unwrap_or_default())
+}
+
+/// The same for a page of contacts, an answer each, in one statement.
+pub async fn consents_of(ctx: &Context<'_>, emails: &[Option<&EmailAddress>]) -> Result<Vec<Vec<ConsentState>>> {
     let scope = RequestScope::of(ctx);
     let (grant, mut tx) = scope.read::<ReadConsent>().await?;
     let peppers = scope.ports().keys.address_hasher(grant.tenant());
