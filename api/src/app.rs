@@ -26,6 +26,9 @@ use engine::Works;
 /// How long readiness is off before the doors close, so that nobody is sent here any more (C-185).
 const LEAVING: Duration = Duration::from_secs(5);
 
+/// The longest pause between two tries to reach the database.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// Why a process does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -93,8 +96,6 @@ impl App {
         };
         if config.is_embedded() {
             bootstrap(&ports).await?;
-        } else {
-            bootstrap_if_possible(&ports).await;
         }
         let desk = Doorkeeper::new(&ports, &keys.tokens, PasswordSettings::default())?;
         let mut checks = vec![http::database_check(ports.wall.clone())];
@@ -147,6 +148,7 @@ impl App {
         tokio::select! {
             ended = &mut serving => return ended_by_itself(ended),
             () = stop_signal() => {}
+            () = self.bootstrap_and_wait() => {}
         }
         self.leave().await;
         let stopped = async {
@@ -179,12 +181,27 @@ impl App {
         let missing = AppError::Setting { name: "SMTP_URL", why: "the engine needs a relay" };
         let engine = self.start_engine().ok_or(missing)?;
         tracing::info!(workers = self.config.workers, "working");
-        stop_signal().await;
+        tokio::select! {
+            () = stop_signal() => {}
+            () = self.bootstrap_and_wait() => {}
+        }
         tracing::info!("draining");
         engine.stop(self.config.drain).await;
         self.ports().wall.close().await;
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// Makes the system tenant, as soon as the database lets it: in production a process starts while its database is
+    /// still away, and is not ready until it comes. Never ends.
+    async fn bootstrap_and_wait(&self) {
+        let mut pause = Duration::from_secs(1);
+        while let Err(error) = bootstrap(self.ports()).await {
+            tracing::warn!(%error, "the system tenant is not made yet");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        std::future::pending().await
     }
 
     /// Readiness off first; requests are still answered while the news spreads.
@@ -194,13 +211,6 @@ impl App {
         if !self.config.is_embedded() {
             tokio::time::sleep(LEAVING.min(self.config.drain)).await;
         }
-    }
-}
-
-/// In production a process starts while its database is still away, and is not ready until it comes.
-async fn bootstrap_if_possible(ports: &Ports) {
-    if let Err(error) = bootstrap(ports).await {
-        tracing::error!(%error, "the system tenant could not be made");
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use carillon_domain::files::Files;
 use carillon_domain::ports::Wall;
 use carillon_domain::time::{Clock, DatabaseClock};
 use carillon_migration::inspect;
@@ -48,6 +49,7 @@ pub async fn run(config: &Config) -> Result<ExitCode> {
         report.ask("identity role", role(&database.identity_url, config.is_embedded())).await;
         report.ask("dispatch role", role(&database.dispatch_url, config.is_embedded())).await;
     }
+    report.ask("files", files(config)).await;
     match &config.redis_url {
         Some(url) => report.ask("Redis", redis(url)).await,
         None => report.ask("Redis", async { Ok("not used".to_owned()) }).await,
@@ -95,6 +97,11 @@ async fn role(url: &Secret, embedded: bool) -> Result<String> {
         bail!("{} {}", login.role, excess.join(", "));
     }
     Ok(login.role)
+}
+
+async fn files(config: &Config) -> Result<String> {
+    Files::open(&config.blobs)?.check().await?;
+    Ok(String::new())
 }
 
 async fn connect(url: &Url, default_port: u16) -> Result<TcpStream> {
