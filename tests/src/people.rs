@@ -58,9 +58,9 @@ impl People {
         let mut tx = grant.begin_read().await.expect("begins");
         let email = EmailAddress::parse(address).expect("valid");
         let recipient = Recipient::of_email(&self.world.ports().keys, self.tenant, &email);
-        let views = list_consents(&grant, &mut tx, &recipient).await.expect("reads");
+        let views = list_consents(&grant, &mut tx, &[recipient]).await.expect("reads");
         tx.commit().await.expect("commits");
-        views.iter().map(|view| view.status.to_string()).collect()
+        views.iter().flatten().map(|view| view.status.to_string()).collect()
     }
 
     /// Permission to write contacts.
