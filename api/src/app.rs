@@ -201,7 +201,7 @@ impl App {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Readiness off first; requests are still answered while the news spreads.

@@ -14,6 +14,8 @@ const EVERY: Duration = Duration::from_secs(10);
 const EVERY_WITHOUT: Duration = Duration::from_secs(1);
 /// An answer that took longer tells too little.
 const SLOWEST: TimeDelta = TimeDelta::seconds(1);
+/// Nobody waits longer for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// A jump of this much is an alarm: this machine's clock, or the database's, is wrong.
 const ALARM: TimeDelta = TimeDelta::seconds(1);
 
@@ -43,7 +45,10 @@ impl Drop for Keeper {
 
 async fn measure(wall: &Wall, clock: &DatabaseClock) {
     let before = clock.monotonic();
-    let answer = wall.database_now().await;
+    let Ok(answer) = tokio::time::timeout(PATIENCE, wall.database_now()).await else {
+        tracing::warn!("the database does not tell its time");
+        return;
+    };
     let after = clock.monotonic();
     match answer {
         Ok(_) if after.since(before) > SLOWEST => tracing::warn!("the database answered too late to tell its time"),
