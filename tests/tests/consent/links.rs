@@ -90,6 +90,32 @@ async fn c003_a_bare_post_in_either_encoding_unsubscribes() {
 }
 
 #[actix_web::test]
+async fn c003_over_a_real_connection_with_a_large_body_and_an_odd_one() {
+    let setup = Setup::new().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let gateway = carillon_tests::gateway::gateway(setup.ports().clone());
+    let server = carillon::http::serve(gateway, listener, std::time::Duration::from_secs(1)).unwrap();
+    let handle = server.handle();
+    let running = actix_web::rt::spawn(server);
+
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let head = client.head(format!("{origin}{}", setup.header(ADA, setup.news))).send().await.unwrap();
+    assert_eq!(head.status(), 200);
+    assert_eq!(head.text().await.unwrap(), "");
+    assert_eq!(setup.count("suppressions").await, 0);
+    for (n, body) in [vec![b'x'; 900_000], b"List-Unsubscribe=One-Click".to_vec(), Vec::new()].into_iter().enumerate() {
+        let path = setup.header(&format!("p{n}@example.org"), setup.news);
+        let answer = client.post(format!("{origin}{path}")).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.text().await.unwrap().contains("You are unsubscribed"));
+    }
+    assert_eq!(setup.count("suppressions").await, 3);
+    handle.stop(true).await;
+    running.await.unwrap().unwrap();
+}
+
+#[actix_web::test]
 async fn c004_no_redirect_with_or_without_slash_or_with_an_odd_host() {
     let setup = Setup::new().await;
     let gateway = gateway(setup.ports().clone()).await;
