@@ -23,7 +23,6 @@ pub use store::STATEMENTS;
 pub const KEPT: TimeDelta = TimeDelta::days(7);
 /// How rarely a reservation also deletes answers past their time, and how many then.
 const FORGET_ONE_IN: u64 = 16;
-const FORGET_MOST: i64 = 64;
 /// The longest key.
 pub const MAX_KEY: usize = 255;
 
@@ -75,7 +74,7 @@ pub async fn reserve(tx: &mut TenantTx, ports: &Ports, call: &Call) -> Result<Re
     if store::key_reserve(tx, call, now, now + KEPT).await.map_err(still_running)? {
         // Now and then some of the past goes, so that the table holds seven days and nobody pays much.
         if ports.entropy.below(FORGET_ONE_IN) == 0 {
-            store::key_forget(tx, now, FORGET_MOST).await?;
+            store::key_forget(tx, now).await?;
         }
         return Ok(Reserved::Fresh);
     }

@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sea_orm::Value;
+use uuid::Uuid;
 
 /// Argument sets that follow one row, then ones that mix rows.
 const MIXED: usize = 36;
@@ -168,6 +169,10 @@ impl Aim<'_> {
             ("LIMIT", Kind::Int, _) => 100_i32.into(),
             ("LIMIT", Kind::BigInt, _) => 100_i64.into(),
             (_, Kind::Time, _) if day != 0 => (start() + TimeDelta::days(day)).into(),
+            // Keyset pages begin before the first row or after the last; a prefix ends with the greatest letter.
+            (">", Kind::Uuid, _) => Uuid::nil().into(),
+            ("<", Kind::Uuid, _) => Uuid::max().into(),
+            ("<", Kind::Text, Some(_)) => format!("{name}-\u{10FFFF}").into(),
             (_, _, Some(column)) => seed::value(column, row),
             (_, _, None) => seed::of_kind(kind, name, row),
         }
@@ -187,7 +192,10 @@ fn arguments(sql: &Sql, named: &[&str], variant: usize, rng: &mut StdRng) -> Arg
     let mut scalars = Vec::new();
     for (place, kind) in sql.args.iter().enumerate() {
         let (operator, name) = compared(sql.text, place + 2).unwrap_or(("", ""));
-        scalars.push(aim.cell(operator, name, *kind));
+        // What NULL switches off is sometimes off.
+        let optional = sql.text.contains(&format!("${} IS NULL", place + 2));
+        let off = optional && strays && aim.rng.random_bool(0.5);
+        scalars.push(if off { seed::null(*kind) } else { aim.cell(operator, name, *kind) });
     }
     let mut batch = Vec::new();
     for place in 0..if sql.batch.is_empty() { 0 } else { 3 } {
@@ -197,20 +205,18 @@ fn arguments(sql: &Sql, named: &[&str], variant: usize, rng: &mut StdRng) -> Arg
     Args { scalars, batch }
 }
 
-/// The operator and column that `$place` is compared with, or `LIMIT`.
+/// The operator and column that `$place` is compared with, or `LIMIT`; the first place that says so counts.
 fn compared(text: &str, place: usize) -> Option<(&str, &str)> {
     let mark = format!("${place}");
-    let at = text.match_indices(&mark).map(|(at, _)| at).find(|at| {
-        let after = text[at + mark.len()..].chars().next();
-        !after.is_some_and(|c| c.is_ascii_digit())
-    })?;
-    let mut words = text[..at].trim_end_matches([' ', '(']).rsplit([' ', '(', ',']);
-    let operator = words.next()?;
-    if operator == "LIMIT" {
-        return Some((operator, ""));
-    }
-    let column = words.next().unwrap_or("");
-    Some((operator, column.rsplit('.').next().unwrap_or("")))
+    text.match_indices(&mark).find_map(|(at, _)| {
+        if text[at + mark.len()..].starts_with(|c: char| c.is_ascii_digit()) {
+            return None;
+        }
+        let mut words = text[..at].trim_end_matches([' ', '(']).rsplit([' ', '(', ',']);
+        let (operator, column) = (words.next()?, words.next().unwrap_or(""));
+        let known = ["=", "<>", "<", ">", "<=", ">=", "LIMIT"].contains(&operator);
+        known.then(|| (operator, column.rsplit('.').next().unwrap_or("")))
+    })
 }
 
 // --- the tests --------------------------------------------------------------------------------------------------
