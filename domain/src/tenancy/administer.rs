@@ -54,7 +54,7 @@ pub async fn make_account(ports: &Ports, desk: &Doorkeeper, command: OwnedAccoun
     let account = top_account(ports, ports.new_id(), command.name.as_str().to_owned());
     let (secret_id, membership_id) = (ports.new_id(), ports.new_id());
     let secret = SecretKind::PasswordReset.generate(ports.entropy.as_ref());
-    let (owner, is_new) = store::write(ports, async |tx| {
+    let (owner, is_new) = store::write!(ports, |tx| {
         let found = store::users::user_by_email(tx, &command.email).await?;
         let owner = found.as_ref().map_or(new_user, |user| user.id);
         if found.is_none() {
@@ -76,8 +76,7 @@ pub async fn make_account(ports: &Ports, desk: &Doorkeeper, command: OwnedAccoun
         let membership = Membership::new(membership_id, owner, Scope::Account(account.id), Role::Owner, now);
         store::memberships::membership_insert(tx, &membership).await?;
         Ok((owner, found.is_none()))
-    })
-    .await?;
+    })?;
     let deed = Deed::new("account.create", account.id.0).with(json!({ "owner": owner }));
     record_apart(ports, None, Actor::System, deed).await?;
     let link = (is_new && !has_password).then(|| link(ports, RESET_PAGE, &secret.text));
@@ -86,13 +85,13 @@ pub async fn make_account(ports: &Ports, desk: &Doorkeeper, command: OwnedAccoun
 
 /// Suspends an account, the accounts below it and all their tenants; live tokens die with the next request.
 pub async fn suspend_account(ports: &Ports, id: AccountId) -> Result<()> {
-    let found = store::write(ports, async |tx| store::accounts::account_suspend(tx, id, ports.now()).await).await?;
+    let found = store::write!(ports, |tx| store::accounts::account_suspend(tx, id, ports.now()).await)?;
     done(ports, found, id, Deed::new("account.suspend", id.0)).await
 }
 
 /// Ends the suspension of an account, the accounts below it and all their tenants.
 pub async fn resume_account(ports: &Ports, id: AccountId) -> Result<()> {
-    let found = store::write(ports, async |tx| store::accounts::account_resume(tx, id).await).await?;
+    let found = store::write!(ports, |tx| store::accounts::account_resume(tx, id).await)?;
     done(ports, found, id, Deed::new("account.resume", id.0)).await
 }
 
@@ -110,7 +109,7 @@ pub async fn cap_account(ports: &Ports, id: AccountId, caps: Caps) -> Result<()>
     if [caps.tenants, caps.messages_per_day].into_iter().flatten().any(|most| most < 0) {
         return Err(Refusal::new("INVALID_LIMIT", "", "A limit is 0 or more.").into());
     }
-    let found = store::write(ports, async |tx| {
+    let found = store::write!(ports, |tx| {
         if let Some(most) = caps.tenants {
             store::accounts::account_cap_tenants(tx, id, most).await?;
         }
@@ -118,8 +117,7 @@ pub async fn cap_account(ports: &Ports, id: AccountId, caps: Caps) -> Result<()>
             store::accounts::account_cap_messages(tx, id, most).await?;
         }
         Ok(u64::from(!store::accounts::account_path(tx, id).await?.is_empty()))
-    })
-    .await?;
+    })?;
     let detail = json!({ "tenants": caps.tenants, "messagesPerDay": caps.messages_per_day });
     done(ports, found, id, Deed::new("account.cap", id.0).with(detail)).await
 }
@@ -127,12 +125,11 @@ pub async fn cap_account(ports: &Ports, id: AccountId, caps: Caps) -> Result<()>
 /// Disables a user, or enables them again; every token and session of theirs ends (C-213).
 pub async fn disable_user(ports: &Ports, email: &EmailAddress, disabled: bool) -> Result<UserId> {
     let now = ports.now();
-    let user = store::write(ports, async |tx| {
+    let user = store::write!(ports, |tx| {
         let user = store::users::user_by_email(tx, email).await?.ok_or_else(|| Refusal::not_found("email"))?;
         store::users::user_disable(tx, user.id, disabled.then_some(now), now).await?;
         Ok(user.id)
-    })
-    .await?;
+    })?;
     let action = if disabled { "user.disable" } else { "user.enable" };
     record_apart(ports, None, Actor::System, Deed::new(action, user.0)).await?;
     Ok(user)

@@ -15,18 +15,16 @@ pub const SYSTEM_TENANT: TenantId = TenantId(Uuid::from_u128(0x0000_0000_0000_70
 
 /// Makes sure that the system account and tenant exist; may run any number of times, at once too.
 pub async fn bootstrap(ports: &Ports) -> Result<()> {
-    let is_there =
-        store::read(ports, async |tx| store::accounts::tenant_find(tx, SYSTEM_TENANT).await).await?.is_some();
+    let is_there = store::read!(ports, |tx| store::accounts::tenant_find(tx, SYSTEM_TENANT).await)?.is_some();
     if is_there {
         return Ok(());
     }
     let (account, tenant) = system(ports);
     seed(ports, &tenant).await?;
-    store::write(ports, async |tx| {
+    store::write!(ports, |tx| {
         store::accounts::account_insert(tx, &account).await?;
         store::accounts::tenant_insert(tx, &tenant, None, true).await
     })
-    .await
 }
 
 fn system(ports: &Ports) -> (Account, Tenant) {

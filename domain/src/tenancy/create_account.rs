@@ -12,7 +12,7 @@ use crate::ports::Ports;
 /// Makes an account under the one the grant is for.
 pub async fn create_account(grant: &AccountGrant<AdministerAccount>, ports: &Ports, name: &Name) -> Result<Account> {
     let id = ports.new_id::<AccountId>();
-    let account = store::write(ports, async |tx| {
+    let account = store::write!(ports, |tx| {
         let parent = hold_tree(tx, grant.account()).await?;
         if parent.depth >= Account::DEEPEST {
             let message = "Accounts lie at most five deep.";
@@ -34,8 +34,7 @@ pub async fn create_account(grant: &AccountGrant<AdministerAccount>, ports: &Por
         };
         store::accounts::account_insert(tx, &account).await?;
         Ok(account)
-    })
-    .await?;
+    })?;
     let scope = Some(Scope::Account(account.id));
     record_apart(ports, scope, Actor::User(grant.user()), Deed::new("account.create", account.id.0)).await?;
     Ok(account)

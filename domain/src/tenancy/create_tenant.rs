@@ -34,7 +34,7 @@ pub struct NewTenant {
 pub async fn create_tenant(grant: &AccountGrant<CreateTenant>, ports: &Ports, command: &NewTenant) -> Result<Tenant> {
     let account = grant.account();
     // Asked before seeding, so that a refused call leaves nothing behind; asked again when it counts.
-    let found = store::write(ports, async |tx| find_or_allow(tx, account, command).await).await?;
+    let found = store::write!(ports, |tx| find_or_allow(tx, account, command).await)?;
     if let Found::Made(tenant) = found {
         return same(tenant, command);
     }
@@ -52,14 +52,13 @@ pub async fn create_tenant(grant: &AccountGrant<CreateTenant>, ports: &Ports, co
         created_at: ports.now(),
     };
     seed(ports, &tenant).await?;
-    let made = store::write(ports, async |tx| match find_or_allow(tx, account, command).await? {
+    let made = store::write!(ports, |tx| match find_or_allow(tx, account, command).await? {
         Found::Made(tenant) => Ok(tenant),
         Found::Allowed { .. } => {
             store::accounts::tenant_insert(tx, &tenant, command.creation_key.as_deref(), false).await?;
             Ok(tenant.clone())
         }
-    })
-    .await?;
+    })?;
     if made.id != id {
         return same(made, command);
     }

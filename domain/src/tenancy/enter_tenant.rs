@@ -42,7 +42,7 @@ pub async fn enter_tenant(
     tenant: TenantId,
 ) -> Result<TenantSession> {
     let scope = Scope::Tenant(tenant);
-    let standing = store::read(ports, async |tx| stand_on(tx, access, scope, "tenantId").await).await?;
+    let standing = store::read!(ports, |tx| stand_on(tx, access, scope, "tenantId").await)?;
     if standing.place.is_suspended() {
         return Err(suspended(scope).into());
     }
@@ -58,7 +58,7 @@ pub async fn enter_tenant(
 
 /// The tenant a grant is for.
 pub async fn tenant(grant: &Grant<ReadTenant>, ports: &Ports) -> Result<Tenant> {
-    let found = store::read(ports, async |tx| store::accounts::tenant_find(tx, grant.tenant()).await).await?;
+    let found = store::read!(ports, |tx| store::accounts::tenant_find(tx, grant.tenant()).await)?;
     found.ok_or_else(|| Refusal::not_found("").into())
 }
 
@@ -68,12 +68,12 @@ pub async fn tenant(grant: &Grant<ReadTenant>, ports: &Ports) -> Result<Tenant> 
 /// [`Error::Unauthenticated`] for a text that is no key of ours, was revoked or has ended.
 pub async fn authenticate_key(ports: &Ports, text: &str) -> Result<TenantContext> {
     let presented = PresentedKey::parse(text).ok_or(Error::Unauthenticated)?;
-    let found = store::read(ports, async |tx| store::credentials::key_stored(tx, presented.id).await).await?;
+    let found = store::read!(ports, |tx| store::credentials::key_stored(tx, presented.id).await)?;
     let (stored, last_used_at) = found.ok_or(Error::Unauthenticated)?;
     let now = ports.now();
     let key = presented.verify(stored, now).ok_or(Error::Unauthenticated)?;
     if last_used_at.is_none_or(|at| at + LAST_USED_GRAIN <= now) {
-        store::write(ports, async |tx| store::credentials::key_touch(tx, presented.id, now).await).await?;
+        store::write!(ports, |tx| store::credentials::key_touch(tx, presented.id, now).await)?;
     }
     Ok(enter_with_key(&ports.wall, &key))
 }

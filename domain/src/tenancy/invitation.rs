@@ -81,7 +81,7 @@ pub async fn invite_member(
     grant.reaches(role, "role")?;
     let secret = SecretKind::Invitation.generate(ports.entropy.as_ref());
     let (id, now) = (ports.new_id::<CredentialId>(), ports.now());
-    let from = store::write(ports, async |tx| {
+    let from = store::write!(ports, |tx| {
         let kept = OneTime {
             scope: Some(grant.scope),
             role: Some(role),
@@ -93,8 +93,7 @@ pub async fn invite_member(
         let place = place_of(tx, grant.scope).await?;
         let account = place.and_then(|place| place.accounts.into_iter().next());
         Ok(account.map(|account| account.name).unwrap_or_default())
-    })
-    .await?;
+    })?;
     let deed = Deed::new("member.invite", id.0).with(json!({ "role": role }));
     record_apart(ports, Some(grant.scope), Actor::User(grant.user.id), deed).await?;
     mail::send(ports, email, AccessMail::Invitation { token: secret.text, from }).await
@@ -109,7 +108,7 @@ pub async fn accept_invitation(
 ) -> Result<Membership> {
     desk.count(Attempt::TOKEN, None, Some(&access.subject().user.to_string()))?;
     let (id, now) = (ports.new_id(), ports.now());
-    let membership = store::write(ports, async |tx| {
+    let membership = store::write!(ports, |tx| {
         let user = user_of(tx, access).await?;
         let invitation = find(tx, ports, token).await?.filter(|invitation| invitation.is_for(&user.email));
         let invitation = invitation.ok_or_else(|| invalid("token"))?;
@@ -123,8 +122,7 @@ pub async fn accept_invitation(
         let role = kept.role.max(invitation.role);
         store::memberships::membership_set_role(tx, kept.id, role).await?;
         Ok(Membership { role, ..kept })
-    })
-    .await?;
+    })?;
     let deed = Deed::new("member.join", membership.id.0).with(json!({ "role": membership.role }));
     record_apart(ports, Some(membership.scope), Actor::User(membership.user), deed).await?;
     Ok(membership)

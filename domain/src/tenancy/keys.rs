@@ -78,7 +78,7 @@ pub async fn create_api_key(
         revoked_at: None,
         created_at: now,
     };
-    store::write(ports, async |tx| {
+    store::write!(ports, |tx| {
         let place = place_of(tx, Scope::Tenant(grant.tenant())).await?.ok_or_else(|| Refusal::not_found(""))?;
         let roles = store::memberships::roles_on(tx, by, &place.scope_ids()).await?;
         if !Role::effective(roles).is_some_and(|role| role.may_give(key.role)) {
@@ -88,8 +88,7 @@ pub async fn create_api_key(
             return Err(Refusal::new("LIMIT_REACHED", "", "The tenant has all the keys it may have.").into());
         }
         store::credentials::key_insert(tx, grant.tenant(), &key, new.hash, Some(by)).await
-    })
-    .await?;
+    })?;
     let deed = Deed::new("api_key.create", id.0).with(json!({ "role": key.role, "scopes": key.scopes }));
     record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed).await?;
     Ok((key, new.text))
@@ -125,21 +124,20 @@ pub async fn api_keys(
     page: &Page<CredentialId>,
 ) -> Result<Paged<ApiKey>> {
     fresh_user(grant).await?;
-    store::read(ports, async |tx| store::credentials::keys_page(tx, grant.tenant(), page).await).await
+    store::read!(ports, |tx| store::credentials::keys_page(tx, grant.tenant(), page).await)
 }
 
 /// Ends a key with the next request; a revoked one stays as it is.
 pub async fn revoke_api_key(grant: &Grant<AdministerTenant>, ports: &Ports, id: CredentialId) -> Result<ApiKey> {
     fresh_user(grant).await?;
     let now = ports.now();
-    let (key, was_live) = store::write(ports, async |tx| {
+    let (key, was_live) = store::write!(ports, |tx| {
         let key = store::credentials::key_find(tx, grant.tenant(), id).await?;
         let key = key.ok_or_else(|| Refusal::not_found("id"))?;
         store::credentials::key_revoke(tx, id, now).await?;
         let was_live = key.revoked_at.is_none();
         Ok((ApiKey { revoked_at: key.revoked_at.or(Some(now)), ..key }, was_live))
-    })
-    .await?;
+    })?;
     if was_live {
         let deed = Deed::new("api_key.revoke", id.0);
         record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed).await?;

@@ -24,17 +24,16 @@ pub struct Member {
 /// The members of a tenant, those of the accounts above it too, in order of arrival.
 pub async fn members(grant: &Grant<ReadTenant>, ports: &Ports, page: &Page<MembershipId>) -> Result<Paged<Member>> {
     let scope = Scope::Tenant(grant.tenant());
-    store::read(ports, async |tx| {
+    store::read!(ports, |tx| {
         let place = place_of(tx, scope).await?.ok_or_else(|| Refusal::not_found(""))?;
         let ids = place.scope_ids();
         page_of(tx, &ids, page).await
     })
-    .await
 }
 
 /// The members of one account, for those who may change them.
 pub async fn account_members(grant: &MemberGrant, ports: &Ports, page: &Page<MembershipId>) -> Result<Paged<Member>> {
-    store::read(ports, async |tx| page_of(tx, &[grant.scope.id()], page).await).await
+    store::read!(ports, |tx| page_of(tx, &[grant.scope.id()], page).await)
 }
 
 async fn page_of(tx: &mut IdentityTx, scopes: &[uuid::Uuid], page: &Page<MembershipId>) -> Result<Paged<Member>> {
@@ -92,7 +91,7 @@ pub async fn change_member_role(
     id: MembershipId,
     role: Role,
 ) -> Result<Membership> {
-    let (by, membership) = store::write(ports, async |tx| {
+    let (by, membership) = store::write!(ports, |tx| {
         let (grant, membership) = changeable(tx, access, id).await?;
         grant.reaches(role, "role")?;
         if role != Role::Owner {
@@ -101,8 +100,7 @@ pub async fn change_member_role(
         store::memberships::membership_set_role(tx, id, role).await?;
         store::users::user_bump(tx, membership.user).await?;
         Ok((grant.user.id, Membership { role, ..membership }))
-    })
-    .await?;
+    })?;
     let deed = Deed::new("member.change_role", id.0).with(json!({ "role": role, "user": membership.user }));
     record_apart(ports, Some(membership.scope), Actor::User(by), deed).await?;
     Ok(membership)
@@ -110,12 +108,11 @@ pub async fn change_member_role(
 
 /// Takes a membership away.
 pub async fn remove_member(ports: &Ports, access: &VerifiedAccess, id: MembershipId) -> Result<Membership> {
-    let (by, membership) = store::write(ports, async |tx| {
+    let (by, membership) = store::write!(ports, |tx| {
         let (grant, membership) = changeable(tx, access, id).await?;
         end(tx, &membership).await?;
         Ok((grant.user.id, membership))
-    })
-    .await?;
+    })?;
     let deed = Deed::new("member.remove", id.0).with(json!({ "user": membership.user }));
     record_apart(ports, Some(membership.scope), Actor::User(by), deed).await?;
     Ok(membership)
@@ -123,7 +120,7 @@ pub async fn remove_member(ports: &Ports, access: &VerifiedAccess, id: Membershi
 
 /// Ends the caller's own membership on exactly this account or tenant.
 pub async fn leave(ports: &Ports, access: &VerifiedAccess, scope: Scope, field: &str) -> Result<()> {
-    let membership = store::write(ports, async |tx| {
+    let membership = store::write!(ports, |tx| {
         let standing = stand_on(tx, access, scope, field).await?;
         hold_owners(tx, scope).await?;
         let membership = store::memberships::membership_of(tx, standing.user.id, scope).await?;
@@ -132,8 +129,7 @@ pub async fn leave(ports: &Ports, access: &VerifiedAccess, scope: Scope, field: 
         })?;
         end(tx, &membership).await?;
         Ok(membership)
-    })
-    .await?;
+    })?;
     let deed = Deed::new("member.leave", membership.id.0);
     record_apart(ports, Some(scope), Actor::User(membership.user), deed).await
 }

@@ -28,7 +28,7 @@ pub async fn request_password_reset(
     desk.count(Attempt::RESET, address, Some(email.norm()))?;
     let secret = SecretKind::PasswordReset.generate(ports.entropy.as_ref());
     let (id, now) = (ports.new_id(), ports.now());
-    let is_known = store::write(ports, async |tx| {
+    let is_known = store::write!(ports, |tx| {
         let user = store::users::user_by_email(tx, email).await?.filter(|user| !user.is_disabled);
         let kept = OneTime {
             user: user.as_ref().map(|user| user.id),
@@ -37,8 +37,7 @@ pub async fn request_password_reset(
         };
         credentials::secret_insert(tx, SecretKind::PasswordReset, kept, secret.hash, now).await?;
         Ok(user.is_some())
-    })
-    .await?;
+    })?;
     let token = secret.text;
     let mail = if is_known { AccessMail::PasswordReset { token } } else { AccessMail::NoAccount };
     mail::send(ports, email, mail).await
@@ -55,15 +54,12 @@ pub async fn reset_password(
     desk.count(Attempt::TOKEN, address, None)?;
     let secret = SecretKind::PasswordReset.hash_of(token).ok_or_else(invalid_token)?;
     let now = ports.now();
-    let find = async |tx: &mut carillon_entities::wall::IdentityTx| {
-        let found = credentials::secret_find(tx, SecretKind::PasswordReset, secret).await?;
-        found.filter(|found| found.is_good(now)).ok_or_else(|| invalid_token().into())
-    };
     // Nobody costs us a hash who has no link.
-    let found = store::read(ports, find).await?;
+    let found = store::read!(ports, |tx| credentials::secret_find(tx, SecretKind::PasswordReset, secret).await)?;
+    let found = found.filter(|found| found.is_good(now)).ok_or_else(invalid_token)?;
     let user = found.user.ok_or_else(invalid_token)?;
     let hash = desk.passwords.hash(password).await?;
-    store::write(ports, async |tx| {
+    store::write!(ports, |tx| {
         store::users::user_lock(tx, user).await?.filter(|user| !user.is_disabled).ok_or_else(invalid_token)?;
         if !credentials::secret_use(tx, found.id, now).await? {
             return Err(invalid_token().into());
@@ -71,8 +67,7 @@ pub async fn reset_password(
         store::users::user_set_password(tx, user, &hash, now).await?;
         store::users::user_verified(tx, user, now).await?;
         credentials::secrets_revoke(tx, user, SecretKind::PasswordReset, now).await
-    })
-    .await?;
+    })?;
     let deed = Deed::new("user.set_password", user.0).with(json!({ "by": "mail" }));
     record_apart(ports, None, Actor::User(user), deed).await
 }
@@ -101,7 +96,7 @@ pub async fn change_password(
     access: &VerifiedAccess,
     command: ChangePassword,
 ) -> Result<Session> {
-    let user = store::read(ports, async |tx| user_of(tx, access).await).await?;
+    let user = store::read!(ports, |tx| user_of(tx, access).await)?;
     desk.count(Attempt::SIGN_IN, command.address, Some(user.email.norm()))?;
     let check = desk.passwords.check(&command.current, user.password_hash.as_deref()).await?;
     if check == PasswordCheck::Wrong {
@@ -109,15 +104,14 @@ pub async fn change_password(
     }
     let hash = desk.passwords.hash(command.new).await?;
     let family = Family::new(ports);
-    let session = store::write(ports, async |tx| {
+    let session = store::write!(ports, |tx| {
         store::users::user_lock(tx, user.id).await?;
         // Still at the token's version: whoever changed the password first has won.
         let current = user_of(tx, access).await?;
         store::users::user_set_password(tx, user.id, &hash, ports.now()).await?;
         credentials::secrets_revoke(tx, user.id, SecretKind::PasswordReset, ports.now()).await?;
         session::open(tx, ports, desk, (user.id, current.auth_version + 1), family).await
-    })
-    .await?;
+    })?;
     let deed = Deed::new("user.set_password", user.id.0).with(json!({ "by": "password" }));
     record_apart(ports, None, Actor::User(user.id), deed).await?;
     Ok(session)

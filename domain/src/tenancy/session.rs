@@ -101,7 +101,7 @@ pub async fn refresh_session(
 ) -> Result<Session> {
     desk.count(Attempt::TOKEN, address, None)?;
     let refreshed = match SecretKind::RefreshSession.hash_of(token) {
-        Some(hash) => store::write(ports, async |tx| rotate(tx, ports, desk, hash).await).await?,
+        Some(hash) => store::write!(ports, |tx| rotate(tx, ports, desk, hash).await)?,
         None => Refreshed::Ended,
     };
     match refreshed {
@@ -137,18 +137,16 @@ async fn rotate(tx: &mut IdentityTx, ports: &Ports, desk: &Doorkeeper, hash: [u8
 /// Ends the family of a refresh token; a token that is none ends nothing and is told nothing.
 pub async fn sign_out(ports: &Ports, token: &str) -> Result<()> {
     let Some(hash) = SecretKind::RefreshSession.hash_of(token) else { return Ok(()) };
-    store::write(ports, async |tx| {
+    store::write!(ports, |tx| {
         let Some(session) = sessions::session_find(tx, hash).await? else { return Ok(()) };
         sessions::family_revoke(tx, session.family, ports.now()).await
     })
-    .await
 }
 
 /// Deletes sessions and one-time secrets that are past their time; for a sweep.
 pub async fn forget_expired(ports: &Ports) -> Result<u64> {
-    store::write(ports, async |tx| {
+    store::write!(ports, |tx| {
         let sessions = sessions::sessions_forget(tx, ports.now()).await?;
         Ok(sessions + store::credentials::secrets_forget(tx, ports.now()).await?)
     })
-    .await
 }

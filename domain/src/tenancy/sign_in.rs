@@ -30,7 +30,7 @@ impl std::fmt::Debug for SignIn {
 /// Opens a session for the right password; counts the attempt before it costs a hash (C-216).
 pub async fn sign_in(ports: &Ports, desk: &Doorkeeper, command: SignIn) -> Result<Session> {
     desk.count(Attempt::SIGN_IN, command.address, Some(command.email.norm()))?;
-    let found = store::read(ports, async |tx| store::users::user_by_email(tx, &command.email).await).await?;
+    let found = store::read!(ports, |tx| store::users::user_by_email(tx, &command.email).await)?;
     let stored = found.as_ref().and_then(|user| user.password_hash.as_deref());
     let check = desk.passwords.check(&command.password, stored).await?;
     match (found, check) {
@@ -44,7 +44,7 @@ pub async fn sign_in(ports: &Ports, desk: &Doorkeeper, command: SignIn) -> Resul
 
 async fn admit(ports: &Ports, desk: &Doorkeeper, user: &User, rehashed: Option<String>) -> Result<Session> {
     let family = Family::new(ports);
-    let session = store::write(ports, async |tx| {
+    let session = store::write!(ports, |tx| {
         // The password may have changed while it was compared: then it was not the password.
         let current = store::users::user_lock(tx, user.id).await?;
         let current = current.filter(|now| now.password_hash == user.password_hash && !now.is_disabled);
@@ -53,8 +53,7 @@ async fn admit(ports: &Ports, desk: &Doorkeeper, user: &User, rehashed: Option<S
             store::users::user_rehash(tx, user.id, old, new).await?;
         }
         session::open(tx, ports, desk, (user.id, current.auth_version), family).await
-    })
-    .await?;
+    })?;
     record_apart(ports, None, Actor::User(user.id), Deed::new("session.open", user.id.0)).await?;
     Ok(session)
 }

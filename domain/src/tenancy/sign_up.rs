@@ -70,7 +70,7 @@ async fn allowed_by(ports: &Ports, command: &SignUp) -> Result<Option<Invitation
         }
         (_, None) => Ok(None),
         (_, Some(token)) => {
-            let found = store::read(ports, async |tx| invitation::find(tx, ports, token).await).await?;
+            let found = store::read!(ports, |tx| invitation::find(tx, ports, token).await)?;
             let found = found.filter(|invitation| invitation.is_for(&command.email));
             found.map(Some).ok_or_else(|| invitation::invalid("invitation").into())
         }
@@ -87,7 +87,7 @@ async fn pend(ports: &Ports, command: &SignUp, password_hash: String, account: &
     };
     let pending = serde_json::to_value(&pending).map_err(Error::fault)?;
     let (id, now) = (ports.new_id(), ports.now());
-    let is_known = store::write(ports, async |tx| {
+    let is_known = store::write!(ports, |tx| {
         let is_known = store::users::user_by_email(tx, &command.email).await?.is_some();
         let kept = OneTime {
             pending: (!is_known).then(|| pending.clone()),
@@ -96,8 +96,7 @@ async fn pend(ports: &Ports, command: &SignUp, password_hash: String, account: &
         };
         credentials::secret_insert(tx, SecretKind::EmailVerification, kept, secret.hash, now).await?;
         Ok(is_known)
-    })
-    .await?;
+    })?;
     let token = secret.text;
     let mail = if is_known { AccessMail::SomebodySignedUp } else { AccessMail::VerifyEmail { token } };
     mail::send(ports, &command.email, mail).await
@@ -107,7 +106,7 @@ async fn pend(ports: &Ports, command: &SignUp, password_hash: String, account: &
 async fn join(ports: &Ports, command: &SignUp, password_hash: String, invitation: &Invitation) -> Result<()> {
     let (id, now) = (ports.new_id::<UserId>(), ports.now());
     let membership = Membership::new(ports.new_id(), id, invitation.scope, invitation.role, now);
-    let joined = store::write(ports, async |tx| {
+    let joined = store::write!(ports, |tx| {
         if store::users::user_by_email(tx, &command.email).await?.is_some() {
             return Ok(false);
         }
@@ -122,8 +121,7 @@ async fn join(ports: &Ports, command: &SignUp, password_hash: String, invitation
         };
         store::users::user_insert(tx, user).await?;
         store::memberships::membership_insert(tx, &membership).await
-    })
-    .await?;
+    })?;
     if joined {
         let deed = Deed::new("member.join", membership.id.0);
         return record_apart(ports, Some(invitation.scope), Actor::User(id), deed).await;
@@ -136,7 +134,7 @@ pub async fn verify_email(ports: &Ports, desk: &Doorkeeper, token: &str, address
     desk.count(Attempt::TOKEN, address, None)?;
     let hash = SecretKind::EmailVerification.hash_of(token).ok_or_else(invalid_token)?;
     let (user, account) = (ports.new_id::<UserId>(), ports.new_id::<AccountId>());
-    store::write(ports, async |tx| {
+    store::write!(ports, |tx| {
         let found = credentials::secret_find(tx, SecretKind::EmailVerification, hash).await?;
         let found = found.filter(|found| found.is_good(ports.now())).ok_or_else(invalid_token)?;
         let pending = found.pending.clone().ok_or_else(invalid_token)?;
@@ -145,8 +143,7 @@ pub async fn verify_email(ports: &Ports, desk: &Doorkeeper, token: &str, address
             return Err(invalid_token().into());
         }
         fulfil(tx, ports, pending, (user, account)).await
-    })
-    .await?;
+    })?;
     record_apart(ports, None, Actor::User(user), Deed::new("user.sign_up", account.0)).await
 }
 

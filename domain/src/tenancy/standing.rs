@@ -65,7 +65,7 @@ pub async fn enter_account(
     account: AccountId,
     field: &str,
 ) -> Result<AccountContext> {
-    let standing = store::read(ports, async |tx| stand_on(tx, access, Scope::Account(account), field).await).await?;
+    let standing = store::read!(ports, |tx| stand_on(tx, access, Scope::Account(account), field).await)?;
     Ok(AccountContext::new(account, standing.user.id, standing.role))
 }
 
@@ -80,7 +80,7 @@ pub struct MemberGrant {
 impl MemberGrant {
     /// The permission on a scope that the input named in `field`.
     pub async fn on(ports: &Ports, access: &VerifiedAccess, scope: Scope, field: &str) -> Result<Self> {
-        store::read(ports, async |tx| Self::within(tx, access, scope, field).await).await
+        store::read!(ports, |tx| Self::within(tx, access, scope, field).await)
     }
 
     pub(super) async fn within(

@@ -11,16 +11,15 @@ use crate::ports::Ports;
 
 /// The user behind a token.
 pub async fn viewer(ports: &Ports, access: &VerifiedAccess) -> Result<User> {
-    store::read(ports, async |tx| user_of(tx, access).await).await
+    store::read!(ports, |tx| user_of(tx, access).await)
 }
 
 /// The accounts the viewer reaches, directly or from above, in order of arrival.
 pub async fn viewer_accounts(ports: &Ports, access: &VerifiedAccess) -> Result<Vec<(Account, Role)>> {
-    store::read(ports, async |tx| {
+    store::read!(ports, |tx| {
         let user = user_of(tx, access).await?;
         Ok(strongest(store::accounts::accounts_reached(tx, user.id).await?))
     })
-    .await
 }
 
 /// One line per account, with the strongest role; `reached` is in order of the accounts.
@@ -41,7 +40,7 @@ pub async fn viewer_tenants(
     access: &VerifiedAccess,
     page: &Page<TenantId>,
 ) -> Result<Paged<(Tenant, Role)>> {
-    store::read(ports, async |tx| {
+    store::read!(ports, |tx| {
         let user = user_of(tx, access).await?;
         let after = page.cursor.map_or(Uuid::nil(), |cursor| cursor.0);
         let rows = store::accounts::tenants_reached(tx, user.id, after, u64::from(page.size) + 1).await?;
@@ -58,5 +57,4 @@ pub async fn viewer_tenants(
             (tenant, role)
         }))
     })
-    .await
 }

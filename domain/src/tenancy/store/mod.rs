@@ -9,10 +9,9 @@ pub(super) mod memberships;
 pub(super) mod sessions;
 pub(super) mod users;
 
-use carillon_entities::wall::{IdentitySql, IdentityTx, TxMode, WallError};
+use carillon_entities::wall::IdentitySql;
 
-use crate::error::{Error, Result};
-use crate::ports::Ports;
+use crate::error::Error;
 
 /// Every registered statement on the tables without a tenant.
 pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
@@ -32,35 +31,54 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
 ];
 
 /// A transaction that lost a race is run this often in all.
-const RUNS: u32 = 3;
+pub(in crate::tenancy) const RUNS: u32 = 3;
 
-/// Runs `work` in one write transaction on the tables without a tenant and commits it; runs it again when it lost a race.
+/// Runs a body in one write transaction on the tables without a tenant and commits it; runs it again when it lost a race.
 ///
-/// `work` must not begin another write transaction: on SQLite the single writer would wait for itself.
-pub(super) async fn write<T>(ports: &Ports, work: impl AsyncFn(&mut IdentityTx) -> Result<T>) -> Result<T> {
-    let mut run = 1;
-    loop {
-        match write_once(ports, &work).await {
-            Err(Error::Wall(WallError::Retry)) if run < RUNS => run += 1,
-            result => return result,
+/// A macro, because the compiler does not see that a generic function over async closures gives futures that are `Send`.
+/// The body must not begin another write transaction: on SQLite the single writer would wait for itself.
+macro_rules! identity_write {
+    ($ports:expr, |$tx:ident| $body:expr) => {{
+        let mut run = 1;
+        loop {
+            let outcome: $crate::error::Result<_> = async {
+                let mut held = $ports.wall.begin_identity(carillon_entities::wall::TxMode::Write).await?;
+                let $tx = &mut held;
+                let done: $crate::error::Result<_> = async { $body }.await;
+                let done = done?;
+                held.commit().await?;
+                Ok(done)
+            }
+            .await;
+            match outcome {
+                Err($crate::error::Error::Wall(carillon_entities::wall::WallError::Retry))
+                    if run < $crate::tenancy::store::RUNS =>
+                {
+                    run += 1;
+                }
+                outcome => break outcome,
+            }
         }
-    }
+    }};
 }
+pub(in crate::tenancy) use identity_write as write;
 
-async fn write_once<T>(ports: &Ports, work: &impl AsyncFn(&mut IdentityTx) -> Result<T>) -> Result<T> {
-    let mut tx = ports.wall.begin_identity(TxMode::Write).await?;
-    let done = work(&mut tx).await?;
-    tx.commit().await?;
-    Ok(done)
+/// Runs a body in one reading transaction on the tables without a tenant.
+macro_rules! identity_read {
+    ($ports:expr, |$tx:ident| $body:expr) => {{
+        let outcome: $crate::error::Result<_> = async {
+            let mut held = $ports.wall.begin_identity(carillon_entities::wall::TxMode::Read).await?;
+            let $tx = &mut held;
+            let done: $crate::error::Result<_> = async { $body }.await;
+            let done = done?;
+            held.commit().await?;
+            Ok(done)
+        }
+        .await;
+        outcome
+    }};
 }
-
-/// Runs `work` in one reading transaction.
-pub(super) async fn read<T>(ports: &Ports, work: impl AsyncFnOnce(&mut IdentityTx) -> Result<T>) -> Result<T> {
-    let mut tx = ports.wall.begin_identity(TxMode::Read).await?;
-    let done = work(&mut tx).await?;
-    tx.commit().await?;
-    Ok(done)
-}
+pub(in crate::tenancy) use identity_read as read;
 
 /// A code in a row that this build does not know.
 fn unreadable(error: impl std::fmt::Display) -> Error {
