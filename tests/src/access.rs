@@ -9,8 +9,8 @@ use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{
     AdministerTenant, ApiKey, CreateApiKey, Doorkeeper, MemberGrant, Name, NewPassword, NewTenant, OwnedAccount,
     PasswordSettings, Permission, Role, Scope, SecretKind, Session, SignIn, SignUp, TenantContext, VerifiedAccess,
-    accept_invitation, create_api_key, create_tenant, enter_account, enter_as_user, enter_tenant, invite_member,
-    make_account, sign_in, sign_up, verify_email, viewer_accounts,
+    accept_invitation, bootstrap, create_api_key, create_tenant, enter_account, enter_as_user, enter_tenant,
+    invite_member, make_account, sign_in, sign_up, verify_email, viewer_accounts,
 };
 use carillon_entities::ids::{AccountId, MembershipId, TenantId};
 use chrono::TimeDelta;
@@ -54,6 +54,9 @@ impl AccessWorld {
         let mut options = WorldOptions::default();
         change(&mut options.settings);
         let world = World::with(options).await;
+        bootstrap(world.ports()).await.unwrap();
+        // Mails that nobody delivers here.
+        world.leave_unsettled();
         let desk = Doorkeeper::new(world.ports(), &world.ports().keys, cheap(64)).unwrap();
         Self { world, desk }
     }

@@ -36,6 +36,8 @@ pub enum SystemMail {
         /// Where.
         link: String,
     },
+    /// Somebody asked for a new password, but the address has no account.
+    NoAccount,
     /// Join an account or tenant.
     Invitation {
         /// Where.
@@ -52,7 +54,7 @@ struct Text {
     body: &'static str,
 }
 
-const TEXTS: [Text; 4] = [
+const TEXTS: [Text; 5] = [
     Text {
         number: 1,
         name: "verify_email",
@@ -80,6 +82,13 @@ const TEXTS: [Text; 4] = [
         subject: "You are invited",
         body: "You are invited to work on {{ vars.to }}. Open this link within seven days:\n\n{{ vars.link }}",
     },
+    Text {
+        number: 5,
+        name: "no_account",
+        subject: "There is no account for this address",
+        body: "Somebody, perhaps you, asked for a new password with this address. It has no account; perhaps you signed \
+               up with another one.",
+    },
 ];
 
 impl SystemMail {
@@ -89,13 +98,14 @@ impl SystemMail {
             Self::SomebodySignedUp => &TEXTS[1],
             Self::PasswordReset { .. } => &TEXTS[2],
             Self::Invitation { .. } => &TEXTS[3],
+            Self::NoAccount => &TEXTS[4],
         }
     }
 
     fn variables(&self) -> serde_json::Map<String, Json> {
         let variables = match self {
             Self::VerifyEmail { link } | Self::PasswordReset { link } => json!({ "link": link }),
-            Self::SomebodySignedUp => json!({}),
+            Self::SomebodySignedUp | Self::NoAccount => json!({}),
             Self::Invitation { link, to } => json!({ "link": link, "to": to }),
         };
         variables.as_object().cloned().unwrap_or_default()

@@ -169,6 +169,12 @@ impl Place {
         tenant.chain(self.accounts.iter().map(|account| account.id.0)).collect()
     }
 
+    /// The tenant's name, or the account's.
+    pub fn name(&self) -> &str {
+        let account = self.accounts.first().map_or("", |account| account.name.as_str());
+        self.tenant.as_ref().map_or(account, |tenant| tenant.name.as_str())
+    }
+
     /// True when it or anything above it is suspended.
     pub fn is_suspended(&self) -> bool {
         self.tenant.as_ref().is_some_and(|tenant| tenant.is_suspended)

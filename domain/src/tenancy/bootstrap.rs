@@ -1,26 +1,26 @@
 //! The deployment's own account and tenant: system mail goes out of it like any other mail (L3).
 
-use carillon_entities::ids::{AccountId, TenantId};
+use carillon_entities::ids::AccountId;
 use uuid::Uuid;
 
 use super::{Account, ReadTenant, Tenant, enter_for_work, store};
 use crate::consent;
 use crate::error::Result;
+pub use crate::messaging::SYSTEM_TENANT;
+use crate::messaging::seed_system_tenant;
 use crate::ports::Ports;
 
 /// The account of the deployment itself.
 pub const SYSTEM_ACCOUNT: AccountId = AccountId(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
-/// The tenant that system mail is sent from.
-pub const SYSTEM_TENANT: TenantId = TenantId(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0002));
 
 /// Makes sure that the system account and tenant exist; may run any number of times, at once too.
 pub async fn bootstrap(ports: &Ports) -> Result<()> {
+    seed_system_tenant(ports).await?;
     let is_there = store::read!(ports, |tx| store::accounts::tenant_find(tx, SYSTEM_TENANT).await)?.is_some();
     if is_there {
         return Ok(());
     }
     let (account, tenant) = system(ports);
-    seed(ports, &tenant).await?;
     store::write!(ports, |tx| {
         store::accounts::account_insert(tx, &account).await?;
         store::accounts::tenant_insert(tx, &tenant, None, true).await

@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::audit::{Deed, record_apart};
 use super::doorkeeper::Attempt;
-use super::mail::{self, AccessMail};
+use super::mail::{INVITATION_PAGE, link};
 use super::standing::{MemberGrant, place_of, suspended, user_of};
 use super::store::credentials::{self, OneTime};
 use super::{Actor, Doorkeeper, Membership, Role, Scope, SecretKind, VerifiedAccess, life, store};
 use crate::contacts::EmailAddress;
 use crate::error::{Refusal, Result};
+use crate::messaging::{SystemMail, enqueue_system_mail};
 use crate::ports::Ports;
 
 /// An invitation that is still good.
@@ -81,7 +82,7 @@ pub async fn invite_member(
     grant.reaches(role, "role")?;
     let secret = SecretKind::Invitation.generate(ports.entropy.as_ref());
     let (id, now) = (ports.new_id::<CredentialId>(), ports.now());
-    let from = store::write!(ports, |tx| {
+    let to = store::write!(ports, |tx| {
         let kept = OneTime {
             scope: Some(grant.scope),
             role: Some(role),
@@ -91,12 +92,12 @@ pub async fn invite_member(
         };
         credentials::secret_insert(tx, SecretKind::Invitation, kept, secret.hash, now).await?;
         let place = place_of(tx, grant.scope).await?;
-        let account = place.and_then(|place| place.accounts.into_iter().next());
-        Ok(account.map(|account| account.name).unwrap_or_default())
+        Ok(place.map(|place| place.name().to_owned()).unwrap_or_default())
     })?;
     let deed = Deed::new("member.invite", id.0).with(json!({ "role": role }));
     record_apart(ports, Some(grant.scope), Actor::User(grant.user.id), deed).await?;
-    mail::send(ports, email, AccessMail::Invitation { token: secret.text, from }).await
+    let link = link(ports, INVITATION_PAGE, &secret.text);
+    enqueue_system_mail(ports, email, &SystemMail::Invitation { link, to }).await
 }
 
 /// Makes the signed-in user a member of what they were invited to; somebody who is one already keeps the stronger role.

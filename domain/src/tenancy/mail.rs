@@ -1,32 +1,20 @@
 //! Mails about access. Each carries at most one link, whose token is good once and for a short time.
 //!
-//! Links lead to pages that ask for one more press: a scanner that opens them changes nothing (L10).
+//! Links lead to pages that ask for one more press: a scanner that opens them changes nothing (L10). The secret is
+//! committed before its mail is queued: a process that dies between the two leaves a secret nobody has, and the person
+//! asks again.
 
 use chrono::TimeDelta;
 
 use super::{REFRESH_LIFE, SecretKind};
-use crate::contacts::EmailAddress;
-use crate::error::Result;
 use crate::ports::Ports;
 
-/// Which mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AccessMail {
-    VerifyEmail { token: String },
-    SomebodySignedUp,
-    PasswordReset { token: String },
-    NoAccount,
-    Invitation { token: String, from: String },
-}
-
-/// Puts a mail into the one queue.
-#[expect(clippy::unused_async, reason = "the queue of system mail comes with the next commit of messaging")]
-pub(super) async fn send(_ports: &Ports, _to: &EmailAddress, _mail: AccessMail) -> Result<()> {
-    Ok(())
-}
-
+/// The page that proves an address.
+pub(super) const VERIFY_PAGE: &str = "verify-email";
 /// The page that sets a password.
 pub(super) const RESET_PAGE: &str = "reset-password";
+/// The page that takes an invitation.
+pub(super) const INVITATION_PAGE: &str = "accept-invitation";
 
 /// The address of a page of ours that takes a token.
 pub(super) fn link(ports: &Ports, page: &str, token: &str) -> String {

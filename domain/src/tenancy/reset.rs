@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::audit::{Deed, record_apart};
 use super::doorkeeper::Attempt;
-use super::mail::{self, AccessMail};
+use super::mail::{RESET_PAGE, link};
 use super::session::{self, Family, Session};
 use super::sign_in::refused;
 use super::sign_up::invalid_token;
@@ -15,6 +15,7 @@ use super::store::credentials::{self, OneTime};
 use super::{Actor, Doorkeeper, NewPassword, PasswordCheck, SecretKind, VerifiedAccess, life, store};
 use crate::contacts::EmailAddress;
 use crate::error::{Refusal, Result};
+use crate::messaging::{SystemMail, enqueue_system_mail};
 use crate::ports::Ports;
 
 /// Mails a link that sets a password; whether the address has a user changes neither answer nor work (C-217): an
@@ -38,9 +39,9 @@ pub async fn request_password_reset(
         credentials::secret_insert(tx, SecretKind::PasswordReset, kept, secret.hash, now).await?;
         Ok(user.is_some())
     })?;
-    let token = secret.text;
-    let mail = if is_known { AccessMail::PasswordReset { token } } else { AccessMail::NoAccount };
-    mail::send(ports, email, mail).await
+    let link = link(ports, RESET_PAGE, &secret.text);
+    let mail = if is_known { SystemMail::PasswordReset { link } } else { SystemMail::NoAccount };
+    enqueue_system_mail(ports, email, &mail).await
 }
 
 /// Sets the password of whoever was mailed the link.

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use super::audit::{Deed, record_apart};
 use super::doorkeeper::Attempt;
 use super::invitation::{self, Invitation};
-use super::mail::{self, AccessMail};
+use super::mail::{VERIFY_PAGE, link};
 use super::store::credentials::{self, OneTime};
 use super::store::users::NewUser;
 use super::{Account, Actor, Doorkeeper, Membership, Name, NewPassword, Role, Scope, SecretKind, life, store};
 use crate::contacts::EmailAddress;
 use crate::error::{Error, Refusal, Result};
+use crate::messaging::{SystemMail, enqueue_system_mail};
 use crate::ports::Ports;
 use crate::settings::SignUpMode;
 
@@ -97,9 +98,9 @@ async fn pend(ports: &Ports, command: &SignUp, password_hash: String, account: &
         credentials::secret_insert(tx, SecretKind::EmailVerification, kept, secret.hash, now).await?;
         Ok(is_known)
     })?;
-    let token = secret.text;
-    let mail = if is_known { AccessMail::SomebodySignedUp } else { AccessMail::VerifyEmail { token } };
-    mail::send(ports, &command.email, mail).await
+    let link = link(ports, VERIFY_PAGE, &secret.text);
+    let mail = if is_known { SystemMail::SomebodySignedUp } else { SystemMail::VerifyEmail { link } };
+    enqueue_system_mail(ports, &command.email, &mail).await
 }
 
 /// Whoever holds an invitation has read the mail it came in, so their address is proved.
@@ -126,7 +127,7 @@ async fn join(ports: &Ports, command: &SignUp, password_hash: String, invitation
         let deed = Deed::new("member.join", membership.id.0);
         return record_apart(ports, Some(invitation.scope), Actor::User(id), deed).await;
     }
-    mail::send(ports, &command.email, AccessMail::SomebodySignedUp).await
+    enqueue_system_mail(ports, &command.email, &SystemMail::SomebodySignedUp).await
 }
 
 /// Makes the user, the account and the membership that a sign-up promised.
