@@ -8,17 +8,30 @@ pub mod gateway;
 pub mod limits;
 pub mod mutate;
 pub mod scope;
+pub mod tenancy;
 
 use async_graphql::{EmptySubscription, MergedObject, Schema};
 use chrono::{DateTime, Utc};
 
 /// Every query.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(gateway::GatewayQuery, consent::ConsentQuery, contacts::ContactQuery, contacts::ImportQuery);
+pub struct Query(
+    gateway::GatewayQuery,
+    tenancy::TenancyQuery,
+    consent::ConsentQuery,
+    contacts::ContactQuery,
+    contacts::ImportQuery,
+);
 
 /// Every mutation.
 #[derive(Debug, Default, MergedObject)]
-pub struct Mutation(consent::ConsentMutation, contacts::ContactMutation, contacts::ImportMutation);
+pub struct Mutation(
+    tenancy::AccessMutation,
+    tenancy::AccountMutation,
+    consent::ConsentMutation,
+    contacts::ContactMutation,
+    contacts::ImportMutation,
+);
 
 /// The schema type.
 pub type CarillonSchema = Schema<Query, Mutation, EmptySubscription>;

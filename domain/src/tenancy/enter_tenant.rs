@@ -2,7 +2,7 @@
 
 use carillon_entities::ids::TenantId;
 
-use super::standing::{stand_on, suspended};
+use super::standing::{assert_fresh, stand_on, suspended};
 use super::{
     AccessSubject, Doorkeeper, Grant, PresentedKey, ReadTenant, Role, Scope, Tenant, TenantContext, VerifiedAccess,
     enter_with_key, store,
@@ -58,6 +58,7 @@ pub async fn enter_tenant(
 
 /// The tenant a grant is for.
 pub async fn tenant(grant: &Grant<ReadTenant>, ports: &Ports) -> Result<Tenant> {
+    assert_fresh(grant).await?;
     let found = store::read!(ports, |tx| store::accounts::tenant_find(tx, grant.tenant()).await)?;
     found.ok_or_else(|| Refusal::not_found("").into())
 }

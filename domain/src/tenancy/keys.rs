@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::audit::{Deed, record_apart};
-use super::standing::place_of;
+use super::standing::{assert_fresh, place_of};
 use super::{Actor, AdministerTenant, Grant, Name, NewApiKey, Permission, Role, Scope, store};
 use crate::error::{Error, Refusal, Result};
 use crate::paging::{Page, Paged};
@@ -108,9 +108,9 @@ fn check_scopes(command: &CreateApiKey) -> Result<()> {
     if refusals.is_empty() { Ok(()) } else { Err(Error::Refused(refusals)) }
 }
 
-/// The user behind the grant, whose token is still good: the identity space does not ask by itself (C-213).
+/// The user behind the grant, whose token is still good.
 async fn fresh_user(grant: &Grant<AdministerTenant>) -> Result<UserId> {
-    grant.begin_read().await?.commit().await?;
+    assert_fresh(grant).await?;
     match grant.actor() {
         Actor::User(user) => Ok(user),
         _ => Err(Error::Forbidden),

@@ -6,7 +6,7 @@ use carillon_entities::wall::IdentityTx;
 use serde_json::json;
 
 use super::audit::{Deed, record_apart};
-use super::standing::{MemberGrant, is_bound_elsewhere, place_of, stand_on};
+use super::standing::{MemberGrant, assert_fresh, is_bound_elsewhere, place_of, stand_on};
 use super::{Actor, Grant, Membership, ReadTenant, Role, Scope, User, VerifiedAccess, store};
 use crate::error::{Error, Refusal, Result};
 use crate::paging::{Page, Paged};
@@ -23,6 +23,7 @@ pub struct Member {
 
 /// The members of a tenant, those of the accounts above it too, in order of arrival.
 pub async fn members(grant: &Grant<ReadTenant>, ports: &Ports, page: &Page<MembershipId>) -> Result<Paged<Member>> {
+    assert_fresh(grant).await?;
     let scope = Scope::Tenant(grant.tenant());
     store::read!(ports, |tx| {
         let place = place_of(tx, scope).await?.ok_or_else(|| Refusal::not_found(""))?;

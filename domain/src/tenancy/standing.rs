@@ -7,7 +7,7 @@ use carillon_entities::ids::AccountId;
 use carillon_entities::wall::IdentityTx;
 
 use super::account::Place;
-use super::{AccountContext, Permission, Role, Scope, User, VerifiedAccess, store};
+use super::{AccountContext, Action, Grant, Permission, Role, Scope, User, VerifiedAccess, store};
 use crate::error::{Error, Refusal, Result};
 use crate::ports::Ports;
 
@@ -123,4 +123,9 @@ pub(super) fn suspended(scope: Scope) -> Refusal {
 /// True for a token that is bound to another tenant.
 pub(super) fn is_bound_elsewhere(access: &VerifiedAccess, scope: Scope) -> bool {
     access.subject().entered.is_some_and(|(tenant, _)| Scope::Tenant(tenant) != scope)
+}
+
+/// Refuses a grant whose credential is no longer good: the identity space does not ask by itself (C-213).
+pub(super) async fn assert_fresh<A: Action>(grant: &Grant<A>) -> Result<()> {
+    Ok(grant.begin_read().await?.commit().await?)
 }

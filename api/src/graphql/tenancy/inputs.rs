@@ -1,0 +1,341 @@
+//! Inputs of tenancy, and how each becomes what a use case takes.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use async_graphql::{ID, InputObject};
+use carillon_domain::contacts::{Country, EmailAddress, Locale, Zone};
+use carillon_domain::error::{Error, Refusal, Result};
+use carillon_domain::ids::{AccountId, TenantId};
+use carillon_domain::tenancy::{
+    ChangePassword, CreateApiKey, Name, NewPassword, NewTenant, Permission, Scope, SignIn, SignUp,
+};
+use chrono::{DateTime, Utc};
+
+use super::types::Role;
+
+/// Collects what is wrong with an input, so that a caller learns of it at once.
+#[derive(Default)]
+struct Reading(Vec<Refusal>);
+
+impl Reading {
+    fn take<T>(&mut self, result: Result<T, Refusal>) -> Option<T> {
+        result.map_err(|refusal| self.0.push(refusal)).ok()
+    }
+
+    fn end<T>(self, value: Option<T>) -> Result<T> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(Error::Refused(self.0)),
+        }
+    }
+}
+
+/// An id of an input. One that is malformed or of another kind is answered like one that is not there (C-204).
+pub fn id<T: FromStr>(id: &ID, field: &str) -> Result<T, Refusal> {
+    id.parse().map_err(|_| Refusal::not_found(field))
+}
+
+/// An address of an input.
+pub fn email(text: &str) -> Result<EmailAddress, Refusal> {
+    EmailAddress::parse(text).map_err(Refusal::from)
+}
+
+fn name(text: &str, field: &str) -> Result<Name, Refusal> {
+    Name::parse(text).map_err(|error| Refusal::new("INVALID_NAME", field, error.to_string()))
+}
+
+/// The one of two ids that an input must give.
+fn scope(account: Option<&ID>, tenant: Option<&ID>) -> Result<(Scope, &'static str), Refusal> {
+    match (account, tenant) {
+        (Some(account), None) => Ok((Scope::Account(id::<AccountId>(account, "accountId")?), "accountId")),
+        (None, Some(tenant)) => Ok((Scope::Tenant(id::<TenantId>(tenant, "tenantId")?), "tenantId")),
+        _ => Err(Refusal::new("EXACTLY_ONE", "tenantId", "Give tenantId or accountId, and not both.")),
+    }
+}
+
+/// Who wants to sign up.
+#[derive(InputObject)]
+pub struct SignUpInput {
+    /// Where they get mail.
+    email: String,
+    /// At least 8 characters, better 15; any characters.
+    password: String,
+    /// What they are called.
+    name: String,
+    /// Name of the account to make; not needed with an invitation.
+    account_name: Option<String>,
+    /// The token of the invitation they follow.
+    invitation: Option<String>,
+}
+
+impl SignUpInput {
+    /// Parses it.
+    pub fn parse(self, address: Option<IpAddr>) -> Result<SignUp> {
+        let mut reading = Reading::default();
+        let address_of = reading.take(email(&self.email));
+        let person = reading.take(name(&self.name, "name"));
+        let known = [self.email.as_str(), self.name.as_str()];
+        let password = reading.take(NewPassword::parse(&self.password, "password", &known));
+        let account_name =
+            self.account_name.map(|text| name(&text, "accountName")).transpose().map(|name| (name, self.invitation));
+        let account_name = reading.take(account_name);
+        let command = address_of.zip(person).zip(password).zip(account_name);
+        let command = command.map(|(((email, name), password), (account_name, invitation))| SignUp {
+            email,
+            password,
+            name,
+            account_name,
+            invitation,
+            address,
+        });
+        reading.end(command)
+    }
+}
+
+/// A token that came in a mail.
+#[derive(InputObject)]
+pub struct VerifyEmailInput {
+    /// The token of the link.
+    pub token: String,
+}
+
+/// Who wants to sign in.
+#[derive(InputObject)]
+pub struct SignInInput {
+    /// The address they signed up with.
+    email: String,
+    /// Their password.
+    password: String,
+}
+
+impl SignInInput {
+    /// Parses it.
+    pub fn parse(self, address: Option<IpAddr>) -> Result<SignIn> {
+        Ok(SignIn { email: email(&self.email)?, password: self.password, address })
+    }
+}
+
+/// A session to go on with.
+#[derive(InputObject)]
+pub struct RefreshSessionInput {
+    /// The newest refresh token.
+    pub refresh_token: String,
+}
+
+/// A session to end.
+#[derive(InputObject)]
+pub struct SignOutInput {
+    /// Any refresh token of it.
+    pub refresh_token: String,
+}
+
+/// Whose password is to be reset.
+#[derive(InputObject)]
+pub struct RequestPasswordResetInput {
+    /// The address they signed up with.
+    pub email: String,
+}
+
+/// A new password for who was mailed a link.
+#[derive(InputObject)]
+pub struct ResetPasswordInput {
+    /// The token of the link.
+    pub token: String,
+    /// The password to be.
+    new_password: String,
+}
+
+impl ResetPasswordInput {
+    /// The password, if it may be set.
+    pub fn password(&self) -> Result<NewPassword> {
+        Ok(NewPassword::parse(&self.new_password, "newPassword", &[])?)
+    }
+}
+
+/// A new password for who knows the old one.
+#[derive(InputObject)]
+pub struct ChangePasswordInput {
+    /// The password so far.
+    current_password: String,
+    /// The password to be.
+    new_password: String,
+}
+
+impl ChangePasswordInput {
+    /// Parses it.
+    pub fn parse(self, address: Option<IpAddr>) -> Result<ChangePassword> {
+        let new = NewPassword::parse(&self.new_password, "newPassword", &[])?;
+        Ok(ChangePassword { current: self.current_password, new, address })
+    }
+}
+
+/// An account to make under another.
+#[derive(InputObject)]
+pub struct CreateAccountInput {
+    /// The account above.
+    parent_id: ID,
+    /// Its name.
+    name: String,
+}
+
+impl CreateAccountInput {
+    /// The account above, and the name.
+    pub fn parse(&self) -> Result<(AccountId, Name)> {
+        let mut reading = Reading::default();
+        let parent = reading.take(id(&self.parent_id, "parentId"));
+        let name = reading.take(name(&self.name, "name"));
+        reading.end(parent.zip(name))
+    }
+}
+
+/// A tenant to make.
+#[derive(InputObject)]
+pub struct CreateTenantInput {
+    /// The account it will belong to.
+    account_id: ID,
+    /// Its name, which is also its first brand's.
+    name: String,
+    /// Time zone of contacts that have none, such as `Europe/Vienna`.
+    default_zone: String,
+    /// Locale of contacts that have none, such as `de-AT`.
+    default_locale: String,
+    /// Country of contacts that have none, such as `AT`.
+    default_country: String,
+    /// Makes a repeated call find the tenant that the first one made.
+    idempotency_key: Option<String>,
+}
+
+impl CreateTenantInput {
+    /// The account, and what the tenant is made of.
+    pub fn parse(self) -> Result<(AccountId, NewTenant)> {
+        let mut reading = Reading::default();
+        let invalid = |code, field: &'static str| {
+            move |error: carillon_domain::contacts::InvalidCode| Refusal::new(code, field, error.to_string())
+        };
+        let account = reading.take(id(&self.account_id, "accountId"));
+        let name = reading.take(name(&self.name, "name"));
+        let zone = reading.take(Zone::parse(&self.default_zone).map_err(invalid("INVALID_ZONE", "defaultZone")));
+        let locale =
+            reading.take(Locale::parse(&self.default_locale).map_err(invalid("INVALID_LOCALE", "defaultLocale")));
+        let country =
+            reading.take(Country::parse(&self.default_country).map_err(invalid("INVALID_COUNTRY", "defaultCountry")));
+        let key = reading.take(self.idempotency_key.map(key).transpose());
+        let parsed = account.zip(name).zip(zone.zip(locale)).zip(country.zip(key));
+        reading.end(parsed.map(|(((account, name), (zone, locale)), (country, creation_key))| {
+            (account, NewTenant { name, zone, locale, country, creation_key })
+        }))
+    }
+}
+
+/// The form of every idempotency key.
+fn key(key: String) -> Result<String, Refusal> {
+    carillon_domain::idempotency::Call::new("createTenant", &key, &[])?;
+    Ok(key)
+}
+
+/// A tenant to enter.
+#[derive(InputObject)]
+pub struct EnterTenantInput {
+    /// Which.
+    pub tenant_id: ID,
+}
+
+/// Somebody to invite, to a tenant or to an account.
+#[derive(InputObject)]
+pub struct InviteMemberInput {
+    /// To this tenant ..
+    tenant_id: Option<ID>,
+    /// .. or to this account and everything below it.
+    account_id: Option<ID>,
+    /// Where they get mail.
+    email: String,
+    /// As what; not above your own role.
+    pub role: Role,
+}
+
+impl InviteMemberInput {
+    /// To what, which field said so, and whom.
+    pub fn parse(&self) -> Result<((Scope, &'static str), EmailAddress)> {
+        let mut reading = Reading::default();
+        let scope = reading.take(scope(self.account_id.as_ref(), self.tenant_id.as_ref()));
+        let email = reading.take(email(&self.email));
+        reading.end(scope.zip(email))
+    }
+}
+
+/// An invitation to accept.
+#[derive(InputObject)]
+pub struct AcceptInvitationInput {
+    /// The token of the link.
+    pub token: String,
+}
+
+/// A role to change.
+#[derive(InputObject)]
+pub struct ChangeMemberRoleInput {
+    /// Whose.
+    pub membership_id: ID,
+    /// To what; not above your own role.
+    pub role: Role,
+}
+
+/// A membership to end.
+#[derive(InputObject)]
+pub struct RemoveMemberInput {
+    /// Which.
+    pub membership_id: ID,
+}
+
+/// What to leave.
+#[derive(InputObject)]
+pub struct LeaveInput {
+    /// This tenant ..
+    tenant_id: Option<ID>,
+    /// .. or this account.
+    account_id: Option<ID>,
+}
+
+impl LeaveInput {
+    /// What, and which field said so.
+    pub fn parse(&self) -> Result<(Scope, &'static str)> {
+        Ok(scope(self.account_id.as_ref(), self.tenant_id.as_ref())?)
+    }
+}
+
+/// An API key to make.
+#[derive(InputObject)]
+pub struct CreateApiKeyInput {
+    /// What it is for.
+    name: String,
+    /// What it may do of what the role may, such as `contacts.read`.
+    scopes: Vec<String>,
+    /// The role it acts as; not above your own.
+    role: Role,
+    /// When it ends; after a year unless given.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl CreateApiKeyInput {
+    /// Parses it.
+    pub fn parse(self) -> Result<CreateApiKey> {
+        let mut reading = Reading::default();
+        let name = reading.take(name(&self.name, "name"));
+        let mut scopes = Vec::new();
+        for (index, text) in self.scopes.iter().enumerate() {
+            let unknown = |_| Refusal::new("INVALID_SCOPE", format!("scopes.{index}"), "There is no such scope.");
+            scopes.extend(reading.take(text.parse::<Permission>().map_err(unknown)));
+        }
+        scopes.sort_unstable();
+        scopes.dedup();
+        let (role, expires_at) = (self.role.into(), self.expires_at);
+        reading.end(name.map(|name| CreateApiKey { name, role, scopes, expires_at }))
+    }
+}
+
+/// An API key to end.
+#[derive(InputObject)]
+pub struct RevokeApiKeyInput {
+    /// Which.
+    pub id: ID,
+}

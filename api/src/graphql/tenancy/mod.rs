@@ -1,0 +1,11 @@
+//! Accounts, tenants, members, API keys and signing in over GraphQL.
+
+mod inputs;
+mod mutations;
+mod payloads;
+mod queries;
+mod types;
+
+pub use mutations::{AccessMutation, AccountMutation};
+pub use queries::TenancyQuery;
+pub use types::{Role, Tenant};

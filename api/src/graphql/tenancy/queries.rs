@@ -1,0 +1,113 @@
+//! Who calls, where they are, and who else is there.
+
+use async_graphql::{Context, Object, Result};
+use carillon_domain::error::Error;
+use carillon_domain::tenancy::{
+    AdministerTenant, ReadTenant, User, api_keys, audit_events, members, tenant, viewer, viewer_accounts,
+    viewer_tenants,
+};
+use carillon_domain::{ids, tenancy as domain};
+
+use super::types::{AccountMembership, ApiKey, AuditEvent, Member, Tenant};
+use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::limits::page_cost;
+use crate::graphql::scope::{Caller, RequestScope};
+
+/// Queries of tenancy.
+#[derive(Debug, Default)]
+pub struct TenancyQuery;
+
+#[Object]
+impl TenancyQuery {
+    /// The signed-in user; null for nobody and for API keys.
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<Viewer>> {
+        let scope = RequestScope::of(ctx);
+        match scope.caller() {
+            Caller::User(access, _) => Ok(Some(Viewer(viewer(scope.ports(), access).await?))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The tenant the caller is in.
+    async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant> {
+        let scope = RequestScope::of(ctx);
+        let found = tenant(&scope.grant::<ReadTenant>()?, scope.ports()).await?;
+        Ok(Tenant::new(found, scope.tenant()?.role()))
+    }
+
+    /// Who belongs to the tenant, members of the accounts above it too; in order of arrival.
+    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
+    async fn members(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Member>> {
+        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let scope = RequestScope::of(ctx);
+        let context = scope.tenant()?;
+        let found = members(&scope.grant::<ReadTenant>()?, scope.ports(), &page).await?;
+        Ok(list(found, |member| member.membership.id, |member| Member::in_tenant(member, context)))
+    }
+
+    /// The tenant's API keys, revoked ones too; in order of arrival.
+    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
+    async fn api_keys(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ApiKey>> {
+        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let scope = RequestScope::of(ctx);
+        let keys = api_keys(&scope.grant::<AdministerTenant>()?, scope.ports(), &page).await?;
+        Ok(list(keys, |key| key.id, ApiKey::from))
+    }
+
+    /// Who administered what in the tenant; the newest first.
+    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
+    async fn audit_events(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<List<AuditEvent>> {
+        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let (grant, mut tx) = RequestScope::of(ctx).read::<AdministerTenant>().await?;
+        let events = audit_events(&grant, &mut tx, &page).await?;
+        Ok(list(events, |event| event.id, AuditEvent::from))
+    }
+}
+
+/// The signed-in user.
+pub struct Viewer(User);
+
+/// The signed-in user.
+#[Object]
+impl Viewer {
+    /// Their id.
+    async fn id(&self) -> async_graphql::ID {
+        self.0.id.to_string().into()
+    }
+
+    /// Where they get mail.
+    async fn email(&self) -> &str {
+        self.0.email.as_sent()
+    }
+
+    /// What they are called.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The accounts they reach, directly or from above.
+    #[graphql(complexity = "page_cost(None, None, child_complexity)")]
+    async fn accounts(&self, ctx: &Context<'_>) -> Result<Vec<AccountMembership>> {
+        let scope = RequestScope::of(ctx);
+        let accounts = viewer_accounts(scope.ports(), scope.access()?).await?;
+        let reach = |(account, role): (domain::Account, domain::Role)| AccountMembership {
+            account: account.into(),
+            role: role.into(),
+        };
+        Ok(accounts.into_iter().map(reach).collect())
+    }
+
+    /// The tenants they can enter; in order of arrival.
+    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
+    async fn tenants(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Tenant>> {
+        let page = PageArgs::forward(first, after).page::<ids::TenantId>().map_err(Error::from)?;
+        let scope = RequestScope::of(ctx);
+        let tenants = viewer_tenants(scope.ports(), scope.access()?, &page).await?;
+        Ok(list(tenants, |(tenant, _)| tenant.id, |(tenant, role)| Tenant::new(tenant, role)))
+    }
+}
