@@ -51,7 +51,7 @@ impl Settings {
     pub fn new(public_url: impl Into<String>) -> Self {
         let public_url = public_url.into();
         Self {
-            system_from: "carillon@localhost".to_owned(),
+            system_from: "carillon@embedded.example".to_owned(),
             public_url,
             sign_up: SignUpMode::Open,
             embedded: false,

@@ -94,6 +94,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let drain = Duration::from_secs(reader.number("CARILLON_DRAIN_SECONDS", 45, 1..=900).into());
     let blobs = reader.text("CARILLON_BLOBS").unwrap_or_else(|| format!("file:{}", data.join("blobs").display()));
     let config = bind.zip(system_from).map(|(bind, system_from)| Config {
+        settings: Settings { system_from: system_from.as_sent().to_owned(), ..settings },
         mode,
         bind,
         data,
@@ -108,7 +109,6 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         workers: usize::try_from(workers).unwrap_or(1),
         drain,
         log,
-        settings,
     });
     (config, reader.errors)
 }

@@ -51,6 +51,7 @@ fn without_any_setting_everything_is_embedded() {
 #[test]
 fn a_complete_production_configuration_is_taken_and_shows_no_secret() {
     let config = production_with(&[]).unwrap();
+    assert_eq!(config.settings.system_from, "carillon@example.com");
     assert_eq!((config.mode, config.settings.embedded), (Mode::Production, false));
     assert_eq!(config.settings.public_url, "https://mail.example.com");
     let shown = format!("{config:?}");
