@@ -51,7 +51,7 @@ pub async fn clear(
     for (place, draft) in drafts.into_iter().enumerate() {
         if held.contains(&draft.claimed.id) {
             let gate_facts = facts.of(place, &draft);
-            batch.decide(ports, gate_facts, draft);
+            batch.decide(ports, &gate_facts, draft);
         }
     }
     batch.store(&mut tx, ports, worker, facts.now).await?;
@@ -161,8 +161,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn decide(&mut self, ports: &Ports, gate_facts: GateFacts, draft: Draft) {
-        let decision = consent::decide(&gate_facts);
+    fn decide(&mut self, ports: &Ports, gate_facts: &GateFacts, draft: Draft) {
+        let decision = consent::decide(gate_facts);
         let claimed = draft.claimed;
         let number = claimed.attempts;
         let id: DecisionId = ports.new_id();
@@ -173,7 +173,7 @@ impl Batch {
             verdict: decision.verdict.as_str(),
             reason: decision.reason.as_str().to_owned(),
             rules_version: consent::RULES_VERSION,
-            facts: serde_json::to_value(&gate_facts).unwrap_or(Json::Null),
+            facts: serde_json::to_value(gate_facts).unwrap_or(Json::Null),
             trace: json!(decision.trace),
         });
         let (to, reason, attempts) = match (decision.verdict, draft.mail) {

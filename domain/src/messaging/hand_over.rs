@@ -115,7 +115,7 @@ fn to_outcome(settled: &Settled, settlement: &Settlement) -> store::Outcome {
         message: settled.attempt.message,
         number: settled.attempt.number,
         // What was never started did not reach anybody; it lapsed.
-        outcome: if settled.started { settlement.attempt } else { AttemptOutcome::Lapsed },
+        ended: if settled.started { settlement.attempt } else { AttemptOutcome::Lapsed },
         smtp_code: reply.map(|reply| i32::from(reply.code)),
         enhanced_code: reply.and_then(enhanced).map(|code| format!("{}.{}.{}", code.class, code.subject, code.detail)),
         class: settlement.class.map(super::reply_class::FailureClass::as_str),

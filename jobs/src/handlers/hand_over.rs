@@ -69,10 +69,9 @@ impl HandingOver<'_> {
     /// Another lease for what is still held. Settled messages are held no more, so a shortfall alone means nothing;
     /// each start and settlement shows its fence anyway.
     async fn renew(&self, held: &[AttemptRef], lease: &AtomicI64) {
-        match messaging::renew(self.grant, &self.handlers.ports, held).await {
-            Ok(Some(until)) => lease.store(until.timestamp_micros(), Ordering::SeqCst),
-            // The old lease runs out by itself, and with it the right to hand over.
-            Ok(None) | Err(_) => {}
+        // Otherwise the old lease runs out by itself, and with it the right to hand over.
+        if let Ok(Some(until)) = messaging::renew(self.grant, &self.handlers.ports, held).await {
+            lease.store(until.timestamp_micros(), Ordering::SeqCst);
         }
     }
 

@@ -121,7 +121,7 @@ pub(in crate::messaging) async fn attempts_start(
 pub(in crate::messaging) struct Outcome {
     pub message: MessageId,
     pub number: i32,
-    pub outcome: AttemptOutcome,
+    pub ended: AttemptOutcome,
     pub smtp_code: Option<i32>,
     pub enhanced_code: Option<String>,
     pub class: Option<&'static str>,
@@ -137,7 +137,7 @@ pub(in crate::messaging) async fn attempts_settle(
         vec![
             settled.message.into(),
             settled.number.into(),
-            settled.outcome.status().as_str().into(),
+            settled.ended.status().as_str().into(),
             settled.smtp_code.into(),
             settled.enhanced_code.clone().into(),
             settled.class.into(),

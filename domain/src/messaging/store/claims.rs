@@ -348,8 +348,7 @@ pub(in crate::messaging) async fn sweep_unknown(tx: &mut TenantTx, now: Timestam
         let (state, due_at) = match (row.attempt.as_deref(), row.class.as_str()) {
             (Some("accepted"), _) => ("sent", never),
             (Some("rejected"), _) => ("failed", never),
-            (Some("deferred" | "not_handed_over"), _) if now < row.expires_at => ("queued", now),
-            (_, "transactional") if now < row.expires_at => ("queued", now),
+            (Some("deferred" | "not_handed_over"), _) | (_, "transactional") if now < row.expires_at => ("queued", now),
             _ => ("unknown", never),
         };
         vec![Value::from(row.id), state.into(), due_at.into()]
