@@ -160,6 +160,7 @@ impl Import {
     }
 
     /// The address of all errors as a CSV file, good for an hour.
+    #[expect(clippy::unused_async, reason = "a field is async")]
     async fn errors_url(&self, ctx: &Context<'_>) -> Result<String> {
         let scope = RequestScope::of(ctx);
         Ok(errors_url(scope.ports(), scope.grant::<ImportContacts>()?.tenant(), self.0.id))

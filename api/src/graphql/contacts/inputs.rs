@@ -104,7 +104,7 @@ impl ContactFieldsInput {
         const TEXT: &str = "INVALID_TEXT";
         let mut read = Reader { path, refusals: Vec::new() };
         let country = read.field(("INVALID_COUNTRY", "country"), &self.country, Country::parse);
-        let patch = ContactPatch {
+        let wishes = ContactPatch {
             external_id: read.field((TEXT, "externalId"), &self.external_id, external_id),
             email: read.field((InvalidEmail::CODE, "email"), &self.email, EmailAddress::parse),
             phone: read.field((InvalidPhone::CODE, "phone"), &self.phone, |text| {
@@ -119,7 +119,11 @@ impl ContactFieldsInput {
         };
         let attributes = read.attributes(self.attributes.as_ref());
         let tags = read.tags("tags", self.tags.as_deref().unwrap_or_default());
-        if read.refusals.is_empty() { Ok(ContactFields { patch, attributes, tags }) } else { Err(read.refusals) }
+        if read.refusals.is_empty() {
+            Ok(ContactFields { patch: wishes, attributes, tags })
+        } else {
+            Err(read.refusals)
+        }
     }
 }
 

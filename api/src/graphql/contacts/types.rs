@@ -150,21 +150,25 @@ impl Contact {
     }
 
     /// Where mail goes.
+    #[expect(clippy::unused_async, reason = "a field is async")]
     async fn email(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
         personal(ctx, self.contact.email.as_ref().map(domain::EmailAddress::as_sent))
     }
 
     /// The telephone number in E.164 form.
+    #[expect(clippy::unused_async, reason = "a field is async")]
     async fn phone(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
         personal(ctx, self.contact.phone.as_ref().map(domain::PhoneNumber::as_e164))
     }
 
     /// First name.
+    #[expect(clippy::unused_async, reason = "a field is async")]
     async fn first_name(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
         personal(ctx, self.contact.first_name.as_deref())
     }
 
     /// Last name.
+    #[expect(clippy::unused_async, reason = "a field is async")]
     async fn last_name(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
         personal(ctx, self.contact.last_name.as_deref())
     }
@@ -205,6 +209,7 @@ impl Contact {
     }
 
     /// Declared attributes by name.
+    #[expect(clippy::unused_async, reason = "a field is async")]
     async fn attributes(&self, ctx: &Context<'_>) -> Result<Option<Value>> {
         personal(ctx, Some(Value::Object(self.contact.attributes.clone())))
     }
