@@ -1,5 +1,6 @@
 //! The composition root: a configuration becomes one process.
 
+mod catcher;
 mod clock;
 pub mod engine;
 mod keys;
@@ -18,6 +19,7 @@ use carillon_domain::time::{Clock, DatabaseClock};
 use carillon_entities::wall::{DatabaseSettings, WallError};
 use carillon_jobs::engine::Engine;
 
+use crate::catcher::MailCatcher;
 use crate::config::Config;
 use crate::graphql::scope::Process;
 use crate::http::{self, Gateway, HttpSettings};
@@ -105,6 +107,7 @@ impl App {
         let mut gateway = Gateway::new(Process { ports, desk, files: works.files.clone() });
         gateway.health = http::Health::new(checks);
         gateway.settings = HttpSettings { trusted_proxies: config.trusted_proxies.clone(), ..HttpSettings::default() };
+        gateway.catcher = works.catcher.clone().map(|catcher| catcher as Arc<dyn MailCatcher>);
         Ok(Self { config, gateway: web::Data::new(gateway), works, _clock: keeper })
     }
 

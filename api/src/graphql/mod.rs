@@ -1,12 +1,16 @@
 //! The schema: every aggregate's queries and mutations, and the limits around them.
 
+pub mod catcher;
 pub mod connection;
 pub mod consent;
 pub mod contacts;
 pub mod error;
 pub mod gateway;
 pub mod limits;
+pub mod loader;
+pub mod messaging;
 pub mod mutate;
+pub mod node;
 pub mod scope;
 pub mod tenancy;
 
@@ -21,6 +25,9 @@ pub struct Query(
     consent::ConsentQuery,
     contacts::ContactQuery,
     contacts::ImportQuery,
+    node::NodeQuery,
+    messaging::MessagingQuery,
+    catcher::CatcherQuery,
 );
 
 /// Every mutation.
@@ -31,6 +38,8 @@ pub struct Mutation(
     consent::ConsentMutation,
     contacts::ContactMutation,
     contacts::ImportMutation,
+    messaging::MessagingMutation,
+    catcher::CatcherMutation,
 );
 
 /// The schema type.

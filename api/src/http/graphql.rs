@@ -17,7 +17,7 @@ use super::client::client_ip;
 use super::negotiate::MediaType;
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::scope::{Caller, RequestScope};
-use crate::graphql::{error, limits};
+use crate::graphql::{error, limits, loader};
 
 pub(super) fn configure(routes: &mut web::ServiceConfig) {
     routes.service(
@@ -185,7 +185,8 @@ async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, mut requ
     if scope.is_anonymous() && !scope.ports().settings.embedded {
         request = request.disable_introspection();
     }
-    let response = gateway.schema.execute(request.data(scope.clone())).await;
+    let request = request.data(loader::loaders(&scope)).data(gateway.catcher.clone()).data(scope.clone());
+    let response = gateway.schema.execute(request).await;
     scope.end_reading().await;
     response
 }

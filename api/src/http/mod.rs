@@ -2,6 +2,7 @@
 
 mod caller;
 mod client;
+mod dev_mail;
 mod files;
 mod graphql;
 mod health;
@@ -21,6 +22,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpResponse, HttpServer, web};
 
 use crate::graphql::CarillonSchema;
+use crate::graphql::catcher::CatcherPort;
 use crate::graphql::scope::Process;
 
 pub use client::TrustedProxies;
@@ -62,6 +64,8 @@ pub struct Gateway {
     pub settings: HttpSettings,
     /// What readiness depends on.
     pub health: Health,
+    /// The built-in mail catcher, where there is one.
+    pub catcher: CatcherPort,
 }
 
 impl Gateway {
@@ -69,7 +73,7 @@ impl Gateway {
     pub fn new(process: Process) -> Self {
         let health = Health::new(vec![health::database(process.ports.wall.clone())]);
         let (schema, settings) = (crate::graphql::schema(), HttpSettings::default());
-        Self { schema, process: Arc::new(process), settings, health }
+        Self { schema, process: Arc::new(process), settings, health, catcher: None }
     }
 }
 
@@ -90,7 +94,7 @@ pub fn configure(routes: &mut web::ServiceConfig, embedded: bool) {
         .configure(recipient::configure)
         .configure(files::configure);
     if embedded {
-        routes.route("/", web::get().to(graphql::graphiql));
+        routes.route("/", web::get().to(graphql::graphiql)).configure(dev_mail::configure);
     }
     routes.default_service(web::to(not_found));
 }

@@ -16,6 +16,7 @@ mod email_message;
 mod hand_over;
 mod prepare;
 mod queries;
+pub mod relay;
 pub mod reply_class;
 mod retry;
 mod send_messages;
@@ -40,14 +41,14 @@ pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
 pub use hand_over::{GROUP, Settled, renew, settle, start};
 pub use prepare::{Draft, prepare};
 pub use queries::{
-    Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, message, messages, stats,
+    Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, find_messages, messages, stats,
 };
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
 pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, Recipient, send_messages};
-pub use send_test::{SendTest, send_test};
+pub use send_test::{OwnUser, SendTest, own_user, send_test};
 pub use senders::{
-    CreateSender, create_sender, relay_url, remove_relay, sender, senders, set_relay, verify_sender,
-    verify_sender_by_operator,
+    CreateSender, OwnRelay, create_sender, find_senders, own_relay, relay_url, remove_relay, senders, set_relay,
+    verify_sender, verify_sender_by_operator,
 };
 pub use settle::{AttemptFacts, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
 pub use state::{
@@ -57,5 +58,5 @@ pub use store::STATEMENTS;
 pub use sweep::{Swept, sweep};
 pub use system_mail::{SYSTEM_TENANT, SystemMail, enqueue_system_mail, seed_system_tenant};
 pub use templates::{
-    PublishVersion, create_template, publish_version, template as find_template, template_versions, templates,
+    PublishVersion, create_template, find_templates, newest_versions, publish_version, template_versions, templates,
 };

@@ -8,7 +8,7 @@ use super::state::AttemptStatus;
 use super::{MessageClass, MessageStatus, store};
 use crate::error::Result;
 use crate::paging::{Page, Paged};
-use crate::tenancy::{Grant, ReadMessages};
+use crate::tenancy::{Grant, ReadConsent, ReadMessages};
 use crate::time::Timestamp;
 
 /// A message.
@@ -116,9 +116,13 @@ pub struct StatRow {
     pub retried: i64,
 }
 
-/// One message.
-pub async fn message(_: &Grant<ReadMessages>, tx: &mut TenantTx, id: MessageId) -> Result<Option<Message>> {
-    store::message_find(tx, id).await
+/// Messages by id, in no order; unknown ids are left out.
+pub async fn find_messages(
+    _: &Grant<ReadMessages>,
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = MessageId>,
+) -> Result<Vec<Message>> {
+    store::messages_find(tx, ids).await
 }
 
 /// A page of messages, oldest first.
@@ -140,9 +144,13 @@ pub async fn attempts(
     store::attempts_of(tx, messages).await
 }
 
-/// The gate's decisions on a message, oldest first.
-pub async fn decisions(_: &Grant<ReadMessages>, tx: &mut TenantTx, message: MessageId) -> Result<Vec<DecisionRecord>> {
-    store::decisions_of(tx, message).await
+/// The gate's decisions on messages, oldest first, in one statement for all of them.
+pub async fn decisions(
+    _: &Grant<ReadConsent>,
+    tx: &mut TenantTx,
+    messages: impl IntoIterator<Item = MessageId>,
+) -> Result<Vec<(MessageId, DecisionRecord)>> {
+    store::decisions_of(tx, messages).await
 }
 
 /// Counts by state and reason since an instant.

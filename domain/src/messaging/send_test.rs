@@ -11,6 +11,21 @@ use crate::error::{Error, Refusal, Result};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
 
+/// A verified user who is a member of the tenant or of an account above it; only [`own_user`] makes one.
+#[derive(Debug, Clone)]
+pub struct OwnUser(EmailAddress);
+
+/// Says whether an address is that of one of the tenant's own verified users.
+///
+/// # Errors
+/// `NOT_AN_OWN_USER` if not: nobody learns whether there is such a user elsewhere.
+pub async fn own_user(grant: &Grant<SendMessages>, ports: &Ports, address: EmailAddress) -> Result<OwnUser> {
+    if store::is_verified_member(ports, grant.tenant(), &address).await? {
+        return Ok(OwnUser(address));
+    }
+    Err(Refusal::new("NOT_AN_OWN_USER", "to", "Tests go to verified users of this tenant only.").into())
+}
+
 /// A test to send.
 #[derive(Debug, Clone)]
 pub struct SendTest {
@@ -18,23 +33,19 @@ pub struct SendTest {
     pub template_version: TemplateVersionId,
     /// From whom.
     pub sender: SenderId,
-    /// To whom: a verified user of the tenant.
-    pub to: EmailAddress,
+    /// To whom.
+    pub to: OwnUser,
     /// Values for `vars`.
     pub variables: serde_json::Map<String, Json>,
 }
 
-/// Queues one test; the recipient must be a verified user who is a member of the tenant or of an account above it.
+/// Queues one test.
 pub async fn send_test(
     grant: &Grant<SendMessages>,
     tx: &mut TenantTx,
     ports: &Ports,
     command: SendTest,
 ) -> Result<AcceptedIntent> {
-    if !store::is_verified_member(ports, grant.tenant(), &command.to).await? {
-        let why = "Tests go to verified users of this tenant only.";
-        return Err(Refusal::new("NOT_AN_OWN_USER", "to", why).into());
-    }
     let version = store::template_versions_find(tx, [command.template_version]).await?.pop();
     let class = version.ok_or_else(|| Refusal::not_found("templateVersionId"))?.class;
     let topic = match class {
@@ -48,7 +59,7 @@ pub async fn send_test(
         topic,
         sender: command.sender,
         template_version: command.template_version,
-        to: Recipient::Address(command.to),
+        to: Recipient::Address(command.to.0),
         variables: command.variables,
         send_at: None,
         expires_at: None,

@@ -5,6 +5,7 @@ use carillon_entities::wall::TenantTx;
 
 use super::content::Sender;
 use super::dkim_key::NewDkimKey;
+use super::relay::{InvalidRelay, Relay};
 use super::store;
 use crate::contacts::EmailAddress;
 use crate::error::{Error, Refusal, Result};
@@ -12,6 +13,7 @@ use crate::keys::Place;
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, ManageSenders, ReadMessages, SendMessages};
+use crate::time::Timestamp;
 
 /// The selector of the first key; rotation makes others.
 const SELECTOR: &str = "carillon1";
@@ -132,9 +134,13 @@ pub async fn verify_sender_by_operator(grant: &Grant<SendMessages>, ports: &Port
     Ok(tx.commit().await?)
 }
 
-/// One sender.
-pub async fn sender(_: &Grant<ReadMessages>, tx: &mut TenantTx, id: SenderId) -> Result<Option<Sender>> {
-    store::sender_find(tx, id).await
+/// Senders by id, in no order; unknown ids are left out.
+pub async fn find_senders(
+    _: &Grant<ReadMessages>,
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = SenderId>,
+) -> Result<Vec<Sender>> {
+    store::senders_find(tx, ids).await
 }
 
 /// A page of senders, oldest first.
@@ -146,17 +152,35 @@ fn relay_place(tenant: TenantId, id: RelayId) -> Place {
     Place::new(tenant, "relays", "sealed_url", id)
 }
 
-/// Sets the tenant's own relay. `host` is shown; `url` may hold credentials and is write-only (C-233).
-pub async fn set_relay(
-    grant: &Grant<ManageSenders>,
-    tx: &mut TenantTx,
-    ports: &Ports,
-    host: &str,
-    url: &str,
-) -> Result<()> {
+/// The tenant's own relay, as far as it may be seen: its URL may hold credentials and is write-only (C-233).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRelay {
+    /// Host and port.
+    pub host: String,
+    /// When it was set.
+    pub created_at: Timestamp,
+}
+
+/// Sets the tenant's own relay.
+///
+/// # Errors
+/// `INVALID_RELAY` for a text that is none, `RELAY_NOT_PUBLIC` for a host of the deployment's own network.
+pub async fn set_relay(grant: &Grant<ManageSenders>, tx: &mut TenantTx, ports: &Ports, url: &str) -> Result<OwnRelay> {
+    let relay: Relay =
+        url.parse().map_err(|why: InvalidRelay| Refusal::new("INVALID_RELAY", "url", why.to_string()))?;
+    if !ports.settings.embedded && !relay.is_public() {
+        return Err(Refusal::new("RELAY_NOT_PUBLIC", "url", "A relay has a public host name or address.").into());
+    }
     let id: RelayId = ports.new_id();
+    let set = OwnRelay { host: relay.authority(), created_at: ports.now() };
     let sealed = ports.keys.seal(&relay_place(grant.tenant(), id), url.as_bytes(), ports.entropy.as_ref());
-    store::relay_set(tx, id, host, sealed, ports.now()).await
+    store::relay_set(tx, id, &set.host, sealed, set.created_at).await?;
+    Ok(set)
+}
+
+/// The tenant's own relay, if it has one.
+pub async fn own_relay(_: &Grant<ReadMessages>, tx: &mut TenantTx) -> Result<Option<OwnRelay>> {
+    Ok(store::relay_find(tx).await?.map(|relay| relay.shown))
 }
 
 /// Removes the tenant's own relay: its mail leaves through the deployment's again.
@@ -170,8 +194,8 @@ pub async fn relay_url(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Opt
     let found = store::relay_find(&mut tx).await?;
     tx.commit().await?;
     found
-        .map(|(id, sealed)| {
-            let plain = ports.keys.open(&relay_place(grant.tenant(), id), &sealed);
+        .map(|relay| {
+            let plain = ports.keys.open(&relay_place(grant.tenant(), relay.id), &relay.sealed_url);
             let plain = plain.map_err(|_| Error::fault("a relay's URL does not open"))?;
             String::from_utf8(plain).map_err(|_| Error::fault("a relay's URL is no text"))
         })

@@ -97,9 +97,22 @@ fn content_hash(source: &TemplateSource) -> Vec<u8> {
     context.finish().as_ref().to_vec()
 }
 
-/// One template.
-pub async fn template(_: &Grant<ReadMessages>, tx: &mut TenantTx, id: TemplateId) -> Result<Option<Template>> {
-    store::template_find(tx, id).await
+/// Templates by id, in no order; unknown ids are left out.
+pub async fn find_templates(
+    _: &Grant<ReadMessages>,
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = TemplateId>,
+) -> Result<Vec<Template>> {
+    store::templates_find(tx, ids).await
+}
+
+/// The newest version of each locale of templates.
+pub async fn newest_versions(
+    _: &Grant<ReadMessages>,
+    tx: &mut TenantTx,
+    templates: impl IntoIterator<Item = TemplateId>,
+) -> Result<Vec<StoredVersion>> {
+    store::versions_of(tx, templates).await
 }
 
 /// A page of templates, oldest first.

@@ -46,6 +46,9 @@ const BUGS: &[Bug] = &[
         "consent",
         "race::c175_an_unsubscribe_waits_for_the_send_that_holds_the_address",
     ),
+    bug("gate_reads_before_locking", PG, "messaging", "race::c175_the_gate_reads_after_it_locked"),
+    bug("fence_unchecked", PG, "messaging", "fence::c166_a_worker_that_lost_its_claim_starts_nothing"),
+    bug("fence_unchecked", LITE, "messaging", "fence::c166_a_worker_that_lost_its_claim_starts_nothing"),
 ];
 
 /// No test named above takes this long.

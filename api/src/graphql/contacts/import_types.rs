@@ -99,7 +99,7 @@ impl std::str::FromStr for ErrorPlace {
 #[Object]
 impl Import {
     /// Its id.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 

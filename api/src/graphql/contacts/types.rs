@@ -140,7 +140,7 @@ fn personal<T>(ctx: &Context<'_>, value: T) -> Result<T> {
 #[Object]
 impl Contact {
     /// Its id.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.contact.id.to_string().into()
     }
 

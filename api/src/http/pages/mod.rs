@@ -10,6 +10,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, context};
+use serde::Serialize;
 
 /// Seconds after which a client may try again while the database is away.
 const RETRY_AFTER_S: u32 = 30;
@@ -19,9 +20,13 @@ const STYLE: &str = "body{font:1.1rem/1.5 sans-serif;max-width:36rem;margin:3rem
 
 static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut pages = Environment::new();
-    for (name, text) in
-        [("unsubscribe.html", include_str!("unsubscribe.html")), ("notice.html", include_str!("notice.html"))]
-    {
+    let texts = [
+        ("unsubscribe.html", include_str!("unsubscribe.html")),
+        ("notice.html", include_str!("notice.html")),
+        ("mails.html", include_str!("mails.html")),
+        ("mail.html", include_str!("mail.html")),
+    ];
+    for (name, text) in texts {
         pages.add_template(name, text).expect("the pages are compiled in and tested");
     }
     pages
@@ -69,6 +74,38 @@ pub fn unsubscribed() -> HttpResponse {
 /// The answer to a link that is none of ours, whatever is wrong with it (C-07).
 pub fn unknown_link() -> HttpResponse {
     notice(StatusCode::NOT_FOUND, "This link is not known", "Please use the link as it stands in the mail.")
+}
+
+/// What the catcher's pages show of a mail.
+#[derive(Debug, Serialize)]
+pub struct MailView {
+    /// Number of arrival.
+    pub seq: u64,
+    /// Envelope recipients.
+    pub to: String,
+    /// Decoded subject.
+    pub subject: String,
+    /// Header fields, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The text part.
+    pub text: String,
+    /// True when there is an html part.
+    pub has_html: bool,
+}
+
+/// The list of caught mails; `older` is where the next page starts.
+pub fn mails(mails: &[MailView], older: Option<u64>) -> HttpResponse {
+    render(StatusCode::OK, "mails.html", context! { title => "Caught mail", mails, older, style => STYLE })
+}
+
+/// One caught mail.
+pub fn mail(mail: &MailView) -> HttpResponse {
+    render(StatusCode::OK, "mail.html", context! { title => mail.subject, mail, style => STYLE })
+}
+
+/// The answer to the number of a mail that is not kept.
+pub fn no_mail() -> HttpResponse {
+    notice(StatusCode::NOT_FOUND, "There is no such mail", "The catcher keeps the newest mails only.")
 }
 
 /// The answer while the database is away (C-11).

@@ -1,5 +1,7 @@
 //! Claims (L4): a worker takes due rows for a short lease under a growing fence; every later write shows the fence.
 
+use std::collections::{HashMap, HashSet};
+
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx};
@@ -53,16 +55,16 @@ statements! {
         "WITH held AS ({batch}) UPDATE messages SET lease_until = $3 FROM held \
          WHERE messages.tenant_id = $1 AND messages.id = held.id AND messages.fence = held.fence \
          AND messages.state = 'claimed' AND messages.lease_until > $2";
-    /// Messages whose lease ran out, with what their last attempt came to.
+    /// Messages whose lease ran out.
     SWEEP_LEASES(Time, BigInt) =
-        "SELECT m.id, m.fence, (SELECT a.state FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = m.id \
-         AND a.number = m.attempts) AS attempt FROM messages m WHERE m.tenant_id = $1 AND m.state = 'claimed' \
+        "SELECT m.id, m.fence FROM messages m WHERE m.tenant_id = $1 AND m.state = 'claimed' \
          AND m.lease_until < $2 ORDER BY m.id LIMIT $3 {skip_locked}";
-    /// Their open attempts: a cleared one lapses, a started one is unknown (C-167).
+    /// Their open attempts: a cleared one lapses, a started one is unknown (C-167). What they have become is told here
+    /// and not looked up before: a worker that is slow, not dead, may flip one to started until this very statement.
     SWEEP_ATTEMPTS(Time) [id: Uuid] =
         "UPDATE attempts SET state = CASE WHEN state = 'cleared' THEN 'lapsed' ELSE 'unknown' END, settled_at = $2 \
          WHERE tenant_id = $1 AND state IN ('cleared', 'started') \
-         AND message_id IN (SELECT b.id FROM ({batch}) AS b)";
+         AND message_id IN (SELECT b.id FROM ({batch}) AS b) RETURNING message_id AS id, state";
     /// Takes swept messages back: a new fence, so that the old worker changes nothing any more.
     SWEEP_MOVE(Time) [id: Uuid, fence: BigInt, state: Text, due_at: Time] =
         "WITH moves AS ({batch}) UPDATE messages SET state = moves.state, due_at = moves.due_at, \
@@ -132,7 +134,7 @@ pub(in crate::messaging) async fn messages_claim(tx: &mut TenantTx, claim: &Clai
     let rows: Vec<ClaimRow> = tx.sql(&MESSAGES_CLAIM, Args::of(args))?.all().await?;
     let contacts = rows.iter().filter_map(|row| row.contact_id).map(|id| vec![Value::from(id)]);
     let contacts: Vec<ContactRow> = tx.sql(&CLAIM_CONTACTS, Args::batch(contacts))?.all().await?;
-    let mut contacts: std::collections::HashMap<ContactId, ContactFacts> =
+    let mut contacts: HashMap<ContactId, ContactFacts> =
         contacts.into_iter().map(|row| (row.id, contact_facts(row))).collect();
     rows.into_iter()
         .map(|row| {
@@ -303,7 +305,12 @@ pub(in crate::messaging) async fn lease_renew(
 struct SweptRow {
     id: MessageId,
     fence: i64,
-    attempt: Option<String>,
+}
+
+#[derive(FromQueryResult)]
+struct SweptAttempt {
+    id: MessageId,
+    state: String,
 }
 
 /// Takes messages back whose lease ran out; returns how many.
@@ -318,9 +325,11 @@ pub(in crate::messaging) async fn sweep_leases(
         return Ok(0);
     }
     let ids = swept.iter().map(|row| vec![Value::from(row.id)]);
-    tx.sql(&SWEEP_ATTEMPTS, Args::of([now.into()]).with_batch(ids))?.execute().await?;
+    let attempts: Vec<SweptAttempt> = tx.sql(&SWEEP_ATTEMPTS, Args::of([now.into()]).with_batch(ids))?.all().await?;
+    let unknown: HashSet<MessageId> =
+        attempts.into_iter().filter(|attempt| attempt.state == "unknown").map(|attempt| attempt.id).collect();
     let moves = swept.iter().map(|row| {
-        let started = matches!(row.attempt.as_deref(), Some("started" | "unknown"));
+        let started = unknown.contains(&row.id);
         let (state, due_at) = if started { ("unknown", now + reconcile) } else { ("queued", now) };
         vec![Value::from(row.id), row.fence.into(), state.into(), due_at.into()]
     });

@@ -8,6 +8,7 @@ use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
 
 use crate::error::{Error, Result};
 use crate::messaging::content::{Sender, StoredVersion, Template};
+use crate::messaging::senders::OwnRelay;
 use crate::paging::{Page, Paged};
 use crate::time::Timestamp;
 
@@ -18,6 +19,14 @@ statements! {
          v.published_at, t.class FROM ({batch}) AS b \
          JOIN template_versions v ON v.tenant_id = $1 AND v.id = b.id \
          JOIN templates t ON t.tenant_id = $1 AND t.id = v.template_id";
+    /// The newest version of each locale of templates.
+    TEMPLATE_VERSIONS_OF() [id: Uuid] =
+        "SELECT v.id, v.template_id, v.version, v.locale, v.subject, v.html, v.body_text, v.content_hash, \
+         v.published_at, t.class FROM ({batch}) AS b \
+         JOIN template_versions v ON v.tenant_id = $1 AND v.template_id = b.id \
+         JOIN templates t ON t.tenant_id = $1 AND t.id = v.template_id \
+         WHERE v.version = (SELECT MAX(n.version) FROM template_versions n WHERE n.tenant_id = $1 \
+         AND n.template_id = v.template_id AND n.locale = v.locale) ORDER BY v.template_id, v.locale";
     /// The newest version number of a template in a locale.
     TEMPLATE_VERSION_LAST(Uuid, Text) =
         "SELECT COALESCE(MAX(version), 0) AS version FROM template_versions \
@@ -52,22 +61,22 @@ pub(in crate::messaging) async fn template_versions_find(
 ) -> Result<Vec<StoredVersion>> {
     let batch = ids.into_iter().map(|id| vec![Value::from(id)]);
     let rows: Vec<VersionRow> = tx.sql(&TEMPLATE_VERSIONS, Args::batch(batch))?.all().await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(StoredVersion {
-                id: row.id,
-                template: row.template_id,
-                class: row.class.parse().map_err(Error::fault)?,
-                version: row.version,
-                locale: row.locale,
-                subject: row.subject,
-                html: row.html,
-                text: row.body_text,
-                content_hash: row.content_hash,
-                published_at: row.published_at,
-            })
-        })
-        .collect()
+    rows.into_iter().map(stored_version).collect()
+}
+
+fn stored_version(row: VersionRow) -> Result<StoredVersion> {
+    Ok(StoredVersion {
+        id: row.id,
+        template: row.template_id,
+        class: row.class.parse().map_err(Error::fault)?,
+        version: row.version,
+        locale: row.locale,
+        subject: row.subject,
+        html: row.html,
+        text: row.body_text,
+        content_hash: row.content_hash,
+        published_at: row.published_at,
+    })
 }
 
 pub(in crate::messaging) async fn version_last(tx: &mut TenantTx, template: TemplateId, locale: &str) -> Result<i32> {
@@ -121,6 +130,24 @@ pub(in crate::messaging) async fn templates_list(
     Ok(page.finish(rows.into_iter().map(template).collect::<Result<_>>()?))
 }
 
+pub(in crate::messaging) async fn templates_find(
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = TemplateId>,
+) -> Result<Vec<Template>> {
+    let select = tx.select::<templates::Entity>().is_in(templates::Column::Id, ids);
+    select.limit(1_000).all().await?.into_iter().map(template).collect()
+}
+
+/// The newest version of each locale of templates.
+pub(in crate::messaging) async fn versions_of(
+    tx: &mut TenantTx,
+    templates: impl IntoIterator<Item = TemplateId>,
+) -> Result<Vec<StoredVersion>> {
+    let batch = templates.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<VersionRow> = tx.sql(&TEMPLATE_VERSIONS_OF, Args::batch(batch))?.all().await?;
+    rows.into_iter().map(stored_version).collect()
+}
+
 fn template(row: templates::Model) -> Result<Template> {
     Ok(Template {
         id: row.id,
@@ -154,6 +181,14 @@ pub(in crate::messaging) async fn sender_find(tx: &mut TenantTx, id: SenderId) -
     Ok(row.map(sender))
 }
 
+pub(in crate::messaging) async fn senders_find(
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = SenderId>,
+) -> Result<Vec<Sender>> {
+    let select = tx.select::<sender_identities::Entity>().is_in(sender_identities::Column::Id, ids);
+    Ok(select.limit(1_000).all().await?.into_iter().map(sender).collect())
+}
+
 /// A page of senders, oldest first.
 pub(in crate::messaging) async fn senders_list(tx: &mut TenantTx, page: &Page<SenderId>) -> Result<Paged<Sender>> {
     let rows = page.keyset(tx.select::<sender_identities::Entity>(), sender_identities::Column::Id).all().await?;
@@ -183,10 +218,20 @@ fn sender(row: sender_identities::Model) -> Sender {
     }
 }
 
-/// The tenant's relay: id and sealed URL.
-pub(in crate::messaging) async fn relay_find(tx: &mut TenantTx) -> Result<Option<(RelayId, Vec<u8>)>> {
+/// The tenant's relay.
+pub(in crate::messaging) struct StoredRelay {
+    pub id: RelayId,
+    pub shown: OwnRelay,
+    pub sealed_url: Vec<u8>,
+}
+
+pub(in crate::messaging) async fn relay_find(tx: &mut TenantTx) -> Result<Option<StoredRelay>> {
     let row = tx.select::<relays::Entity>().one().await?;
-    Ok(row.map(|row| (row.id, row.sealed_url)))
+    Ok(row.map(|row| StoredRelay {
+        id: row.id,
+        shown: OwnRelay { host: row.host, created_at: row.created_at },
+        sealed_url: row.sealed_url,
+    }))
 }
 
 pub(in crate::messaging) async fn relay_set(

@@ -14,14 +14,15 @@ pub(super) use claims::{
 };
 pub(super) use content::{
     brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_verify, senders_brands,
-    senders_list, template_find, template_insert, template_versions_find, templates_list, version_insert, version_last,
+    senders_find, senders_list, template_find, template_insert, template_versions_find, templates_find, templates_list,
+    version_insert, version_last, versions_of,
 };
 pub(super) use intents::{
     IntentContact, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel, messages_insert,
     reserved_topic, usage_add,
 };
 pub(super) use members::is_verified_member;
-pub(super) use reads::{attempts_of, decisions_of, message_find, message_stats, messages_page};
+pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_page};
 
 use carillon_entities::wall::Sql;
 

@@ -23,11 +23,18 @@ statements! {
         "SELECT a.message_id, a.number, a.state, a.cleared_at, a.started_at, a.settled_at, a.smtp_code, \
          a.enhanced_code, a.class, a.rule_id FROM ({batch}) AS b \
          JOIN attempts a ON a.tenant_id = $1 AND a.message_id = b.id ORDER BY a.message_id, a.number";
+    /// The gate's decisions on messages.
+    DECISIONS_OF() [id: Uuid] =
+        "SELECT d.* FROM ({batch}) AS b \
+         JOIN gate_decisions d ON d.tenant_id = $1 AND d.message_id = b.id ORDER BY d.message_id, d.id";
 }
 
-pub(in crate::messaging) async fn message_find(tx: &mut TenantTx, id: MessageId) -> Result<Option<Message>> {
-    let row = tx.select::<messages::Entity>().eq(messages::Column::Id, id).one().await?;
-    row.map(message).transpose()
+pub(in crate::messaging) async fn messages_find(
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = MessageId>,
+) -> Result<Vec<Message>> {
+    let select = tx.select::<messages::Entity>().is_in(messages::Column::Id, ids);
+    select.limit(1_000).all().await?.into_iter().map(message).collect()
 }
 
 /// A page of messages, oldest first.
@@ -130,21 +137,24 @@ pub(in crate::messaging) async fn attempts_of(
         .collect()
 }
 
-/// The gate's decisions on a message, oldest first.
-pub(in crate::messaging) async fn decisions_of(tx: &mut TenantTx, message: MessageId) -> Result<Vec<DecisionRecord>> {
-    use gate_decisions::Column;
-    // A message has one decision per attempt, and attempts are bounded by the retry schedule.
-    let select = tx.select::<gate_decisions::Entity>().eq(Column::MessageId, message);
-    let rows = select.order_by(Column::Id).limit(100).all().await?;
-    let record = |row: gate_decisions::Model| DecisionRecord {
-        id: row.id,
-        attempt: row.attempt,
-        verdict: row.verdict,
-        reason: row.reason,
-        rules_version: row.rules_version,
-        facts: row.facts,
-        trace: row.trace,
-        at: row.at,
+pub(in crate::messaging) async fn decisions_of(
+    tx: &mut TenantTx,
+    messages: impl IntoIterator<Item = MessageId>,
+) -> Result<Vec<(MessageId, DecisionRecord)>> {
+    let batch = messages.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<gate_decisions::Model> = tx.sql(&DECISIONS_OF, Args::batch(batch))?.all().await?;
+    let record = |row: gate_decisions::Model| {
+        let record = DecisionRecord {
+            id: row.id,
+            attempt: row.attempt,
+            verdict: row.verdict,
+            reason: row.reason,
+            rules_version: row.rules_version,
+            facts: row.facts,
+            trace: row.trace,
+            at: row.at,
+        };
+        (row.message_id, record)
     };
     Ok(rows.into_iter().map(record).collect())
 }

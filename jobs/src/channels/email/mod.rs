@@ -18,7 +18,6 @@ mod mime;
 mod outcome;
 mod pool;
 mod prepared;
-mod relay;
 mod reply;
 mod smtp;
 #[cfg(test)]
@@ -28,7 +27,7 @@ mod tls;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use carillon_domain::messaging::{AttemptRef, Cleared, EmailMessage, NotHandedOver};
+use carillon_domain::messaging::{AttemptRef, Cleared, EmailMessage, NotHandedOver, relay};
 use carillon_domain::time::{Clock, Timestamp};
 
 pub use content::ContentError;

@@ -23,8 +23,10 @@ pub enum TlsMode {
 /// Name and password for AUTH; `Debug` shows neither.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
-    pub(super) user: String,
-    pub(super) password: String,
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
 }
 
 impl fmt::Debug for Credentials {
@@ -36,10 +38,14 @@ impl fmt::Debug for Credentials {
 /// An SMTP relay, of the deployment or of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Relay {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) tls: TlsMode,
-    pub(super) credentials: Option<Credentials>,
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: TlsMode,
+    /// Whom to sign in as.
+    pub credentials: Option<Credentials>,
 }
 
 /// Why a text is not a relay; never repeats the text, which may hold a password.
@@ -66,8 +72,27 @@ impl Relay {
     }
 
     /// True for this machine itself, where plaintext stays inside.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host)
+    }
+
+    /// True for what a tenant may name as its relay: a public host name or address, not one of the deployment's own
+    /// network (a tenant must not make us knock at our own doors).
+    pub fn is_public(&self) -> bool {
+        match self.host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+            Ok(IpAddr::V4(ip)) => {
+                let shared = ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
+                let ours = ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.octets()[0] == 0;
+                !(ours || shared || ip.is_multicast() || ip.is_broadcast())
+            }
+            Ok(IpAddr::V6(ip)) => {
+                let ours = ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local();
+                !(ours || ip.is_unicast_link_local() || ip.is_multicast())
+            }
+            Err(_) => {
+                self.host.contains('.') && !self.host.ends_with(".localhost") && !self.host.ends_with(".internal")
+            }
+        }
     }
 }
 
@@ -173,6 +198,19 @@ mod tests {
         let credentials = relay.credentials.as_ref().unwrap();
         assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("us@er", "p:ss/"));
         assert!(!format!("{relay:?}").contains("p:ss"));
+    }
+
+    #[test]
+    fn a_tenants_relay_lies_outside() {
+        for text in ["smtp://mx.example.org", "smtp://192.0.2.7", "smtps://[2001:db8::1]"] {
+            assert!(relay(text).unwrap().is_public(), "{text}");
+        }
+        let inside = ["localhost", "127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"];
+        let inside =
+            inside.iter().chain(&["[::1]", "[fd00::1]", "[fe80::1]", "[::ffff:10.0.0.1]", "postgres", "x.internal"]);
+        for host in inside {
+            assert!(!relay(&format!("smtp://{host}")).unwrap().is_public(), "{host}");
+        }
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! What many objects of one answer need, by one statement each.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use async_graphql::dataloader::Loader;
+use carillon_domain::ids::{MessageId, SenderId, TemplateId, TemplateVersionId};
+use carillon_domain::messaging::{self, Attempt, DecisionRecord, Message, Sender, StoredVersion, Template};
+use carillon_domain::tenancy::{ReadConsent, ReadMessages};
+
+use crate::graphql::loader::{LoadError, Rows};
+
+/// The attempts of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttemptsOf(pub MessageId);
+
+/// The gate's decisions on a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DecisionsOf(pub MessageId);
+
+/// The newest version of each locale of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VersionsOf(pub TemplateId);
+
+impl Loader<MessageId> for Rows {
+    type Value = Message;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[MessageId]) -> Result<HashMap<MessageId, Message>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let found = messaging::find_messages(&grant, &mut tx, keys.to_vec()).await?;
+        Ok(found.into_iter().map(|message| (message.id, message)).collect())
+    }
+}
+
+impl Loader<SenderId> for Rows {
+    type Value = Sender;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[SenderId]) -> Result<HashMap<SenderId, Sender>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let found = messaging::find_senders(&grant, &mut tx, keys.to_vec()).await?;
+        Ok(found.into_iter().map(|sender| (sender.id, sender)).collect())
+    }
+}
+
+impl Loader<TemplateId> for Rows {
+    type Value = Template;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[TemplateId]) -> Result<HashMap<TemplateId, Template>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let found = messaging::find_templates(&grant, &mut tx, keys.to_vec()).await?;
+        Ok(found.into_iter().map(|template| (template.id, template)).collect())
+    }
+}
+
+impl Loader<TemplateVersionId> for Rows {
+    type Value = StoredVersion;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[TemplateVersionId]) -> Result<HashMap<TemplateVersionId, StoredVersion>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let found = messaging::template_versions(&grant, &mut tx, keys.to_vec()).await?;
+        Ok(found.into_iter().map(|version| (version.id, version)).collect())
+    }
+}
+
+impl Loader<AttemptsOf> for Rows {
+    type Value = Vec<Attempt>;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[AttemptsOf]) -> Result<HashMap<AttemptsOf, Vec<Attempt>>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
+        let found = messaging::attempts(&grant, &mut tx, ids).await?;
+        Ok(grouped(found.into_iter().map(|(message, attempt)| (AttemptsOf(message), attempt))))
+    }
+}
+
+impl Loader<DecisionsOf> for Rows {
+    type Value = Vec<DecisionRecord>;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[DecisionsOf]) -> Result<HashMap<DecisionsOf, Vec<DecisionRecord>>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadConsent>().await?;
+        let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
+        let found = messaging::decisions(&grant, &mut tx, ids).await?;
+        Ok(grouped(found.into_iter().map(|(message, decision)| (DecisionsOf(message), decision))))
+    }
+}
+
+impl Loader<VersionsOf> for Rows {
+    type Value = Vec<StoredVersion>;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[VersionsOf]) -> Result<HashMap<VersionsOf, Vec<StoredVersion>>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let ids: Vec<TemplateId> = keys.iter().map(|key| key.0).collect();
+        let found = messaging::newest_versions(&grant, &mut tx, ids).await?;
+        Ok(grouped(found.into_iter().map(|version| (VersionsOf(version.template), version))))
+    }
+}
+
+/// Rows by key, in their order.
+fn grouped<K: Hash + Eq, V>(rows: impl Iterator<Item = (K, V)>) -> HashMap<K, Vec<V>> {
+    let mut groups: HashMap<K, Vec<V>> = HashMap::new();
+    for (key, row) in rows {
+        groups.entry(key).or_default().push(row);
+    }
+    groups
+}

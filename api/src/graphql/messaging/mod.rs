@@ -1,0 +1,10 @@
+//! Senders, relays, templates and messages.
+
+pub mod inputs;
+mod loaders;
+mod mutations;
+mod queries;
+pub mod types;
+
+pub use mutations::MessagingMutation;
+pub use queries::MessagingQuery;

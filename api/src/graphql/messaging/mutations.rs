@@ -1,0 +1,400 @@
+//! Changing senders, relays and templates, and sending messages.
+
+use async_graphql::{Context, ID, Object, Result, SimpleObject};
+use carillon_domain::error::{Error, Refusal};
+use carillon_domain::ids::{MessageId, SenderId, TemplateId, TemplateVersionId};
+use carillon_domain::messaging::{self, AcceptedIntent, Lane, MessageClass, NewDkimKey};
+use carillon_domain::tenancy::{ManageSenders, PublishTemplates, SendMessages};
+use serde::{Deserialize, Serialize};
+
+use super::inputs::{
+    CancelMessagesInput, CreateSenderInput, CreateTemplateInput, PublishTemplateVersionInput, RemoveRelayInput,
+    SendMessagesInput, SendTestInput, SetRelayInput, VerifySenderInput, at,
+};
+use super::types::{Message, Relay, Sender, Template, TemplateVersion};
+use crate::graphql::error::{UserError, payload, user_errors};
+use crate::graphql::mutate::Once;
+use crate::graphql::node::parse_id;
+use crate::graphql::scope::RequestScope;
+
+/// Mutations of messaging.
+#[derive(Debug, Default)]
+pub struct MessagingMutation;
+
+#[Object]
+impl MessagingMutation {
+    /// Makes a sender and the key that signs its mail.
+    async fn create_sender(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The sender.")] input: CreateSenderInput,
+    ) -> Result<SenderPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<ManageSenders>()?;
+        let command = &match input.parse() {
+            Ok(command) => command,
+            Err(refusals) => return SenderPayload::of(ctx, Err(Error::Refused(refusals))).await,
+        };
+        // A tenth of a second of processor time: before the transaction, and off the threads that serve.
+        let key = tokio::task::spawn_blocking(NewDkimKey::generate_rsa_2048).await.map_err(Error::fault)??;
+        let key = &key;
+        let once = Once::new("createSender", input.idempotency_key.as_deref(), &input);
+        let made = scope.mutate(grant, &once, |tx, _| {
+            Box::pin(async move {
+                let sender = messaging::create_sender(grant, tx, scope.ports(), command.clone(), key).await?;
+                Ok(sender.id)
+            })
+        });
+        SenderPayload::of(ctx, made.await).await
+    }
+
+    /// Marks a sender verified. In embedded mode at once; elsewhere the operator verifies after the DNS record is seen.
+    async fn verify_sender(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The sender.")] input: VerifySenderInput,
+    ) -> Result<SenderPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<ManageSenders>()?;
+        let id: SenderId = match parse_id(&input.id, "id") {
+            Ok(id) => id,
+            Err(refusal) => return SenderPayload::of(ctx, Err(refusal.into())).await,
+        };
+        let once = Once::new("verifySender", None, &input);
+        let verified = scope.mutate(grant, &once, |tx, _| {
+            Box::pin(async move { Ok(messaging::verify_sender(grant, tx, scope.ports(), id).await?.id) })
+        });
+        SenderPayload::of(ctx, verified.await).await
+    }
+
+    /// Sets the tenant's own relay; its credentials are sealed and never shown again.
+    async fn set_relay(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The relay.")] input: SetRelayInput,
+    ) -> Result<RelayPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<ManageSenders>()?;
+        let (once, url) = (Once::new("setRelay", None, &input), input.url.as_str());
+        let set = scope.mutate(grant, &once, |tx, _| {
+            Box::pin(async move { messaging::set_relay(grant, tx, scope.ports(), url).await.map(drop) })
+        });
+        let (_, user_errors) = payload(set.await)?;
+        RelayPayload::load(scope, user_errors).await
+    }
+
+    /// Removes the tenant's own relay: its mail leaves through the deployment's again.
+    async fn remove_relay(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Nothing but a key.")] input: Option<RemoveRelayInput>,
+    ) -> Result<RelayPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<ManageSenders>()?;
+        let key = input.as_ref().and_then(|input| input.idempotency_key.as_deref());
+        let once = Once::new("removeRelay", key, &input);
+        let removed = scope.mutate(grant, &once, |tx, _| Box::pin(messaging::remove_relay(grant, tx)));
+        let (_, user_errors) = payload(removed.await)?;
+        RelayPayload::load(scope, user_errors).await
+    }
+
+    /// Makes a template; it has no content until a version is published.
+    async fn create_template(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The template.")] input: CreateTemplateInput,
+    ) -> Result<TemplatePayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<PublishTemplates>()?;
+        let (name, class): (_, MessageClass) = (input.name.as_str(), input.class.into());
+        let once = Once::new("createTemplate", input.idempotency_key.as_deref(), &input);
+        let made = scope.mutate(grant, &once, |tx, _| {
+            Box::pin(async move {
+                let template = messaging::create_template(grant, tx, scope.ports(), name, class).await?;
+                Ok(template.id)
+            })
+        });
+        let (id, user_errors): (Option<TemplateId>, _) = payload(made.await)?;
+        let template = match id {
+            Some(id) => Template::find(ctx, id).await?,
+            None => None,
+        };
+        Ok(TemplatePayload { template, user_errors })
+    }
+
+    /// Checks and publishes a version of a template; it never changes after.
+    async fn publish_template_version(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The version.")] input: PublishTemplateVersionInput,
+    ) -> Result<TemplateVersionPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<PublishTemplates>()?;
+        let command = &match input.parse() {
+            Ok(command) => command,
+            Err(refusal) => return Ok(TemplateVersionPayload::refused(refusal)),
+        };
+        let once = Once::new("publishTemplateVersion", input.idempotency_key.as_deref(), &input);
+        let published = scope.mutate(grant, &once, |tx, _| {
+            Box::pin(async move {
+                let version = messaging::publish_version(grant, tx, scope.ports(), command.clone()).await?;
+                Ok(version.id)
+            })
+        });
+        let (id, user_errors): (Option<TemplateVersionId>, _) = payload(published.await)?;
+        let template_version = match id {
+            Some(id) => TemplateVersion::find(ctx, id).await?,
+            None => None,
+        };
+        Ok(TemplateVersionPayload { template_version, user_errors })
+    }
+
+    /// Queues up to 500 messages, each with its own key and verdict: the good ones go even if others are refused.
+    async fn send_messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The messages.")] input: SendMessagesInput,
+    ) -> Result<SendMessagesPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<SendMessages>()?;
+        let parsed = match input.parse() {
+            Ok(parsed) => parsed,
+            Err(refusal) => return Ok(SendMessagesPayload::refused([refusal])),
+        };
+        let once = Once::new("sendMessages", None, &input);
+        let (intents, places) = (&parsed.intents, &parsed.places);
+        let verdicts = scope.mutate(grant, &once, |tx, _| {
+            Box::pin(async move {
+                let verdicts = messaging::send_messages(grant, tx, scope.ports(), intents).await?;
+                Ok(verdicts.into_iter().zip(places).map(|(verdict, place)| Verdict::of(verdict, *place)).collect())
+            })
+        });
+        let (verdicts, user_errors): (Option<Vec<Verdict>>, _) = payload(verdicts.await)?;
+        let Some(verdicts) = verdicts else { return Ok(SendMessagesPayload { results: Vec::new(), user_errors }) };
+        for lane in Lane::ALL {
+            if verdicts.iter().zip(intents).any(|(verdict, intent)| verdict.created && intent.class.lane() == *lane) {
+                scope.ports().doorbell.ring(*lane);
+            }
+        }
+        let mut results: Vec<SendMessageResult> = parsed.refused.into_iter().map(SendMessageResult::refused).collect();
+        for (verdict, place) in verdicts.into_iter().zip(&parsed.places) {
+            results[*place] = verdict.into();
+        }
+        Ok(SendMessagesPayload { results, user_errors })
+    }
+
+    /// Sends a template to one of the tenant's own verified users, with every check that other mail goes through.
+    async fn send_test(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The test.")] input: SendTestInput,
+    ) -> Result<SendTestPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<SendMessages>()?;
+        let command = &match input.parse() {
+            Ok(command) => command,
+            Err(refusals) => return Ok(SendTestPayload { message: None, user_errors: user_errors(refusals) }),
+        };
+        // Looked up before the transaction: one request never holds two connections.
+        let to = match payload(messaging::own_user(grant, scope.ports(), command.to.clone()).await)? {
+            (Some(to), _) => to,
+            (None, user_errors) => return Ok(SendTestPayload { message: None, user_errors }),
+        };
+        let test = &messaging::SendTest {
+            template_version: command.template_version,
+            sender: command.sender,
+            to,
+            variables: command.variables.clone(),
+        };
+        let once = Once::new("sendTest", None, &input);
+        let sent = scope.mutate(grant, &once, |tx, _| {
+            Box::pin(async move { Ok(messaging::send_test(grant, tx, scope.ports(), test.clone()).await?.message) })
+        });
+        let (id, user_errors): (Option<MessageId>, _) = payload(sent.await)?;
+        let message = match id {
+            Some(id) => Message::find(ctx, id).await?,
+            None => None,
+        };
+        if let Some(message) = &message {
+            scope.ports().doorbell.ring(message.0.class.lane());
+        }
+        Ok(SendTestPayload { message, user_errors })
+    }
+
+    /// Takes back messages that still wait.
+    async fn cancel_messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The messages.")] input: CancelMessagesInput,
+    ) -> Result<CancelMessagesPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant = &scope.grant::<SendMessages>()?;
+        let ids = &match input.parse() {
+            Ok(ids) => ids,
+            Err(refusals) => return Ok(CancelMessagesPayload { count: None, user_errors: user_errors(refusals) }),
+        };
+        let once = Once::new("cancelMessages", input.idempotency_key.as_deref(), &input);
+        let cancelled = scope
+            .mutate(grant, &once, |tx, _| Box::pin(messaging::cancel_messages(grant, tx, scope.ports(), ids)))
+            .await;
+        let (count, user_errors) = payload(cancelled)?;
+        Ok(CancelMessagesPayload { count: count.map(|count| i32::try_from(count).unwrap_or(i32::MAX)), user_errors })
+    }
+}
+
+/// What became of one intent, as it passes through the transaction.
+#[derive(Debug, Serialize, Deserialize)]
+struct Verdict {
+    message: Option<MessageId>,
+    created: bool,
+    refused: Option<UserError>,
+}
+
+impl Verdict {
+    fn of(verdict: Result<AcceptedIntent, Refusal>, place: usize) -> Self {
+        match verdict {
+            Ok(accepted) => Self { message: Some(accepted.message), created: accepted.created, refused: None },
+            Err(refusal) => Self { message: None, created: false, refused: Some(at(place, refusal).into()) },
+        }
+    }
+}
+
+/// The verdict on one message.
+#[derive(Debug)]
+pub struct SendMessageResult {
+    message: Option<MessageId>,
+    created: bool,
+    user_errors: Vec<UserError>,
+}
+
+impl SendMessageResult {
+    fn refused(refusals: Vec<Refusal>) -> Self {
+        Self { message: None, created: false, user_errors: user_errors(refusals) }
+    }
+}
+
+impl From<Verdict> for SendMessageResult {
+    fn from(verdict: Verdict) -> Self {
+        let user_errors = verdict.refused.into_iter().collect();
+        Self { message: verdict.message, created: verdict.created, user_errors }
+    }
+}
+
+#[Object]
+impl SendMessageResult {
+    /// The message; null if it was refused.
+    async fn message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        match self.message {
+            Some(id) => Message::find(ctx, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The message's id, without looking it up.
+    async fn message_id(&self) -> Option<ID> {
+        self.message.map(ID::from)
+    }
+
+    /// False when the key had made the message before.
+    async fn created(&self) -> bool {
+        self.created
+    }
+
+    /// Why it was refused.
+    async fn user_errors(&self) -> &[UserError] {
+        &self.user_errors
+    }
+}
+
+/// The answer of `sendMessages`.
+#[derive(Debug, SimpleObject)]
+pub struct SendMessagesPayload {
+    /// One verdict for each message, in their order; empty when the call as a whole was refused.
+    results: Vec<SendMessageResult>,
+    /// Why the call as a whole was refused.
+    user_errors: Vec<UserError>,
+}
+
+impl SendMessagesPayload {
+    fn refused(refusals: impl IntoIterator<Item = Refusal>) -> Self {
+        Self { results: Vec::new(), user_errors: user_errors(refusals) }
+    }
+}
+
+/// The answer of mutations of a sender.
+#[derive(Debug, SimpleObject)]
+pub struct SenderPayload {
+    /// The sender.
+    sender: Option<Sender>,
+    /// Why it was refused.
+    user_errors: Vec<UserError>,
+}
+
+impl SenderPayload {
+    async fn of(ctx: &Context<'_>, result: carillon_domain::error::Result<SenderId>) -> Result<Self> {
+        let (id, user_errors) = payload(result)?;
+        let sender = match id {
+            Some(id) => Sender::find(ctx, id).await?,
+            None => None,
+        };
+        Ok(Self { sender, user_errors })
+    }
+}
+
+/// The answer of mutations of the relay.
+#[derive(Debug, SimpleObject)]
+pub struct RelayPayload {
+    /// The tenant's own relay as it is now.
+    relay: Option<Relay>,
+    /// Why it was refused.
+    user_errors: Vec<UserError>,
+}
+
+impl RelayPayload {
+    async fn load(scope: &RequestScope, user_errors: Vec<UserError>) -> Result<Self> {
+        let (grant, mut tx) = scope.read::<carillon_domain::tenancy::ReadMessages>().await?;
+        Ok(Self { relay: messaging::own_relay(&grant, &mut tx).await?.map(Relay::from), user_errors })
+    }
+}
+
+/// The answer of `createTemplate`.
+#[derive(Debug, SimpleObject)]
+pub struct TemplatePayload {
+    /// The template.
+    template: Option<Template>,
+    /// Why it was refused.
+    user_errors: Vec<UserError>,
+}
+
+/// The answer of `publishTemplateVersion`.
+#[derive(Debug, SimpleObject)]
+pub struct TemplateVersionPayload {
+    /// The version.
+    template_version: Option<TemplateVersion>,
+    /// Why it was refused.
+    user_errors: Vec<UserError>,
+}
+
+impl TemplateVersionPayload {
+    fn refused(refusal: Refusal) -> Self {
+        Self { template_version: None, user_errors: user_errors([refusal]) }
+    }
+}
+
+/// The answer of `sendTest`.
+#[derive(Debug, SimpleObject)]
+pub struct SendTestPayload {
+    /// The message.
+    message: Option<Message>,
+    /// Why it was refused.
+    user_errors: Vec<UserError>,
+}
+
+/// The answer of `cancelMessages`.
+#[derive(Debug, SimpleObject)]
+pub struct CancelMessagesPayload {
+    /// How many were taken back.
+    count: Option<i32>,
+    /// Why it was refused.
+    user_errors: Vec<UserError>,
+}

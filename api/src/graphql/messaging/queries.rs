@@ -1,0 +1,100 @@
+//! Reading senders, templates and messages.
+
+use async_graphql::{Context, ID, Object, Result};
+use carillon_domain::error::Error;
+use carillon_domain::messaging;
+use carillon_domain::tenancy::ReadMessages;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::inputs::MessageFilter;
+use super::types::{Message, MessageStats, Relay, Sender, Template};
+use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::node::parse_id;
+use crate::graphql::scope::RequestScope;
+
+/// Counts go back this far unless asked otherwise.
+const STATS_SINCE: TimeDelta = TimeDelta::days(30);
+
+/// Queries of messaging.
+#[derive(Debug, Default)]
+pub struct MessagingQuery;
+
+#[Object]
+impl MessagingQuery {
+    /// A sender of the tenant.
+    async fn sender(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Sender>> {
+        Sender::find(ctx, parse_id(&id, "id").map_err(Error::from)?).await
+    }
+
+    /// The tenant's senders, oldest first.
+    async fn senders(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+    ) -> Result<List<Sender>> {
+        let page = PageArgs { first, after, last, before }.page().map_err(Error::from)?;
+        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
+        Ok(list(messaging::senders(&grant, &mut tx, &page).await?, |sender| sender.id, Sender))
+    }
+
+    /// The tenant's own relay; null while its mail leaves through the deployment's.
+    async fn relay(&self, ctx: &Context<'_>) -> Result<Option<Relay>> {
+        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
+        Ok(messaging::own_relay(&grant, &mut tx).await?.map(Relay::from))
+    }
+
+    /// A template of the tenant.
+    async fn template(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Template>> {
+        Template::find(ctx, parse_id(&id, "id").map_err(Error::from)?).await
+    }
+
+    /// The tenant's templates, oldest first.
+    async fn templates(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+    ) -> Result<List<Template>> {
+        let page = PageArgs { first, after, last, before }.page().map_err(Error::from)?;
+        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
+        Ok(list(messaging::templates(&grant, &mut tx, &page).await?, |template| template.id, Template))
+    }
+
+    /// A message of the tenant.
+    async fn message(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Message>> {
+        Message::find(ctx, parse_id(&id, "id").map_err(Error::from)?).await
+    }
+
+    /// The tenant's messages, oldest first.
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+        #[graphql(desc = "Which messages.")] filter: Option<MessageFilter>,
+    ) -> Result<List<Message>> {
+        let page = PageArgs { first, after, last, before }.page().map_err(Error::from)?;
+        let filter = filter.unwrap_or_default().parse().map_err(Error::from)?;
+        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
+        Ok(list(messaging::messages(&grant, &mut tx, &filter, &page).await?, |message| message.id, Message))
+    }
+
+    /// How many messages came to what, among those accepted since an instant (the last 30 days if none is given).
+    async fn message_stats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The instant.")] since: Option<DateTime<Utc>>,
+    ) -> Result<MessageStats> {
+        let scope = RequestScope::of(ctx);
+        let since = since.unwrap_or_else(|| scope.ports().now() - STATS_SINCE);
+        let (grant, mut tx) = scope.read::<ReadMessages>().await?;
+        Ok(messaging::stats(&grant, &mut tx, since).await?.into_iter().collect())
+    }
+}

@@ -1,0 +1,487 @@
+//! What the API shows of messaging. Addresses of recipients are in none of these types.
+
+use async_graphql::{Context, Enum, ID, Json, Object, Result, SimpleObject};
+use carillon_domain::ids::{MessageId, SenderId, TemplateId, TemplateVersionId};
+use carillon_domain::messaging::{self, AttemptStatus, MessageStatus};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::loaders::{AttemptsOf, DecisionsOf, VersionsOf};
+use crate::graphql::consent::{Brand, Topic};
+use crate::graphql::contacts::Contact;
+use crate::graphql::loader;
+
+/// What a message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "carillon_domain::messaging::MessageClass")]
+pub enum MessageClass {
+    /// Asked for by what the person just did: an order, a password reset.
+    Transactional,
+    /// Everything else; needs consent and carries the way out.
+    Marketing,
+}
+
+/// The state of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "carillon_domain::messaging::MessageStatus")]
+pub enum MessageState {
+    /// Waits for its time.
+    Queued,
+    /// On its way.
+    Claimed,
+    /// A server took it.
+    Sent,
+    /// Over, and not the recipient's fault.
+    Failed,
+    /// Over, the mailbox does not exist.
+    Bounced,
+    /// Consent, a suppression or another rule forbade it.
+    Refused,
+    /// Stale before it could go out.
+    Expired,
+    /// Taken back.
+    Cancelled,
+    /// Handed over, and nobody knows whether it arrived.
+    Unknown,
+}
+
+/// The state of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "carillon_domain::messaging::AttemptStatus")]
+pub enum AttemptState {
+    /// Allowed, nothing has happened yet.
+    Cleared,
+    /// The permission ran out before anything happened.
+    Lapsed,
+    /// Being handed over.
+    Started,
+    /// A server took it.
+    Accepted,
+    /// A server said later.
+    Deferred,
+    /// A server said no.
+    Rejected,
+    /// Nothing reached a server.
+    NotHandedOver,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// One intended mail to one person.
+#[derive(Debug)]
+pub struct Message(pub messaging::Message);
+
+impl Message {
+    /// The message with this id.
+    pub async fn find(ctx: &Context<'_>, id: MessageId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self))
+    }
+}
+
+#[Object]
+impl Message {
+    /// Its id.
+    pub async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// Its state.
+    async fn state(&self) -> MessageState {
+        self.0.status.into()
+    }
+
+    /// Why it ended so, or why it waits; a stable code.
+    async fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    /// What it is for.
+    async fn class(&self) -> MessageClass {
+        self.0.class.into()
+    }
+
+    /// Its contact; null for mail to a plain address.
+    async fn contact(&self, ctx: &Context<'_>) -> Result<Option<Contact>> {
+        match self.0.contact {
+            Some(id) => Ok(loader::of(ctx).load_one(id).await?.map(Contact::new)),
+            None => Ok(None),
+        }
+    }
+
+    /// Its contact's id, without looking it up.
+    async fn contact_id(&self) -> Option<ID> {
+        self.0.contact.map(ID::from)
+    }
+
+    /// Its topic; null for transactional mail.
+    async fn topic(&self, ctx: &Context<'_>) -> Result<Option<Topic>> {
+        match self.0.topic {
+            Some(id) => Ok(loader::of(ctx).load_one(id).await?.map(Topic::from)),
+            None => Ok(None),
+        }
+    }
+
+    /// Its brand.
+    async fn brand(&self, ctx: &Context<'_>) -> Result<Option<Brand>> {
+        Ok(loader::of(ctx).load_one(self.0.brand).await?.map(Brand::from))
+    }
+
+    /// Who sends it.
+    async fn sender(&self, ctx: &Context<'_>) -> Result<Option<Sender>> {
+        Sender::find(ctx, self.0.sender).await
+    }
+
+    /// What is sent.
+    async fn template_version(&self, ctx: &Context<'_>) -> Result<Option<TemplateVersion>> {
+        TemplateVersion::find(ctx, self.0.template_version).await
+    }
+
+    /// Its Message-ID, the same for every attempt.
+    async fn internet_message_id(&self) -> &str {
+        &self.0.internet_message_id
+    }
+
+    /// True for a test send.
+    async fn is_test(&self) -> bool {
+        self.0.is_test
+    }
+
+    /// When it was accepted.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When it is due, or was.
+    async fn due_at(&self) -> DateTime<Utc> {
+        self.0.due_at
+    }
+
+    /// When its content is stale.
+    async fn expires_at(&self) -> DateTime<Utc> {
+        self.0.expires_at
+    }
+
+    /// When it ended.
+    async fn settled_at(&self) -> Option<DateTime<Utc>> {
+        self.0.settled_at
+    }
+
+    /// Its attempts, oldest first.
+    async fn attempts(&self, ctx: &Context<'_>) -> Result<Vec<Attempt>> {
+        let attempts = loader::of(ctx).load_one(AttemptsOf(self.0.id)).await?;
+        Ok(attempts.unwrap_or_default().into_iter().map(Attempt::from).collect())
+    }
+
+    /// Whether it might be sent, as decided before each attempt, oldest first. Needs the right to see consent.
+    async fn decisions(&self, ctx: &Context<'_>) -> Result<Vec<GateDecision>> {
+        let decisions = loader::of(ctx).load_one(DecisionsOf(self.0.id)).await?;
+        Ok(decisions.unwrap_or_default().into_iter().map(GateDecision::from).collect())
+    }
+}
+
+/// One attempt to hand a message over.
+#[derive(Debug, SimpleObject)]
+pub struct Attempt {
+    /// From 1.
+    number: i32,
+    /// Its state.
+    state: AttemptState,
+    /// When it was allowed.
+    cleared_at: DateTime<Utc>,
+    /// When its hand-over began.
+    started_at: Option<DateTime<Utc>>,
+    /// When its outcome was known.
+    settled_at: Option<DateTime<Utc>>,
+    /// The server's reply code.
+    smtp_code: Option<i32>,
+    /// The server's enhanced status code, such as 5.1.1.
+    enhanced_code: Option<String>,
+    /// Class of the failure; a stable code.
+    failure: Option<String>,
+    /// The rule that judged the outcome.
+    rule: Option<String>,
+}
+
+impl From<messaging::Attempt> for Attempt {
+    fn from(attempt: messaging::Attempt) -> Self {
+        let state = |status: AttemptStatus| status.into();
+        Self {
+            number: attempt.number,
+            state: state(attempt.status),
+            cleared_at: attempt.cleared_at,
+            started_at: attempt.started_at,
+            settled_at: attempt.settled_at,
+            smtp_code: attempt.smtp_code,
+            enhanced_code: attempt.enhanced_code,
+            failure: attempt.class,
+            rule: attempt.rule,
+        }
+    }
+}
+
+/// A decision whether a message might be sent, with what it was decided from.
+#[derive(Debug, SimpleObject)]
+pub struct GateDecision {
+    /// Its id.
+    id: ID,
+    /// For which attempt, from 1.
+    attempt: i32,
+    /// allow, deny or hold.
+    verdict: String,
+    /// What decided; a stable code.
+    reason: String,
+    /// Version of the rules.
+    rules_version: i32,
+    /// When it was decided.
+    at: DateTime<Utc>,
+    /// What each rule found, in order.
+    trace: Json<Value>,
+    /// The facts it was decided from, without personal data.
+    facts: Json<Value>,
+}
+
+impl From<messaging::DecisionRecord> for GateDecision {
+    fn from(decision: messaging::DecisionRecord) -> Self {
+        Self {
+            id: decision.id.into(),
+            attempt: decision.attempt,
+            verdict: decision.verdict,
+            reason: decision.reason,
+            rules_version: decision.rules_version,
+            at: decision.at,
+            trace: Json(decision.trace),
+            facts: Json(decision.facts),
+        }
+    }
+}
+
+/// Whom mail is from, and what signs it.
+#[derive(Debug)]
+pub struct Sender(pub messaging::Sender);
+
+impl Sender {
+    /// The sender with this id.
+    pub async fn find(ctx: &Context<'_>, id: SenderId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self))
+    }
+}
+
+#[Object]
+impl Sender {
+    /// Its id.
+    pub async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// Its brand.
+    async fn brand_id(&self) -> ID {
+        self.0.brand.into()
+    }
+
+    /// Display name.
+    #[graphql(name = "fromName")]
+    async fn display_name(&self) -> &str {
+        &self.0.from_name
+    }
+
+    /// From address.
+    async fn from_email(&self) -> &str {
+        &self.0.from_email
+    }
+
+    /// Where replies go, if elsewhere.
+    async fn reply_to(&self) -> Option<&str> {
+        self.0.reply_to.as_deref()
+    }
+
+    /// Postal address shown in marketing mail.
+    async fn postal_address(&self) -> &str {
+        &self.0.postal_address
+    }
+
+    /// The DNS record to publish, so that recipients can verify the signature.
+    async fn dns_record(&self) -> DnsRecord {
+        DnsRecord {
+            name: format!("{}._domainkey.{}", self.0.dkim_selector, self.0.domain),
+            value: self.0.dkim_public.clone(),
+        }
+    }
+
+    /// When the DNS record was seen; until then its mail is held.
+    async fn verified_at(&self) -> Option<DateTime<Utc>> {
+        self.0.verified_at
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+}
+
+/// A TXT record.
+#[derive(Debug, SimpleObject)]
+pub struct DnsRecord {
+    /// Its name.
+    name: String,
+    /// Its text.
+    value: String,
+}
+
+/// The tenant's own relay, through which its mail leaves.
+#[derive(Debug, SimpleObject)]
+pub struct Relay {
+    /// Host and port; credentials are never shown.
+    host: String,
+    /// When it was set.
+    created_at: DateTime<Utc>,
+}
+
+impl From<messaging::OwnRelay> for Relay {
+    fn from(relay: messaging::OwnRelay) -> Self {
+        Self { host: relay.host, created_at: relay.created_at }
+    }
+}
+
+/// A template: a name, a class, and immutable versions.
+#[derive(Debug)]
+pub struct Template(pub messaging::Template);
+
+impl Template {
+    /// The template with this id.
+    pub async fn find(ctx: &Context<'_>, id: TemplateId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self))
+    }
+}
+
+#[Object]
+impl Template {
+    /// Its id.
+    pub async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// Its name.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What messages made of it are.
+    async fn class(&self) -> MessageClass {
+        self.0.class.into()
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// The newest version of each locale.
+    async fn versions(&self, ctx: &Context<'_>) -> Result<Vec<TemplateVersion>> {
+        let versions = loader::of(ctx).load_one(VersionsOf(self.0.id)).await?;
+        Ok(versions.unwrap_or_default().into_iter().map(TemplateVersion).collect())
+    }
+}
+
+/// A published version; it never changes.
+#[derive(Debug)]
+pub struct TemplateVersion(pub messaging::StoredVersion);
+
+impl TemplateVersion {
+    /// The version with this id.
+    pub async fn find(ctx: &Context<'_>, id: TemplateVersionId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self))
+    }
+}
+
+#[Object]
+impl TemplateVersion {
+    /// Its id.
+    pub async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// Of which template.
+    async fn template_id(&self) -> ID {
+        self.0.template.into()
+    }
+
+    /// From 1, for each locale.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    /// BCP 47 tag.
+    async fn locale(&self) -> &str {
+        &self.0.locale
+    }
+
+    /// Source of the subject.
+    async fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    /// Source of the html part.
+    async fn html(&self) -> &str {
+        &self.0.html
+    }
+
+    /// Source of the text part.
+    async fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// When it was published.
+    async fn published_at(&self) -> DateTime<Utc> {
+        self.0.published_at
+    }
+}
+
+/// Messages in one state.
+#[derive(Debug, SimpleObject)]
+pub struct StateCount {
+    /// The state.
+    state: MessageState,
+    /// How many.
+    messages: i64,
+}
+
+/// Refused messages of one reason.
+#[derive(Debug, SimpleObject)]
+pub struct ReasonCount {
+    /// The reason; a stable code.
+    reason: String,
+    /// How many.
+    messages: i64,
+}
+
+/// Counts of messages.
+#[derive(Debug, Default, SimpleObject)]
+pub struct MessageStats {
+    /// All of them.
+    total: i64,
+    /// How many needed more than one attempt.
+    retried: i64,
+    /// By state; states without a message are left out.
+    by_state: Vec<StateCount>,
+    /// Refused messages by reason.
+    refused: Vec<ReasonCount>,
+}
+
+impl FromIterator<messaging::StatRow> for MessageStats {
+    fn from_iter<I: IntoIterator<Item = messaging::StatRow>>(rows: I) -> Self {
+        let mut stats = Self::default();
+        for row in rows {
+            stats.total += row.messages;
+            stats.retried += row.retried;
+            let state = row.status.into();
+            match stats.by_state.iter_mut().find(|count| count.state == state) {
+                Some(count) => count.messages += row.messages,
+                None => stats.by_state.push(StateCount { state, messages: row.messages }),
+            }
+            if row.status == MessageStatus::Refused {
+                stats.refused.push(ReasonCount { reason: row.reason, messages: row.messages });
+            }
+        }
+        stats
+    }
+}

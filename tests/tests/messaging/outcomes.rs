@@ -1,0 +1,90 @@
+//! What outcomes come to.
+
+use carillon_domain::messaging::reply_class::{Reply, SmtpStage};
+use carillon_domain::messaging::{AttemptStatus, HandOver, Lane, MessageStatus, NotHandedOver};
+use chrono::TimeDelta;
+
+use crate::setup::Setup;
+
+const ADA: &str = "ada@example.org";
+
+fn refused(code: u16, text: &str) -> HandOver {
+    HandOver::Refused(Reply { stage: SmtpStage::Recipient, code, enhanced: None, text: text.to_owned() })
+}
+
+#[tokio::test]
+async fn c050_a_mailbox_that_does_not_exist_gets_no_more_mail() {
+    let setup = Setup::new().await;
+    let ada = setup.reader(ADA).await;
+    let id = setup.send_news("first", ada).await;
+    assert_eq!(setup.round(Lane::Bulk, &refused(550, "5.1.1 No such mailbox <ada@example.org>")).await, 1);
+    assert_eq!(setup.state(id).await, (MessageStatus::Bounced, "recipient_permanent".to_owned()));
+    let attempt = setup.attempts(id).await.remove(0);
+    assert_eq!((attempt.status, attempt.smtp_code), (AttemptStatus::Rejected, Some(550)));
+    assert_eq!(attempt.enhanced_code.as_deref(), Some("5.1.1"));
+    assert_eq!(setup.count("suppressions WHERE reason = 'hard_bounce'").await, 1);
+
+    let next = setup.send_news("second", ada).await;
+    let receipt = setup.send(&[setup.receipt("r", ADA)]).await[0];
+    assert_eq!(setup.round(Lane::Bulk, &HandOver::Accepted).await, 0);
+    assert_eq!(setup.round(Lane::Transactional, &HandOver::Accepted).await, 0);
+    for id in [next, receipt] {
+        let (status, reason) = setup.state(id).await;
+        assert_eq!(status, MessageStatus::Refused);
+        assert!(matches!(reason.as_str(), "hard_bounced" | "suppressed_hard_bounce"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn c050_other_refusals_suppress_nobody() {
+    let setup = Setup::new().await;
+    for (n, (code, text, status)) in [
+        (550, "5.7.1 Message looks like spam", MessageStatus::Failed),
+        (554, "5.6.0 Bad content", MessageStatus::Failed),
+        (452, "4.2.2 Mailbox full", MessageStatus::Queued),
+        (421, "4.3.2 Closing", MessageStatus::Queued),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = setup.send(&[setup.receipt(&format!("r{n}"), ADA)]).await[0];
+        assert_eq!(setup.round(Lane::Transactional, &refused(code, text)).await, 1);
+        assert_eq!(setup.state(id).await.0, status, "{text}");
+        setup.world.execute("UPDATE messages SET state = 'cancelled' WHERE state = 'queued'").await;
+    }
+    assert_eq!(setup.count("suppressions").await, 0);
+}
+
+#[tokio::test]
+async fn what_never_reached_a_server_is_tried_again() {
+    let setup = Setup::new().await;
+    let id = setup.send(&[setup.receipt("r", ADA)]).await[0];
+    let (claimed, cleared) = setup.cleared(Lane::Transactional).await;
+    // The permit ran out before the start: nothing was tried, and it goes straight back to the gate.
+    let expired = HandOver::NotHandedOver(NotHandedOver::PermitExpired);
+    setup.settle(&claimed[0], cleared[0].attempt(), false, expired).await;
+    assert_eq!(setup.state(id).await.0, MessageStatus::Queued);
+    let network = HandOver::NotHandedOver(NotHandedOver::Network);
+    assert_eq!(setup.round(Lane::Transactional, &network).await, 1);
+    setup.world.advance(TimeDelta::hours(1));
+    let content = HandOver::NotHandedOver(NotHandedOver::Content);
+    assert_eq!(setup.round(Lane::Transactional, &content).await, 1);
+    assert_eq!(setup.state(id).await.0, MessageStatus::Failed);
+    let states: Vec<_> = setup.attempts(id).await.into_iter().map(|attempt| attempt.status).collect();
+    assert_eq!(states, [AttemptStatus::Lapsed, AttemptStatus::NotHandedOver, AttemptStatus::NotHandedOver]);
+    assert_eq!(setup.count("message_events").await, 3);
+}
+
+#[tokio::test]
+async fn c061_an_unlucky_message_ends() {
+    let setup = Setup::new().await;
+    let ada = setup.reader(ADA).await;
+    let id = setup.send_news("k", ada).await;
+    let mut rounds = 0;
+    while setup.state(id).await.0 == MessageStatus::Queued {
+        rounds += setup.round(Lane::Bulk, &refused(451, "4.7.1 later")).await;
+        setup.world.advance(TimeDelta::hours(1));
+    }
+    assert_eq!(setup.state(id).await.0, MessageStatus::Expired);
+    assert!((10..40).contains(&rounds), "{rounds} attempts in two days");
+}
