@@ -139,6 +139,7 @@ pub enum SuppressionScope {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Brand {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// The name people see.
     pub name: String,
@@ -159,6 +160,7 @@ impl From<domain::Brand> for Brand {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Topic {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// The brand it belongs to.
     pub brand_id: ID,

@@ -9,8 +9,7 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use minijinja::{Environment, context};
-use serde::Serialize;
+use minijinja::{Environment, Value, context};
 
 /// Seconds after which a client may try again while the database is away.
 const RETRY_AFTER_S: u32 = 30;
@@ -77,7 +76,7 @@ pub fn unknown_link() -> HttpResponse {
 }
 
 /// What the catcher's pages show of a mail.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct MailView {
     /// Number of arrival.
     pub seq: u64,
@@ -93,14 +92,33 @@ pub struct MailView {
     pub has_html: bool,
 }
 
+impl MailView {
+    fn value(&self) -> Value {
+        let headers: Vec<Value> =
+            self.headers.iter().map(|(name, value)| Value::from(vec![name.clone(), value.clone()])).collect();
+        context! {
+            seq => self.seq, to => self.to.clone(), subject => self.subject.clone(), headers,
+            text => self.text.clone(), has_html => self.has_html,
+        }
+    }
+}
+
 /// The list of caught mails; `older` is where the next page starts.
 pub fn mails(mails: &[MailView], older: Option<u64>) -> HttpResponse {
-    render(StatusCode::OK, "mails.html", context! { title => "Caught mail", mails, older, style => STYLE })
+    render(
+        StatusCode::OK,
+        "mails.html",
+        context! { title => "Caught mail", mails => mails.iter().map(MailView::value).collect::<Vec<_>>(), older, style => STYLE },
+    )
 }
 
 /// One caught mail.
 pub fn mail(mail: &MailView) -> HttpResponse {
-    render(StatusCode::OK, "mail.html", context! { title => mail.subject, mail, style => STYLE })
+    render(
+        StatusCode::OK,
+        "mail.html",
+        context! { title => mail.subject.clone(), mail => mail.value(), style => STYLE },
+    )
 }
 
 /// The answer to the number of a mail that is not kept.
@@ -120,7 +138,7 @@ fn notice(status: StatusCode, title: &str, text: &str) -> HttpResponse {
     render(status, "notice.html", context! { title, text, style => STYLE })
 }
 
-fn render(status: StatusCode, name: &str, page: minijinja::Value) -> HttpResponse {
+fn render(status: StatusCode, name: &str, page: Value) -> HttpResponse {
     match PAGES.get_template(name).and_then(|template| template.render(page)) {
         Ok(html) => guarded(status).insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(html),
         Err(error) => {
