@@ -1,5 +1,7 @@
 //! The frame of the gateway on real databases: idempotent mutations, shared reads, credentials that end.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -194,9 +196,9 @@ async fn the_reads_of_a_request_share_one_transaction_that_a_mutation_ends() {
         let (_, mut tx) = scope.read::<ReadContacts>().await.unwrap();
         tx.select::<usage::Entity>().count().await.unwrap()
     };
-    let (seen, one) = stage.world.statements_of(count()).await;
-    let (_, two) = stage.world.statements_of(count()).await;
-    assert_eq!((seen, one - two), (0, 1), "only the first read begins");
+    let (seen, first) = stage.world.statements_of(count()).await;
+    let (_, second) = stage.world.statements_of(count()).await;
+    assert_eq!((seen, first - second), (0, 1), "only the first read begins");
     let (grant, once) = (stage.grant(), Once::new("createContact", None, &1));
     scope.mutate(&grant, &once, |tx, _| Box::pin(stage.effect(tx))).await.unwrap();
     assert_eq!(count().await, 1, "what a payload shows is not older than the change");

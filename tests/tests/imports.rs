@@ -1,5 +1,7 @@
 //! Imports on a real database: what becomes of rows, of consent, and of an import that is killed.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 

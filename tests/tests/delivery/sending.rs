@@ -1,6 +1,7 @@
 //! The usual ways of a message: sent, deferred and sent, bounced, refused.
 
 use carillon_jobs::catcher::{Action, Behaviour, Rule, Whom};
+use carillon_jobs::handlers::Handlers;
 use carillon_tests::post::Post;
 use chrono::TimeDelta;
 
@@ -110,7 +111,7 @@ async fn two_workers_share_the_work_and_send_nothing_twice() {
     }
     post.send(&intents).await;
     let workers = [post.worker("one"), post.worker("two"), post.worker("three")];
-    let done = futures::future::join_all(workers.iter().map(|worker| worker.run_until_quiet())).await;
+    let done = futures::future::join_all(workers.iter().map(Handlers::run_until_quiet)).await;
     assert_eq!(done.into_iter().map(Result::unwrap).sum::<usize>(), 120);
     let totals = post.catcher.totals();
     assert_eq!((totals.stored, totals.repeated), (120, 0));

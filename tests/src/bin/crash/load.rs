@@ -139,12 +139,12 @@ async fn leave(
     let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
     let Ok(client) = client() else { return };
     let mut left: HashSet<String> = HashSet::new();
-    let mut seen = 0;
+    let mut read_to = 0;
     while !over.is_cancelled() {
         tokio::time::sleep(Duration::from_millis(40)).await;
-        let mails = sink.mails(seen, 100);
+        let mails = sink.mails(read_to, 100);
         let Some(last) = mails.last() else { continue };
-        seen = last.seq;
+        read_to = last.seq;
         for mail in &mails {
             if !random.random_ratio(1, 40) {
                 continue;

@@ -65,11 +65,11 @@ pub async fn reach(
     quiet(&database).await?;
     let states = states(&database).await?;
     let mut copies: HashMap<String, usize> = HashMap::new();
-    let mut seen = 0;
+    let mut read_to = 0;
     loop {
-        let mails = sink.mails(seen, 1_000);
+        let mails = sink.mails(read_to, 1_000);
         let Some(last) = mails.last() else { break };
-        seen = last.seq;
+        read_to = last.seq;
         for mail in &mails {
             let id = mail.message_id.as_deref().unwrap_or_default();
             *copies.entry(id.split('@').next().unwrap_or_default().to_owned()).or_default() += 1;
