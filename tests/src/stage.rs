@@ -2,6 +2,7 @@
 //! senders, topics and templates, all through the use cases; and what a process needs to work on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use carillon_domain::consent::{
@@ -19,7 +20,8 @@ use carillon_domain::messaging::{
 use carillon_domain::ports::Ports;
 use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{
-    AccessSubject, AccessTokens, Actor, RecordConsent, Role, TenantContext, enter_as_user, enter_for_work,
+    AccessSubject, AccessTokens, Actor, Doorkeeper, PasswordSettings, RecordConsent, Role, TenantContext,
+    enter_as_user, enter_for_work,
 };
 use carillon_domain::time::{Clock as _, DatabaseClock};
 use carillon_entities::ids::{
@@ -29,6 +31,7 @@ use carillon_entities::rows::tenancy::{accounts, memberships, tenants, users};
 use carillon_entities::wall::{DatabaseSettings, TxMode, Wall};
 use sea_orm::ActiveValue::Set;
 use sea_orm::ConnectionTrait as _;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::database::connect;
 
@@ -61,11 +64,16 @@ pub struct Stage {
     /// As the owner.
     pub owner_url: String,
     tokens: AccessTokens,
+    token_keys: Keyring,
     name: String,
     admin_url: String,
     user: UserId,
     account: AccountId,
+    _keeper: AbortOnDropHandle<()>,
 }
+
+/// How often the clock is measured; without it nothing in this process would claim work for long (C-180).
+const MEASURED_EVERY: Duration = Duration::from_secs(5);
 
 impl Stage {
     /// Makes the database `name` on the server of `DATABASE_URL` and migrates it.
@@ -86,8 +94,8 @@ impl Stage {
             ..DatabaseSettings::single(&owner_url)
         };
         let wall = Wall::open(&database).await?;
-        let before = clock.monotonic();
-        clock.measured(wall.database_now().await?, before, clock.monotonic());
+        measure(&wall, &clock).await?;
+        let keeper = AbortOnDropHandle::new(tokio::spawn(keep_time(wall.clone(), Arc::clone(&clock))));
         let (keys, token_keys) = (Keyring::generate(&SystemEntropy), Keyring::generate(&SystemEntropy));
         let environment = [
             ("CARILLON_MODE", "production".to_owned()),
@@ -110,7 +118,8 @@ impl Stage {
         let (user, account) = (ports.new_id(), ports.new_id());
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let name = name.to_owned();
-        let stage = Self { ports, environment, owner_url, tokens, name, admin_url, user, account };
+        let stage =
+            Self { ports, environment, owner_url, tokens, token_keys, name, admin_url, user, account, _keeper: keeper };
         stage.make_owner().await?;
         Ok(stage)
     }
@@ -177,6 +186,11 @@ impl Stage {
         Ok(Cast { tenant, topic: topic.id, brand: brand.id, sender, version, people, token })
     }
 
+    /// Who a gateway in this process asks about credentials.
+    pub fn desk(&self) -> Result<Doorkeeper> {
+        Ok(Doorkeeper::new(&self.ports, &self.token_keys, PasswordSettings::default())?)
+    }
+
     /// A fresh access token of the owner in a tenant.
     pub fn token(&self, tenant: TenantId) -> Result<String> {
         Ok(self.tokens.issue(&self.subject(tenant), self.ports.now()).map_err(|error| anyhow!("{error}"))?.0)
@@ -234,7 +248,7 @@ impl Stage {
         let grant = context.grant()?;
         let mut tx = grant.begin().await?;
         let template = create_template(&grant, &mut tx, &self.ports, "news", MessageClass::Marketing).await?;
-        let paragraph = "Fine weather is expected on stage tonight, with applause from the west. ".repeat(20);
+        let paragraph = paragraph();
         let command = PublishVersion {
             template: template.id,
             locale: "en".to_owned(),
@@ -298,6 +312,26 @@ impl Stage {
         admin.execute_unprepared(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await?;
         Ok(admin.close().await?)
     }
+}
+
+/// The body of the mail that a cast's version makes.
+pub fn paragraph() -> String {
+    "Fine weather is expected on stage tonight, with applause from the west. ".repeat(20)
+}
+
+async fn keep_time(wall: Wall, clock: Arc<DatabaseClock>) {
+    loop {
+        tokio::time::sleep(MEASURED_EVERY).await;
+        // While the database is away the clock goes stale by itself.
+        let _ = measure(&wall, &clock).await;
+    }
+}
+
+async fn measure(wall: &Wall, clock: &DatabaseClock) -> Result<()> {
+    let before = clock.monotonic();
+    let now = wall.database_now().await?;
+    clock.measured(now, before, clock.monotonic());
+    Ok(())
 }
 
 fn person(address: &str) -> Result<UpsertContact> {

@@ -1,0 +1,64 @@
+//! What every figure stands on: a stage of its own, and the owner beside it for what is not measured.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use carillon_domain::files::Files;
+use carillon_domain::messaging::ContentCache;
+use carillon_domain::settings::Settings;
+use carillon_jobs::channels::email::{EmailChannel, PoolSettings, TlsTrust};
+use carillon_jobs::handlers::Handlers;
+use carillon_jobs::redis::Signals;
+use carillon_tests::stage::Stage;
+use sqlx::{Connection as _, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+/// A stage and its owner.
+pub struct Set {
+    /// Works as the application role, under row security.
+    pub stage: Stage,
+    /// Works past the wall.
+    pub owner: PgConnection,
+}
+
+impl Set {
+    /// A database of its own.
+    pub async fn build(name: &str) -> Result<Self> {
+        let settings = Settings::new("https://bench.carillon.example");
+        let stage = Stage::build(&format!("bench_{name}_{}", std::process::id()), settings).await?;
+        let mut owner = PgConnection::connect(&stage.owner_url).await?;
+        let above: bool =
+            sqlx::query_scalar("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = 'carillon_app'")
+                .fetch_one(&mut owner)
+                .await?;
+        ensure!(!above, "the application role is not held by row security");
+        Ok(Self { stage, owner })
+    }
+
+    /// Both sides start alike: statistics are fresh, no page is dirty, and nothing is left to write for anybody before.
+    pub async fn settle(&mut self) -> Result<()> {
+        sqlx::raw_sql("VACUUM (ANALYZE)").execute(&mut self.owner).await?;
+        sqlx::raw_sql("CHECKPOINT").execute(&mut self.owner).await?;
+        Ok(())
+    }
+
+    /// The engine's handlers as a process would have them.
+    pub fn handlers(&self, files: &Files, pool: PoolSettings, relay: &str, signals: Signals) -> Result<Arc<Handlers>> {
+        Ok(Arc::new(Handlers {
+            ports: self.stage.ports.clone(),
+            files: files.clone(),
+            channel: EmailChannel::new(pool, TlsTrust::public()),
+            relay: relay.parse()?,
+            cache: ContentCache::default(),
+            worker: format!("bench-{}", self.stage.ports.new_id::<uuid::Uuid>().simple()),
+            signals,
+            draining: CancellationToken::new(),
+        }))
+    }
+
+    /// Leaves nothing behind.
+    pub async fn strike(self) -> Result<()> {
+        self.owner.close().await?;
+        self.stage.strike().await
+    }
+}
