@@ -1,0 +1,284 @@
+//! What must hold at the end: counted at the catcher and in the API, never assumed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::mailbox::{Mail, Totals};
+use super::mailing::{Contact, Round, Stats};
+use super::tenant::{Import, LIST_BAD_ROWS, LIST_PEOPLE, LIST_ROWS};
+
+/// Everything that was seen of one tenant.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Address of its sender.
+    pub from: &'static str,
+    /// How its import went.
+    pub import: Option<Import>,
+    /// Its contacts, as the API tells.
+    pub contacts: Vec<Contact>,
+    /// Intents and counts of each mail, as the API tells.
+    pub rounds: Vec<(u64, Stats)>,
+    /// Addresses that used the one click.
+    pub clicked: BTreeSet<String>,
+    /// Addresses whose mails the scanner opened.
+    pub scanned: BTreeSet<String>,
+    /// Suppressed addresses by reason.
+    pub suppressed: BTreeMap<String, u64>,
+    /// Contacts of the other tenant that it could see.
+    pub foreign: u64,
+}
+
+impl Seen {
+    fn sum(&self, count: impl Fn(&Stats) -> u64) -> u64 {
+        self.rounds.iter().map(|(_, stats)| count(stats)).sum()
+    }
+
+    /// Mails that the API says were sent.
+    pub fn sent(&self) -> u64 {
+        self.sum(|stats| stats.in_state("SENT"))
+    }
+
+    /// Mails whose mailbox does not exist.
+    pub fn bounced(&self) -> u64 {
+        self.sum(|stats| stats.in_state("BOUNCED"))
+    }
+
+    /// Mails that were deferred first.
+    pub fn retried(&self) -> u64 {
+        self.sum(|stats| stats.retried)
+    }
+
+    fn refused_later(&self, reasons: &[&str]) -> u64 {
+        let second = self.rounds.get(1).map(|(_, stats)| stats);
+        second.map_or(0, |stats| reasons.iter().map(|reason| stats.refused_for(reason)).sum())
+    }
+}
+
+/// The last line of the demo.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// `passed` or `failed`.
+    pub checks: &'static str,
+    /// Contacts of all tenants.
+    pub contacts: usize,
+    /// Mails that arrived, those to the agency left out.
+    pub sent: usize,
+    /// Mails that were deferred first.
+    pub retried: u64,
+    /// Mails whose mailbox does not exist.
+    pub bounced: u64,
+    /// People who used the one click.
+    pub unsubscribed: usize,
+    /// Mails that reached somebody who had unsubscribed.
+    pub after_unsubscribe: usize,
+    /// Second copies.
+    pub repeated: usize,
+    /// Mails and contacts that crossed from one tenant to the other.
+    pub cross_tenant: usize,
+    /// Which checks did not hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+}
+
+/// What the catcher knows.
+#[derive(Debug)]
+pub struct Caught<'a> {
+    /// Every mail.
+    pub mails: &'a [Mail],
+    /// Its own counts.
+    pub totals: Totals,
+    /// Addresses it said did not exist.
+    pub gone: &'a [String],
+}
+
+/// Compares the API's word with what arrived.
+pub fn judge(tenants: &[Seen], caught: &Caught<'_>) -> Verdict {
+    let mut checks = Checks::default();
+    let arrived: Vec<&Mail> = caught.mails.iter().filter(|mail| Round::of_intent(&mail.intent).is_some()).collect();
+    // The catcher counts copies of a Message-ID itself.
+    let repeated = repeated(&arrived).max(usize::try_from(caught.totals.repeated).unwrap_or(usize::MAX));
+    let after_unsubscribe = tenants.iter().map(|tenant| after_unsubscribe(tenant, &arrived)).sum();
+    let crossed = crossed(tenants, &arrived);
+    checks.equal("repeated mails", repeated, 0);
+    checks.equal("mails after an unsubscribe", after_unsubscribe, 0);
+    checks.equal("mails and contacts across tenants", crossed, 0);
+    checks.holds("every mail has a one-click link inside a signature", arrived.iter().all(|mail| mail.is_complete));
+    let to_gone = arrived.iter().filter(|mail| caught.gone.contains(&mail.to)).count();
+    checks.equal("mails to addresses that do not exist", to_gone, 0);
+    for tenant in tenants {
+        checks.tenant(tenant, &arrived);
+    }
+    let total = |count: fn(&Seen) -> u64| tenants.iter().map(count).sum::<u64>();
+    checks.equal("mails the catcher has taken and shows", caught.mails.len() as u64, caught.totals.stored);
+    checks.equal("mails the catcher refused for good", caught.totals.rejected, total(Seen::bounced));
+    checks.holds("every deferred mail was tried again", total(Seen::retried) >= caught.totals.deferred);
+    checks.holds("some mails were deferred first", total(Seen::retried) > 0);
+    checks.holds("some mails bounced", total(Seen::bounced) > 0);
+    Verdict {
+        checks: if checks.failed.is_empty() { "passed" } else { "failed" },
+        contacts: tenants.iter().map(|tenant| tenant.contacts.len()).sum(),
+        sent: arrived.len(),
+        retried: total(Seen::retried),
+        bounced: total(Seen::bounced),
+        unsubscribed: tenants.iter().map(|tenant| tenant.clicked.len()).sum(),
+        after_unsubscribe,
+        repeated,
+        cross_tenant: crossed,
+        failed: checks.failed,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Checks {
+    failed: Vec<String>,
+}
+
+impl Checks {
+    fn holds(&mut self, what: &str, does: bool) {
+        if !does {
+            self.failed.push(what.to_owned());
+        }
+    }
+
+    fn equal<T: PartialEq + std::fmt::Display>(&mut self, what: &str, seen: T, wanted: T) {
+        if seen != wanted {
+            self.failed.push(format!("{what}: {seen} instead of {wanted}"));
+        }
+    }
+
+    fn tenant(&mut self, tenant: &Seen, arrived: &[&Mail]) {
+        let of = |what: &str| format!("{}: {what}", tenant.from);
+        if let Some(import) = &tenant.import {
+            self.equal(&of("rows"), import.rows_seen, LIST_ROWS);
+            self.equal(&of("bad rows"), import.rows_failed, LIST_BAD_ROWS);
+            let lines: BTreeSet<u64> = import.mistakes().iter().map(|error| error.line).collect();
+            self.equal(&of("lines with an error"), lines.len() as u64, LIST_BAD_ROWS);
+            self.equal(&of("rows that made a contact"), import.rows_created, tenant.contacts.len() as u64);
+        }
+        self.equal(&of("contacts"), tenant.contacts.len(), LIST_PEOPLE);
+        let mine: Vec<&&Mail> = arrived.iter().filter(|mail| mail.from == tenant.from).collect();
+        self.equal(&of("mails that arrived"), mine.len() as u64, tenant.sent());
+        for (intents, stats) in &tenant.rounds {
+            self.equal(&of("intents settled"), stats.settled(), *intents);
+            let known = ["SENT", "BOUNCED", "REFUSED", "FAILED"].map(|state| stats.in_state(state)).iter().sum();
+            self.equal(&of("intents with a known end"), known, *intents);
+        }
+        let second: HashSet<&str> = mine
+            .iter()
+            .filter(|mail| Round::of_intent(&mail.intent).is_some_and(|(round, _)| round == Round::Second))
+            .map(|mail| mail.to.as_str())
+            .collect();
+        let still_written_to = tenant.scanned.iter().filter(|to| second.contains(to.as_str())).count();
+        self.equal(&of("scanned people who get the second mail"), still_written_to, tenant.scanned.len());
+        let hard = tenant.suppressed.get("HARD_BOUNCE").copied().unwrap_or_default();
+        self.equal(&of("suppressions after a bounce"), hard, tenant.bounced());
+        let refused = tenant.refused_later(&["suppressed_hard_bounce", "hard_bounced"]);
+        self.equal(&of("refused because of an earlier bounce"), refused, tenant.bounced());
+        let before = tenant.rounds.first().map_or(0, |(_, stats)| said_no(stats));
+        let after = tenant.rounds.get(1).map_or(0, |(_, stats)| said_no(stats));
+        self.equal(&of("refused because people said no"), after, before + tenant.clicked.len() as u64);
+    }
+}
+
+/// Refusals that rest on a person's no, given at a link or in the file.
+fn said_no(stats: &Stats) -> u64 {
+    ["consent_withdrawn", "consent_objected", "suppressed_unsubscribe"].iter().map(|why| stats.refused_for(why)).sum()
+}
+
+/// Copies with a Message-ID or an intent that came to the same person before.
+fn repeated(arrived: &[&Mail]) -> usize {
+    let (mut ids, mut intents) = (HashSet::new(), HashSet::new());
+    let mut repeated = 0;
+    for mail in arrived {
+        let is_new_id = ids.insert((&mail.to, &mail.message_id));
+        let is_new_intent = intents.insert((&mail.from, &mail.intent));
+        repeated += usize::from(!is_new_id || !is_new_intent);
+    }
+    repeated
+}
+
+/// Second mails to who used the link of their first.
+fn after_unsubscribe(tenant: &Seen, arrived: &[&Mail]) -> usize {
+    let is_second = |mail: &Mail| Round::of_intent(&mail.intent).is_some_and(|(round, _)| round == Round::Second);
+    arrived
+        .iter()
+        .filter(|mail| mail.from == tenant.from && is_second(mail) && tenant.clicked.contains(&mail.to))
+        .count()
+}
+
+/// Mails whose sender, contact and address are not all of one tenant, and contacts that the other tenant could see.
+fn crossed(tenants: &[Seen], arrived: &[&Mail]) -> usize {
+    let owners: HashMap<&str, (&str, &str)> = tenants
+        .iter()
+        .flat_map(|tenant| tenant.contacts.iter().map(|contact| (tenant.from, contact)))
+        .filter_map(|(from, contact)| Some((contact.id.as_str(), (from, contact.email.as_deref()?))))
+        .collect();
+    let is_at_home = |mail: &&&Mail| {
+        let contact = Round::of_intent(&mail.intent).map(|(_, contact)| contact);
+        contact
+            .and_then(|contact| owners.get(contact))
+            .is_some_and(|(from, to)| mail.from == *from && mail.to == to.to_lowercase())
+    };
+    let seen: u64 = tenants.iter().map(|tenant| tenant.foreign).sum();
+    arrived.iter().filter(|mail| !is_at_home(mail)).count() + usize::try_from(seen).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(from: &str, to: &str, intent: &str) -> Mail {
+        Mail {
+            to: to.into(),
+            from: from.into(),
+            message_id: format!("{intent}@x"),
+            intent: intent.into(),
+            one_click: None,
+            links: BTreeSet::new(),
+            is_complete: true,
+        }
+    }
+
+    fn tenant(from: &'static str, contact: &str) -> Seen {
+        let contacts = vec![Contact { id: contact.into(), email: Some("Ann@b.example".into()) }];
+        Seen { from, contacts, ..Seen::default() }
+    }
+
+    #[test]
+    fn what_must_not_happen_is_noticed() {
+        let mut tenants = [tenant("a@a.example", "contact_a"), tenant("b@b.example", "contact_b")];
+        tenants[0].clicked.insert("ann@b.example".into());
+        let good = [mail("a@a.example", "ann@b.example", "first:contact_a")];
+        let count = |mails: &[Mail]| {
+            let verdict = judge(&tenants, &Caught { mails, totals: Totals::default(), gone: &[] });
+            (verdict.sent, verdict.after_unsubscribe, verdict.repeated, verdict.cross_tenant)
+        };
+        assert_eq!(count(&good), (1, 0, 0, 0));
+        assert_eq!(count(&[good[0].clone(), good[0].clone()]), (2, 0, 1, 0));
+        assert_eq!(
+            count(&[mail("b@b.example", "ann@b.example", "first:contact_a")]),
+            (1, 0, 0, 1),
+            "another's contact"
+        );
+        assert_eq!(
+            count(&[mail("a@a.example", "bob@b.example", "first:contact_a")]),
+            (1, 0, 0, 1),
+            "another's address"
+        );
+        assert_eq!(count(&[mail("a@a.example", "ann@b.example", "second:contact_a")]), (1, 1, 0, 0));
+        assert_eq!(count(&[mail("b@b.example", "ann@b.example", "second:contact_b")]), (1, 0, 0, 0), "another's no");
+    }
+
+    #[test]
+    fn the_last_line_is_what_was_asked_for() {
+        let verdict =
+            Verdict { failed: Vec::new(), ..judge(&[], &Caught { mails: &[], totals: Totals::default(), gone: &[] }) };
+        let line = serde_json::to_string(&verdict).unwrap();
+        assert_eq!(
+            line.replace("failed", "passed"),
+            "{\"checks\":\"passed\",\"contacts\":0,\"sent\":0,\"retried\":0,\"bounced\":0,\"unsubscribed\":0,\
+             \"after_unsubscribe\":0,\"repeated\":0,\"cross_tenant\":0}"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! `demo`: the whole product on this machine alone, used only as its users use it: GraphQL and links over HTTP, mail
+//! over SMTP.
+//!
+//! An agency and its two clients write to a thousand people twice. What must hold afterwards is counted at the mail
+//! catcher and in the API; with `--exit` the status says whether it did.
+
+mod agency;
+mod checks;
+mod client;
+mod mailbox;
+mod mailing;
+mod product;
+mod progress;
+mod recipients;
+mod report;
+mod story;
+mod tenant;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use checks::Verdict;
+use product::Product;
+
+/// How long anything is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often it is looked at.
+const POLL: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// End when the demonstration is over: status 0 only if all its checks held, the last line tells them as JSON.
+    #[arg(long)]
+    exit: bool,
+}
+
+/// Runs the demonstration in a runtime of its own.
+pub fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let log = std::env::var("CARILLON_LOG").unwrap_or_else(|_| "error".to_owned());
+    let (config, folder) = product::plan(&log)?;
+    super::logs::start(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let settings = product::SETTINGS.map(|(name, value)| format!("{name}={value}"));
+        println!("Carillon demo. Nothing outside this machine is touched. Settings: {}", settings.join(" "));
+        let product = Product::start(config, folder).await?;
+        let outcome = story::tell(&product.base).await;
+        if arguments.exit {
+            product.end()?;
+            return Ok(conclude(&outcome));
+        }
+        let verdict = outcome?;
+        invite(&product.base);
+        product.stay().await?;
+        Ok(code(&verdict))
+    });
+    // What still runs is of no use to anybody.
+    runtime.shutdown_background();
+    code
+}
+
+/// Writes the last line.
+fn conclude(outcome: &Result<Verdict>) -> ExitCode {
+    match outcome {
+        Ok(verdict) => {
+            println!("{}", json_line(verdict));
+            code(verdict)
+        }
+        Err(error) => {
+            println!("{}", json!({ "checks": "failed", "failed": [format!("{error:#}")] }));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn json_line(verdict: &Verdict) -> String {
+    serde_json::to_string(verdict).unwrap_or_default()
+}
+
+fn code(verdict: &Verdict) -> ExitCode {
+    if verdict.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Where to look around.
+fn invite(base: &str) {
+    println!("\nLook around until you press Ctrl-C; everything is forgotten then.");
+    println!("  GraphiQL      {base}/");
+    println!("  mail catcher  {base}/dev/mail");
+    println!("  login         {} / {}", agency::EMAIL, agency::PASSWORD);
+}

@@ -1,0 +1,93 @@
+//! The product under demonstration: one embedded process' worth, in this process, with a folder that goes with it.
+//!
+//! The environment's settings are left alone on purpose: a demonstration never reaches a database, a queue or a relay
+//! that somebody uses, and never `./data`.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::client::{Api, until};
+use crate::app::{App, AppError};
+use crate::config::{Config, ConfigErrors, Source};
+
+/// What is set otherwise than in a deployment: nobody wants to watch a queue wait for five minutes.
+pub const SETTINGS: [(&str, &str); 4] = [
+    ("CARILLON_RETRY_FIRST_SECONDS", "1"),
+    ("CARILLON_RETRY_LONGEST_SECONDS", "5"),
+    ("CARILLON_SYSTEM_FROM", "carillon@carillon.example"),
+    ("CARILLON_MODE", "embedded"),
+];
+
+/// The running product.
+#[derive(Debug)]
+pub struct Product {
+    /// Where it is reached.
+    pub base: String,
+    serving: JoinHandle<Result<(), AppError>>,
+    folder: TempDir,
+}
+
+/// The settings of a demonstration in `folder`, reached on `port`.
+pub fn config(folder: &str, port: u16, log: &str) -> Result<Config, ConfigErrors> {
+    let (bind, url) = (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}"));
+    let own = [
+        ("CARILLON_BIND", bind.as_str()),
+        ("CARILLON_PUBLIC_URL", url.as_str()),
+        ("CARILLON_DATA", folder),
+        ("CARILLON_LOG", log),
+    ];
+    Source::of(SETTINGS.into_iter().chain(own)).map_err(ConfigErrors).and_then(|source| Config::new(&source))
+}
+
+/// Makes a folder and settings that nobody else has.
+pub fn plan(log: &str) -> Result<(Config, TempDir)> {
+    let folder = tempfile::Builder::new().prefix("carillon-demo-").tempdir().context("a temporary folder")?;
+    // Taken and given back: the number is needed for links before anybody listens.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    let port = port.context("a free port")?.port();
+    Ok((config(&folder.path().to_string_lossy(), port, log)?, folder))
+}
+
+impl Product {
+    /// Starts it and waits until it is ready.
+    pub async fn start(config: Config, folder: TempDir) -> Result<Self> {
+        let base = config.settings.public_url.clone();
+        let app = App::build(config).await?;
+        let serving = tokio::spawn(async move { app.run().await });
+        let api = Api::new(&base)?;
+        until("readiness", async || {
+            let answer = api.http().get(format!("{base}/health/ready")).send().await;
+            Ok(answer.is_ok_and(|answer| answer.status().is_success()).then_some(()))
+        })
+        .await?;
+        Ok(Self { base, serving, folder })
+    }
+
+    /// Waits until it is told to stop.
+    pub async fn stay(self) -> Result<()> {
+        Ok(self.serving.await??)
+    }
+
+    /// Ends it and forgets everything.
+    pub fn end(self) -> Result<()> {
+        self.serving.abort();
+        self.folder.close().context("the temporary folder")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_accepted_and_short() {
+        let config = config("/tmp/x", 1234, "error").unwrap();
+        assert!(config.is_embedded() && config.smtp_url.is_none());
+        assert_eq!(config.settings.public_url, "http://127.0.0.1:1234");
+        assert_eq!(config.settings.retry.first_min.num_seconds(), 1);
+        assert!(config.database.url.reveal().starts_with("sqlite:/tmp/x/"));
+    }
+}
