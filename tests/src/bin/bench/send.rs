@@ -103,15 +103,15 @@ async fn ours(set: &mut Set, cast: &Cast, (relay, pool): (&str, PoolSettings), t
     let handlers = set.handlers(&Files::open("memory:")?, pool, relay, signals)?;
     let began = Instant::now();
     let engine = Engine::start(handlers, &backend, Workers { messages: WORKERS, imports: 1 });
-    let sent = tokio::time::timeout(LONGEST, wait_until_done(&mut set.owner, cast)).await;
+    let waited = tokio::time::timeout(LONGEST, wait_until_done(&mut set.owner, cast)).await;
     let seconds = began.elapsed().as_secs_f64();
     engine.stop(Duration::from_secs(10)).await;
-    sent.context("mails are still waiting")??;
-    let sent: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM messages WHERE tenant_id = $1 AND state = 'sent'")
+    waited.context("mails are still waiting")??;
+    let arrived: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM messages WHERE tenant_id = $1 AND state = 'sent'")
         .bind(cast.tenant.0)
         .fetch_one(&mut set.owner)
         .await?;
-    ensure!(sent == i64::from(total), "{sent} of {total} mails were sent");
+    ensure!(arrived == i64::from(total), "{arrived} of {total} mails were sent");
     Ok(seconds)
 }
 
