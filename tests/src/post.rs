@@ -192,7 +192,7 @@ impl Post {
     pub async fn message(&self, id: MessageId) -> Message {
         let grant = self.marketer.grant::<ReadMessages>().unwrap();
         let mut tx = grant.begin_read().await.unwrap();
-        let message = messaging::message(&grant, &mut tx, id).await.unwrap().unwrap();
+        let message = messaging::find_messages(&grant, &mut tx, [id]).await.unwrap().pop().unwrap();
         tx.commit().await.unwrap();
         message
     }
