@@ -125,8 +125,8 @@ async fn templates_are_published_in_versions() {
     let refused = setup.change("publishTemplateVersion", object, version.clone()).await;
     assert!(!refused["userErrors"].as_array().unwrap().is_empty(), "marketing needs its way out: {refused}");
     let mut good = version.clone();
-    good["html"] = json!("<p>Hallo</p><a href=\"{{ unsubscribe_url }}\">Abmelden</a> {{ postal_address }}");
-    good["text"] = json!("Hallo {{ unsubscribe_url }} {{ postal_address }}");
+    good["html"] = json!("<p>Hallo</p><a href=\"{{ unsubscribe_url }}\">Abmelden</a> {{ sender.postal_address }}");
+    good["text"] = json!("Hallo {{ unsubscribe_url }} {{ sender.postal_address }}");
     for number in 1..=2 {
         let published = setup.change("publishTemplateVersion", object, good.clone()).await;
         assert_eq!(published["templateVersion"]["version"], number, "{published}");

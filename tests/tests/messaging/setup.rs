@@ -35,7 +35,6 @@ pub struct Setup {
     pub sender: SenderId,
     pub marketing: TemplateVersionId,
     pub transactional: TemplateVersionId,
-    pub admin: TenantContext,
     /// The admin's access token.
     pub token: String,
     pub cache: ContentCache,
@@ -86,7 +85,7 @@ impl Setup {
         let marketing = publish(&world, &admin, MessageClass::Marketing).await;
         let transactional = publish(&world, &admin, MessageClass::Transactional).await;
         let cache = ContentCache::default();
-        Self { world, tenant, news, sender: sender.id, marketing, transactional, admin, token, cache }
+        Self { world, tenant, news, sender: sender.id, marketing, transactional, token, cache }
     }
 
     pub fn ports(&self) -> &Ports {
@@ -299,17 +298,19 @@ async fn publish(world: &World, admin: &TenantContext, class: MessageClass) -> T
     let grant = admin.grant::<PublishTemplates>().unwrap();
     let mut tx = grant.begin().await.unwrap();
     let template = messaging::create_template(&grant, &mut tx, world.ports(), class.as_str(), class).await.unwrap();
-    let way_out = match class {
-        MessageClass::Marketing => "<p><a href=\"{{ unsubscribe_url }}\">Unsubscribe</a>, {{ postal_address }}</p>",
-        MessageClass::Transactional => "",
+    let (html, text) = match class {
+        MessageClass::Marketing => (
+            "<p><a href=\"{{ unsubscribe_url }}\">Unsubscribe</a>, {{ sender.postal_address }}</p>",
+            "{{ unsubscribe_url }} {{ sender.postal_address }}",
+        ),
+        MessageClass::Transactional => ("", ""),
     };
-    let text = way_out.replace("<p><a href=\"", "").replace("\">Unsubscribe</a>", "").replace("</p>", "");
     let command = PublishVersion {
         template: template.id,
         locale: "en".to_owned(),
         subject: "Hello {{ contact.first_name or 'there' }}".to_owned(),
-        html: format!("<p>Hello {{{{ vars.what or 'world' }}}}</p>{way_out}"),
-        text: format!("Hello {{{{ vars.what or 'world' }}}} {text}"),
+        html: format!("<p>Hello</p>{html}"),
+        text: format!("Hello {text}"),
     };
     let version = messaging::publish_version(&grant, &mut tx, world.ports(), command).await.unwrap();
     tx.commit().await.unwrap();
