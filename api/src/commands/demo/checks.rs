@@ -141,7 +141,7 @@ impl Checks {
         }
     }
 
-    fn equal<T: PartialEq + std::fmt::Display>(&mut self, what: &str, seen: T, wanted: T) {
+    fn equal<T: Copy + PartialEq + std::fmt::Display>(&mut self, what: &str, seen: T, wanted: T) {
         if seen != wanted {
             self.failed.push(format!("{what}: {seen} instead of {wanted}"));
         }

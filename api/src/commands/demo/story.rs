@@ -98,7 +98,7 @@ async fn react(api: &Api, seen: &mut [Seen]) -> Result<()> {
         clicking.extend(clickers);
         scanning.extend(others);
     }
-    let (_, pages) = try_join(recipients::one_click(api, &clicking), recipients::scan(api, &scanning)).await?;
+    let ((), pages) = try_join(recipients::one_click(api, &clicking), recipients::scan(api, &scanning)).await?;
     ensure!(pages >= 2 * scanning.len(), "the scanner found only {pages} links in {} mails", scanning.len());
     Ok(())
 }
