@@ -199,19 +199,15 @@ async fn kill_and_resume(kills: Vec<usize>, rows: usize) {
     let mut kills = kills.into_iter();
     loop {
         let claim = people.claim().await.expect("due again");
-        match kills.next() {
-            Some(polls) => {
-                if drop_after(polls, people.slice(claim)).await.is_some() {
-                    break;
-                }
-                assert_eq!(people.claim().await, None, "the lease holds");
-                people.world.advance(people.world.ports().settings.lease);
-            }
-            None => {
-                assert_eq!(people.slice(claim).await.unwrap(), Progress::Done);
-                break;
-            }
+        let Some(polls) = kills.next() else {
+            assert_eq!(people.slice(claim).await.unwrap(), Progress::Done);
+            break;
+        };
+        if drop_after(polls, people.slice(claim)).await.is_some() {
+            break;
         }
+        assert_eq!(people.claim().await, None, "the lease holds");
+        people.world.advance(people.world.ports().settings.lease);
     }
     let import = people.import(import.id).await;
     assert_eq!(import.state, ImportState::Completed);
