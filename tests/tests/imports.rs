@@ -128,7 +128,7 @@ async fn existing_contacts_can_be_left_alone_but_an_unsubscription_is_always_hea
     let options = ImportOptions { on_existing: OnExisting::Skip, ..consented(&people) };
     let file = "email,first name,status\na@example.org,Eve,unsubscribed\nb@example.org,Bob,subscribed\n";
     let import = people.run(file, options).await.unwrap();
-    assert_eq!((import.rows_created, import.rows_failed), (1, 0));
+    assert_eq!((import.rows_seen, import.rows_created, import.rows_updated, import.rows_failed), (2, 1, 0, 0));
     let ada = people.list(ContactFilter { search: Some("a@".to_owned()), ..Default::default() }).await;
     assert_eq!(ada[0].first_name.as_deref(), Some("Ada"));
     assert_eq!(people.statuses("a@example.org").await, ["withdrawn"]);

@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use async_graphql::{Context, ID, Interface, Object, Result};
 use carillon_domain::error::{Error, Refusal};
-use carillon_domain::ids::{BrandId, ContactId, MessageId, SenderId, TemplateId, TopicId};
+use carillon_domain::ids::{BrandId, ContactId, ImportId, MessageId, SenderId, TemplateId, TopicId};
 
 use super::consent::{Brand, Topic};
-use super::contacts::Contact;
+use super::contacts::{Contact, Import, load_import};
 use super::loader;
 use super::messaging::types::{Message, Sender, Template};
 
@@ -19,6 +19,8 @@ pub enum Node {
     Brand(Brand),
     /// A contact.
     Contact(Contact),
+    /// An import.
+    Import(Import),
     /// A message.
     Message(Message),
     /// A sender.
@@ -61,6 +63,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         BrandId::KIND => rows.load_one::<BrandId>(own_id(id)?).await?.map(|brand| Brand::from(brand).into()),
         ContactId::KIND => rows.load_one::<ContactId>(own_id(id)?).await?.map(|contact| Contact::new(contact).into()),
         TopicId::KIND => rows.load_one::<TopicId>(own_id(id)?).await?.map(|topic| Topic::from(topic).into()),
+        ImportId::KIND => load_import(ctx, own_id(id)?).await?.map(Node::from),
         MessageId::KIND => Message::find(ctx, own_id(id)?).await?.map(Node::from),
         SenderId::KIND => Sender::find(ctx, own_id(id)?).await?.map(Node::from),
         TemplateId::KIND => Template::find(ctx, own_id(id)?).await?.map(Node::from),

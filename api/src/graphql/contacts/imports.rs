@@ -43,7 +43,7 @@ impl ImportQuery {
     /// An import; null when there is none with this id.
     async fn import(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Import>> {
         let Ok(id) = id.parse::<ImportId>() else { return Ok(None) };
-        load(ctx, id).await
+        load_import(ctx, id).await
     }
 
     /// Imports in the order in which they were started.
@@ -102,7 +102,7 @@ impl ImportMutation {
         let import = match id {
             Some(id) => {
                 scope.ports().doorbell.ring_imports();
-                load(ctx, id).await?
+                load_import(ctx, id).await?
             }
             None => None,
         };
@@ -129,7 +129,7 @@ async fn start(
 }
 
 /// An import, for `import`, `node` and payloads.
-pub async fn load(ctx: &Context<'_>, id: ImportId) -> Result<Option<Import>> {
+pub async fn load_import(ctx: &Context<'_>, id: ImportId) -> Result<Option<Import>> {
     let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
     Ok(get_import(&grant, &mut tx, id).await?.map(Import::from))
 }

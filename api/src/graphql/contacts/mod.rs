@@ -9,7 +9,7 @@ mod queries;
 mod types;
 
 pub use import_types::{Import, Upload};
-pub use imports::{ImportMutation, ImportQuery};
+pub use imports::{ImportMutation, ImportQuery, load_import};
 pub use mutations::ContactMutation;
 pub use queries::{ContactQuery, load_contact};
 pub use types::Contact;

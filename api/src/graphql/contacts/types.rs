@@ -5,11 +5,14 @@
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use carillon_domain::contacts::{self as domain, contact_history, contact_tags};
 use carillon_domain::error::Error;
-use carillon_domain::tenancy::{Permission, ReadContacts, ReadPersonalData};
+use carillon_domain::messaging::{MessageFilter, messages};
+use carillon_domain::tenancy::{Permission, ReadContacts, ReadMessages, ReadPersonalData};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::consent::{ConsentEvent, ConsentState, consents, ledger};
+use crate::graphql::messaging::types::Message;
 use crate::graphql::scope::RequestScope;
 
 /// Whether a contact may be written to at all.
@@ -131,9 +134,11 @@ impl Contact {
     }
 }
 
-fn personal<T>(ctx: &Context<'_>, value: T) -> Result<T> {
-    let tenant = RequestScope::of(ctx).tenant()?;
-    if tenant.may(Permission::ReadPersonalData) { Ok(value) } else { Err(Error::Forbidden.into()) }
+/// A value that needs its own permission. The error lies inside the option: only so the field is there, as null, beside
+/// the error.
+fn personal<T>(ctx: &Context<'_>, value: Option<T>) -> Option<Result<T>> {
+    let permitted = RequestScope::of(ctx).tenant().is_ok_and(|tenant| tenant.may(Permission::ReadPersonalData));
+    if permitted { value.map(Ok) } else { Some(Err(Error::Forbidden.into())) }
 }
 
 /// A person that the tenant writes to.
@@ -150,26 +155,22 @@ impl Contact {
     }
 
     /// Where mail goes.
-    #[expect(clippy::unused_async, reason = "a field is async")]
-    async fn email(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
+    async fn email(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         personal(ctx, self.contact.email.as_ref().map(domain::EmailAddress::as_sent))
     }
 
     /// The telephone number in E.164 form.
-    #[expect(clippy::unused_async, reason = "a field is async")]
-    async fn phone(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
+    async fn phone(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         personal(ctx, self.contact.phone.as_ref().map(domain::PhoneNumber::as_e164))
     }
 
     /// First name.
-    #[expect(clippy::unused_async, reason = "a field is async")]
-    async fn first_name(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
+    async fn first_name(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         personal(ctx, self.contact.first_name.as_deref())
     }
 
     /// Last name.
-    #[expect(clippy::unused_async, reason = "a field is async")]
-    async fn last_name(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
+    async fn last_name(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
         personal(ctx, self.contact.last_name.as_deref())
     }
 
@@ -209,8 +210,7 @@ impl Contact {
     }
 
     /// Declared attributes by name.
-    #[expect(clippy::unused_async, reason = "a field is async")]
-    async fn attributes(&self, ctx: &Context<'_>) -> Result<Option<Value>> {
+    async fn attributes(&self, ctx: &Context<'_>) -> Option<Result<Value>> {
         personal(ctx, Some(Value::Object(self.contact.attributes.clone())))
     }
 
@@ -222,6 +222,26 @@ impl Contact {
     /// When it last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.contact.updated_at
+    }
+
+    /// What the person said, added up: one for each topic they said something about.
+    async fn consents(&self, ctx: &Context<'_>) -> Result<Vec<ConsentState>> {
+        consents(ctx, self.contact.email.as_ref()).await
+    }
+
+    /// All that was recorded about the address the contact has now, oldest first.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
+    async fn ledger(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ConsentEvent>> {
+        ledger(ctx, self.contact.email.as_ref(), PageArgs::forward(first, after)).await
+    }
+
+    /// What was or will be sent to it, oldest first.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
+    async fn messages(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Message>> {
+        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let filter = MessageFilter { contact: Some(self.contact.id), ..MessageFilter::default() };
+        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
+        Ok(list(messages(&grant, &mut tx, &filter, &page).await?, |message| message.id, Message))
     }
 
     /// Its history, oldest first.

@@ -72,7 +72,7 @@ async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, bat
     let cursor = Cursor { position: batch.behind, ..job.import.cursor };
     let done = i64::try_from(batch.behind.offset).map_err(Error::fault)?;
     let lease_until = ports.now() + ports.settings.lease;
-    if !import_advance(&mut tx, job.claim, (&cursor, done), counts(batch, &plan), lease_until).await? {
+    if !import_advance(&mut tx, job.claim, (&cursor, done), counts(job, batch, &plan), lease_until).await? {
         tx.rollback().await?;
         return Ok(false);
     }
@@ -95,12 +95,14 @@ fn wish(row: &ImportRow, on_existing: OnExisting) -> Wish {
     Wish { find: Find::Any, patch, tags: row.tags.clone(), skip_existing: on_existing == OnExisting::Skip }
 }
 
-fn counts(batch: &Batch, plan: &Plan) -> Counts {
+/// A contact that was there and is left alone is only seen.
+fn counts(job: &Job, batch: &Batch, plan: &Plan) -> Counts {
+    let found = i64::from(job.import.options.on_existing == OnExisting::Update);
     let mut counts = Counts { seen: batch.seen, failed: batch.failed, ..Counts::default() };
     for fate in &plan.fates {
         match fate {
             Fate::Created(_) => counts.created += 1,
-            Fate::Found(_) => counts.updated += 1,
+            Fate::Found(_) => counts.updated += found,
             Fate::Refused(_) => counts.failed += 1,
         }
     }

@@ -19,15 +19,15 @@ use crate::paging::{Page, Paged};
 /// name, `$14` to `$16` their ends; what is NULL is not asked for.
 macro_rules! filter {
     () => {
-        " AND ($2 IS NULL AND c.state <> 'deleted' OR c.state = $2) \
-          AND ($3 IS NULL OR EXISTS (SELECT 1 FROM contact_tags AS t WHERE t.tenant_id = $1 AND t.tag = $3 \
-              AND t.contact_id = c.id)) \
-          AND ($4 IS NULL OR EXISTS (SELECT 1 FROM contact_attribute_values AS v WHERE v.tenant_id = $1 \
+        " AND (c.state = $2 OR $2 IS NULL AND c.state <> 'deleted') \
+          AND (EXISTS (SELECT 1 FROM contact_tags AS t WHERE t.tenant_id = $1 AND t.tag = $3 \
+              AND t.contact_id = c.id) OR $3 IS NULL) \
+          AND (EXISTS (SELECT 1 FROM contact_attribute_values AS v WHERE v.tenant_id = $1 \
               AND v.contact_id = c.id AND v.attribute_id = $4 AND (v.text_value = $5 \
                   OR v.number_value >= $6 AND v.number_value <= $7 OR v.bool_value = $8 \
-                  OR v.date_value >= $9 AND v.date_value <= $10))) \
-          AND ($11 IS NULL OR c.email_norm >= $11 AND c.email_norm < $14 \
-              OR c.external_id >= $12 AND c.external_id < $15 OR c.name_norm >= $13 AND c.name_norm < $16) "
+                  OR v.date_value >= $9 AND v.date_value <= $10)) OR $4 IS NULL) \
+          AND (c.email_norm >= $11 AND c.email_norm < $14 OR c.external_id >= $12 AND c.external_id < $15 \
+              OR c.name_norm >= $13 AND c.name_norm < $16 OR $11 IS NULL) "
     };
 }
 

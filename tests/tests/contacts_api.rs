@@ -1,0 +1,210 @@
+//! Contacts, uploads and imports through the gateway.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use actix_http::Request;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::{Method, StatusCode};
+use actix_web::test::{self, TestRequest};
+use actix_web::web;
+use carillon::application;
+use carillon::http::Gateway;
+use carillon_domain::contacts::import::{Progress, claim_imports, run_slice};
+use carillon_domain::tenancy::{ImportContacts, Role, Scope, enter_for_work, enter_tenant};
+use carillon_entities::ids::TenantId;
+use carillon_tests::access::AccessWorld;
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+struct Api<S> {
+    world: AccessWorld,
+    gateway: web::Data<Gateway>,
+    app: S,
+    tenant: TenantId,
+    owner: String,
+    viewer: String,
+}
+
+type Failure = actix_web::Error;
+
+async fn api() -> Api<impl Service<Request, Response = ServiceResponse<impl MessageBody>, Error = Failure>> {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let tenant = world.new_tenant(&ada, account, "Torten").await;
+    let vic = world.invited(&ada, Scope::Tenant(tenant), "vic@example.org", Role::Viewer).await;
+    let token = async |access| enter_tenant(world.ports(), world.desk(), access, tenant).await.unwrap().access_token;
+    let (owner, viewer) = (token(&ada).await, token(&vic).await);
+    let gateway = carillon_tests::gateway::gateway(world.ports().clone());
+    let app = test::init_service(application!(gateway.clone())).await;
+    Api { world, gateway, app, tenant, owner, viewer }
+}
+
+impl<S, B> Api<S>
+where
+    S: Service<Request, Response = ServiceResponse<B>, Error = Failure>,
+    B: MessageBody,
+{
+    async fn ask(&self, token: &str, query: &str, input: Value) -> Value {
+        let body = json!({ "query": query, "variables": { "input": input } });
+        let request = TestRequest::post().uri("/graphql").insert_header((AUTHORIZATION, format!("Bearer {token}")));
+        let request = request.insert_header(("accept", "application/json")).set_json(body).to_request();
+        test::call_and_read_body_json(&self.app, request).await
+    }
+
+    async fn change(&self, name: &str, fields: &str, input: Value) -> Value {
+        let kind = match name {
+            "archiveContact" | "restoreContact" | "deleteContact" => "ContactVersionInput".to_owned(),
+            name => format!("{}{}Input", name[..1].to_uppercase(), &name[1..]),
+        };
+        let query = format!(
+            "mutation($input: {kind}!) {{ {name}(input: $input) {{ {fields} userErrors {{ code field message }} }} }}"
+        );
+        let answer = self.ask(&self.owner, &query, input).await;
+        assert!(answer.get("errors").is_none(), "{answer}");
+        answer["data"][name].clone()
+    }
+
+    async fn send(&self, method: Method, url: &str, range: Option<&str>, body: &'static str) -> (StatusCode, String) {
+        let path = url.strip_prefix("https://carillon.test").unwrap();
+        let mut request = TestRequest::with_uri(path).method(method);
+        if let Some(range) = range {
+            request = request.insert_header(("content-range", range));
+        }
+        let response = test::call_service(&self.app, request.set_payload(body).to_request()).await;
+        let offset = response.headers().get("upload-offset").map_or("", |value| value.to_str().unwrap()).to_owned();
+        (response.status(), offset)
+    }
+}
+
+#[actix_web::test]
+async fn contacts_are_made_changed_found_and_deleted() {
+    let api = api().await;
+    let contact = "contact { id email version tags attributes state }";
+    let attributes =
+        json!({ "attributes": [{ "name": "plan", "kind": "STRING" }, { "name": "score", "kind": "NUMBER" }] });
+    let declared = api.change("declareAttributes", "attributes { id name kind }", attributes).await;
+    assert_eq!(declared["attributes"][1]["kind"], "NUMBER", "{declared}");
+    let input = json!({
+        "email": "Ada@example.org", "firstName": "Ada", "phone": "0664 1234567", "country": "at", "tags": ["vip"],
+        "attributes": { "plan": "gold", "score": 7.5 }, "idempotencyKey": "one"
+    });
+    let made = api.change("createContact", contact, input.clone()).await;
+    assert_eq!(made["contact"]["email"], "Ada@example.org", "{made}");
+    assert_eq!(made["contact"]["attributes"], json!({ "plan": "gold", "score": 7.5 }));
+    assert_eq!(made["contact"]["tags"], json!(["vip"]));
+    let again = api.change("createContact", contact, input).await;
+    assert_eq!(again["contact"]["id"], made["contact"]["id"], "C-186");
+    let taken = api.change("createContact", contact, json!({ "email": "ada@EXAMPLE.org" })).await;
+    assert_eq!(taken["userErrors"][0]["code"], "IDENTITY_TAKEN");
+    let wrong = json!({ "email": "nobody", "zone": "Mars/Olympus", "attributes": { "plan": 1 } });
+    let wrong = api.change("createContact", contact, wrong).await;
+    let fields: Vec<&Value> = wrong["userErrors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
+    assert_eq!(fields, [&json!(["email"]), &json!(["zone"])]);
+
+    let id = made["contact"]["id"].clone();
+    let changed = json!({ "id": id, "version": 1, "firstName": null, "attributes": { "score": null } });
+    let changed = api.change("updateContact", contact, changed).await;
+    assert_eq!(
+        (&changed["contact"]["version"], &changed["contact"]["attributes"]),
+        (&json!(2), &json!({ "plan": "gold" }))
+    );
+    let late = api.change("updateContact", contact, json!({ "id": id, "version": 1, "lastName": "L" })).await;
+    assert_eq!(late["userErrors"][0]["code"], "CONFLICT");
+
+    let upsert = json!({ "contacts": [
+        { "by": { "email": "ada@example.org" }, "fields": { "externalId": "7" } },
+        { "by": { "externalId": "8" }, "fields": { "email": "bob@example.org" } },
+        { "by": { "email": "x" } },
+    ] });
+    let fields = "results { contact { externalId } created userErrors { code field } }";
+    let upserted = api.change("upsertContacts", fields, upsert).await;
+    let results = upserted["results"].as_array().unwrap();
+    assert_eq!((&results[0]["created"], &results[1]["created"]), (&json!(false), &json!(true)), "{upserted}");
+    assert_eq!(results[2]["userErrors"][0]["field"], json!(["by", "email"]));
+
+    let list = "{ contacts(first: 1, search: \"bob\") { nodes { email tags } pageInfo { hasNextPage } } \
+        all: contacts(filter: { attribute: { name: \"plan\", value: { string: \"gold\" } } }) { nodes { externalId } } }";
+    let listed = api.ask(&api.owner, list, json!({})).await;
+    assert_eq!(listed["data"]["contacts"]["nodes"][0]["email"], "bob@example.org", "{listed}");
+    assert_eq!(listed["data"]["all"]["nodes"], json!([{ "externalId": "7" }]));
+
+    let tagged = json!({ "contactIds": [id], "add": ["a"], "remove": ["vip"] });
+    let tagged = api.change("tagContacts", "contacts { tags }", tagged).await;
+    assert_eq!(tagged["contacts"], json!([{ "tags": ["a"] }]));
+    let archived = api.change("archiveContact", contact, json!({ "id": id, "version": 3 })).await;
+    assert_eq!(archived["contact"]["state"], "ARCHIVED", "{archived}");
+    let deleted = api.change("deleteContact", contact, json!({ "id": id, "version": 4 })).await;
+    assert_eq!((&deleted["contact"]["state"], &deleted["contact"]["email"]), (&json!("DELETED"), &Value::Null));
+    let foreign = json!({ "id": "contact_00000000000000000000000000", "version": 1 });
+    for missing in [json!({ "id": "nonsense", "version": 1 }), foreign, json!({ "id": id, "version": 5 })] {
+        let refused = api.change("restoreContact", contact, missing).await;
+        assert_eq!(refused["userErrors"][0]["code"], "NOT_FOUND", "C-204");
+    }
+}
+
+#[actix_web::test]
+async fn c225_whoever_may_not_see_personal_data_gets_null_and_an_error() {
+    let api = api().await;
+    let made = json!({ "email": "ada@example.org", "externalId": "7", "firstName": "Ada" });
+    api.change("createContact", "contact { id }", made).await;
+    let seen = api.ask(&api.viewer, "{ contacts { nodes { externalId email firstName state } } }", json!({})).await;
+    let node = &seen["data"]["contacts"]["nodes"][0];
+    assert_eq!(node, &json!({ "externalId": "7", "email": null, "firstName": null, "state": "ACTIVE" }), "{seen}");
+    assert_eq!(seen["errors"][0]["extensions"]["code"], "FORBIDDEN");
+    for guess in ["search: \"ada\"", "filter: { email: \"ada@example.org\" }"] {
+        let guessed = api.ask(&api.viewer, &format!("{{ contacts({guess}) {{ nodes {{ id }} }} }}"), json!({})).await;
+        assert_eq!(guessed["errors"][0]["extensions"]["code"], "FORBIDDEN", "{guess}");
+    }
+}
+
+#[actix_web::test]
+async fn a_file_is_announced_put_in_parts_and_imported() {
+    const FILE: &str = "email;Vorname;plan\nada@example.org;Ada;gold\nnobody;;\n";
+    let api = api().await;
+    let (head, tail) = FILE.split_at(20);
+    let upload = "upload { id url received size }";
+    let announced = api.change("createUpload", upload, json!({ "fileName": "a.csv", "size": FILE.len() })).await;
+    let url = announced["upload"]["url"].as_str().unwrap();
+    assert_eq!(api.send(Method::HEAD, url, None, "").await, (StatusCode::OK, "0".to_owned()));
+    let size = FILE.len();
+    let (first, last) = (format!("bytes 0-19/{size}"), format!("bytes 20-{}/{size}", size - 1));
+    assert_eq!(api.send(Method::PUT, url, Some(&last), tail).await, (StatusCode::CONFLICT, "0".to_owned()));
+    assert_eq!(api.send(Method::PUT, url, Some(&first), head).await, (StatusCode::NO_CONTENT, "20".to_owned()));
+    let id = announced["upload"]["id"].clone();
+    let early = api.change("startImport", "import { id }", json!({ "uploadId": id })).await;
+    assert_eq!(early["userErrors"][0]["code"], "UPLOAD_INCOMPLETE");
+    let more = "more than was declared: it has no end, or so it seems to whoever counts the bytes";
+    let beyond = format!("bytes 20-{}/*", 19 + more.len());
+    assert_eq!(api.send(Method::PUT, url, Some(&beyond), more).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(api.send(Method::PUT, url, Some(&last), tail).await, (StatusCode::NO_CONTENT, size.to_string()));
+    let wrong = format!("{}x", &url[..url.len() - 1]);
+    assert_eq!(api.send(Method::PUT, &wrong, None, "").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(api.send(Method::GET, url, None, "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+
+    let undeclared = api.change("startImport", "import { id }", json!({ "uploadId": id })).await;
+    assert_eq!(undeclared["userErrors"][0]["code"], "HEADER_UNKNOWN", "{undeclared}");
+    let options = json!({ "declare": [{ "column": "plan", "name": "plan", "kind": "STRING" }] });
+    let started = api.change("startImport", "import { id state }", json!({ "uploadId": id, "options": options })).await;
+    assert_eq!(started["import"]["state"], "QUEUED", "{started}");
+    let grant = enter_for_work(api.world.wall(), api.tenant).grant::<ImportContacts>();
+    let ports = api.world.ports();
+    let mut tx = grant.begin().await.unwrap();
+    let claim = claim_imports(&grant, &mut tx, ports, 1).await.unwrap()[0];
+    tx.commit().await.unwrap();
+    let until = ports.now() + TimeDelta::hours(1);
+    let done = run_slice(&grant, (ports, &api.gateway.process.files), claim, until).await.unwrap();
+    assert_eq!(done, Progress::Done);
+    let query = format!(
+        "{{ import(id: {}) {{ state rowsCreated rowsFailed errorsUrl errors {{ nodes {{ line field code }} }} }} }}",
+        started["import"]["id"]
+    );
+    let answer = api.ask(&api.owner, &query, json!({})).await;
+    let import = &answer["data"]["import"];
+    assert_eq!((&import["state"], &import["rowsCreated"]), (&json!("COMPLETED"), &json!(1)), "{answer}");
+    assert_eq!(import["errors"]["nodes"], json!([{ "line": 3, "field": "email", "code": "INVALID_EMAIL" }]));
+    let path = import["errorsUrl"].as_str().unwrap().strip_prefix("https://carillon.test").unwrap();
+    let csv = test::call_and_read_body(&api.app, TestRequest::get().uri(path).to_request()).await;
+    assert!(csv.starts_with(b"line,field,code,message\r\n3,email,INVALID_EMAIL"), "{csv:?}");
+}
