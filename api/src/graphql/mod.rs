@@ -1,5 +1,6 @@
 //! The schema: every aggregate's queries and mutations, and the limits around them.
 
+pub mod access;
 pub mod catcher;
 pub mod connection;
 pub mod consent;

@@ -180,12 +180,14 @@ pub struct CreateAccountInput {
 }
 
 impl CreateAccountInput {
-    /// The account above, and the name.
-    pub fn parse(&self) -> Result<(AccountId, Name)> {
-        let mut reading = Reading::default();
-        let parent = reading.take(id(&self.parent_id, "parentId"));
-        let name = reading.take(name(&self.name, "name"));
-        reading.end(parent.zip(name))
+    /// The account above.
+    pub fn parent(&self) -> Result<AccountId> {
+        Ok(id(&self.parent_id, "parentId")?)
+    }
+
+    /// The name.
+    pub fn name(&self) -> Result<Name> {
+        Ok(name(&self.name, "name")?)
     }
 }
 
@@ -207,13 +209,17 @@ pub struct CreateTenantInput {
 }
 
 impl CreateTenantInput {
-    /// The account, and what the tenant is made of.
-    pub fn parse(self) -> Result<(AccountId, NewTenant)> {
+    /// The account it will belong to.
+    pub fn account(&self) -> Result<AccountId> {
+        Ok(id(&self.account_id, "accountId")?)
+    }
+
+    /// What the tenant is made of.
+    pub fn parse(self) -> Result<NewTenant> {
         let mut reading = Reading::default();
         let invalid = |code, field: &'static str| {
             move |error: carillon_domain::contacts::InvalidCode| Refusal::new(code, field, error.to_string())
         };
-        let account = reading.take(id(&self.account_id, "accountId"));
         let name = reading.take(name(&self.name, "name"));
         let zone = reading.take(Zone::parse(&self.default_zone).map_err(invalid("INVALID_ZONE", "defaultZone")));
         let locale =
@@ -221,9 +227,13 @@ impl CreateTenantInput {
         let country =
             reading.take(Country::parse(&self.default_country).map_err(invalid("INVALID_COUNTRY", "defaultCountry")));
         let key = reading.take(self.idempotency_key.map(key).transpose());
-        let parsed = account.zip(name).zip(zone.zip(locale)).zip(country.zip(key));
-        reading.end(parsed.map(|(((account, name), (zone, locale)), (country, creation_key))| {
-            (account, NewTenant { name, zone, locale, country, creation_key })
+        let parsed = name.zip(zone.zip(locale)).zip(country.zip(key));
+        reading.end(parsed.map(|((name, (zone, locale)), (country, creation_key))| NewTenant {
+            name,
+            zone,
+            locale,
+            country,
+            creation_key,
         }))
     }
 }
@@ -249,18 +259,15 @@ pub struct InviteMemberInput {
     /// .. or to this account and everything below it.
     account_id: Option<ID>,
     /// Where they get mail.
-    email: String,
+    pub email: String,
     /// As what; not above your own role.
     pub role: Role,
 }
 
 impl InviteMemberInput {
-    /// To what, which field said so, and whom.
-    pub fn parse(&self) -> Result<((Scope, &'static str), EmailAddress)> {
-        let mut reading = Reading::default();
-        let scope = reading.take(scope(self.account_id.as_ref(), self.tenant_id.as_ref()));
-        let email = reading.take(email(&self.email));
-        reading.end(scope.zip(email))
+    /// To what, and which field said so.
+    pub fn on(&self) -> Result<(Scope, &'static str)> {
+        Ok(scope(self.account_id.as_ref(), self.tenant_id.as_ref())?)
     }
 }
 

@@ -138,9 +138,8 @@ impl AccountMutation {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let run = async {
-            let (parent, name) = input.parse()?;
-            let context = enter_account(scope.ports(), access, parent, "parentId").await?;
-            create_account(&context.grant()?, scope.ports(), &name).await
+            let context = enter_account(scope.ports(), access, input.parent()?, "parentId").await?;
+            create_account(&context.grant()?, scope.ports(), &input.name()?).await
         };
         CreateAccountPayload::new(run.await)
     }
@@ -150,9 +149,9 @@ impl AccountMutation {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let run = async {
-            let (account, command) = input.parse()?;
-            let context = enter_account(scope.ports(), access, account, "accountId").await?;
-            let tenant = create_tenant(&context.grant()?, scope.ports(), &command).await?;
+            let context = enter_account(scope.ports(), access, input.account()?, "accountId").await?;
+            let grant = context.grant()?;
+            let tenant = create_tenant(&grant, scope.ports(), &input.parse()?).await?;
             error::Result::Ok(Tenant::new(tenant, context.role()))
         };
         CreateTenantPayload::new(run.await)
@@ -163,9 +162,9 @@ impl AccountMutation {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let run = async {
-            let ((on, field), email) = input.parse()?;
+            let (on, field) = input.on()?;
             let grant = MemberGrant::on(scope.ports(), access, on, field).await?;
-            invite_member(&grant, scope.ports(), scope.desk(), &email, input.role.into()).await
+            invite_member(&grant, scope.ports(), scope.desk(), &email(&input.email)?, input.role.into()).await
         };
         InviteMemberPayload::new(run.await)
     }
