@@ -1,5 +1,7 @@
 //! The mail catcher over GraphQL; embedded mode only, where nothing leaves the machine and nobody has to sign in.
 
+#![expect(clippy::unused_async, reason = "resolvers are async, whatever they do")]
+
 use std::sync::Arc;
 
 use async_graphql::connection::{Connection, Edge};

@@ -473,10 +473,10 @@ impl FromIterator<messaging::StatRow> for MessageStats {
         for row in rows {
             stats.total += row.messages;
             stats.retried += row.retried;
-            let state = row.status.into();
-            match stats.by_state.iter_mut().find(|count| count.state == state) {
+            let wanted = row.status.into();
+            match stats.by_state.iter_mut().find(|count| count.state == wanted) {
                 Some(count) => count.messages += row.messages,
-                None => stats.by_state.push(StateCount { state, messages: row.messages }),
+                None => stats.by_state.push(StateCount { state: wanted, messages: row.messages }),
             }
             if row.status == MessageStatus::Refused {
                 stats.refused.push(ReasonCount { reason: row.reason, messages: row.messages });
