@@ -87,7 +87,8 @@ async fn c168_what_stays_unknown_is_decided_by_class() {
     let news = setup.send_news("k", ada).await;
     let receipt = setup.send(&[setup.receipt("r", ADA)]).await[0];
     for lane in [Lane::Bulk, Lane::Transactional] {
-        let attempts: Vec<AttemptRef> = setup.cleared(lane).await.1.iter().map(Cleared::attempt).collect();
+        let attempts: Vec<AttemptRef> =
+            setup.cleared(lane).await.1.iter().map(carillon_domain::messaging::Cleared::attempt).collect();
         assert_eq!(setup.start(&attempts).await, 1);
     }
     setup.world.advance(LAPSE);
