@@ -3,9 +3,11 @@
 use anyhow::{Context, Result};
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::Error;
-use carillon_domain::ids::AccountId;
+use carillon_domain::ids::{AccountId, SenderId, TenantId};
+use carillon_domain::messaging::verify_sender_by_operator;
 use carillon_domain::tenancy::{
-    Caps, Name, NewPassword, OwnedAccount, cap_account, disable_user, make_account, resume_account, suspend_account,
+    Caps, Name, NewPassword, OwnedAccount, cap_account, disable_user, enter_for_work, make_account, resume_account,
+    suspend_account,
 };
 
 use crate::app::App;
@@ -64,6 +66,13 @@ enum Command {
         /// The user's e-mail address.
         email: String,
     },
+    /// Let a sender send: its DKIM record is published, and its domain is the tenant's.
+    VerifySender {
+        /// The tenant's id.
+        tenant: String,
+        /// The sender's id.
+        sender: String,
+    },
 }
 
 pub async fn run(config: Config, arguments: Arguments) -> Result<()> {
@@ -100,8 +109,16 @@ async fn perform(app: &App, command: Command) -> Result<()> {
         }
         Command::DisableUser { email } => println!("{}", set_disabled(app, &email, true).await?),
         Command::EnableUser { email } => println!("{}", set_disabled(app, &email, false).await?),
+        Command::VerifySender { tenant, sender } => verify_sender(app, &tenant, &sender).await?,
     }
     Ok(())
+}
+
+async fn verify_sender(app: &App, tenant: &str, sender: &str) -> Result<()> {
+    let tenant: TenantId = tenant.parse().context("tenant")?;
+    let sender: SenderId = sender.parse().context("sender")?;
+    let grant = enter_for_work(&app.ports().wall, tenant).grant();
+    verify_sender_by_operator(&grant, app.ports(), sender).await.map_err(explain)
 }
 
 async fn set_disabled(app: &App, email: &str, disabled: bool) -> Result<carillon_domain::ids::UserId> {
@@ -130,5 +147,102 @@ fn explain(error: Error) -> anyhow::Error {
             anyhow::anyhow!(lines.join("\n"))
         }
         error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_domain::consent;
+    use carillon_domain::messaging::{CreateSender, NewDkimKey, create_sender, find_senders};
+    use carillon_domain::paging::Page;
+    use carillon_domain::settings::Settings;
+    use carillon_domain::tenancy::{
+        AccessSubject, ManageSenders, NewTenant, ReadMessages, Role, SignIn, VerifiedAccess, create_tenant,
+        enter_account, enter_as_user, sign_in,
+    };
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Source;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn line(words: &[&str]) -> Command {
+        Line::parse_from([&["admin"], words].concat()).command
+    }
+
+    async fn app() -> (tempfile::TempDir, App) {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let config = Config::new(&Source::of([("CARILLON_DATA", data)]).unwrap()).unwrap();
+        (folder, App::build(config).await.unwrap())
+    }
+
+    /// An owner whom the operator made, signed in, and a tenant of theirs.
+    async fn owner_and_tenant(app: &App) -> (VerifiedAccess, TenantId) {
+        let (ports, desk) = (app.ports(), app.desk());
+        let owned = OwnedAccount {
+            name: Name::parse("Agency").unwrap(),
+            email: EmailAddress::parse("ada@agency.example").unwrap(),
+            owner: Name::parse("Ada").unwrap(),
+            password: NewPassword::parse("tischbein-lampe-regal", "password", &[]).ok(),
+        };
+        let account = make_account(ports, desk, owned).await.unwrap().account.id;
+        let email = EmailAddress::parse("ada@agency.example").unwrap();
+        let person = SignIn { email, password: "tischbein-lampe-regal".to_owned(), address: None };
+        let token = sign_in(ports, desk, person).await.unwrap().access_token;
+        let access = desk.tokens.verify(&token, ports.now()).unwrap();
+        let grant = enter_account(ports, &access, account, "accountId").await.unwrap().grant().unwrap();
+        let tenant = NewTenant {
+            name: Name::parse("Confiserie").unwrap(),
+            zone: carillon_domain::contacts::Zone::parse("Europe/Vienna").unwrap(),
+            locale: carillon_domain::contacts::Locale::parse("de-AT").unwrap(),
+            country: carillon_domain::contacts::Country::parse("AT").unwrap(),
+            creation_key: None,
+        };
+        let tenant = create_tenant(&grant, ports, &tenant).await.unwrap().id;
+        let subject = AccessSubject { entered: Some((tenant, Role::Owner)), ..access.subject() };
+        let (token, _) = desk.tokens.issue(&subject, ports.now()).unwrap();
+        (desk.tokens.verify(&token, ports.now()).unwrap(), tenant)
+    }
+
+    #[tokio::test]
+    async fn the_operator_verifies_a_sender() {
+        let (_folder, app) = app().await;
+        let (access, tenant) = owner_and_tenant(&app).await;
+        let owner = enter_as_user(&app.ports().wall, &access).unwrap();
+        // As in production, where making a sender verifies nothing.
+        let settings = Settings { embedded: false, ..app.ports().settings.as_ref().clone() };
+        let ports = carillon_domain::ports::Ports { settings: settings.into(), ..app.ports().clone() };
+        let grant = owner.grant::<ManageSenders>().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        let brands = consent::list_brands(&owner.grant().unwrap(), &mut tx, &Page::first(1)).await.unwrap();
+        let command = CreateSender {
+            brand: brands.items[0].id,
+            from_name: "Confiserie".to_owned(),
+            from_email: EmailAddress::parse("news@confiserie.example").unwrap(),
+            reply_to: None,
+            postal_address: "Graben 1, 1010 Wien".to_owned(),
+        };
+        let key = NewDkimKey::generate_rsa_2048().unwrap();
+        let sender = create_sender(&grant, &mut tx, &ports, command, &key).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(sender.verified_at, None);
+
+        let words = [tenant.to_string(), sender.id.to_string()];
+        let foreign = TenantId(sender.id.0).to_string();
+        let refused = perform(&app, line(&["verify-sender", &foreign, &words[1]])).await.unwrap_err();
+        assert!(refused.to_string().starts_with("NOT_FOUND"), "{refused}");
+        let refused = perform(&app, line(&["verify-sender", "confiserie", &words[1]])).await.unwrap_err();
+        assert_eq!(refused.to_string(), "tenant");
+        perform(&app, line(&["verify-sender", &words[0], &words[1]])).await.unwrap();
+        let grant = owner.grant::<ReadMessages>().unwrap();
+        let mut tx = grant.begin_read().await.unwrap();
+        let found = find_senders(&grant, &mut tx, [sender.id]).await.unwrap();
+        assert!(found[0].verified_at.is_some());
     }
 }

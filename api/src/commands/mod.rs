@@ -40,7 +40,7 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration, the database with every role, Redis and the relay; status 1 if anything is wrong.
     Check,
-    /// Make accounts and limit them.
+    /// Make accounts and limit them, disable users, verify senders.
     Admin(admin::Arguments),
 }
 
