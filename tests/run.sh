@@ -56,9 +56,9 @@ embedded() {
 clippy() {
   local out=$logs/clippy.txt
   cargo clippy --workspace --all-targets -- -D warnings 2>&1 | tee "$out"
-  # A wrong path in clippy.toml is only warned about, and would quietly switch a law off.
+  # A wrong path in .clippy.toml is only warned about, and would quietly switch a law off.
   if grep -q 'does not refer to a reachable function' "$out"; then
-    echo 'clippy.toml bans a function that does not exist'
+    echo '.clippy.toml bans a function that does not exist'
     return 1
   fi
 }
