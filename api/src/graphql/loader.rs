@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
@@ -14,6 +15,7 @@ use carillon_domain::error::Error;
 use carillon_domain::ids::{BrandId, ContactId, TopicId};
 use carillon_domain::tenancy::{ReadContacts, ReadTenant};
 
+use super::rounds::Rounds;
 use super::scope::RequestScope;
 
 /// What loads rows: the request's scope.
@@ -24,8 +26,9 @@ pub struct Rows(pub RequestScope);
 pub type Loaders = DataLoader<Rows>;
 
 /// The loaders of a request.
-pub fn loaders(scope: &RequestScope) -> Loaders {
-    DataLoader::new(Rows(scope.clone()), tokio::spawn)
+pub fn loaders(scope: &RequestScope, rounds: Rounds) -> Loaders {
+    // `rounds` says when a batch is complete; time has no part in it.
+    DataLoader::new(Rows(scope.clone()), move |batch| rounds.add(batch)).delay(Duration::ZERO)
 }
 
 /// The loaders of the request a resolver runs in.

@@ -6,12 +6,14 @@ pub mod connection;
 pub mod consent;
 pub mod contacts;
 pub mod error;
+pub mod execute;
 pub mod gateway;
 pub mod limits;
 pub mod loader;
 pub mod messaging;
 pub mod mutate;
 pub mod node;
+pub mod rounds;
 pub mod scope;
 pub mod tenancy;
 

@@ -17,7 +17,7 @@ use super::client::client_ip;
 use super::negotiate::MediaType;
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::scope::{Caller, RequestScope};
-use crate::graphql::{error, limits, loader};
+use crate::graphql::{self, error, limits};
 
 pub(super) fn configure(routes: &mut web::ServiceConfig) {
     routes.service(
@@ -178,17 +178,10 @@ fn prepare(params: Params, may_mutate: bool) -> Result<Request, Stop> {
     Ok(request.variables(variables))
 }
 
-async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, mut request: Request) -> Response {
+async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, request: Request) -> Response {
     let address = client_ip(http, &gateway.settings.trusted_proxies);
     let scope = RequestScope::new(Arc::clone(&gateway.process), caller, address, RequestId::of(http));
-    // Strangers learn no schema from a production server (C-222).
-    if scope.is_anonymous() && !scope.ports().settings.embedded {
-        request = request.disable_introspection();
-    }
-    let request = request.data(loader::loaders(&scope)).data(gateway.catcher.clone()).data(scope.clone());
-    let response = gateway.schema.execute(request).await;
-    scope.end_reading().await;
-    response
+    graphql::execute::execute(&gateway.schema, scope, gateway.catcher.clone(), request).await
 }
 
 fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {

@@ -203,7 +203,6 @@ async fn messages_are_sent_and_looked_at() {
 }
 
 #[actix_web::test]
-#[ignore = "fails: resolvers wait for the read transaction in turn, so the loader's batches split (6 and 34 statements)"]
 async fn l5_a_page_costs_the_same_whatever_its_size() {
     let setup = Setup::new().await;
     let intents: Vec<_> = (0..40).map(|n| setup.receipt(&format!("r{n}"), &format!("p{n}@example.org"))).collect();
