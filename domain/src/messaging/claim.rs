@@ -3,6 +3,7 @@
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
 
 use super::content::ContentCache;
+use super::senders::relay_url;
 use super::{MessageClass, store};
 use crate::contacts::Attributes;
 use crate::error::Result;
@@ -81,6 +82,15 @@ impl ContactFacts {
     }
 }
 
+/// What one claim took, and where it goes.
+#[derive(Default)]
+pub struct Claimed {
+    /// The messages.
+    pub messages: Vec<ClaimedMessage>,
+    /// URL of the tenant's own relay, if it has one; it holds credentials.
+    pub relay: Option<String>,
+}
+
 /// Claims up to `size` due messages of a lane for `worker`, and loads the content they need into the cache.
 pub async fn claim(
     grant: &Grant<SendMessages>,
@@ -88,19 +98,24 @@ pub async fn claim(
     cache: &ContentCache,
     lane: super::Lane,
     (size, worker): (i64, &str),
-) -> Result<Vec<ClaimedMessage>> {
+) -> Result<Claimed> {
     if !ports.clock.is_trustworthy() {
-        return Ok(Vec::new());
+        return Ok(Claimed::default());
     }
     let now = ports.now();
     let mut tx = grant.begin().await?;
     let claim = store::Claim { lane: lane.as_str(), size, now, lease_until: now + ports.settings.lease, worker };
-    let claimed = store::messages_claim(&mut tx, &claim).await?;
-    let versions = unique(claimed.iter().map(|message| message.template_version));
-    let senders = unique(claimed.iter().map(|message| message.sender));
+    let messages = store::messages_claim(&mut tx, &claim).await?;
+    if messages.is_empty() {
+        tx.commit().await?;
+        return Ok(Claimed::default());
+    }
+    let versions = unique(messages.iter().map(|message| message.template_version));
+    let senders = unique(messages.iter().map(|message| message.sender));
     cache.load(&mut tx, ports, &versions, &senders).await?;
+    let relay = relay_url(&mut tx, ports).await?;
     tx.commit().await?;
-    Ok(claimed)
+    Ok(Claimed { messages, relay })
 }
 
 pub(super) fn unique<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {

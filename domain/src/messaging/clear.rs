@@ -198,7 +198,7 @@ impl Batch {
             }
         };
         // What goes on stays claimed, and is not written.
-        if to.is_some() {
+        if let Some(to) = to {
             self.moves.push(store::Move { id: claimed.id, fence: claimed.fence, to, reason, attempts });
         }
     }
@@ -210,10 +210,8 @@ impl Batch {
         store::decisions_append(tx, std::mem::take(&mut self.decisions), now).await?;
         store::attempts_insert(tx, &self.attempts, worker, now).await?;
         let ended = self.moves.iter().filter_map(|step| match step.to {
-            Some(MessageMove::End(ending)) => {
-                Some((step.id, ending.status().as_str(), json!({ "reason": step.reason })))
-            }
-            _ => None,
+            MessageMove::End(ending) => Some((step.id, ending.status().as_str(), json!({ "reason": step.reason }))),
+            MessageMove::Requeue { .. } => None,
         });
         store::message_events_append(tx, ports, ended, now).await
     }

@@ -1,15 +1,20 @@
-//! Before and after a hand-over (L8): flip to started, and settle what came of it.
+//! Before and after a hand-over (L8): one transaction writes what came of a group and flips the next one to started.
+//!
+//! So a worker never has more than one group started without an outcome. Messages that a server took stay claimed, with
+//! their attempts accepted, until the claim's last transaction ends them all at once; if the worker dies before that,
+//! the sweep finds the accepted attempts and ends their messages the same way.
 
 use std::collections::HashSet;
 
 use carillon_entities::ids::MessageId;
+use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
 use super::cleared::AttemptRef;
 use super::reply_class::{EnhancedCode, Reply};
-use super::{
-    AttemptFacts, AttemptOutcome, HandOver, MessageClass, MessageMove, RetryWindow, Settlement, decide_after, store,
-};
+use super::state::AttemptStatus;
+use super::store::{self, AttemptStep, MessageEvent, Move};
+use super::{AttemptFacts, Ending, HandOver, MessageClass, MessageMove, RetryWindow, Settlement, decide_after};
 use crate::consent::{self, Channel, HardBounce};
 use crate::error::Result;
 use crate::keys::AddressHmac;
@@ -17,15 +22,60 @@ use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
 use crate::time::Timestamp;
 
-/// No more attempts than this are started and unsettled in one worker (L8).
+/// No more attempts than this are started and without an outcome in one claim (L8).
 pub const GROUP: usize = 16;
 
-/// Flips cleared attempts to started, in one committed statement under the fence; only those returned may be handed
-/// over.
-pub async fn start(grant: &Grant<SendMessages>, ports: &Ports, attempts: &[AttemptRef]) -> Result<HashSet<MessageId>> {
+/// What became of one attempt.
+#[derive(Debug)]
+pub struct Settled {
+    /// Which attempt.
+    pub attempt: AttemptRef,
+    /// What happened. What was not handed over need not have been started.
+    pub outcome: HandOver,
+    /// The message's class.
+    pub class: MessageClass,
+    /// The address it went to.
+    pub address: AddressHmac,
+    /// Between when and when it may be tried.
+    pub window: RetryWindow,
+}
+
+/// What one transaction of a hand-over writes.
+#[derive(Debug, Default)]
+pub struct HandOverStep {
+    /// What came of attempts.
+    pub outcomes: Vec<Settled>,
+    /// Attempts to flip to started.
+    pub starting: Vec<AttemptRef>,
+    /// Messages that a server took and that end now.
+    pub ending: Vec<AttemptRef>,
+}
+
+/// Writes a step; returns the messages whose attempts were flipped to started: only those may be handed over.
+///
+/// A message whose claim was lost meanwhile is not changed; its attempt still gets its outcome (L8). Repeating a step
+/// changes nothing that it changed before.
+pub async fn record(grant: &Grant<SendMessages>, ports: &Ports, step: &HandOverStep) -> Result<HashSet<MessageId>> {
+    let now = ports.now();
+    let decided: Vec<(&Settled, Settlement)> =
+        step.outcomes.iter().map(|settled| (settled, decide(ports, settled, now))).collect();
     let mut tx = grant.begin().await?;
-    let going: Vec<_> = attempts.iter().map(|attempt| (attempt.message, attempt.number, attempt.fence)).collect();
-    let started = store::attempts_start(&mut tx, &going, ports.now()).await?;
+    // Lock order: endpoints, then messages.
+    let bounce = |settled: &Settled| HardBounce { channel: Channel::Email, address: settled.address, at: now };
+    let gone: Vec<HardBounce> =
+        decided.iter().filter(|(_, settlement)| settlement.suppress).map(|(settled, _)| bounce(settled)).collect();
+    if !gone.is_empty() {
+        consent::suppress_hard_bounces(&mut tx, ports, &gone).await?;
+    }
+    let open = decided.iter().filter(|(settled, _)| settled.outcome != HandOver::Accepted);
+    let open =
+        open.map(|(settled, end)| (to_move(settled, end), event(settled.attempt, end.attempt.status(), end.rule)));
+    let ending =
+        step.ending.iter().map(|attempt| (sent(*attempt), event(*attempt, AttemptStatus::Accepted, "accepted")));
+    messages_move(&mut tx, ports, open.chain(ending).unzip(), now).await?;
+    let outcomes = decided.iter().map(|(settled, settlement)| to_step(settled, settlement));
+    let steps: Vec<_> = outcomes.chain(step.starting.iter().copied().map(AttemptStep::start)).collect();
+    let started = store::attempts_step(&mut tx, &steps, now).await?;
     tx.commit().await?;
     Ok(started.into_iter().collect())
 }
@@ -41,84 +91,56 @@ pub async fn renew(grant: &Grant<SendMessages>, ports: &Ports, held: &[AttemptRe
     Ok((usize::try_from(renewed).ok() == Some(held.len())).then_some(until))
 }
 
-/// What became of one attempt.
-#[derive(Debug)]
-pub struct Settled {
-    /// Which attempt.
-    pub attempt: AttemptRef,
-    /// True when the attempt was started.
-    pub started: bool,
-    /// What happened.
-    pub outcome: HandOver,
-    /// The message's class.
-    pub class: MessageClass,
-    /// The address it went to.
-    pub address: AddressHmac,
-    /// Between when and when it may be tried.
-    pub window: RetryWindow,
+fn decide(ports: &Ports, settled: &Settled, now: Timestamp) -> Settlement {
+    let attempt = u32::try_from(settled.attempt.number).unwrap_or(u32::MAX);
+    let facts = AttemptFacts { class: settled.class, attempt, window: settled.window };
+    decide_after(&settled.outcome, facts, &ports.settings.retry, ports.entropy.below(u64::MAX), now)
 }
 
-/// Writes outcomes in one transaction: attempts, messages, history, and suppressions for mailboxes that do not exist.
-///
-/// A message whose claim was lost meanwhile is not changed; its attempt still gets its outcome (L8).
-pub async fn settle(grant: &Grant<SendMessages>, ports: &Ports, settled: &[Settled]) -> Result<()> {
-    let now = ports.now();
-    let decided: Vec<(&Settled, Settlement)> = settled
-        .iter()
-        .map(|settled| {
-            let attempt = u32::try_from(settled.attempt.number).unwrap_or(u32::MAX);
-            let facts = AttemptFacts { class: settled.class, attempt, window: settled.window };
-            let jitter = ports.entropy.below(u64::MAX);
-            (settled, decide_after(&settled.outcome, facts, &ports.settings.retry, jitter, now))
-        })
-        .collect();
-    let mut tx = grant.begin().await?;
-    // Lock order: endpoints, then messages.
-    let bounce = |settled: &Settled| HardBounce { channel: Channel::Email, address: settled.address, at: now };
-    let gone: Vec<HardBounce> =
-        decided.iter().filter(|(_, settlement)| settlement.suppress).map(|(settled, _)| bounce(settled)).collect();
-    if !gone.is_empty() {
-        consent::suppress_hard_bounces(&mut tx, ports, &gone).await?;
-    }
-    let mut moves: Vec<store::Move> =
-        decided.iter().map(|(settled, settlement)| to_move(settled, settlement)).collect();
+/// Moves what the claim still holds, and adds to the history of just those.
+async fn messages_move(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    (mut moves, events): (Vec<Move>, Vec<MessageEvent>),
+    now: Timestamp,
+) -> Result<()> {
     moves.sort_by_key(|step| step.id);
-    store::messages_move(&mut tx, &moves, now).await?;
-    let outcomes: Vec<_> = decided.iter().map(|(settled, settlement)| to_outcome(settled, settlement)).collect();
-    store::attempts_settle(&mut tx, &outcomes, now).await?;
-    let events = decided.iter().map(|(settled, settlement)| {
-        let detail = json!({ "attempt": settled.attempt.number, "rule": settlement.rule });
-        (settled.attempt.message, settlement.attempt.status().as_str(), detail)
-    });
-    store::message_events_append(&mut tx, ports, events, now).await?;
-    Ok(tx.commit().await?)
+    let moved: HashSet<MessageId> = store::messages_move(tx, &moves, now).await?.into_iter().collect();
+    let events = events.into_iter().filter(|event| moved.contains(&event.0));
+    store::message_events_append(tx, ports, events, now).await
 }
 
-fn to_move(settled: &Settled, settlement: &Settlement) -> store::Move {
+fn event(attempt: AttemptRef, status: AttemptStatus, rule: &str) -> MessageEvent {
+    (attempt.message, status.as_str(), json!({ "attempt": attempt.number, "rule": rule }))
+}
+
+fn sent(attempt: AttemptRef) -> Move {
+    Move { id: attempt.message, fence: attempt.fence, to: MessageMove::End(Ending::Sent), reason: None, attempts: 0 }
+}
+
+fn to_move(settled: &Settled, settlement: &Settlement) -> Move {
     let reason = match (settlement.message, settlement.class) {
         (MessageMove::End(_), Some(class)) => Some(class.as_str().to_owned()),
-        (MessageMove::End(super::Ending::Unknown), None) => Some("OUTCOME_UNKNOWN".to_owned()),
+        (MessageMove::End(Ending::Unknown), None) => Some("OUTCOME_UNKNOWN".to_owned()),
         _ => None,
     };
     let (id, fence) = (settled.attempt.message, settled.attempt.fence);
     // An attempt that lapsed before its start was none on the recipient; its number stays used.
-    store::Move { id, fence, to: Some(settlement.message), reason, attempts: 0 }
+    Move { id, fence, to: settlement.message, reason, attempts: 0 }
 }
 
-fn to_outcome(settled: &Settled, settlement: &Settlement) -> store::Outcome {
+fn to_step(settled: &Settled, settlement: &Settlement) -> AttemptStep {
     let reply = match &settled.outcome {
         HandOver::Refused(reply) => Some(reply),
         _ => None,
     };
     let enhanced = |reply: &Reply| reply.enhanced.or_else(|| EnhancedCode::at_start_of(&reply.text));
-    store::Outcome {
-        message: settled.attempt.message,
-        number: settled.attempt.number,
-        // What was never started did not reach anybody; it lapsed.
-        ended: if settled.started { settlement.attempt } else { AttemptOutcome::Lapsed },
+    AttemptStep {
+        attempt: settled.attempt,
+        to: settlement.attempt.status(),
         smtp_code: reply.map(|reply| i32::from(reply.code)),
         enhanced_code: reply.and_then(enhanced).map(|code| format!("{}.{}.{}", code.class, code.subject, code.detail)),
         class: settlement.class.map(super::reply_class::FailureClass::as_str),
-        rule: settlement.rule,
+        rule: Some(settlement.rule),
     }
 }

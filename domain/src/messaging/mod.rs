@@ -2,8 +2,8 @@
 //!
 //! An accepted intent is a row before anything is sent (L8); its key counts once (C-164). A worker claims due rows under
 //! a lease and a fence ([`claim`]), renders them ([`prepare`]), and puts them through the gate ([`clear`]), whose commit
-//! alone gives permits ([`Cleared`]). Attempts are flipped to started just before their hand-over ([`start`]) and
-//! settled after it ([`settle`]); [`sweep`] takes back what a lost worker held.
+//! alone gives permits ([`Cleared`]). [`record`] flips attempts to started just before their hand-over and writes what came
+//! of them after it; [`sweep`] takes back what a lost worker held.
 
 mod cancel;
 mod claim;
@@ -31,14 +31,14 @@ pub mod template;
 mod templates;
 
 pub use cancel::cancel_messages;
-pub use claim::{ClaimedMessage, ContactFacts, claim};
+pub use claim::{Claimed, ClaimedMessage, ContactFacts, claim};
 pub use class::{Lane, MessageClass};
 pub use clear::clear;
 pub use cleared::{AttemptRef, Cleared};
 pub use content::{ContentCache, ReadySender, ReadyVersion, Sender, StoredVersion, Template};
 pub use dkim_key::NewDkimKey;
 pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
-pub use hand_over::{GROUP, Settled, renew, settle, start};
+pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use prepare::{Draft, prepare};
 pub use queries::{
     Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, find_messages, messages, stats,
@@ -47,8 +47,8 @@ pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
 pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, Recipient, send_messages};
 pub use send_test::{OwnUser, SendTest, own_user, send_test};
 pub use senders::{
-    CreateSender, OwnRelay, create_sender, find_senders, own_relay, relay_url, remove_relay, senders, set_relay,
-    verify_sender, verify_sender_by_operator,
+    CreateSender, OwnRelay, create_sender, find_senders, own_relay, remove_relay, senders, set_relay, verify_sender,
+    verify_sender_by_operator,
 };
 pub use settle::{AttemptFacts, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
 pub use state::{

@@ -189,15 +189,9 @@ pub async fn remove_relay(_: &Grant<ManageSenders>, tx: &mut TenantTx) -> Result
 }
 
 /// The URL of the tenant's own relay, for the channel.
-pub async fn relay_url(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Option<String>> {
-    let mut tx = grant.begin_read().await?;
-    let found = store::relay_find(&mut tx).await?;
-    tx.commit().await?;
-    found
-        .map(|relay| {
-            let plain = ports.keys.open(&relay_place(grant.tenant(), relay.id), &relay.sealed_url);
-            let plain = plain.map_err(|_| Error::fault("a relay's URL does not open"))?;
-            String::from_utf8(plain).map_err(|_| Error::fault("a relay's URL is no text"))
-        })
-        .transpose()
+pub(super) async fn relay_url(tx: &mut TenantTx, ports: &Ports) -> Result<Option<String>> {
+    let Some(relay) = store::relay_find(tx).await? else { return Ok(None) };
+    let plain = ports.keys.open(&relay_place(tx.tenant(), relay.id), &relay.sealed_url);
+    let plain = plain.map_err(|_| Error::fault("a relay's URL does not open"))?;
+    Ok(Some(String::from_utf8(plain).map_err(|_| Error::fault("a relay's URL is no text"))?))
 }

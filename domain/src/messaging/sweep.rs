@@ -1,5 +1,7 @@
 //! Sweeps: nothing stays with a worker that is gone, and no unknown outcome is left undecided (C-167, C-168).
 
+use serde_json::json;
+
 use super::store;
 use crate::error::Result;
 use crate::ports::Ports;
@@ -26,6 +28,9 @@ pub async fn sweep(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Swept> 
     let mut tx = grant.begin().await?;
     let taken_back = store::sweep_leases(&mut tx, now, ports.settings.reconcile, LIMIT).await?;
     let decided = store::sweep_unknown(&mut tx, now, LIMIT).await?;
+    let lapses = taken_back.iter().map(|(id, status)| (*id, status.as_str(), json!({ "rule": "lease_lapsed" })));
+    let decisions = decided.iter().map(|(id, status)| (*id, "reconciled", json!({ "to": status.as_str() })));
+    store::message_events_append(&mut tx, ports, lapses.chain(decisions), now).await?;
     tx.commit().await?;
-    Ok(Swept { taken_back, decided })
+    Ok(Swept { taken_back: taken_back.len(), decided: decided.len() })
 }

@@ -21,20 +21,20 @@ impl Handlers {
         let grant = enter_for_work(&self.ports.wall, tenant).grant::<SendMessages>();
         let size = (i64::from(n), self.worker.as_str());
         let claimed = messaging::claim(&grant, &self.ports, &self.cache, lane, size).await?;
-        let count = claimed.len();
+        let count = claimed.messages.len();
         if count == 0 {
             return Ok(0);
         }
-        let relay = self.relay_of(&grant).await?;
-        let facts = Facts::of(&claimed);
-        let cleared = self.clear(&grant, tenant, claimed).await?;
+        let relay = self.relay_of(claimed.relay.as_deref())?;
+        let facts = Facts::of(&claimed.messages);
+        let cleared = self.clear(&grant, tenant, claimed.messages).await?;
         HandingOver { handlers: self, grant: &grant, relay: &relay, facts }.run(cleared).await?;
         Ok(count)
     }
 
     /// The tenant's own relay, or the deployment's.
-    async fn relay_of(&self, grant: &Grant<SendMessages>) -> Result<Relay> {
-        match messaging::relay_url(grant, &self.ports).await? {
+    fn relay_of(&self, own: Option<&str>) -> Result<Relay> {
+        match own {
             None => Ok(self.relay.clone()),
             Some(url) => url.parse().map_err(|_| Error::fault("a stored relay URL does not parse")),
         }

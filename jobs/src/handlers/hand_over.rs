@@ -1,9 +1,10 @@
-//! The hand-over (L8): groups of at most sixteen are flipped to `started`, handed over, and settled before the next.
+//! The hand-over (L8): groups of at most sixteen are flipped to `started` in the transaction that writes what came of the
+//! group before, and handed over.
 //!
 //! So a crash leaves at most one group unknown. While a hand-over lasts the lease is renewed; once a renewal fails, or
 //! the process drains, nothing new is handed over and the rest is given back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use carillon_domain::error::{Error, Result};
 use carillon_domain::ids::MessageId;
 use carillon_domain::keys::AddressHmac;
 use carillon_domain::messaging::{
-    self, AttemptRef, ClaimedMessage, Cleared, EmailMessage, GROUP, HandOver, MessageClass, NotHandedOver, RetryWindow,
-    Settled,
+    self, AttemptRef, ClaimedMessage, Cleared, EmailMessage, GROUP, HandOver, HandOverStep, MessageClass,
+    NotHandedOver, RetryWindow, Settled,
 };
 use carillon_domain::seeded_bugs;
 use carillon_domain::tenancy::{Grant, SendMessages};
@@ -33,9 +34,9 @@ impl Facts {
         Self(claimed.iter().map(fact).collect())
     }
 
-    fn settled(&self, attempt: AttemptRef, started: bool, outcome: HandOver) -> Option<Settled> {
+    fn settled(&self, attempt: AttemptRef, outcome: HandOver) -> Option<Settled> {
         let (class, address, window) = *self.0.get(&attempt.message)?;
-        Some(Settled { attempt, started, outcome, class, address, window })
+        Some(Settled { attempt, outcome, class, address, window })
     }
 }
 
@@ -66,8 +67,8 @@ impl HandingOver<'_> {
         }
     }
 
-    /// Another lease for what is still held. Settled messages are held no more, so a shortfall alone means nothing;
-    /// each start and settlement shows its fence anyway.
+    /// Another lease for what is still held. Ended messages are held no more, so a shortfall alone means nothing; each
+    /// step shows its fence anyway.
     async fn renew(&self, held: &[AttemptRef], lease: &AtomicI64) {
         // Otherwise the old lease runs out by itself, and with it the right to hand over.
         if let Ok(Some(until)) = messaging::renew(self.grant, &self.handlers.ports, held).await {
@@ -76,15 +77,22 @@ impl HandingOver<'_> {
     }
 
     async fn groups(&self, mut rest: VecDeque<Cleared<EmailMessage>>, lease: &AtomicI64) -> Result<()> {
+        let mut step = HandOverStep::default();
+        let mut taken = Vec::new();
         let mut next = self.sign(&mut rest).await;
         while let Some((group, failed)) = next {
-            let (settled, following) = futures::join!(self.hand_over(group, lease), self.sign(&mut rest));
-            let mut settled = settled?;
-            settled.extend(failed);
-            self.settle(&settled).await?;
+            step.outcomes.extend(failed);
+            let going = self.start(group, &mut step, lease).await?;
+            taken.extend(
+                step.outcomes.iter().filter(|settled| settled.outcome == HandOver::Accepted).map(|s| s.attempt),
+            );
+            let (outcomes, following) = futures::join!(self.deliver(&going, lease), self.sign(&mut rest));
+            step = HandOverStep { outcomes, ..HandOverStep::default() };
             next = following;
         }
-        Ok(())
+        taken.extend(step.outcomes.iter().filter(|settled| settled.outcome == HandOver::Accepted).map(|s| s.attempt));
+        step.ending = taken;
+        self.record(&mut step).await.map(drop)
     }
 
     /// Builds and signs the next group; mails that cannot be built fail as content (C-24).
@@ -103,7 +111,7 @@ impl HandingOver<'_> {
                 Ok(prepared) => group.push(prepared),
                 Err((attempt, _)) => {
                     let outcome = HandOver::NotHandedOver(NotHandedOver::Content);
-                    failed.extend(self.facts.settled(attempt, false, outcome));
+                    failed.extend(self.facts.settled(attempt, outcome));
                 }
             }
             tokio::task::yield_now().await;
@@ -111,35 +119,32 @@ impl HandingOver<'_> {
         Some((group, failed))
     }
 
-    /// Flips a group to started and hands over those that were flipped.
-    async fn hand_over(&self, group: Vec<Cleared<PreparedEmail>>, lease: &AtomicI64) -> Result<Vec<Settled>> {
-        let ports = &self.handlers.ports;
-        let may_start = |mail: &Cleared<PreparedEmail>| self.may_begin(mail, lease);
-        let (going, held_back): (Vec<_>, Vec<_>) = group.into_iter().partition(|mail| may_start(mail).is_ok());
-        let mut settled: Vec<Settled> = held_back
-            .iter()
-            .filter_map(|mail| {
-                let why = may_start(mail).err().unwrap_or(NotHandedOver::PermitExpired);
-                self.facts.settled(mail.attempt(), false, HandOver::NotHandedOver(why))
-            })
-            .collect();
-        if going.is_empty() {
-            return Ok(settled);
+    /// Writes the step, and flips to started what of the group may still go; returns what was flipped.
+    async fn start(
+        &self,
+        group: Vec<Cleared<PreparedEmail>>,
+        step: &mut HandOverStep,
+        lease: &AtomicI64,
+    ) -> Result<Vec<Cleared<PreparedEmail>>> {
+        let mut going = Vec::with_capacity(group.len());
+        for mail in group {
+            match self.may_begin(&mail, lease) {
+                Ok(()) => going.push(mail),
+                Err(why) => step.outcomes.extend(self.facts.settled(mail.attempt(), HandOver::NotHandedOver(why))),
+            }
         }
-        let attempts: Vec<AttemptRef> = going.iter().map(Cleared::attempt).collect();
-        let early = seeded_bugs::on("send_before_attempt_commits");
-        if early {
-            settled.extend(self.deliver(&going, lease).await);
+        step.starting = going.iter().map(Cleared::attempt).collect();
+        if seeded_bugs::on("send_before_attempt_commits") {
+            let outcomes = self.deliver(&going, lease).await;
+            self.record(step).await?;
+            step.outcomes = outcomes;
+            return Ok(Vec::new());
         }
-        let started = messaging::start(self.grant, ports, &attempts).await?;
-        if !early {
-            // An attempt that was not flipped belongs to another worker now, and nothing is known about it here.
-            let unchecked = seeded_bugs::on("fence_unchecked");
-            let is_ours = |mail: &Cleared<PreparedEmail>| unchecked || started.contains(&mail.attempt().message);
-            let going: Vec<_> = going.into_iter().filter(is_ours).collect();
-            settled.extend(self.deliver(&going, lease).await);
-        }
-        Ok(settled)
+        let started = self.record(step).await?;
+        // An attempt that was not flipped belongs to another worker now, and nothing is known about it here.
+        let unchecked = seeded_bugs::on("fence_unchecked");
+        going.retain(|mail| unchecked || started.contains(&mail.attempt().message));
+        Ok(going)
     }
 
     async fn deliver(&self, going: &[Cleared<PreparedEmail>], lease: &AtomicI64) -> Vec<Settled> {
@@ -147,7 +152,7 @@ impl HandingOver<'_> {
             let permit = |_: &PreparedEmail| self.may_begin(mail, lease);
             let clock = self.handlers.ports.clock.as_ref();
             let outcome = self.handlers.channel.deliver(self.relay, mail, clock, permit).await;
-            self.facts.settled(mail.attempt(), true, outcome.to_settle())
+            self.facts.settled(mail.attempt(), outcome.to_settle())
         };
         futures::stream::iter(going).map(deliver).buffer_unordered(GROUP).filter_map(std::future::ready).collect().await
     }
@@ -162,13 +167,21 @@ impl HandingOver<'_> {
         if lease_holds && mail.is_fresh(ports.clock.monotonic()) { Ok(()) } else { Err(NotHandedOver::PermitExpired) }
     }
 
-    /// Writes outcomes, again and again while the database is away: they are known here and nowhere else.
-    async fn settle(&self, settled: &[Settled]) -> Result<()> {
+    /// Writes a step, again and again while the database is away: outcomes are known here and nowhere else.
+    ///
+    /// A commit without an answer may have flipped its group. So a step that is repeated starts nothing: its group is
+    /// given back as not handed over, whether it was flipped or not.
+    async fn record(&self, step: &mut HandOverStep) -> Result<HashSet<MessageId>> {
         let mut pause = Duration::from_millis(50);
         let mut left = Duration::from_mins(5);
         loop {
-            match messaging::settle(self.grant, &self.handlers.ports, settled).await {
+            match messaging::record(self.grant, &self.handlers.ports, step).await {
                 Err(Error::Wall(error)) if error.may_pass() && !left.is_zero() => {
+                    let given_back = HandOver::NotHandedOver(NotHandedOver::PermitExpired);
+                    let starting = std::mem::take(&mut step.starting);
+                    let given_back =
+                        starting.into_iter().filter_map(|attempt| self.facts.settled(attempt, given_back.clone()));
+                    step.outcomes.extend(given_back);
                     tokio::time::sleep(pause).await;
                     left = left.saturating_sub(pause);
                     pause = (pause * 2).min(Duration::from_secs(5));

@@ -28,10 +28,10 @@ async fn c166_a_worker_that_lost_its_claim_starts_nothing() {
     let held = cleared[0].attempt();
     assert_eq!((held.number, setup.start(&[lost]).await), (2, 0));
     // The old worker wakes up and reports what it believes.
-    setup.settle(&old[0], lost, true, HandOver::Accepted).await;
+    setup.settle(&old[0], lost, HandOver::Accepted).await;
     assert_eq!(setup.state(id).await.0, MessageStatus::Claimed, "the new worker's message is left alone");
     assert_eq!(setup.start(&[held]).await, 1);
-    setup.settle(&new[0], held, true, HandOver::Accepted).await;
+    setup.settle(&new[0], held, HandOver::Accepted).await;
     let states: Vec<_> = setup.attempts(id).await.into_iter().map(|attempt| attempt.status).collect();
     assert_eq!(states, [AttemptStatus::Lapsed, AttemptStatus::Accepted]);
     assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
@@ -51,7 +51,7 @@ async fn c166_a_stale_draft_is_not_cleared() {
     assert_eq!(setup.count("gate_decisions").await, 0);
     let cleared = setup.clear(&new).await;
     setup.start(&[cleared[0].attempt()]).await;
-    setup.settle(&new[0], cleared[0].attempt(), true, HandOver::Accepted).await;
+    setup.settle(&new[0], cleared[0].attempt(), HandOver::Accepted).await;
     assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
 }
 
@@ -72,7 +72,7 @@ async fn c167_a_started_attempt_of_a_lost_worker_is_unknown() {
     assert!(setup.claim(Lane::Bulk).await.is_empty(), "marketing is not sent twice");
 
     // The worker was slow, not dead: its outcome settles its attempt, and the next sweep believes it.
-    setup.settle(&old[0], attempt, true, HandOver::Accepted).await;
+    setup.settle(&old[0], attempt, HandOver::Accepted).await;
     assert_eq!(setup.attempts(id).await[0].status, AttemptStatus::Accepted);
     assert_eq!(setup.state(id).await.0, MessageStatus::Unknown, "the message row is not its to change");
     setup.world.advance(TimeDelta::minutes(11));
@@ -104,7 +104,7 @@ async fn c168_what_stays_unknown_is_decided_by_class() {
     let (claimed, cleared) = setup.cleared(Lane::Transactional).await;
     assert_eq!(cleared[0].message().internet_message_id, again.internet_message_id, "the same Message-ID (C-25)");
     setup.start(&[cleared[0].attempt()]).await;
-    setup.settle(&claimed[0], cleared[0].attempt(), true, HandOver::Accepted).await;
+    setup.settle(&claimed[0], cleared[0].attempt(), HandOver::Accepted).await;
     assert_eq!(setup.state(receipt).await.0, MessageStatus::Sent);
 }
 
@@ -140,7 +140,7 @@ async fn a_living_worker_keeps_what_it_renews() {
         assert_eq!(setup.sweep().await.taken_back, 0);
     }
     assert_eq!(setup.start(&[attempt]).await, 1);
-    setup.settle(&claimed[0], attempt, true, HandOver::Accepted).await;
+    setup.settle(&claimed[0], attempt, HandOver::Accepted).await;
     assert_eq!(messaging::renew(&grant, setup.ports(), &[attempt]).await.unwrap(), None, "nothing is held any more");
     assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
 }
@@ -155,7 +155,8 @@ async fn each_due_message_is_claimed_once() {
     let claim =
         |worker: &'static str| messaging::claim(&grant, setup.ports(), &setup.cache, Lane::Transactional, (20, worker));
     let (a, b, c, d) = futures::join!(claim("a"), claim("b"), claim("c"), claim("d"));
-    let mut ids: Vec<_> = [a, b, c, d].into_iter().flat_map(|claimed| claimed.unwrap()).map(|one| one.id).collect();
+    let mut ids: Vec<_> =
+        [a, b, c, d].into_iter().flat_map(|claimed| claimed.unwrap().messages).map(|one| one.id).collect();
     let claimed = ids.len();
     ids.sort_unstable();
     ids.dedup();

@@ -40,7 +40,7 @@ async fn c161_a_permit_is_a_committed_decision() {
     assert_eq!((setup.count("attempts").await, setup.count("gate_decisions").await), (1, 1));
     let attempt = cleared[0].attempt();
     assert_eq!(setup.start(&[attempt]).await, 1);
-    setup.settle(&claimed[0], attempt, true, HandOver::Accepted).await;
+    setup.settle(&claimed[0], attempt, HandOver::Accepted).await;
     assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
 }
 
@@ -95,7 +95,7 @@ async fn c025_every_attempt_has_the_same_message_id() {
         assert_eq!((mail.attempt, &mail.internet_message_id), (attempt, &stored));
         setup.start(&[cleared[0].attempt()]).await;
         let outcome = if attempt == 3 { HandOver::Accepted } else { later() };
-        setup.settle(&claimed[0], cleared[0].attempt(), true, outcome).await;
+        setup.settle(&claimed[0], cleared[0].attempt(), outcome).await;
         setup.world.advance(TimeDelta::hours(2));
     }
     assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
@@ -192,7 +192,7 @@ async fn c162_tests_go_to_the_tenants_own_verified_users() {
     assert_eq!(cleared[0].message().to.as_sent(), "ann@confiserie.test");
     assert!(cleared[0].message().list.is_some(), "a test shows the way out as well");
     setup.start(&[cleared[0].attempt()]).await;
-    setup.settle(&claimed[0], cleared[0].attempt(), true, HandOver::Accepted).await;
+    setup.settle(&claimed[0], cleared[0].attempt(), HandOver::Accepted).await;
     let message = setup.message(sent.message).await;
     assert!(message.is_test && message.status == MessageStatus::Sent);
     assert_eq!(setup.decisions(sent.message).await.len(), 1, "with a decision like all mail");

@@ -146,6 +146,6 @@ async fn only_what_waits_can_be_taken_back() {
     let cleared = setup.clear(&claimed).await;
     let attempt = cleared[0].attempt();
     setup.start(&[attempt]).await;
-    setup.settle(&claimed[0], attempt, true, HandOver::Accepted).await;
+    setup.settle(&claimed[0], attempt, HandOver::Accepted).await;
     assert_eq!(setup.state(first).await.0, MessageStatus::Sent);
 }

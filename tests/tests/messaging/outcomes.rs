@@ -62,7 +62,7 @@ async fn what_never_reached_a_server_is_tried_again() {
     let (claimed, cleared) = setup.cleared(Lane::Transactional).await;
     // The permit ran out before the start: nothing was tried, and it goes straight back to the gate.
     let expired = HandOver::NotHandedOver(NotHandedOver::PermitExpired);
-    setup.settle(&claimed[0], cleared[0].attempt(), false, expired).await;
+    setup.settle(&claimed[0], cleared[0].attempt(), expired).await;
     assert_eq!(setup.state(id).await.0, MessageStatus::Queued);
     let network = HandOver::NotHandedOver(NotHandedOver::Network);
     assert_eq!(setup.round(Lane::Transactional, &network).await, 1);

@@ -92,7 +92,7 @@ async fn c175_no_permit_is_given_after_an_unsubscribe_was_answered() {
         person.await.unwrap();
         if let Some(cleared) = cleared.first() {
             setup.start(&[cleared.attempt()]).await;
-            setup.settle(&claimed[0], cleared.attempt(), true, HandOver::Accepted).await;
+            setup.settle(&claimed[0], cleared.attempt(), HandOver::Accepted).await;
             went += 1;
         } else {
             assert_eq!(setup.state(id).await.0, MessageStatus::Refused);

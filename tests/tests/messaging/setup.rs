@@ -11,8 +11,8 @@ use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::{Refusal, Result};
 use carillon_domain::messaging::{
     self, AcceptedIntent, Attempt, AttemptRef, ClaimedMessage, Cleared, ContentCache, CreateSender, DecisionRecord,
-    EmailMessage, HandOver, Intent, Lane, Message, MessageClass, MessageStatus, NewDkimKey, PublishVersion, Recipient,
-    RetryWindow, Settled,
+    EmailMessage, HandOver, HandOverStep, Intent, Lane, Message, MessageClass, MessageStatus, NewDkimKey,
+    PublishVersion, Recipient, RetryWindow, Settled,
 };
 use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{
@@ -199,7 +199,7 @@ impl Setup {
 
     pub async fn claim(&self, lane: Lane) -> Vec<ClaimedMessage> {
         let grant = self.world.grant(self.tenant);
-        messaging::claim(&grant, self.ports(), &self.cache, lane, (500, WORKER)).await.unwrap()
+        messaging::claim(&grant, self.ports(), &self.cache, lane, (500, WORKER)).await.unwrap().messages
     }
 
     pub async fn try_clear(&self, claimed: &[ClaimedMessage]) -> Result<Vec<Cleared<EmailMessage>>> {
@@ -222,12 +222,22 @@ impl Setup {
 
     /// How many of the attempts were started.
     pub async fn start(&self, attempts: &[AttemptRef]) -> usize {
-        messaging::start(&self.world.grant(self.tenant), self.ports(), attempts).await.unwrap().len()
+        self.record(HandOverStep { starting: attempts.to_vec(), ..HandOverStep::default() }).await
     }
 
-    pub async fn settle(&self, claimed: &ClaimedMessage, attempt: AttemptRef, started: bool, outcome: HandOver) {
-        let settled = settled(claimed, attempt, started, outcome);
-        messaging::settle(&self.world.grant(self.tenant), self.ports(), &[settled]).await.unwrap();
+    /// Writes outcomes, and ends what was accepted at once.
+    pub async fn settle(&self, claimed: &ClaimedMessage, attempt: AttemptRef, outcome: HandOver) {
+        self.end(vec![settled(claimed, attempt, outcome)]).await;
+    }
+
+    pub async fn end(&self, outcomes: Vec<Settled>) {
+        let accepted = outcomes.iter().filter(|settled| settled.outcome == HandOver::Accepted);
+        let ending = accepted.map(|settled| settled.attempt).collect();
+        self.record(HandOverStep { outcomes, starting: Vec::new(), ending }).await;
+    }
+
+    pub async fn record(&self, step: HandOverStep) -> usize {
+        messaging::record(&self.world.grant(self.tenant), self.ports(), &step).await.unwrap().len()
     }
 
     /// A whole round of a worker over a lane, with one outcome for all that may go; returns how many went.
@@ -238,9 +248,8 @@ impl Setup {
         let claimed: HashMap<MessageId, &ClaimedMessage> =
             claimed.iter().map(|message| (message.id, message)).collect();
         let all = attempts.iter();
-        let all: Vec<_> =
-            all.map(|attempt| settled(claimed[&attempt.message], *attempt, true, outcome.clone())).collect();
-        messaging::settle(&self.world.grant(self.tenant), self.ports(), &all).await.unwrap();
+        let all: Vec<_> = all.map(|attempt| settled(claimed[&attempt.message], *attempt, outcome.clone())).collect();
+        self.end(all).await;
         attempts.len()
     }
 
@@ -279,10 +288,9 @@ impl Setup {
     }
 }
 
-pub fn settled(claimed: &ClaimedMessage, attempt: AttemptRef, started: bool, outcome: HandOver) -> Settled {
+pub fn settled(claimed: &ClaimedMessage, attempt: AttemptRef, outcome: HandOver) -> Settled {
     Settled {
         attempt,
-        started,
         outcome,
         class: claimed.class,
         address: claimed.address,

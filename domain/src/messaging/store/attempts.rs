@@ -5,33 +5,34 @@ use carillon_entities::rows::consent::gate_decisions;
 use carillon_entities::rows::messaging::{attempts, message_events};
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
-use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
+use sea_orm::{ActiveValue::Set, FromQueryResult};
 use serde_json::Value as Json;
 
 use crate::error::Result;
-use crate::messaging::AttemptOutcome;
+use crate::messaging::AttemptRef;
 use crate::messaging::state::AttemptStatus;
 use crate::ports::Ports;
 use crate::time::Timestamp;
 
 statements! {
-    /// Flips cleared attempts to started, just before their hand-over, where the claim still holds the message.
-    ATTEMPTS_START(Time) [message_id: Uuid, number: Int, fence: BigInt] =
-        "WITH going AS ({batch}) UPDATE attempts SET state = 'started', started_at = $2 FROM going \
-         WHERE attempts.tenant_id = $1 AND attempts.message_id = going.message_id \
-         AND attempts.number = going.number AND attempts.fence = going.fence AND attempts.state = 'cleared' \
-         AND EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.id = going.message_id \
-         AND m.fence = going.fence AND m.state = 'claimed' AND m.lease_until > $2) \
-         RETURNING attempts.message_id AS id";
-    /// Adds outcomes. An unknown one may be settled by the worker that had begun it, however late (L8).
-    ATTEMPTS_SETTLE(Time) [message_id: Uuid, number: Int, state: Text, smtp_code: Int, enhanced_code: Text, class: Text, rule_id: Text] =
-        "WITH outcomes AS ({batch}) UPDATE attempts SET state = outcomes.state, settled_at = $2, \
-         smtp_code = outcomes.smtp_code, enhanced_code = outcomes.enhanced_code, class = outcomes.class, \
-         rule_id = outcomes.rule_id FROM outcomes \
-         WHERE attempts.tenant_id = $1 AND attempts.message_id = outcomes.message_id \
-         AND attempts.number = outcomes.number AND ((attempts.state = 'cleared' AND outcomes.state = 'lapsed') \
-         OR (attempts.state = 'started' AND outcomes.state <> 'lapsed') \
-         OR (attempts.state = 'unknown' AND outcomes.state NOT IN ('lapsed', 'unknown')))";
+    /// Adds outcomes and flips cleared attempts to started just before their hand-over, where the claim still holds the
+    /// message; returns what changed. What was never started lapses. An unknown outcome may be settled by the worker
+    /// that had begun it, however late (L8).
+    ATTEMPTS_STEP(Time) [message_id: Uuid, number: Int, fence: BigInt, state: Text, smtp_code: Int, enhanced_code: Text, class: Text, rule_id: Text] =
+        "WITH steps AS ({batch}) UPDATE attempts SET \
+         state = CASE WHEN attempts.state = 'cleared' AND steps.state = 'not_handed_over' THEN 'lapsed' ELSE steps.state END, \
+         started_at = CASE WHEN steps.state = 'started' THEN $2 ELSE attempts.started_at END, \
+         settled_at = CASE WHEN steps.state = 'started' THEN NULL ELSE $2 END, \
+         smtp_code = steps.smtp_code, enhanced_code = steps.enhanced_code, class = steps.class, rule_id = steps.rule_id \
+         FROM steps WHERE attempts.tenant_id = $1 AND attempts.message_id = steps.message_id \
+         AND attempts.number = steps.number AND CASE steps.state \
+         WHEN 'started' THEN attempts.state = 'cleared' AND attempts.fence = steps.fence \
+         AND EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.id = steps.message_id \
+         AND m.fence = steps.fence AND m.state = 'claimed' AND m.lease_until > $2) \
+         WHEN 'not_handed_over' THEN attempts.state IN ('cleared', 'started', 'unknown') \
+         WHEN 'unknown' THEN attempts.state = 'started' \
+         ELSE attempts.state IN ('started', 'unknown') END \
+         RETURNING attempts.message_id AS id, attempts.state AS state";
 }
 
 /// A decision of the gate with the facts it was made from (C-158).
@@ -97,64 +98,67 @@ pub(in crate::messaging) async fn attempts_insert(
     Ok(())
 }
 
-/// An attempt to start: message, number, fence.
-pub(in crate::messaging) type Started = (MessageId, i32, i64);
-
-#[derive(FromQueryResult)]
-struct IdRow {
-    id: MessageId,
-}
-
-/// Flips attempts to started; returns the messages whose attempts were.
-pub(in crate::messaging) async fn attempts_start(
-    tx: &mut TenantTx,
-    going: &[Started],
-    now: Timestamp,
-) -> Result<Vec<MessageId>> {
-    let batch = going.iter().map(|(id, number, fence)| vec![Value::from(*id), (*number).into(), (*fence).into()]);
-    let rows: Vec<IdRow> = tx.sql(&ATTEMPTS_START, Args::of([now.into()]).with_batch(batch))?.all().await?;
-    if carillon_entities::seeded_bugs::on("fence_unchecked") {
-        return Ok(going.iter().map(|(id, _, _)| *id).collect());
-    }
-    Ok(rows.into_iter().map(|row| row.id).collect())
-}
-
-/// The outcome of one attempt.
+/// What becomes of one attempt.
 #[derive(Debug, Clone)]
-pub(in crate::messaging) struct Outcome {
-    pub message: MessageId,
-    pub number: i32,
-    pub ended: AttemptOutcome,
+pub(in crate::messaging) struct AttemptStep {
+    pub attempt: AttemptRef,
+    pub to: AttemptStatus,
     pub smtp_code: Option<i32>,
     pub enhanced_code: Option<String>,
     pub class: Option<&'static str>,
-    pub rule: &'static str,
+    pub rule: Option<&'static str>,
 }
 
-pub(in crate::messaging) async fn attempts_settle(
+impl AttemptStep {
+    /// The step to started.
+    pub fn start(attempt: AttemptRef) -> Self {
+        Self { attempt, to: AttemptStatus::Started, smtp_code: None, enhanced_code: None, class: None, rule: None }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct SteppedRow {
+    id: MessageId,
+    state: String,
+}
+
+/// Moves attempts on; returns the messages whose attempts were started.
+pub(in crate::messaging) async fn attempts_step(
     tx: &mut TenantTx,
-    outcomes: &[Outcome],
+    steps: &[AttemptStep],
     now: Timestamp,
-) -> Result<u64> {
-    let batch = outcomes.iter().map(|settled| {
+) -> Result<Vec<MessageId>> {
+    if steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let batch = steps.iter().map(|step| {
         vec![
-            settled.message.into(),
-            settled.number.into(),
-            settled.ended.status().as_str().into(),
-            settled.smtp_code.into(),
-            settled.enhanced_code.clone().into(),
-            settled.class.into(),
-            settled.rule.into(),
+            step.attempt.message.into(),
+            step.attempt.number.into(),
+            step.attempt.fence.into(),
+            step.to.as_str().into(),
+            step.smtp_code.into(),
+            step.enhanced_code.clone().into(),
+            step.class.into(),
+            step.rule.into(),
         ]
     });
-    Ok(tx.sql(&ATTEMPTS_SETTLE, Args::of([now.into()]).with_batch(batch))?.execute().await?)
+    let rows: Vec<SteppedRow> = tx.sql(&ATTEMPTS_STEP, Args::of([now.into()]).with_batch(batch))?.all().await?;
+    let started = AttemptStatus::Started;
+    if carillon_entities::seeded_bugs::on("fence_unchecked") {
+        return Ok(steps.iter().filter(|step| step.to == started).map(|step| step.attempt.message).collect());
+    }
+    Ok(rows.into_iter().filter(|row| row.state == started.as_str()).map(|row| row.id).collect())
 }
+
+/// What happened to a message, its kind, and what is to be known about it.
+pub(in crate::messaging) type MessageEvent = (MessageId, &'static str, Json);
 
 /// Appends to the messages' history.
 pub(in crate::messaging) async fn message_events_append(
     tx: &mut TenantTx,
     ports: &Ports,
-    events: impl IntoIterator<Item = (MessageId, &'static str, Json)>,
+    events: impl IntoIterator<Item = MessageEvent>,
     now: Timestamp,
 ) -> Result<()> {
     let rows = events.into_iter().map(|(message, kind, detail)| message_events::ActiveModel {

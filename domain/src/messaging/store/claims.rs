@@ -1,6 +1,6 @@
 //! Claims (L4): a worker takes due rows for a short lease under a growing fence; every later write shows the fence.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
 use carillon_entities::statements;
@@ -13,7 +13,7 @@ use crate::contacts::{AttributeName, AttributeValue, Attributes};
 use crate::error::{Error, Result};
 use crate::keys::{AddressHash, AddressHmac};
 use crate::messaging::claim::{ClaimedMessage, ContactFacts};
-use crate::messaging::{MessageClass, MessageMove};
+use crate::messaging::{AttemptStatus, MessageClass, MessageMove, MessageStatus};
 use crate::time::Timestamp;
 
 statements! {
@@ -46,10 +46,9 @@ statements! {
     MESSAGES_MOVE(Time) [id: Uuid, fence: BigInt, state: Text, reason: Text, due_at: Time, attempts: Int] =
         "WITH moves AS ({batch}) UPDATE messages SET state = moves.state, reason = moves.reason, \
          due_at = COALESCE(moves.due_at, messages.due_at), attempts = messages.attempts + moves.attempts, \
-         lease_until = CASE WHEN moves.state = 'claimed' THEN messages.lease_until ELSE NULL END, \
-         settled_at = CASE WHEN moves.state IN ('queued', 'claimed') THEN NULL ELSE $2 END \
+         lease_until = NULL, settled_at = CASE WHEN moves.state = 'queued' THEN NULL ELSE $2 END \
          FROM moves WHERE messages.tenant_id = $1 AND messages.id = moves.id AND messages.fence = moves.fence \
-         AND messages.state = 'claimed'";
+         AND messages.state = 'claimed' RETURNING messages.id";
     /// Renews the lease of a worker that is alive and still handing over.
     LEASE_RENEW(Time, Time) [id: Uuid, fence: BigInt] =
         "WITH held AS ({batch}) UPDATE messages SET lease_until = $3 FROM held \
@@ -59,17 +58,21 @@ statements! {
     SWEEP_LEASES(Time, BigInt) =
         "SELECT m.id, m.fence FROM messages m WHERE m.tenant_id = $1 AND m.state = 'claimed' \
          AND m.lease_until < $2 ORDER BY m.id LIMIT $3 {skip_locked}";
-    /// Their open attempts: a cleared one lapses, a started one is unknown (C-167). What they have become is told here
-    /// and not looked up before: a worker that is slow, not dead, may flip one to started until this very statement.
+    /// Their open attempts: a cleared one lapses, a started one is unknown (C-167).
     SWEEP_ATTEMPTS(Time) [id: Uuid] =
         "UPDATE attempts SET state = CASE WHEN state = 'cleared' THEN 'lapsed' ELSE 'unknown' END, settled_at = $2 \
          WHERE tenant_id = $1 AND state IN ('cleared', 'started') \
-         AND message_id IN (SELECT b.id FROM ({batch}) AS b) RETURNING message_id AS id, state";
+         AND message_id IN (SELECT b.id FROM ({batch}) AS b)";
+    /// What their last attempts have come to. Asked only now that none is open: a worker that is slow, not dead, may have
+    /// started or settled one until the very statement before.
+    SWEEP_OUTCOMES() [id: Uuid] =
+        "SELECT m.id, a.state FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.id = b.id \
+         JOIN attempts a ON a.tenant_id = $1 AND a.message_id = m.id AND a.number = m.attempts";
     /// Takes swept messages back: a new fence, so that the old worker changes nothing any more.
     SWEEP_MOVE(Time) [id: Uuid, fence: BigInt, state: Text, due_at: Time] =
         "WITH moves AS ({batch}) UPDATE messages SET state = moves.state, due_at = moves.due_at, \
          fence = messages.fence + 1, lease_until = NULL, claimed_by = NULL, \
-         settled_at = CASE WHEN moves.state = 'unknown' THEN $2 ELSE NULL END, \
+         settled_at = CASE WHEN moves.state = 'queued' THEN NULL ELSE $2 END, \
          reason = CASE WHEN moves.state = 'unknown' THEN 'OUTCOME_UNKNOWN' ELSE NULL END \
          FROM moves WHERE messages.tenant_id = $1 AND messages.id = moves.id AND messages.fence = moves.fence \
          AND messages.state = 'claimed'";
@@ -263,20 +266,25 @@ pub(in crate::messaging) async fn gate_facts(
 pub(in crate::messaging) struct Move {
     pub id: MessageId,
     pub fence: i64,
-    /// `None` keeps the claim: the attempt was cleared and will be started.
-    pub to: Option<MessageMove>,
+    pub to: MessageMove,
     pub reason: Option<String>,
-    /// One when the move goes with a new attempt.
+    /// Minus one when the attempt's number was not used.
     pub attempts: i32,
 }
 
-/// Moves messages that the claim still holds; returns how many those were.
-pub(in crate::messaging) async fn messages_move(tx: &mut TenantTx, moves: &[Move], now: Timestamp) -> Result<u64> {
+/// Moves messages that the claim still holds; returns which those were.
+pub(in crate::messaging) async fn messages_move(
+    tx: &mut TenantTx,
+    moves: &[Move],
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
+    if moves.is_empty() {
+        return Ok(Vec::new());
+    }
     let batch = moves.iter().map(|step| {
         let (state, due_at) = match step.to {
-            None => ("claimed", None),
-            Some(MessageMove::Requeue { due_at }) => ("queued", Some(due_at)),
-            Some(MessageMove::End(ending)) => (ending.status().as_str(), None),
+            MessageMove::Requeue { due_at } => ("queued", Some(due_at)),
+            MessageMove::End(ending) => (ending.status().as_str(), None),
         };
         vec![
             step.id.into(),
@@ -287,7 +295,8 @@ pub(in crate::messaging) async fn messages_move(tx: &mut TenantTx, moves: &[Move
             step.attempts.into(),
         ]
     });
-    Ok(tx.sql(&MESSAGES_MOVE, Args::of([now.into()]).with_batch(batch))?.execute().await?)
+    let rows: Vec<IdRow> = tx.sql(&MESSAGES_MOVE, Args::of([now.into()]).with_batch(batch))?.all().await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// Gives claimed messages another lease; returns how many are still held.
@@ -313,28 +322,36 @@ struct SweptAttempt {
     state: String,
 }
 
-/// Takes messages back whose lease ran out; returns how many.
+/// Takes messages back whose lease ran out: one that a server took ends, one whose outcome nobody knows waits to be
+/// reconciled, the others are due again. Returns them with what their attempts came to.
 pub(in crate::messaging) async fn sweep_leases(
     tx: &mut TenantTx,
     now: Timestamp,
     reconcile: TimeDelta,
     limit: i64,
-) -> Result<usize> {
+) -> Result<Vec<(MessageId, AttemptStatus)>> {
     let swept: Vec<SweptRow> = tx.sql(&SWEEP_LEASES, Args::of([now.into(), limit.into()]))?.all().await?;
     if swept.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
-    let ids = swept.iter().map(|row| vec![Value::from(row.id)]);
-    let attempts: Vec<SweptAttempt> = tx.sql(&SWEEP_ATTEMPTS, Args::of([now.into()]).with_batch(ids))?.all().await?;
-    let unknown: HashSet<MessageId> =
-        attempts.into_iter().filter(|attempt| attempt.state == "unknown").map(|attempt| attempt.id).collect();
+    let ids = || swept.iter().map(|row| vec![Value::from(row.id)]);
+    tx.sql(&SWEEP_ATTEMPTS, Args::of([now.into()]).with_batch(ids()))?.execute().await?;
+    let outcomes: Vec<SweptAttempt> = tx.sql(&SWEEP_OUTCOMES, Args::batch(ids()))?.all().await?;
+    let outcomes: HashMap<MessageId, AttemptStatus> = outcomes
+        .into_iter()
+        .map(|attempt| Ok((attempt.id, attempt.state.parse().map_err(Error::fault)?)))
+        .collect::<Result<_>>()?;
+    let outcome = |id| outcomes.get(id).copied().unwrap_or(AttemptStatus::Lapsed);
     let moves = swept.iter().map(|row| {
-        let started = unknown.contains(&row.id);
-        let (state, due_at) = if started { ("unknown", now + reconcile) } else { ("queued", now) };
-        vec![Value::from(row.id), row.fence.into(), state.into(), due_at.into()]
+        let (state, due_at) = match outcome(&row.id) {
+            AttemptStatus::Accepted => (MessageStatus::Sent, now),
+            AttemptStatus::Unknown => (MessageStatus::Unknown, now + reconcile),
+            _ => (MessageStatus::Queued, now),
+        };
+        vec![Value::from(row.id), row.fence.into(), state.as_str().into(), due_at.into()]
     });
     tx.sql(&SWEEP_MOVE, Args::of([now.into()]).with_batch(moves))?.execute().await?;
-    Ok(swept.len())
+    Ok(swept.iter().map(|row| (row.id, outcome(&row.id))).collect())
 }
 
 #[derive(FromQueryResult)]
@@ -345,23 +362,36 @@ struct UnknownRow {
     attempt: Option<String>,
 }
 
-/// Decides messages whose outcome stayed unknown past the time for reconciling (C-168); returns how many.
-pub(in crate::messaging) async fn sweep_unknown(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<usize> {
+/// Decides messages whose outcome stayed unknown past the time for reconciling (C-168); returns them with the state
+/// they go to.
+pub(in crate::messaging) async fn sweep_unknown(
+    tx: &mut TenantTx,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(MessageId, MessageStatus)>> {
     let rows: Vec<UnknownRow> = tx.sql(&SWEEP_UNKNOWN, Args::of([now.into(), limit.into()]))?.all().await?;
     if rows.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
+    let decided: Vec<(MessageId, MessageStatus)> = rows.iter().map(|row| (row.id, reconciled(row, now))).collect();
     // A settled one is never looked at again: its due time lies beyond any clock.
     let never = Timestamp::from_timestamp(253_402_300_799, 0).unwrap_or(now);
-    let moves = rows.iter().map(|row| {
-        let (state, due_at) = match (row.attempt.as_deref(), row.class.as_str()) {
-            (Some("accepted"), _) => ("sent", never),
-            (Some("rejected"), _) => ("failed", never),
-            (Some("deferred" | "not_handed_over"), _) | (_, "transactional") if now < row.expires_at => ("queued", now),
-            _ => ("unknown", never),
-        };
-        vec![Value::from(row.id), state.into(), due_at.into()]
+    let moves = decided.iter().map(|(id, state)| {
+        let due_at = if *state == MessageStatus::Queued { now } else { never };
+        vec![Value::from(*id), state.as_str().into(), due_at.into()]
     });
     tx.sql(&UNKNOWN_MOVE, Args::of([now.into()]).with_batch(moves))?.execute().await?;
-    Ok(rows.len())
+    Ok(decided)
+}
+
+/// Late evidence first; without it the class decides (C-168).
+fn reconciled(row: &UnknownRow, now: Timestamp) -> MessageStatus {
+    match (row.attempt.as_deref(), row.class.as_str()) {
+        (Some("accepted"), _) => MessageStatus::Sent,
+        (Some("rejected"), _) => MessageStatus::Failed,
+        (Some("deferred" | "not_handed_over"), _) | (_, "transactional") if now < row.expires_at => {
+            MessageStatus::Queued
+        }
+        _ => MessageStatus::Unknown,
+    }
 }

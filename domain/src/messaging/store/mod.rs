@@ -7,8 +7,10 @@ mod intents;
 mod members;
 mod reads;
 
-pub(super) use attempts::{NewAttempt, NewDecision, Outcome};
-pub(super) use attempts::{attempts_insert, attempts_settle, attempts_start, decisions_append, message_events_append};
+pub(super) use attempts::{
+    AttemptStep, MessageEvent, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append,
+    message_events_append,
+};
 pub(super) use claims::{
     Claim, Move, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move, sweep_leases, sweep_unknown,
 };
