@@ -11,6 +11,7 @@ mod observe;
 mod pages;
 mod problem;
 mod recipient;
+mod tenancy;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -92,6 +93,7 @@ pub fn configure(routes: &mut web::ServiceConfig, embedded: bool) {
         .configure(health::configure)
         .configure(graphql::configure)
         .configure(recipient::configure)
+        .configure(tenancy::configure)
         .configure(files::configure);
     if embedded {
         routes.route("/", web::get().to(graphql::graphiql)).configure(dev_mail::configure);

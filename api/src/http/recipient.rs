@@ -48,7 +48,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     }
 }
 
-async fn other_method(request: HttpRequest) -> HttpResponse {
+/// The answer to every other method on a page of a link.
+pub(super) async fn other_method(request: HttpRequest) -> HttpResponse {
     let options = request.method() == Method::OPTIONS;
     let status = if options { StatusCode::NO_CONTENT } else { StatusCode::METHOD_NOT_ALLOWED };
     pages::guarded(status).insert_header((ALLOW, "GET, HEAD, OPTIONS, POST")).finish()

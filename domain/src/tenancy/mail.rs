@@ -4,17 +4,22 @@
 //! committed before its mail is queued: a process that dies between the two leaves a secret nobody has, and the person
 //! asks again.
 
+use std::net::IpAddr;
+
 use chrono::TimeDelta;
 
-use super::{REFRESH_LIFE, SecretKind};
+use super::doorkeeper::Attempt;
+use super::store::credentials;
+use super::{Doorkeeper, REFRESH_LIFE, SecretKind, store};
+use crate::error::Result;
 use crate::ports::Ports;
 
 /// The page that proves an address.
-pub(super) const VERIFY_PAGE: &str = "verify-email";
+pub const VERIFY_PAGE: &str = "verify-email";
 /// The page that sets a password.
-pub(super) const RESET_PAGE: &str = "reset-password";
+pub const RESET_PAGE: &str = "reset-password";
 /// The page that takes an invitation.
-pub(super) const INVITATION_PAGE: &str = "accept-invitation";
+pub const INVITATION_PAGE: &str = "accept-invitation";
 
 /// The address of a page of ours that takes a token.
 pub(super) fn link(ports: &Ports, page: &str, token: &str) -> String {
@@ -29,4 +34,18 @@ pub(super) const fn life(kind: SecretKind) -> TimeDelta {
         SecretKind::Invitation => TimeDelta::days(7),
         SecretKind::RefreshSession => REFRESH_LIFE,
     }
+}
+
+/// True while the secret of a mail would open something; looking uses nothing up (L10).
+pub async fn is_mailed_link_good(
+    ports: &Ports,
+    desk: &Doorkeeper,
+    kind: SecretKind,
+    token: &str,
+    address: Option<IpAddr>,
+) -> Result<bool> {
+    desk.count(Attempt::TOKEN, address, None)?;
+    let Some(hash) = kind.hash_of(token) else { return Ok(false) };
+    let found = store::read!(ports, |tx| credentials::secret_find(tx, kind, hash).await)?;
+    Ok(found.is_some_and(|found| found.is_good(ports.now())))
 }

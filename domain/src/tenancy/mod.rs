@@ -52,6 +52,7 @@ pub use grant::{AccountContext, AccountGrant, Grant, Scopes, SystemContext, Tena
 pub use invitation::{accept_invitation, invite_member};
 pub use keys::{ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, revoke_api_key};
 use mail::life;
+pub use mail::{INVITATION_PAGE, RESET_PAGE, VERIFY_PAGE, is_mailed_link_good};
 pub use members::{Member, account_members, change_member_role, leave, members, remove_member};
 pub use password::{NewPassword, PasswordCheck, PasswordSettings, Passwords};
 pub use policy::*;

@@ -3,10 +3,9 @@
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use url::Url;
 
 use super::client::{self, Api, WithId, WithToken, until};
-use super::mailbox;
+use super::{mailbox, recipients};
 
 /// Whom the agency's mail goes to; also the login when the demo stays up.
 pub const EMAIL: &str = "mara@nordlicht.example";
@@ -59,8 +58,7 @@ pub async fn open(api: &Api) -> Result<(Api, String)> {
     });
     let _: Json = api.mutate(client::SIGN_UP, sign_up).await?;
     let mail = until("the sign-up's mail", async || Ok(mailbox::mails(api, Some(EMAIL)).await?.pop())).await?;
-    let token = mail.links.iter().find_map(|link| token(link)).context("the sign-up's mail has no link")?;
-    let _: Json = api.mutate(client::VERIFY_EMAIL, json!({ "token": token })).await?;
+    recipients::follow(api, mail.links.first().context("the sign-up's mail has no link")?).await?;
     let session: WithToken = api.mutate(client::SIGN_IN, json!({ "email": EMAIL, "password": PASSWORD })).await?;
     let api = api.with_token(session.access_token);
     let viewer: Viewer = api.call(client::ACCOUNTS, json!({})).await?;
@@ -77,9 +75,4 @@ pub async fn take_on(agency: &Api, account: &str, client: Client) -> Result<Api>
     let tenant: WithId = agency.mutate(client::CREATE_TENANT, input).await?;
     let session: WithToken = agency.mutate(client::ENTER_TENANT, json!({ "tenantId": tenant.id })).await?;
     Ok(agency.with_token(session.access_token))
-}
-
-fn token(link: &str) -> Option<String> {
-    let link = Url::parse(link).ok()?;
-    link.query_pairs().find_map(|(name, value)| (name == "token").then(|| value.into_owned()))
 }

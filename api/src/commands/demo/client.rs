@@ -47,7 +47,6 @@ operations! {
     SIGN_UP = "SignUp", "signUp";
     START_IMPORT = "StartImport", "startImport";
     SUPPRESSIONS_PAGE = "SuppressionsPage", "suppressions";
-    VERIFY_EMAIL = "VerifyEmail", "verifyEmail";
     VERIFY_SENDER = "VerifySender", "verifySender";
 }
 

@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use url::{Url, form_urlencoded};
 
 use super::client::Api;
 use super::mailbox::Mail;
 
 /// Requests at the same time.
 const AT_ONCE: usize = 8;
+/// How forms are sent.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Presses the button of a mail program: the POST of RFC 8058, taken from the mail's own header.
 pub async fn one_click(api: &Api, mails: &[&Mail]) -> Result<()> {
     let press = |mail: &Mail| {
         let link = mail.one_click.clone().context("a mail without List-Unsubscribe");
         async move {
-            let request = api.http().post(link?).header("content-type", "application/x-www-form-urlencoded");
+            let request = api.http().post(link?).header("content-type", FORM);
             let answer = request.body("List-Unsubscribe=One-Click").send().await?;
             ensure!(answer.status().is_success(), "one click was answered with {}", answer.status());
             Ok(())
@@ -35,4 +38,48 @@ pub async fn scan(api: &Api, mails: &[&Mail]) -> Result<usize> {
     };
     let shown: Vec<()> = stream::iter(links.into_iter().map(open)).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(shown.len())
+}
+
+/// Opens a link as a browser does and presses the button of the page's first form, which asks for nothing.
+pub async fn follow(api: &Api, link: &str) -> Result<()> {
+    let answer = api.http().get(link).send().await?;
+    ensure!(answer.status().is_success(), "the mail's link was answered with {}", answer.status());
+    let page = answer.url().clone();
+    let (action, fields) = form(&page, &answer.text().await?).context("the page of the mail's link has no form")?;
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+    let answer = api.http().post(action).header("content-type", FORM).body(body).send().await?;
+    ensure!(answer.status().is_success(), "the page's form was answered with {}", answer.status());
+    Ok(())
+}
+
+/// Where the first form of one of our pages goes, and what it sends as it stands.
+fn form(page: &Url, html: &str) -> Option<(Url, Vec<(String, String)>)> {
+    let (_, rest) = html.split_once("<form ")?;
+    let (form, _) = rest.split_once("</form>")?;
+    let (open, inside) = form.split_once('>')?;
+    let action = page.join(attribute(open, "action").unwrap_or_default()).ok()?;
+    let elements = inside.split('<').filter(|element| element.starts_with("input ") || element.starts_with("button "));
+    let field = |element| Some((attribute(element, "name")?.to_owned(), attribute(element, "value")?.to_owned()));
+    Some((action, elements.filter_map(field).collect()))
+}
+
+fn attribute<'a>(element: &'a str, name: &str) -> Option<&'a str> {
+    let (_, value) = element.split_once(&format!(" {name}=\""))?;
+    value.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_sent_where_and_as_its_page_says() {
+        let page = Url::parse("http://127.0.0.1:1/verify-email?token=t").unwrap();
+        let html = "<form method=\"post\" action=\"verify-email\"><input type=\"hidden\" name=\"token\" value=\"t\">\
+                    <p><button type=\"submit\" name=\"choice\" value=\"confirm\">Go</button></p></form>";
+        let (action, fields) = form(&page, html).unwrap();
+        assert_eq!(action.as_str(), "http://127.0.0.1:1/verify-email");
+        assert_eq!(fields, [("token".into(), "t".into()), ("choice".into(), "confirm".into())]);
+        assert!(form(&page, "<p>no form</p>").is_none());
+    }
 }

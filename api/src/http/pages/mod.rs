@@ -1,4 +1,4 @@
-//! Pages for recipients: plain HTML that works without scripts, styles and cookies (C-87).
+//! Pages behind the links of mails: plain HTML that works without scripts, styles and cookies (C-87).
 
 use std::sync::LazyLock;
 
@@ -15,12 +15,13 @@ use minijinja::{Environment, Value, context};
 const RETRY_AFTER_S: u32 = 30;
 
 const STYLE: &str = "body{font:1.1rem/1.5 sans-serif;max-width:36rem;margin:3rem auto;padding:0 1rem}\
-    button{font:inherit;padding:.6rem 1rem}";
+    button,input{font:inherit;padding:.6rem 1rem}input{display:block;box-sizing:border-box;width:100%}";
 
 static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut pages = Environment::new();
     let texts = [
         ("unsubscribe.html", include_str!("unsubscribe.html")),
+        ("forms.html", include_str!("forms.html")),
         ("notice.html", include_str!("notice.html")),
         ("mails.html", include_str!("mails.html")),
         ("mail.html", include_str!("mail.html")),
@@ -73,6 +74,75 @@ pub fn unsubscribed() -> HttpResponse {
 /// The answer to a link that is none of ours, whatever is wrong with it (C-07).
 pub fn unknown_link() -> HttpResponse {
     notice(StatusCode::NOT_FOUND, "This link is not known", "Please use the link as it stands in the mail.")
+}
+
+/// A field of a form.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldView {
+    /// Its name in what is sent.
+    pub name: &'static str,
+    /// What it is called on the page.
+    pub label: &'static str,
+    /// The kind of input.
+    pub kind: &'static str,
+    /// What a browser may fill in.
+    pub autocomplete: &'static str,
+}
+
+/// A form of a page.
+#[derive(Debug, Clone, Copy)]
+pub struct FormView {
+    /// What stands above it.
+    pub text: &'static str,
+    /// What is asked for.
+    pub fields: &'static [FieldView],
+    /// What its button sends as `choice`.
+    pub choice: &'static str,
+    /// What stands on its button.
+    pub button: &'static str,
+}
+
+impl FormView {
+    fn value(&self) -> Value {
+        let field = |field: &FieldView| {
+            let FieldView { name, label, kind, autocomplete } = *field;
+            context! { name, label, kind, autocomplete }
+        };
+        let fields: Vec<Value> = self.fields.iter().map(field).collect();
+        context! { text => self.text, fields, choice => self.choice, button => self.button }
+    }
+}
+
+/// A page with forms that send a token to `action`; `said` is why the last try was refused.
+pub fn forms(title: &str, forms: &[FormView], (action, token): (&str, &str), said: Option<&str>) -> HttpResponse {
+    let status = if said.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let forms: Vec<Value> = forms.iter().map(FormView::value).collect();
+    let page = context! { title, forms, action, token, said, style => STYLE };
+    render(status, "forms.html", page)
+}
+
+/// The answer to something that was done.
+pub fn done(title: &str, text: &str) -> HttpResponse {
+    notice(StatusCode::OK, title, text)
+}
+
+/// The answer to a link about access that opens nothing, or nothing any more.
+pub fn dead_link() -> HttpResponse {
+    let text = "It was used before, is too old, or is not complete. Please ask for another mail.";
+    notice(StatusCode::NOT_FOUND, "This link is not valid any more", text)
+}
+
+/// The answer to what no form of ours sends.
+pub fn not_a_form() -> HttpResponse {
+    notice(StatusCode::BAD_REQUEST, "This did not work", "Please open the link of the mail again and use its form.")
+}
+
+/// The answer to somebody who tries too often (C-216).
+pub fn too_many(retry_after_s: u32) -> HttpResponse {
+    let mut answer =
+        notice(StatusCode::TOO_MANY_REQUESTS, "Please wait a little", "There were too many tries. Please wait.");
+    answer.headers_mut().insert(RETRY_AFTER, retry_after_s.into());
+    answer
 }
 
 /// What the catcher's pages show of a mail.
