@@ -43,6 +43,8 @@ pub enum Purpose {
     AccessToken,
     /// Signed upload addresses, per tenant.
     Upload,
+    /// Keyed fingerprints of inputs, per tenant.
+    Fingerprint,
 }
 
 impl Purpose {
@@ -54,6 +56,7 @@ impl Purpose {
             Self::Seal => b"carillon/1/seal",
             Self::AccessToken => b"carillon/1/access-token",
             Self::Upload => b"carillon/1/upload",
+            Self::Fingerprint => b"carillon/1/fingerprint",
         }
     }
 }

@@ -5,11 +5,13 @@
 //! key material in `Debug`.
 
 mod address_hash;
+mod fingerprint;
 mod keyring;
 mod link_token;
 mod seal;
 
 pub use address_hash::{AddressHash, AddressHasher, AddressHmac};
+pub use fingerprint::Fingerprinter;
 pub use keyring::{KeyId, Keyring, KeyringError, Purpose};
 pub use link_token::{LinkPurpose, LinkToken, VerifiedLink};
 pub use seal::{Place, SealBroken, SubjectKey};

@@ -100,6 +100,10 @@ impl FromStr for Relay {
     type Err = InvalidRelay;
 
     fn from_str(text: &str) -> Result<Self, InvalidRelay> {
+        // A URL's parser drops line breaks and trims: what it read would not be what was written.
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(InvalidRelay::Form);
+        }
         let url = Url::parse(text).map_err(|_| InvalidRelay::Form)?;
         // A non-special scheme leaves the host as an opaque text.
         let host = match url.host() {
@@ -222,6 +226,17 @@ mod tests {
         }
         for text in ["smtp://h?tls=maybe", "smtps://h?tls=none", "smtp://h?tls=none&tls=required", "smtp://h?x=1"] {
             assert_eq!(relay(text), Err(InvalidRelay::Option), "{text}");
+        }
+        for text in
+            ["smtp://h\r\n", " smtp://h", "smtp://h\tx", "smtp://u:p\r\nRSET@h", "smtp://u\0:p@h", "smtp://h\u{85}x"]
+        {
+            assert_eq!(relay(text), Err(InvalidRelay::Form), "{text:?}");
+        }
+        for text in ["smtp://h%0d%0aRSET", "smtp://h%00", "smtp://h%20x", "smtp://h\u{202e}x"] {
+            assert_eq!(relay(text), Err(InvalidRelay::Form), "{text:?}");
+        }
+        for text in ["smtp://u%0aRSET:p@h", "smtp://u:p%00@h", "smtp://u:p%c2%85@h", "smtp://u:%ff@h"] {
+            assert_eq!(relay(text), Err(InvalidRelay::Credentials), "{text:?}");
         }
         for text in ["", "mx.example.org", "http://h", "smtp://", "smtp:///x", "smtp://h/path", "smtp://h#x"] {
             assert_eq!(relay(text), Err(InvalidRelay::Form), "{text}");

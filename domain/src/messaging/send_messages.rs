@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
 use carillon_entities::wall::TenantTx;
 use serde_json::Value as Json;
@@ -18,7 +17,7 @@ use super::{MessageClass, MessageStatus};
 use crate::consent::{self, Channel};
 use crate::contacts::EmailAddress;
 use crate::error::{Refusal, Result};
-use crate::keys::{AddressHasher, Place};
+use crate::keys::{AddressHasher, Fingerprinter, Place};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
 use crate::time::Timestamp;
@@ -87,7 +86,9 @@ pub async fn send_messages(
 ) -> Result<Vec<Result<AcceptedIntent, Refusal>>> {
     let known = Known::load(tx, intents).await?;
     let hasher = ports.keys.address_hasher(grant.tenant());
-    let accepting = Accepting { grant, ports, known: &known, hasher: &hasher, now: ports.now() };
+    let fingerprints = ports.keys.fingerprinter(grant.tenant());
+    let now = ports.now();
+    let accepting = Accepting { grant, ports, known: &known, hasher: &hasher, fingerprints: &fingerprints, now };
     let mut checked: Vec<Result<NewMessage, Refusal>> = intents.iter().map(|intent| accepting.accept(intent)).collect();
     refuse_doubles(&mut checked);
     let good: Vec<NewMessage> = checked.iter().filter_map(|result| result.as_ref().ok().cloned()).collect();
@@ -104,10 +105,11 @@ pub async fn send_messages(
     let stored: HashMap<&str, _> = stored.iter().map(|known| (known.intent_key.as_str(), known)).collect();
     Ok(checked
         .into_iter()
-        .map(|result| {
+        .zip(intents)
+        .map(|(result, intent)| {
             let new = result?;
             match stored.get(new.intent_key.as_str()) {
-                Some(known) if known.fingerprint == new.fingerprint => {
+                Some(known) if fingerprints.is_of(&known.fingerprint, &identity(intent)) => {
                     Ok(AcceptedIntent { message: known.id, created: known.id == new.id, status: known.status })
                 }
                 _ => {
@@ -152,6 +154,7 @@ struct Accepting<'a> {
     ports: &'a Ports,
     known: &'a Known,
     hasher: &'a AddressHasher,
+    fingerprints: &'a Fingerprinter,
     now: Timestamp,
 }
 
@@ -176,7 +179,7 @@ impl Accepting<'_> {
         Ok(NewMessage {
             id,
             intent_key: intent.key.clone(),
-            fingerprint: fingerprint(intent, &variables),
+            fingerprint: self.fingerprints.of(&identity(intent)),
             class: intent.class,
             contact,
             address: self.hasher.active(Channel::Email, address.norm()),
@@ -284,15 +287,15 @@ fn refuse_doubles(checked: &mut [Result<NewMessage, Refusal>]) {
     }
 }
 
-/// What makes two intents with one key the same; a keyed row never holds the address in clear, so only its hash goes in.
-fn fingerprint(intent: &Intent, variables: &[u8]) -> [u8; 32] {
+/// What makes two intents with one key the same. It holds the address: only its keyed fingerprint is stored.
+fn identity(intent: &Intent) -> Vec<u8> {
     let to = match &intent.to {
         Recipient::Contact(id) => id.to_string(),
         Recipient::Address(address) => address.norm().to_string(),
     };
     let time = |at: Option<Timestamp>| at.map_or(String::new(), |at| at.timestamp_micros().to_string());
     let text = format!(
-        "{}\n{:?}\n{}\n{}\n{to}\n{}\n{}\n{}\n",
+        "{}\n{:?}\n{}\n{}\n{to}\n{}\n{}\n{}\n{}",
         intent.class,
         intent.topic,
         intent.sender,
@@ -300,10 +303,7 @@ fn fingerprint(intent: &Intent, variables: &[u8]) -> [u8; 32] {
         time(intent.send_at),
         time(intent.expires_at),
         intent.is_test,
+        Json::Object(intent.variables.clone()),
     );
-    let mut bytes = text.into_bytes();
-    bytes.extend_from_slice(variables);
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
-    hash
+    text.into_bytes()
 }

@@ -2,6 +2,7 @@
 
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::messaging::{self, HandOver, Intent, Lane, MessageClass, MessageStatus, Recipient};
+use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::SendMessages;
 use chrono::TimeDelta;
 use serde_json::json;
@@ -38,6 +39,25 @@ async fn c164_the_same_key_makes_one_message() {
     assert_eq!(setup.count("messages").await, 2);
     let used = "SELECT CAST(SUM(count) AS BIGINT) AS amount FROM usage WHERE meter = 'messages'";
     assert_eq!(setup.world.number(used).await, 2, "a repeated intent is counted once");
+}
+
+#[tokio::test]
+async fn c157_a_key_still_stands_for_its_message_after_a_rotation() {
+    let setup = Setup::new().await;
+    setup.world.leave_unsettled();
+    let first = setup.send(&[setup.receipt("k", "ada@example.org")]).await[0];
+    let rotated = setup.ports().keys.rotated(setup.ports().entropy.as_ref());
+    let ports = Ports { keys: rotated.into(), ..setup.ports().clone() };
+    let grant = setup.world.grant::<SendMessages>(setup.tenant);
+    let mut tx = grant.begin().await.unwrap();
+    let intents = [setup.receipt("k", "ada@example.org"), setup.receipt("other", "eve@example.org")];
+    let verdicts = messaging::send_messages(&grant, &mut tx, &ports, &intents).await.unwrap();
+    let changed = [setup.receipt("k", "eve@example.org")];
+    let changed = messaging::send_messages(&grant, &mut tx, &ports, &changed).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(verdicts[0].as_ref().unwrap().message, first);
+    assert!(verdicts[1].as_ref().unwrap().created);
+    assert_eq!(changed[0].as_ref().unwrap_err().code, "IDEMPOTENCY_MISMATCH");
 }
 
 #[tokio::test]
