@@ -9,6 +9,7 @@ pub mod print;
 pub mod schema;
 pub mod seed;
 pub mod stage;
+pub mod work;
 pub mod world;
 
 pub use database::Backend;

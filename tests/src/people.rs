@@ -15,7 +15,7 @@ use carillon_domain::error::{Error, Result};
 use carillon_domain::files::{CreateUpload, Files, Part, Upload, create_upload, receive};
 use carillon_domain::paging::Page;
 use carillon_domain::tenancy::{Grant, ImportContacts, ReadConsent, ReadContacts, RecordConsent, WriteContacts};
-use carillon_entities::ids::{BrandId, ImportId, TenantId, TopicId};
+use carillon_entities::ids::{BrandId, ImportId, TenantId, TopicId, UploadId};
 use chrono::TimeDelta;
 
 use crate::World;
@@ -48,7 +48,7 @@ impl People {
         let mut tx = grant.begin().await.expect("begins");
         let (brand, topic) = seed_tenant(&mut tx, world.ports(), "Brand").await.expect("seeded");
         tx.commit().await.expect("commits");
-        let files = Files::open("memory:").expect("memory");
+        let files = world.files().clone();
         Self { world, tenant, brand: brand.id, all_marketing: topic.id, files }
     }
 
@@ -117,9 +117,14 @@ impl People {
     /// Starts an import of a file.
     pub async fn start(&self, content: impl Into<Bytes>, options: ImportOptions) -> Result<Import> {
         let upload = self.upload(content).await;
+        self.start_upload(upload.id, options).await
+    }
+
+    /// Starts an import of a file that was put.
+    pub async fn start_upload(&self, upload: UploadId, options: ImportOptions) -> Result<Import> {
         let grant = self.imports();
         let mut tx = grant.begin().await?;
-        let command = StartImport { upload: upload.id, options };
+        let command = StartImport { upload, options };
         let import = start_import(&grant, &mut tx, (self.world.ports(), &self.files), command).await?;
         tx.commit().await?;
         Ok(import)
@@ -132,6 +137,12 @@ impl People {
         let claims = claim_imports(&grant, &mut tx, self.world.ports(), 1).await.expect("claims");
         tx.commit().await.expect("commits");
         claims.into_iter().next()
+    }
+
+    /// True while there are imports of which none is due.
+    pub async fn import_is_resting(&self) -> bool {
+        let due = carillon_domain::dispatch::due_imports(self.world.ports()).await.expect("looks");
+        due.is_empty()
     }
 
     /// Goes on with a claimed import.

@@ -1,8 +1,7 @@
-//! A tenant that can send mail: a catcher that gets it, and the engine's handlers to do the work by hand.
+//! A tenant that can send mail, in a world whose catcher gets it.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use carillon_domain::consent::{
@@ -10,12 +9,10 @@ use carillon_domain::consent::{
 };
 use carillon_domain::contacts::{self, ContactFields, ContactPatch, CreateContact, Patch};
 use carillon_domain::error::Result;
-use carillon_domain::files::Files;
 use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
 use carillon_domain::messaging::{
-    self, ContentCache, CreateSender, Intent, Message, MessageClass, NewDkimKey, PublishVersion, Recipient,
+    self, CreateSender, Intent, Message, MessageClass, NewDkimKey, PublishVersion, Recipient,
 };
-use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{
     AccessSubject, AccessTokens, ReadMessages, RecordConsent, Role, SendMessages, TenantContext, WriteContacts,
     enter_as_user, enter_by_link,
@@ -23,15 +20,10 @@ use carillon_domain::tenancy::{
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TenantId, UserId};
 use carillon_entities::rows::tenancy::users;
 use carillon_entities::wall::TxMode;
-use carillon_jobs::catcher::{Catcher, CatcherSettings, CaughtMail};
-use carillon_jobs::channels::email::{EmailChannel, PoolSettings, TlsTrust};
-use carillon_jobs::handlers::Handlers;
-use carillon_jobs::redis::Signals;
+use carillon_jobs::catcher::{Catcher, CaughtMail};
 use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
-use tempfile::TempDir;
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 
 use crate::{World, WorldOptions};
 
@@ -39,7 +31,7 @@ use crate::{World, WorldOptions};
 #[derive(Debug)]
 pub struct Post {
     /// Gets all mail.
-    pub catcher: Catcher,
+    pub catcher: Arc<Catcher>,
     /// The tenant.
     pub tenant: TenantId,
     /// Its marketer.
@@ -52,7 +44,6 @@ pub struct Post {
     pub marketing: TemplateVersionId,
     /// A published transactional version.
     pub transactional: TemplateVersionId,
-    files: (TempDir, Files),
     world: World,
 }
 
@@ -80,35 +71,8 @@ impl Post {
         let marketer = member(&world, tenant, Role::Marketer).await;
         let marketing = version(&world, &marketer, MessageClass::Marketing).await;
         let transactional = version(&world, &marketer, MessageClass::Transactional).await;
-        let catcher = Catcher::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), CatcherSettings::default()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let files = Files::open(&format!("file:{}", folder.path().display())).unwrap();
-        let (catcher, files) = (catcher.unwrap(), (folder, files));
-        Self { catcher, tenant, marketer, topic, sender, marketing, transactional, files, world }
-    }
-
-    /// A worker of a name of its own, with a connection pool and a cache of its own: another process.
-    pub fn worker(&self, name: &str) -> Arc<Handlers> {
-        self.worker_with(name, self.ports().clone())
-    }
-
-    /// A worker with other ports.
-    pub fn worker_with(&self, name: &str, ports: Ports) -> Arc<Handlers> {
-        Arc::new(Handlers {
-            ports,
-            files: self.files.1.clone(),
-            channel: EmailChannel::new(PoolSettings::default(), TlsTrust::public()),
-            relay: format!("smtp://{}?tls=none", self.catcher.addr()).parse().unwrap(),
-            cache: ContentCache::default(),
-            worker: name.to_owned(),
-            signals: Signals::local(),
-            draining: CancellationToken::new(),
-        })
-    }
-
-    /// Does what is due until nothing is; returns how many rows that were.
-    pub async fn drain(&self) -> usize {
-        self.worker("drain").run_until_quiet().await.unwrap()
+        let catcher = world.catcher().await;
+        Self { catcher, tenant, marketer, topic, sender, marketing, transactional, world }
     }
 
     /// Moves the clock on and drains, until no work is left at all.

@@ -21,6 +21,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use tokio::sync::OnceCell;
 
 use crate::database::{Backend, TestDatabase, apart, start};
+use crate::work::Workshop;
 
 /// Work that must have come to rest when a test ends.
 const UNSETTLED: &str = "SELECT (SELECT COUNT(*) FROM messages WHERE state IN ('queued', 'claimed')) \
@@ -65,6 +66,7 @@ pub struct World {
     account: OnceCell<AccountId>,
     admin: OnceCell<DatabaseConnection>,
     leaves_unsettled: AtomicBool,
+    pub(crate) workshop: Workshop,
 }
 
 impl World {
@@ -92,7 +94,15 @@ impl World {
             settings: Arc::new(options.settings),
         };
         let (account, admin) = (OnceCell::new(), OnceCell::new());
-        Self { clock, database, ports, account, admin, leaves_unsettled: AtomicBool::new(false) }
+        Self {
+            clock,
+            database,
+            ports,
+            account,
+            admin,
+            leaves_unsettled: AtomicBool::new(false),
+            workshop: Workshop::default(),
+        }
     }
 
     /// The usual world when the tests run on Postgres, for what only Postgres has: roles, row security, poolers.

@@ -5,14 +5,15 @@
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
-use carillon_domain::consent::{Basis, RecordOptOut, record_opt_out};
+use carillon_domain::consent::{Basis, RecordOptOut, read_evidence, record_opt_out};
 use carillon_domain::contacts::import::{
-    DeclareColumn, ImportConsent, ImportOptions, ImportState, OnExisting, Progress, errors_csv, list_import_errors,
+    ATTEMPTS_MAX, DeclareColumn, ImportConsent, ImportOptions, ImportState, OnExisting, Progress, errors_csv,
+    list_import_errors, run_slice,
 };
 use carillon_domain::contacts::{ContactFilter, EmailAddress};
 use carillon_domain::files::{FileTarget, Part, ReceiveError, SignedFile, create_upload, receive, received};
 use carillon_domain::settings::Settings;
-use carillon_domain::tenancy::enter_by_file;
+use carillon_domain::tenancy::{ReadPersonalData, enter_by_file};
 use carillon_tests::people::{People, codes, email};
 use carillon_tests::{World, WorldOptions};
 use chrono::TimeDelta;
@@ -167,7 +168,8 @@ async fn a_batch_costs_the_same_whatever_its_rows() {
     let again = statements(0, 3).await;
     let all_again = statements(0, 303).await;
     assert_eq!(again, all_again);
-    assert!(few <= 24, "{few} statements for a slice of one batch");
+    // Of these six prove the file, once for an import.
+    assert!(few <= 24 + 6, "{few} statements for a slice of one batch");
 }
 
 /// Polls a future at most `polls` times, then drops it wherever it is.
@@ -265,6 +267,87 @@ async fn who_was_overtaken_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_fault_that_stays_ends_an_import_and_the_tenant_reads_why() {
+    let people = People::new().await;
+    let import = people.start("email\na@example.org\n", ImportOptions::default()).await.unwrap();
+    people.world.execute("ALTER TABLE contact_identities RENAME TO contact_identities_gone").await;
+    let mut rested = TimeDelta::zero();
+    for attempt in 1..ATTEMPTS_MAX {
+        let claim = people.claim().await.unwrap();
+        assert_eq!((claim.attempt, people.slice(claim).await.unwrap()), (attempt, Progress::Resting));
+        while people.import_is_resting().await {
+            people.world.advance(TimeDelta::seconds(30));
+            rested += TimeDelta::seconds(30);
+        }
+    }
+    assert!(rested >= TimeDelta::hours(2), "a store may be away for {rested}");
+    assert_eq!(people.slice(people.claim().await.unwrap()).await.unwrap(), Progress::Failed);
+    let failed = people.import(import.id).await;
+    assert_eq!((failed.state, failed.error_code.as_deref()), (ImportState::Failed, Some("TOO_MANY_ATTEMPTS")));
+    assert_eq!(people.claim().await, None);
+    people.world.execute("ALTER TABLE contact_identities_gone RENAME TO contact_identities").await;
+}
+
+#[tokio::test]
+async fn an_import_that_moves_on_has_all_its_attempts_again() {
+    let settings = Settings { import_batch: 1, ..Settings::new("https://carillon.test") };
+    let world = World::with(WorldOptions { settings, ..Default::default() }).await;
+    let people = People::within(std::sync::Arc::new(world)).await;
+    let import = people.start("email\na@example.org\nb@example.org\n", ImportOptions::default()).await.unwrap();
+    for round in 1..=ATTEMPTS_MAX {
+        // A worker that is killed says nothing: its claim alone counts.
+        assert_eq!(people.claim().await.unwrap().attempt, round);
+        people.world.advance(people.world.ports().settings.lease);
+    }
+    let claim = people.claim().await.unwrap();
+    assert_eq!(people.slice(claim).await.unwrap(), Progress::Failed, "it ends its worker each time");
+    let failed = people.import(import.id).await;
+    assert_eq!((failed.rows_seen, failed.error_code.as_deref()), (0, Some("TOO_MANY_ATTEMPTS")));
+
+    let import = people.start("email\na@example.org\nb@example.org\n", ImportOptions::default()).await.unwrap();
+    assert_eq!(people.claim().await.unwrap().attempt, 1);
+    people.world.advance(people.world.ports().settings.lease);
+    let claim = people.claim().await.unwrap();
+    assert_eq!(claim.attempt, 2);
+    let (ports, now) = (people.world.ports(), people.world.ports().now());
+    assert_eq!(run_slice(&people.imports(), (ports, &people.files), claim, now).await.unwrap(), Progress::More);
+    let claim = people.claim().await.unwrap();
+    assert_eq!(claim.attempt, 1, "a batch got through");
+    assert_eq!(people.slice(claim).await.unwrap(), Progress::Done);
+    assert_eq!(people.import(import.id).await.rows_seen, 2);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_ends_its_import_at_once() {
+    let people = People::new().await;
+    let import = people.start("email\na@example.org\n", ImportOptions::default()).await.unwrap();
+    people.files.delete(people.tenant, import.upload).await.unwrap();
+    assert_eq!(people.slice(people.claim().await.unwrap()).await.unwrap(), Progress::Failed);
+    assert_eq!(people.import(import.id).await.error_code.as_deref(), Some("FILE_GONE"));
+}
+
+#[tokio::test]
+async fn c148_the_evidence_of_an_import_names_the_hash_of_its_file() {
+    let people = People::new().await;
+    let file = "email,status\na@example.org,subscribed\n";
+    let import = people.run(file, consented(&people)).await.unwrap();
+    // printf 'email,status\na@example.org,subscribed\n' | sha256sum
+    let expected = "e0683d853d0f46e83613fc4d31a1b8070a636ccae290eb94114437bfa436ae73";
+    assert_eq!(hex::encode(import.file_sha256.unwrap()), expected);
+    let grant = people.world.grant::<ReadPersonalData>(people.tenant);
+    let mut tx = grant.begin_read().await.unwrap();
+    let evidence = read_evidence(&grant, &mut tx, people.world.ports(), import.evidence.unwrap()).await.unwrap();
+    let text: serde_json::Value = serde_json::from_str(&evidence.unwrap().text.unwrap()).unwrap();
+    assert_eq!((&text["sha256"], &text["bytes"]), (&expected.into(), &file.len().into()));
+    tx.commit().await.unwrap();
+    let pointing =
+        "SELECT COUNT(*) AS amount FROM consent_events WHERE evidence_ref = (SELECT evidence_id FROM imports)";
+    assert_eq!(people.world.number(pointing).await, 1);
+    let plain = people.run("email\nb@example.org\n", ImportOptions::default()).await.unwrap();
+    assert!(plain.evidence.is_none() && plain.file_sha256.is_some());
+}
+
+#[tokio::test]
 async fn c231_a_line_without_end_is_refused_and_reading_goes_on() {
     let people = People::new().await;
     let mut file = b"email\n".to_vec();
@@ -319,8 +402,4 @@ async fn an_upload_goes_on_where_it_broke_off() {
     assert_eq!(content.concat(), b"il\na@bc");
     people.world.advance(TimeDelta::days(2));
     assert!(matches!(received(&grant, ports, upload.id).await, Err(ReceiveError::NotFound)));
-    let grant = people.imports();
-    assert_eq!(carillon_domain::files::expire_uploads(&grant, ports, &people.files, 10).await.unwrap(), 1);
-    assert_eq!(carillon_domain::files::expire_uploads(&grant, ports, &people.files, 10).await.unwrap(), 0);
-    assert!(people.files.read((people.tenant, upload.id), 0, 10).await.is_err());
 }

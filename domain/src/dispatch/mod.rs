@@ -9,6 +9,7 @@ use carillon_entities::wall::{DueTenant, TxMode};
 use crate::error::Result;
 use crate::messaging::Lane;
 use crate::ports::Ports;
+use crate::tenancy::{self, SYSTEM_TENANT};
 
 /// How long an election holds without a renewal.
 pub const ELECTION: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
@@ -23,9 +24,15 @@ pub async fn due_imports(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(ports.wall.due(&store::DUE_IMPORTS, vec![ports.now().into()]).await?)
 }
 
-/// Tenants with lapsed claims, or with unknown outcomes whose time for reconciling is over.
+/// Tenants with lapsed claims, with unknown outcomes whose time for reconciling is over, or with files and stored answers
+/// past their time. What has no tenant (sessions, one-time secrets) is swept as the deployment's own.
 pub async fn due_sweeps(ports: &Ports) -> Result<Vec<DueTenant>> {
-    Ok(ports.wall.due(&store::DUE_SWEEPS, vec![ports.now().into()]).await?)
+    let now = ports.now();
+    let mut due = ports.wall.due(&store::DUE_SWEEPS, vec![now.into()]).await?;
+    if tenancy::has_expired(ports).await? && due.iter().all(|due| due.tenant != SYSTEM_TENANT) {
+        due.push(DueTenant { tenant: SYSTEM_TENANT, oldest_due_at: now });
+    }
+    Ok(due)
 }
 
 /// Stands for election as the dispatcher of a lane, or renews it; true while `holder` is the one.

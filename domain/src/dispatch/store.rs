@@ -33,12 +33,17 @@ pub(super) static DUE_IMPORTS: IdentitySql = IdentitySql {
         GROUP BY tenant_id ORDER BY tenant_id",
 };
 
-/// Lapsed claims and unknown outcomes to decide.
+/// Lapsed claims, unknown outcomes to decide, and what is past its time: of the latter the oldest hundred, so that a long
+/// past costs no more than a short one.
 pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {
     name: "DUE_SWEEPS",
     text: "SELECT lapsed.tenant_id, MIN(lapsed.at) AS oldest_due_at FROM (
             SELECT tenant_id, lease_until AS at FROM messages WHERE state = 'claimed' AND lease_until < $1
-            UNION ALL SELECT tenant_id, due_at AS at FROM messages WHERE state = 'unknown' AND due_at <= $1) AS lapsed
+            UNION ALL SELECT tenant_id, due_at AS at FROM messages WHERE state = 'unknown' AND due_at <= $1
+            UNION ALL SELECT u.tenant_id, u.at FROM (SELECT tenant_id, expires_at AS at FROM uploads
+                WHERE state IN ('open', 'complete') AND expires_at <= $1 ORDER BY expires_at LIMIT 100) AS u
+            UNION ALL SELECT k.tenant_id, k.at FROM (SELECT tenant_id, expires_at AS at FROM idempotency_keys
+                WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100) AS k) AS lapsed
         GROUP BY lapsed.tenant_id ORDER BY lapsed.tenant_id",
 };
 

@@ -20,8 +20,8 @@ pub enum BlobsError {
     /// The address is none that Carillon knows.
     #[error("files are kept at file:PATH or s3://BUCKET/PREFIX")]
     Address,
-    /// The folder cannot be made or opened.
-    #[error("the folder for files cannot be opened: {0}")]
+    /// The folder cannot be made, opened or emptied.
+    #[error("the folder for files cannot be used: {0}")]
     Folder(std::io::ErrorKind),
     /// The store did not do what it was asked.
     #[error("the object store failed")]
@@ -46,6 +46,8 @@ impl From<BlobsError> for Error {
 pub struct Files {
     store: Arc<dyn ObjectStore>,
     root: Path,
+    /// The folder, where it is one.
+    folder: Option<PathBuf>,
 }
 
 impl Files {
@@ -60,18 +62,18 @@ impl Files {
                 return Err(BlobsError::Address);
             }
             let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
-            return Ok(Self { store: Arc::new(store), root: Path::from(prefix) });
+            return Ok(Self { store: Arc::new(store), root: Path::from(prefix), folder: None });
         }
         match address {
-            "memory:" => Ok(Self { store: Arc::new(InMemory::new()), root: Path::default() }),
+            "memory:" => Ok(Self { store: Arc::new(InMemory::new()), root: Path::default(), folder: None }),
             _ => Err(BlobsError::Address),
         }
     }
 
     fn open_folder(path: PathBuf) -> Result<Self, BlobsError> {
         std::fs::create_dir_all(&path).map_err(|error| BlobsError::Folder(error.kind()))?;
-        let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), root: Path::default() })
+        let store = LocalFileSystem::new_with_prefix(&path)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), root: Path::default(), folder: Some(path) })
     }
 
     fn folder(&self, tenant: TenantId, upload: UploadId) -> Path {
@@ -135,8 +137,16 @@ impl Files {
         if end < size { Err(BlobsError::Gap(end)) } else { Ok(parts) }
     }
 
-    /// Deletes all parts of a file.
+    /// Deletes all parts of a file, also those that were never counted or written to their end.
     pub async fn delete(&self, tenant: TenantId, upload: UploadId) -> Result<(), BlobsError> {
+        if let Some(folder) = &self.folder {
+            // The store lists no part whose writing broke off, so here the folder goes as a whole.
+            let folder = folder.join(self.folder(tenant, upload).as_ref());
+            return match tokio::fs::remove_dir_all(folder).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(BlobsError::Folder(error.kind())),
+                _ => Ok(()),
+            };
+        }
         let listed = self.store.list(Some(&self.folder(tenant, upload)));
         let paths = listed.map_ok(|part| part.location).boxed();
         self.store.delete_stream(paths).try_for_each(|_| async { Ok(()) }).await?;

@@ -19,7 +19,13 @@ statements! {
         AND u.state IN ('open', 'complete') AND u.expires_at <= $2 \
         AND NOT EXISTS (SELECT 1 FROM imports i WHERE i.tenant_id = $1 AND i.upload_id = u.id \
             AND i.state IN ('queued', 'running')) \
-        ORDER BY u.expires_at LIMIT $3";
+        ORDER BY u.expires_at LIMIT $3 {skip_locked}";
+    /// Deletes the rows that no import tells of.
+    UPLOADS_FORGET() [id: Uuid] = "DELETE FROM uploads WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b) \
+        AND NOT EXISTS (SELECT 1 FROM imports i WHERE i.tenant_id = $1 AND i.upload_id = uploads.id)";
+    /// Marks the others: what was imported keeps its file's name.
+    UPLOADS_EXPIRE() [id: Uuid] = "UPDATE uploads SET state = 'expired' \
+        WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b)";
 }
 
 impl TryFrom<uploads::Model> for Upload {
@@ -76,14 +82,17 @@ pub(super) async fn upload_advance(tx: &mut TenantTx, upload: &Upload, received:
     Ok(tx.sql(&UPLOAD_ADVANCE, Args::of(args))?.execute().await? == 1)
 }
 
-pub(crate) async fn upload_expired(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<Vec<Upload>> {
+/// Expired uploads whose parts are still there; locks them.
+pub(super) async fn uploads_expired(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<Vec<UploadId>> {
     let rows: Vec<uploads::Model> = tx.sql(&UPLOAD_EXPIRED, Args::of([now.into(), limit.into()]))?.all().await?;
-    rows.into_iter().map(Upload::try_from).collect()
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-pub(crate) async fn upload_expire(tx: &mut TenantTx, id: UploadId) -> Result<()> {
-    let expired = UploadState::Expired.as_str().to_owned();
-    tx.update::<uploads::Entity>().set(uploads::Column::State, expired).eq(uploads::Column::Id, id).execute().await?;
+/// Forgets uploads whose parts are gone; what is left of one that was imported is its row.
+pub(super) async fn uploads_expire(tx: &mut TenantTx, ids: &[UploadId]) -> Result<()> {
+    let batch = || Args::batch(ids.iter().map(|id| vec![id.0.into()]));
+    tx.sql(&UPLOADS_FORGET, batch())?.execute().await?;
+    tx.sql(&UPLOADS_EXPIRE, batch())?.execute().await?;
     Ok(())
 }
 

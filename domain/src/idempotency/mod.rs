@@ -16,22 +16,29 @@ use uuid::Uuid;
 use crate::error::{Error, Refusal, Result};
 use crate::keys::Place;
 use crate::ports::Ports;
+use crate::tenancy::{Grant, WriteContacts};
 
 pub use store::STATEMENTS;
 
 /// Answers are kept this long.
 pub const KEPT: TimeDelta = TimeDelta::days(7);
-/// How rarely a reservation also deletes answers past their time, and how many then.
-const FORGET_ONE_IN: u64 = 16;
+/// Transactions of one sweep; each deletes a few answers.
+const SWEEP_MAX: usize = 16;
 /// The longest key.
 pub const MAX_KEY: usize = 255;
 
-/// One call of a mutation under a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One call of a mutation under a key; its input may hold anything, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Call {
     operation: &'static str,
     key: String,
-    input_hash: [u8; 32],
+    input: Vec<u8>,
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Call({}, ..)", self.operation)
+    }
 }
 
 impl Call {
@@ -45,10 +52,7 @@ impl Call {
             let message = format!("An idempotency key is 1 to {MAX_KEY} visible ASCII characters.");
             return Err(Refusal::new("INVALID_IDEMPOTENCY_KEY", "idempotencyKey", message));
         }
-        let hash = digest(&SHA256, input);
-        let mut input_hash = [0; 32];
-        input_hash.copy_from_slice(hash.as_ref());
-        Ok(Self { operation, key: key.to_owned(), input_hash })
+        Ok(Self { operation, key: key.to_owned(), input: input.to_vec() })
     }
 
     fn place(&self, tx: &TenantTx) -> Place {
@@ -71,18 +75,16 @@ pub enum Reserved {
 /// Reserves the key, or finds the answer that was given under it. Waits while another transaction holds the key.
 pub async fn reserve(tx: &mut TenantTx, ports: &Ports, call: &Call) -> Result<Reserved> {
     let now = ports.now();
-    if store::key_reserve(tx, call, now, now + KEPT).await.map_err(still_running)? {
-        // Now and then some of the past goes, so that the table holds seven days and nobody pays much.
-        if ports.entropy.below(FORGET_ONE_IN) == 0 {
-            store::key_forget(tx, now).await?;
-        }
+    let fingerprints = ports.keys.fingerprinter(tx.tenant());
+    let made = fingerprints.of(&call.input);
+    if store::key_reserve(tx, call, made, (now, now + KEPT)).await.map_err(still_running)? {
         return Ok(Reserved::Fresh);
     }
     let Some(stored) = store::key_find(tx, call).await? else {
         // Reserved and given back between the two statements: run the transaction again.
         return Err(WallError::Retry.into());
     };
-    if stored.input_hash != call.input_hash {
+    if !fingerprints.is_of(&stored.input_hash, &call.input) {
         let message = "The key was used with another input.";
         return Err(Refusal::new("IDEMPOTENCY_MISMATCH", "idempotencyKey", message).into());
     }
@@ -93,6 +95,21 @@ pub async fn reserve(tx: &mut TenantTx, ports: &Ports, call: &Call) -> Result<Re
 pub async fn answer(tx: &mut TenantTx, ports: &Ports, call: &Call, answer: &[u8]) -> Result<()> {
     let sealed = ports.keys.seal(&call.place(tx), answer, ports.entropy.as_ref());
     store::key_answer(tx, call, sealed).await
+}
+
+/// Deletes some of a tenant's answers past their time, in short transactions; returns how many.
+pub async fn forget_expired(grant: &Grant<WriteContacts>, ports: &Ports) -> Result<u64> {
+    let mut done = 0;
+    for _ in 0..SWEEP_MAX {
+        let mut tx = grant.begin().await?;
+        let forgotten = store::keys_forget(&mut tx, ports.now()).await?;
+        tx.commit().await?;
+        done += forgotten;
+        if forgotten == 0 {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 /// The wait for the other transaction has a limit on Postgres (`lock_timeout`): it is still running then.
@@ -122,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn c186_another_input_is_another_hash() {
+    fn c186_another_input_is_another_call() {
         let call = |input: &[u8]| Call::new("createContact", "k", input).unwrap();
         assert_eq!(call(b"{}"), call(b"{}"));
         assert_ne!(call(b"{}"), call(b"{\"a\":1}"));

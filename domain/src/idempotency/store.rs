@@ -16,7 +16,7 @@ statements! {
         WHERE tenant_id = $1 AND operation = $2 AND key = $3 AND expires_at <= $4";
     /// Deletes at most 64 answers past their time: a constant, because a bound limit is planned as a tenth of the table,
     /// which then is scanned.
-    KEY_FORGET(Time) = "DELETE FROM idempotency_keys
+    KEYS_FORGET(Time) = "DELETE FROM idempotency_keys
         WHERE tenant_id = $1 AND (operation, key) IN (
             SELECT k.operation, k.key FROM idempotency_keys AS k
             WHERE k.tenant_id = $1 AND k.expires_at <= $2 ORDER BY k.expires_at LIMIT 64 {skip_locked})";
@@ -28,11 +28,16 @@ pub(super) struct Stored {
 }
 
 /// True when this transaction now holds the key.
-pub(super) async fn key_reserve(tx: &mut TenantTx, call: &Call, now: Timestamp, expires_at: Timestamp) -> Result<bool> {
+pub(super) async fn key_reserve(
+    tx: &mut TenantTx,
+    call: &Call,
+    fingerprint: [u8; 32],
+    (now, expires_at): (Timestamp, Timestamp),
+) -> Result<bool> {
     let row = idempotency_keys::ActiveModel {
         operation: Set(call.operation.to_owned()),
         key: Set(call.key.clone()),
-        input_hash: Set(call.input_hash.to_vec()),
+        input_hash: Set(fingerprint.to_vec()),
         sealed_answer: Set(Vec::new()),
         created_at: Set(now),
         expires_at: Set(expires_at),
@@ -45,7 +50,7 @@ pub(super) async fn key_reserve(tx: &mut TenantTx, call: &Call, now: Timestamp, 
         call.operation.into(),
         call.key.as_str().into(),
         now.into(),
-        call.input_hash.to_vec().into(),
+        fingerprint.to_vec().into(),
         expires_at.into(),
     ]);
     Ok(tx.sql(&KEY_RENEW, args)?.execute().await? == 1)
@@ -71,7 +76,7 @@ pub(super) async fn key_answer(tx: &mut TenantTx, call: &Call, sealed_answer: Ve
     Ok(())
 }
 
-pub(super) async fn key_forget(tx: &mut TenantTx, now: Timestamp) -> Result<()> {
-    tx.sql(&KEY_FORGET, Args::of([now.into()]))?.execute().await?;
-    Ok(())
+/// Deletes some answers past their time; returns how many.
+pub(super) async fn keys_forget(tx: &mut TenantTx, now: Timestamp) -> Result<u64> {
+    Ok(tx.sql(&KEYS_FORGET, Args::of([now.into()]))?.execute().await?)
 }

@@ -59,7 +59,7 @@ pub use policy::*;
 pub use reset::{ChangePassword, change_password, request_password_reset, reset_password};
 pub use role::{Actor, Role};
 pub use secret_token::{NewSecret, SecretKind};
-pub use session::{FAMILY_LIFE, REFRESH_LIFE, Session, forget_expired, refresh_session, sign_out};
+pub use session::{FAMILY_LIFE, REFRESH_LIFE, Session, forget_expired, has_expired, refresh_session, sign_out};
 pub use sign_in::{SignIn, sign_in};
 pub use sign_up::{SignUp, sign_up, verify_email};
 pub use standing::{MemberGrant, enter_account};

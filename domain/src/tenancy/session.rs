@@ -143,7 +143,15 @@ pub async fn sign_out(ports: &Ports, token: &str) -> Result<()> {
     })
 }
 
-/// Deletes sessions and one-time secrets that are past their time; for a sweep.
+/// True when [`forget_expired`] has something to do.
+pub async fn has_expired(ports: &Ports) -> Result<bool> {
+    let now = ports.now();
+    store::read!(ports, |tx| {
+        Ok(sessions::sessions_expired(tx, now).await? || store::credentials::secrets_expired(tx, now).await?)
+    })
+}
+
+/// Deletes some sessions and one-time secrets that are past their time; returns how many.
 pub async fn forget_expired(ports: &Ports) -> Result<u64> {
     store::write!(ports, |tx| {
         let sessions = sessions::sessions_forget(tx, ports.now()).await?;

@@ -120,6 +120,7 @@ row! {
         rows_created: i64,
         rows_updated: i64,
         rows_failed: i64,
+        file_sha256: Option<Vec<u8>>,
         evidence_id: Option<EvidenceId>,
         error_code: Option<String>,
         actor_kind: String,
@@ -127,6 +128,7 @@ row! {
         due_at: DateTimeUtc,
         lease_until: Option<DateTimeUtc>,
         fence: i64,
+        attempts: i32,
         created_at: DateTimeUtc,
         finished_at: Option<DateTimeUtc>,
     }

@@ -5,14 +5,13 @@
 mod deliver_messages;
 mod hand_over;
 mod run_import;
+mod sweep;
 
 use std::sync::Arc;
 
 use carillon_domain::files::Files;
-use carillon_domain::ids::TenantId;
-use carillon_domain::messaging::{self, ContentCache, Lane};
+use carillon_domain::messaging::{ContentCache, Lane};
 use carillon_domain::ports::Ports;
-use carillon_domain::tenancy::{SendMessages, enter_for_work};
 use carillon_domain::{dispatch, error};
 use tokio_util::sync::CancellationToken;
 
@@ -61,18 +60,6 @@ impl TicketHandler for Handlers {
 }
 
 impl Handlers {
-    /// Takes back what lost workers held and decides old unknown outcomes; returns how many rows that were.
-    pub async fn sweep(&self, tenant: TenantId) -> error::Result<usize> {
-        let grant = enter_for_work(&self.ports.wall, tenant).grant::<SendMessages>();
-        let swept = messaging::sweep(&grant, &self.ports).await?;
-        if swept.taken_back + swept.decided > 0 {
-            tracing::info!(tenant.id = %tenant, taken_back = swept.taken_back, decided = swept.decided, "swept");
-            self.signals.send(Signal::Ring(Lane::Transactional));
-            self.signals.send(Signal::Ring(Lane::Bulk));
-        }
-        Ok(swept.taken_back + swept.decided)
-    }
-
     /// Does all due work in this task until there is none: what tests and the end of the demo wait for.
     pub async fn run_until_quiet(self: &Arc<Self>) -> error::Result<usize> {
         let mut done = 0;

@@ -29,7 +29,7 @@ impl Handlers {
             tokio::select! {
                 progress = slice => match progress? {
                     Progress::More => self.signals.send(Signal::RingImports),
-                    Progress::Done | Progress::Failed | Progress::LostLease => {}
+                    Progress::Resting | Progress::Done | Progress::Failed | Progress::LostLease => {}
                 },
                 // Whatever was committed stays; the next worker goes on behind it.
                 () = self.draining.cancelled() => {}

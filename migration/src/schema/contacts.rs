@@ -113,7 +113,7 @@ pub const TABLES: &[Table] = &[
             expires_at TIME NOT NULL,
             created_at TIME NOT NULL,
             PRIMARY KEY (tenant_id, id)",
-        indexes: &["uploads_expiry ON uploads (tenant_id, state, expires_at)"],
+        indexes: &["uploads_due ON uploads (expires_at, tenant_id) WHERE state IN ('open', 'complete')"],
     },
     Table {
         name: "imports",
@@ -130,6 +130,7 @@ pub const TABLES: &[Table] = &[
             rows_created BIGINT NOT NULL,
             rows_updated BIGINT NOT NULL,
             rows_failed BIGINT NOT NULL,
+            file_sha256 BYTES,
             evidence_id UUID,
             error_code TEXT,
             actor_kind TEXT NOT NULL,
@@ -137,6 +138,7 @@ pub const TABLES: &[Table] = &[
             due_at TIME NOT NULL,
             lease_until TIME,
             fence BIGINT NOT NULL,
+            attempts INT NOT NULL,
             created_at TIME NOT NULL,
             finished_at TIME,
             PRIMARY KEY (tenant_id, id),
@@ -144,6 +146,7 @@ pub const TABLES: &[Table] = &[
         indexes: &[
             "imports_due ON imports (tenant_id, due_at) WHERE state IN ('queued', 'running')",
             "imports_evidence ON imports (tenant_id, evidence_id)",
+            "imports_upload ON imports (tenant_id, upload_id)",
         ],
     },
     Table {

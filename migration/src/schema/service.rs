@@ -14,7 +14,7 @@ pub const TABLES: &[Table] = &[
             created_at TIME NOT NULL,
             expires_at TIME NOT NULL,
             PRIMARY KEY (tenant_id, operation, key)",
-        indexes: &["idempotency_keys_expiry ON idempotency_keys (tenant_id, expires_at)"],
+        indexes: &["idempotency_keys_due ON idempotency_keys (expires_at, tenant_id)"],
     },
     Table {
         name: "usage",

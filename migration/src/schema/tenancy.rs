@@ -81,6 +81,7 @@ pub const TABLES: &[Table] = &[
             "UNIQUE refresh_sessions_token ON refresh_sessions (token_hash)",
             "refresh_sessions_family ON refresh_sessions (family_id)",
             "refresh_sessions_user ON refresh_sessions (user_id)",
+            "refresh_sessions_expiry ON refresh_sessions (family_expires_at)",
         ],
     },
     Table {
@@ -109,6 +110,7 @@ pub const TABLES: &[Table] = &[
             "UNIQUE credentials_secret ON credentials (secret_hash)",
             "credentials_scope ON credentials (scope_kind, scope_id, id)",
             "credentials_user ON credentials (user_id, kind)",
+            "credentials_expiry ON credentials (expires_at)",
         ],
     },
     Table {

@@ -83,7 +83,7 @@ async fn c166_nothing_leaves_before_its_attempt_is_started() {
     let contact = post.person("ada@example.org").await;
     let id = post.send(&[post.intent("hello", contact)]).await[0];
     lose_claims_after_the_gate(&post).await;
-    post.worker("robbed").run_until_quiet().await.unwrap();
+    post.worker("robbed").await.run_until_quiet().await.unwrap();
     assert_eq!(post.catcher.totals().stored, 0, "handed over without holding the message");
     keep_claims(&post).await;
     post.advance(after_lease(&post));

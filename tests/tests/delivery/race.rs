@@ -39,7 +39,7 @@ async fn c175_the_gate_sees_the_unsubscribe_it_waited_for() {
     let grant = enter_by_link(post.wall(), &link);
     let mut leaving = grant.begin().await.unwrap();
     consent::unsubscribe(&grant, &mut leaving, post.ports(), &link, OptOutScope::Topic).await.unwrap();
-    let worker = post.worker("waits");
+    let worker = post.worker("waits").await;
     let sending = tokio::spawn(async move { worker.run_until_quiet().await });
     assert!(waits_for_a_lock(&post, &sending).await, "the gate did not wait for the unsubscribe");
     leaving.commit().await.unwrap();

@@ -92,7 +92,7 @@ async fn statements_grow_with_groups_and_not_with_messages() {
     for batch in [&people[..3], &people[3..]] {
         let intents: Vec<_> = batch.iter().map(|contact| post.intent(&format!("{}", contact.0), *contact)).collect();
         let (_, accepting) = post.statements_of(post.send(&intents)).await;
-        let worker = post.worker("counted");
+        let worker = post.worker("counted").await;
         let (done, delivering) = post.statements_of(worker.run_until_quiet()).await;
         assert_eq!(done.unwrap(), batch.len());
         costs.push((accepting, delivering));
@@ -110,7 +110,7 @@ async fn two_workers_share_the_work_and_send_nothing_twice() {
         intents.push(post.intent(&format!("k{number}"), contact));
     }
     post.send(&intents).await;
-    let workers = [post.worker("one"), post.worker("two"), post.worker("three")];
+    let workers = [post.worker("one").await, post.worker("two").await, post.worker("three").await];
     let done = futures::future::join_all(workers.iter().map(Handlers::run_until_quiet)).await;
     assert_eq!(done.into_iter().map(Result::unwrap).sum::<usize>(), 120);
     let totals = post.catcher.totals();

@@ -126,7 +126,7 @@ async fn c205_every_table_has_the_policy_and_forced_row_security() {
         "further policies, each a hole unless it is the dispatch role's",
         "SELECT tablename || '.' || policyname AS line FROM pg_policies WHERE policyname <> 'tenant_wall' AND NOT \
          (policyname = 'dispatch_reads' AND cmd = 'SELECT' AND roles = '{carillon_dispatch}' \
-         AND tablename IN ('messages', 'imports'))",
+         AND tablename IN ('messages', 'imports', 'uploads', 'idempotency_keys'))",
     )
     .await;
 }
@@ -219,7 +219,7 @@ async fn c208_each_role_reaches_its_own_tables_only() {
         "SELECT c.relname || '.' || a.attname AS line FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') \
          AND has_column_privilege('carillon_dispatch', c.oid, a.attnum, 'SELECT, INSERT, UPDATE') \
-         AND a.attname NOT IN ('tenant_id', 'lane', 'state', 'due_at', 'lease_until')",
+         AND a.attname NOT IN ('tenant_id', 'lane', 'state', 'due_at', 'expires_at', 'lease_until')",
     )
     .await;
     none(

@@ -80,6 +80,14 @@ const LOOK_UPS: &[LookUp] = look_ups! {
         "SELECT sealed_answer FROM idempotency_keys WHERE tenant_id = $1 AND operation = $2 AND key = $3";
     APP "errors of an import" ("{id}") by "import_id":
         "SELECT * FROM import_errors WHERE tenant_id = $1 AND import_id = $2 ORDER BY line LIMIT 500";
+    DISPATCH "answers past their time" ("2026-03-02T09:10:00Z") by "expires_at":
+        "SELECT tenant_id FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100";
+    DISPATCH "files past their time" ("2026-03-02T09:10:00Z") by "expires_at":
+        "SELECT tenant_id FROM uploads WHERE state IN ('open', 'complete') AND expires_at <= $1 ORDER BY expires_at LIMIT 100";
+    IDENTITY "sessions past their end" ("2026-03-02T09:10:00Z") by "family_expires_at":
+        "SELECT id FROM refresh_sessions WHERE family_expires_at < $1 ORDER BY family_expires_at LIMIT 500";
+    IDENTITY "secrets past their time" ("2026-03-02T09:10:00Z") by "expires_at":
+        "SELECT id FROM credentials WHERE kind <> 'api_key' AND expires_at < $1 ORDER BY expires_at LIMIT 500";
     IDENTITY "session by its token" ("{hash}") by "token_hash": "SELECT * FROM refresh_sessions WHERE token_hash = $1";
     IDENTITY "sessions of a family" ("{id}") by "family_id": "SELECT * FROM refresh_sessions WHERE family_id = $1";
     IDENTITY "credential by its secret" ("{hash}") by "secret_hash": "SELECT * FROM credentials WHERE secret_hash = $1";

@@ -57,7 +57,9 @@ pub struct Import {
     pub rows_updated: i64,
     /// Rows that were refused.
     pub rows_failed: i64,
-    /// What proves the consent in it.
+    /// SHA-256 of the file; known once a worker has begun.
+    pub file_sha256: Option<[u8; 32]>,
+    /// What proves the consent in it; there from the same moment.
     pub evidence: Option<EvidenceId>,
     /// Why it failed.
     pub error_code: Option<String>,
@@ -76,6 +78,8 @@ pub struct ImportClaim {
     pub import: ImportId,
     /// Grows with every claim; who writes with an older one writes nothing.
     pub fence: i64,
+    /// Which claim this is since the import last moved on, from one.
+    pub attempt: i32,
 }
 
 /// How a slice of work ended.
@@ -83,6 +87,8 @@ pub struct ImportClaim {
 pub enum Progress {
     /// There is more to do; the import is due again.
     More,
+    /// A fault came between; the import is due again later.
+    Resting,
     /// Every row was read.
     Done,
     /// It cannot go on.

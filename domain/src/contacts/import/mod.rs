@@ -12,6 +12,7 @@ mod format;
 mod header;
 mod job;
 mod options;
+mod prove;
 mod records;
 mod report;
 mod row;
@@ -28,7 +29,7 @@ pub use options::{DeclareColumn, ImportConsent, ImportOptions, OnExisting};
 pub use records::{Position, Record, RecordError, RecordErrorKind, RecordReader};
 pub use report::{errors_csv, errors_url, get_import, list_import_errors, list_imports};
 pub use row::{ImportRow, RowError, RowRules, Subscription};
-pub use run::{claim_imports, run_slice};
+pub use run::{ATTEMPTS_MAX, claim_imports, run_slice};
 pub use start::{StartImport, start_import};
 
-pub use super::store::imports::{IMPORTS_DUE, ImportError};
+pub use super::store::imports::ImportError;

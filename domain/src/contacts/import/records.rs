@@ -77,6 +77,9 @@ pub enum RecordErrorKind {
     /// More than [`RecordReader::RECORD_MAX`] bytes; reading goes on at the next line end.
     #[error("The row is longer than 1 MiB. Is a quotation mark missing?")]
     TooLong,
+    /// More than [`RecordReader::LINE_MAX`] bytes without a line end: no CSV file, and nothing behind it is read.
+    #[error("The row is longer than 16 MiB; the rest of the file was not read.")]
+    Endless,
     /// More than [`RecordReader::COLUMNS_MAX`] cells.
     #[error("The row has more than 500 cells.")]
     TooManyColumns,
@@ -93,6 +96,7 @@ impl RecordErrorKind {
     pub fn code(self) -> &'static str {
         match self {
             Self::TooLong => "ROW_TOO_LONG",
+            Self::Endless => "ROW_ENDLESS",
             Self::TooManyColumns => "ROW_TOO_WIDE",
             Self::Encoding => "ROW_ENCODING",
             Self::UnclosedQuote => "ROW_QUOTE",
@@ -111,6 +115,8 @@ pub struct RecordReader {
 impl RecordReader {
     /// Bytes of one record as parsed.
     pub const RECORD_MAX: usize = 1 << 20;
+    /// Bytes of a line that is thrown away; behind a longer one the reader gives nothing more.
+    pub const LINE_MAX: usize = 16 << 20;
     /// Cells of one record.
     pub const COLUMNS_MAX: usize = 500;
 
@@ -161,6 +167,8 @@ enum Mode {
     Wide,
     /// In a record that is too long; everything up to the next line end is thrown away.
     Long,
+    /// In a line that does not end; everything is thrown away.
+    Endless,
 }
 
 /// Puts a record together.
@@ -213,6 +221,7 @@ impl Assembler {
             Mode::Between => (self.skip_line_ends(bytes), None),
             Mode::Record | Mode::Wide => self.parse(bytes),
             Mode::Long => self.skip_line(bytes),
+            Mode::Endless => (bytes.len(), None),
         }
     }
 
@@ -255,9 +264,16 @@ impl Assembler {
     }
 
     fn skip_line(&mut self, bytes: &[u8]) -> (usize, Option<Result<Record, RecordError>>) {
+        let bytes = &bytes[..bytes.len().min(RecordReader::LINE_MAX - self.parsed)];
         let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
         let taken = end.map_or(bytes.len(), |end| end + 1);
+        self.parsed += taken;
         self.advance(&bytes[..taken]);
+        if end.is_none() && self.parsed >= RecordReader::LINE_MAX {
+            let endless = self.refuse(RecordErrorKind::Endless);
+            self.mode = Mode::Endless;
+            return (taken, Some(endless));
+        }
         (taken, end.map(|_| self.refuse(RecordErrorKind::TooLong)))
     }
 
@@ -266,7 +282,7 @@ impl Assembler {
         // Half a unit of UTF-16 at the end counts as a whole one.
         self.at.offset = self.at.offset.min(size);
         match self.mode {
-            Mode::Between => {
+            Mode::Between | Mode::Endless => {
                 self.behind = self.at;
                 None
             }

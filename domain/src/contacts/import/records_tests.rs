@@ -97,19 +97,42 @@ fn a_missing_quote_does_not_eat_the_file() {
 }
 
 #[test]
-fn a_gigabyte_line_is_refused_in_flat_memory() {
+fn c231_a_gigabyte_line_is_given_up_at_its_limit_in_flat_memory() {
     for encoding in [Encoding::Utf8, Encoding::Utf16Le] {
         let mut reader = RecordReader::new(&format(encoding), format(encoding).start);
-        let chunk = Bytes::from(vec![b'a'; 1 << 20]);
-        for _ in 0..24 {
+        let chunk = Bytes::from(vec![b'a'; 64 << 10]);
+        let mut fed = 0;
+        let error = loop {
+            assert!(fed <= RecordReader::LINE_MAX, "{fed} bytes were read");
             reader.feed(chunk.clone());
-            assert!(reader.next_record().is_none());
+            fed += chunk.len();
             assert!(reader.assembler.cells.capacity() <= 3 << 20);
-        }
+            if let Some(item) = reader.next_record() {
+                break item;
+            }
+        };
+        assert_eq!(error, Err(RecordError { line: 1, kind: RecordErrorKind::Endless }));
+        reader.feed(Bytes::from_static(b"\na\n"));
         reader.finish();
-        assert_eq!(reader.next_record(), Some(Err(RecordError { line: 1, kind: RecordErrorKind::TooLong })));
-        assert_eq!(reader.next_record(), None);
+        assert_eq!(reader.next_record(), None, "nothing behind it is given");
         assert!(reader.assembler.cells.capacity() <= 4 * Assembler::STEP);
+    }
+}
+
+#[test]
+fn c231_a_line_within_the_limit_is_refused_however_it_was_cut_and_reading_goes_on() {
+    for (length, kind) in [
+        (RecordReader::RECORD_MAX + 1, RecordErrorKind::TooLong),
+        (RecordReader::LINE_MAX - 1, RecordErrorKind::TooLong),
+        (RecordReader::LINE_MAX, RecordErrorKind::Endless),
+    ] {
+        let file = [vec![b'a'; length], b"\nb\n".to_vec()].concat();
+        for chunk in [4_099, 1 << 20, file.len()] {
+            let format = format(Encoding::Utf8);
+            let items = read(&format, &file, format.start, chunk);
+            assert_eq!(items[0].0, Err(RecordError { line: 1, kind }));
+            assert_eq!(items.len(), if kind == RecordErrorKind::TooLong { 2 } else { 1 });
+        }
     }
 }
 

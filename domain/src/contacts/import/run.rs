@@ -1,10 +1,12 @@
 //! Going on with an import: claimed, read and written batch by batch until a time, given back, claimed again.
 
 use carillon_entities::wall::TenantTx;
+use chrono::TimeDelta;
 
 use super::RowRules;
 use super::apply::{Job, apply};
 use super::job::{Import, ImportClaim, Progress};
+use super::prove::prove;
 use super::source::{Place, Rows, open};
 use super::{Column, Field, Header};
 use crate::consent::{all_marketing, consent_topic};
@@ -16,6 +18,11 @@ use crate::files::Files;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, ImportContacts};
 use crate::time::Timestamp;
+
+/// How often in a row an import is tried without a batch getting through.
+pub const ATTEMPTS_MAX: i32 = 10;
+/// Why an import failed that met faults of ours again and again.
+const TOO_MANY_ATTEMPTS: &str = "TOO_MANY_ATTEMPTS";
 
 /// Claims at most `limit` due imports of a tenant for [`crate::settings::Settings::lease`].
 pub async fn claim_imports(
@@ -30,6 +37,9 @@ pub async fn claim_imports(
 
 /// Goes on with a claimed import until it is over or `until` has come; the claim is renewed with every batch.
 ///
+/// After a fault it rests, longer each time, and after [`ATTEMPTS_MAX`] attempts in a row without a batch it has failed:
+/// a store that is away for an hour costs time, a fault that stays is told to the tenant.
+///
 /// Each batch is a transaction of its own, so this may be stopped, dropped or killed anywhere: the next claim goes on
 /// behind the last batch that was committed.
 pub async fn run_slice(
@@ -38,14 +48,33 @@ pub async fn run_slice(
     claim: ImportClaim,
     until: Timestamp,
 ) -> Result<Progress> {
+    // A slice that ended its process told nobody: whoever comes after the last attempt ends the import.
+    if claim.attempt > ATTEMPTS_MAX {
+        return finish(grant, ports, claim, Some(TOO_MANY_ATTEMPTS)).await;
+    }
     match work(grant, (ports, files), claim, until).await {
         Err(Error::Refused(refusals)) => {
             // What was accepted at the start is refused now: the file is gone.
             let code = refusals.first().map_or("FILE_GONE", |refusal| refusal.code);
             finish(grant, ports, claim, Some(code)).await
         }
+        Err(fault) if claim.attempt == ATTEMPTS_MAX => {
+            tracing::error!(import.id = %claim.import, %fault, "an import was given up");
+            finish(grant, ports, claim, Some(TOO_MANY_ATTEMPTS)).await
+        }
+        Err(fault) => {
+            let again = ports.now() + pause(ports.settings.lease, claim.attempt);
+            tracing::warn!(import.id = %claim.import, attempt = claim.attempt, %fault, "an import is tried again later");
+            give_back(grant, claim, (again, Progress::Resting)).await
+        }
         done => done,
     }
+}
+
+/// How long an import rests after an attempt failed: the lease, then twice as long each time, an hour at most.
+fn pause(lease: TimeDelta, attempt: i32) -> TimeDelta {
+    let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(16);
+    (lease * (1 << doublings)).min(TimeDelta::hours(1))
 }
 
 async fn work(
@@ -68,7 +97,7 @@ async fn work(
         job.import.cursor.position = current.behind;
         batch = next?;
         if batch.is_some() && ports.now() >= until {
-            return give_back(grant, ports, claim).await;
+            return give_back(grant, claim, (ports.now(), Progress::More)).await;
         }
     }
     finish(grant, ports, claim, None).await
@@ -82,7 +111,7 @@ async fn prepare(
     claim: ImportClaim,
 ) -> Result<Option<(Job, Rows)>> {
     let mut tx = grant.begin_read().await?;
-    let Some(import) = import_claimed(&mut tx, claim).await? else { return Ok(None) };
+    let Some(mut import) = import_claimed(&mut tx, claim).await? else { return Ok(None) };
     let definitions = definitions_load(&mut tx).await?;
     let topic = match import.options.topic {
         Some(topic) => consent_topic(&mut tx, topic).await?,
@@ -95,6 +124,9 @@ async fn prepare(
     tx.commit().await?;
     let size = u64::try_from(import.total_bytes).map_err(Error::fault)?;
     let place = Place { tenant: grant.tenant(), upload: import.upload, size };
+    if !prove(grant, (ports, files), (claim, place), &mut import).await? {
+        return Ok(None);
+    }
     let rules = import.options.header_rules(&definitions);
     let (header, _) = open(files, place, &rules, import.options.delimiter).await?;
     let all_subscribed = import.options.consent.is_some() && !says_subscription(&header);
@@ -111,11 +143,16 @@ fn says_subscription(header: &Header) -> bool {
     header.columns().contains(&Column::Field(Field::Subscription))
 }
 
-async fn give_back(grant: &Grant<ImportContacts>, ports: &Ports, claim: ImportClaim) -> Result<Progress> {
+/// Gives the claim back until a time.
+async fn give_back(
+    grant: &Grant<ImportContacts>,
+    claim: ImportClaim,
+    (due_at, then): (Timestamp, Progress),
+) -> Result<Progress> {
     let mut tx = grant.begin().await?;
-    let held = import_yield(&mut tx, claim, ports.now()).await?;
+    let held = import_yield(&mut tx, claim, due_at).await?;
     tx.commit().await?;
-    Ok(if held { Progress::More } else { Progress::LostLease })
+    Ok(if held { then } else { Progress::LostLease })
 }
 
 async fn finish(

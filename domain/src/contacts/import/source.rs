@@ -6,7 +6,9 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::job::Cursor;
-use super::{Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordReader, RowError, RowRules};
+use super::{
+    Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordErrorKind, RecordReader, RowError, RowRules,
+};
 use crate::error::{Error, Refusal, Result};
 use crate::files::{BlobsError, Files};
 
@@ -93,6 +95,10 @@ pub(super) struct Rows {
     header: Header,
     rules: RowRules,
     ended: bool,
+    /// Where the file ends.
+    end: u64,
+    /// True when the rest of the file is not to be read.
+    given_up: bool,
     /// Rows in a batch.
     size: usize,
 }
@@ -106,11 +112,15 @@ impl Rows {
     ) -> Result<Self> {
         let bytes = files.read((place.tenant, place.upload), cursor.position.offset, place.size).await?;
         let reader = RecordReader::new(&cursor.format, cursor.position);
-        Ok(Self { reader, bytes: bytes.boxed(), header, rules, ended: false, size: size.max(1) })
+        let (bytes, size) = (bytes.boxed(), size.max(1));
+        Ok(Self { reader, bytes, header, rules, ended: false, end: place.size, given_up: false, size })
     }
 
     /// The next rows; none when all were given.
     pub async fn next_batch(&mut self) -> Result<Option<Batch>, BlobsError> {
+        if self.given_up {
+            return Ok(None);
+        }
         let behind = self.reader.position();
         let mut batch = Batch { rows: Vec::new(), errors: Vec::new(), seen: 0, failed: 0, behind };
         while batch.rows.len() + batch.errors.len() < self.size {
@@ -123,12 +133,21 @@ impl Rows {
                     Ok(None) => {}
                     Err(errors) => batch.refuse(errors),
                 },
-                Some(Err(error)) => batch.refuse(vec![error.into()]),
+                Some(Err(error)) => {
+                    batch.refuse(vec![error.into()]);
+                    if error.kind == RecordErrorKind::Endless {
+                        self.given_up = true;
+                        break;
+                    }
+                }
                 None if self.ended => break,
                 None => self.ended = !feed(&mut self.reader, &mut self.bytes).await?,
             }
         }
         batch.behind = self.reader.position();
+        if self.given_up {
+            batch.behind.offset = self.end;
+        }
         Ok((batch.seen > 0 || batch.behind != behind).then_some(batch))
     }
 }

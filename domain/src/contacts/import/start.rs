@@ -1,13 +1,12 @@
 //! Starting an import: everything that can be refused is refused before a row is read.
 
-use carillon_entities::ids::{SubjectId, UploadId};
+use carillon_entities::ids::UploadId;
 use carillon_entities::wall::TenantTx;
-use serde_json::json;
 
 use super::ImportOptions;
 use super::job::{Import, ImportState};
 use super::source::{Place, open};
-use crate::consent::{Evidence, consent_topic, store_shared_evidence};
+use crate::consent::consent_topic;
 use crate::contacts::declare_attributes::declare;
 use crate::contacts::store::attributes::definitions_load;
 use crate::contacts::store::imports::import_insert;
@@ -50,9 +49,8 @@ pub async fn start_import(
     let rules = options.header_rules(&definitions_load(tx).await?);
     let place = Place { tenant: grant.tenant(), upload: upload.id, size: upload.size };
     let (_, cursor) = open(files, place, &rules, options.delimiter).await?;
-    let id = ports.new_id();
-    let mut import = Import {
-        id,
+    let import = Import {
+        id: ports.new_id(),
         upload: upload.id,
         file_name: upload.file_name,
         state: ImportState::Queued,
@@ -64,13 +62,13 @@ pub async fn start_import(
         rows_created: 0,
         rows_updated: 0,
         rows_failed: 0,
+        file_sha256: None,
         evidence: None,
         error_code: None,
         actor: grant.actor(),
         created_at: ports.now(),
         finished_at: None,
     };
-    import.evidence = evidence(tx, ports, &import).await?;
     import_insert(tx, &import).await?;
     Ok(import)
 }
@@ -100,25 +98,4 @@ async fn declare_columns(tx: &mut TenantTx, ports: &Ports, options: &ImportOptio
         Err(Error::Refused(refusals)) => Err(Error::Refused(refusals.into_iter().map(at).collect())),
         done => done.map(drop),
     }
-}
-
-/// One proof for all entries of the import: the file, the uploader and their words (C-155).
-async fn evidence(
-    tx: &mut TenantTx,
-    ports: &Ports,
-    import: &Import,
-) -> Result<Option<carillon_entities::ids::EvidenceId>> {
-    let Some(consent) = &import.options.consent else { return Ok(None) };
-    let text = json!({
-        "import": import.id,
-        "upload": import.upload,
-        "file": import.file_name,
-        "bytes": import.total_bytes,
-        "uploader": {"kind": import.actor.kind(), "id": import.actor.id()},
-        "attestation": consent.attestation,
-        "source": consent.source,
-        "collectedAt": consent.collected_at,
-    });
-    let evidence = Evidence { text: Some(text.to_string()), ..Evidence::default() };
-    store_shared_evidence(tx, ports, SubjectId(import.id.0), evidence).await.map(Some)
 }

@@ -1,9 +1,9 @@
 //! Rows of `imports` and `import_errors`: the queue of imports, and what was wrong in them.
 
-use carillon_entities::ids::{CredentialId, ImportId, UserId};
+use carillon_entities::ids::{CredentialId, EvidenceId, ImportId, UserId};
 use carillon_entities::rows::contacts::{import_errors, imports};
 use carillon_entities::statements;
-use carillon_entities::wall::{Args, IdentitySql, TenantTx, Value, WallError};
+use carillon_entities::wall::{Args, TenantTx, Value, WallError};
 use sea_orm::ActiveValue::Set;
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
@@ -16,27 +16,29 @@ use crate::paging::{Page, Paged};
 use crate::tenancy::Actor;
 use crate::time::Timestamp;
 
-/// Tenants with imports due at `$1`, for the dispatcher (L4).
-pub static IMPORTS_DUE: IdentitySql = IdentitySql {
-    name: "IMPORTS_DUE",
-    text: "SELECT tenant_id, MIN(due_at) AS oldest_due_at FROM imports \
-           WHERE state IN ('queued', 'running') AND due_at <= $1 GROUP BY tenant_id",
-};
-
 statements! {
-    /// Claims what is due; a claim that was not renewed falls due again by itself.
+    /// Claims what is due; a claim that was not renewed falls due again by itself. Attempts are counted here, so that
+    /// one that ends its process counts, too.
     IMPORT_CLAIM(Time, Time, BigInt) =
-        "UPDATE imports SET state = 'running', fence = fence + 1, lease_until = $3, due_at = $3 \
+        "UPDATE imports SET state = 'running', fence = fence + 1, attempts = attempts + 1, lease_until = $3, due_at = $3 \
          WHERE tenant_id = $1 AND id IN (SELECT i.id FROM imports AS i WHERE i.tenant_id = $1 \
             AND i.state IN ('queued', 'running') AND i.due_at <= $2 ORDER BY i.due_at LIMIT $4 {skip_locked}) \
-         RETURNING id, fence";
+         RETURNING id, fence, attempts";
+    /// Keeps the claim.
+    IMPORT_RENEW(Uuid, BigInt, Time) =
+        "UPDATE imports SET lease_until = $4, due_at = $4 \
+         WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND state = 'running'";
+    /// Writes what the file is, before any of its rows is written.
+    IMPORT_PROVE(Uuid, BigInt, Bytes, Uuid) =
+        "UPDATE imports SET file_sha256 = $4, evidence_id = $5 \
+         WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND state = 'running'";
     /// Moves the cursor behind what this transaction wrote; nothing if somebody else has claimed the import.
     IMPORT_ADVANCE(Uuid, BigInt, Json, BigInt, BigInt, BigInt, BigInt, BigInt, Time) =
         "UPDATE imports SET cursor = $4, done_bytes = $5, rows_seen = rows_seen + $6, \
             rows_created = rows_created + $7, rows_updated = rows_updated + $8, rows_failed = rows_failed + $9, \
-            lease_until = $10, due_at = $10 \
+            attempts = 0, lease_until = $10, due_at = $10 \
          WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND state = 'running'";
-    /// Gives the claim back: the import is due at once.
+    /// Gives the claim back: the import is due again then.
     IMPORT_YIELD(Uuid, BigInt, Time) =
         "UPDATE imports SET lease_until = NULL, due_at = $4 \
          WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND state = 'running'";
@@ -54,6 +56,7 @@ statements! {
 struct Claimed {
     id: Uuid,
     fence: i64,
+    attempts: i32,
 }
 
 /// What one batch did.
@@ -80,11 +83,11 @@ pub(in crate::contacts) async fn import_insert(tx: &mut TenantTx, import: &Impor
         rows_created: Set(0),
         rows_updated: Set(0),
         rows_failed: Set(0),
-        evidence_id: Set(import.evidence),
         actor_kind: Set(import.actor.kind().as_str().to_owned()),
         actor_id: Set(import.actor.id()),
         due_at: Set(import.created_at),
         fence: Set(0),
+        attempts: Set(0),
         created_at: Set(import.created_at),
         ..Default::default()
     })
@@ -117,7 +120,30 @@ pub(in crate::contacts) async fn imports_claim(
 ) -> Result<Vec<ImportClaim>, WallError> {
     let args = Args::of([now.into(), lease_until.into(), limit.into()]);
     let rows: Vec<Claimed> = tx.sql(&IMPORT_CLAIM, args)?.all().await?;
-    Ok(rows.into_iter().map(|row| ImportClaim { import: ImportId(row.id), fence: row.fence }).collect())
+    let claim = |row: Claimed| ImportClaim { import: ImportId(row.id), fence: row.fence, attempt: row.attempts };
+    Ok(rows.into_iter().map(claim).collect())
+}
+
+/// False when the claim is lost.
+pub(in crate::contacts) async fn import_renew(
+    tx: &mut TenantTx,
+    claim: ImportClaim,
+    lease_until: Timestamp,
+) -> Result<bool, WallError> {
+    let args = Args::of([claim.import.0.into(), claim.fence.into(), lease_until.into()]);
+    Ok(tx.sql(&IMPORT_RENEW, args)?.execute().await? == 1)
+}
+
+/// False when the claim is lost.
+pub(in crate::contacts) async fn import_prove(
+    tx: &mut TenantTx,
+    claim: ImportClaim,
+    file_sha256: [u8; 32],
+    evidence: Option<EvidenceId>,
+) -> Result<bool, WallError> {
+    let evidence = Value::Uuid(evidence.map(|id| id.0));
+    let args = Args::of([claim.import.0.into(), claim.fence.into(), file_sha256.to_vec().into(), evidence]);
+    Ok(tx.sql(&IMPORT_PROVE, args)?.execute().await? == 1)
 }
 
 /// False when the claim is lost.
@@ -225,6 +251,10 @@ pub(in crate::contacts) async fn import_errors_after(
     Ok(rows.into_iter().map(error).collect())
 }
 
+fn unreadable() -> Error {
+    Error::fault("a stored hash of the wrong length")
+}
+
 impl TryFrom<imports::Model> for Import {
     type Error = Error;
 
@@ -247,6 +277,7 @@ impl TryFrom<imports::Model> for Import {
             rows_created: row.rows_created,
             rows_updated: row.rows_updated,
             rows_failed: row.rows_failed,
+            file_sha256: row.file_sha256.map(|hash| hash.try_into().map_err(|_| unreadable())).transpose()?,
             evidence: row.evidence_id,
             error_code: row.error_code,
             actor,

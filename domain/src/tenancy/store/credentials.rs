@@ -2,7 +2,7 @@
 
 use carillon_entities::ids::{CredentialId, TenantId, UserId};
 use carillon_entities::rows::tenancy::credentials;
-use carillon_entities::wall::IdentityTx;
+use carillon_entities::wall::{IdentitySql, IdentityTx};
 use sea_orm::ActiveValue::Set;
 use serde_json::Value as Json;
 
@@ -136,10 +136,22 @@ pub(in crate::tenancy) async fn secrets_revoke(
     Ok(())
 }
 
-/// Deletes one-time secrets past their time.
+/// Deletes at most 500 one-time secrets past their time; API keys stay, so that their owners see what they were.
+pub(in crate::tenancy) static SECRETS_FORGET: IdentitySql = IdentitySql {
+    name: "SECRETS_FORGET",
+    text: "DELETE FROM credentials WHERE id IN (SELECT c.id FROM credentials AS c
+        WHERE c.kind <> 'api_key' AND c.expires_at < $1 ORDER BY c.expires_at LIMIT 500 {skip_locked})",
+};
+
+/// Deletes some one-time secrets past their time.
 pub(in crate::tenancy) async fn secrets_forget(tx: &mut IdentityTx, now: Timestamp) -> Result<u64> {
-    let delete = tx.delete::<credentials::Entity>().ne(credentials::Column::Kind, API_KEY);
-    Ok(delete.lt(credentials::Column::ExpiresAt, now).execute().await?)
+    Ok(tx.sql(&SECRETS_FORGET, vec![now.into()])?.execute().await?)
+}
+
+/// True when a one-time secret is past its time.
+pub(in crate::tenancy) async fn secrets_expired(tx: &mut IdentityTx, now: Timestamp) -> Result<bool> {
+    let select = tx.select::<credentials::Entity>().ne(credentials::Column::Kind, API_KEY);
+    Ok(select.lt(credentials::Column::ExpiresAt, now).limit(1).one().await?.is_some())
 }
 
 fn permissions(row: &credentials::Model) -> Result<Vec<Permission>> {

@@ -28,6 +28,8 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
     &memberships::OWNERS_BESIDE,
     &users::USER_BUMP,
     &sessions::SESSIONS_CARRY_OVER,
+    &sessions::SESSIONS_FORGET,
+    &credentials::SECRETS_FORGET,
 ];
 
 /// A transaction that lost a race is run this often in all.

@@ -16,6 +16,13 @@ pub(in crate::tenancy) static SESSIONS_CARRY_OVER: IdentitySql = IdentitySql {
         WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL",
 };
 
+/// Deletes at most 500 sessions of families past their end.
+pub(in crate::tenancy) static SESSIONS_FORGET: IdentitySql = IdentitySql {
+    name: "SESSIONS_FORGET",
+    text: "DELETE FROM refresh_sessions WHERE id IN (SELECT s.id FROM refresh_sessions AS s
+        WHERE s.family_expires_at < $1 ORDER BY s.family_expires_at LIMIT 500 {skip_locked})",
+};
+
 /// A refresh token as it is kept: without the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::tenancy) struct StoredSession {
@@ -103,8 +110,13 @@ pub(in crate::tenancy) async fn sessions_carry_over(tx: &mut IdentityTx, user: U
     Ok(())
 }
 
-/// Deletes the sessions of families past their end.
+/// Deletes some sessions of families past their end.
 pub(in crate::tenancy) async fn sessions_forget(tx: &mut IdentityTx, now: Timestamp) -> Result<u64> {
-    let delete = tx.delete::<refresh_sessions::Entity>();
-    Ok(delete.lt(refresh_sessions::Column::FamilyExpiresAt, now).execute().await?)
+    Ok(tx.sql(&SESSIONS_FORGET, vec![now.into()])?.execute().await?)
+}
+
+/// True when a session is past its family's end.
+pub(in crate::tenancy) async fn sessions_expired(tx: &mut IdentityTx, now: Timestamp) -> Result<bool> {
+    let select = tx.select::<refresh_sessions::Entity>().lt(refresh_sessions::Column::FamilyExpiresAt, now);
+    Ok(select.limit(1).one().await?.is_some())
 }
