@@ -9,7 +9,11 @@ use carillon_domain::tenancy::{Doorkeeper, PasswordSettings};
 
 /// A gateway with files in memory.
 pub fn gateway(ports: Ports) -> web::Data<Gateway> {
+    gateway_with(ports, Files::open("memory:").expect("files in memory"))
+}
+
+/// A gateway with files of a world.
+pub fn gateway_with(ports: Ports, files: Files) -> web::Data<Gateway> {
     let desk = Doorkeeper::new(&ports, &ports.keys, PasswordSettings::default()).expect("a doorkeeper");
-    let files = Files::open("memory:").expect("files in memory");
     web::Data::new(Gateway::new(Process { ports, desk, files }))
 }

@@ -16,7 +16,7 @@ use super::Shared;
 use super::auth::{AuthAnswer, AuthStep};
 use super::behaviour::{End, Moment};
 use super::mailbox::Tally;
-use super::transaction::{Content, Envelope};
+use super::transaction::{Content, Envelope, Flaw};
 
 /// Commands that are no commands before the connection is closed.
 const PATIENCE: u32 = 20;
@@ -114,6 +114,10 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Session<W> {
             State::Content(mut content) => {
                 if content.ingest(bytes) {
                     return self.content(*content).await;
+                }
+                if content.is_endless() {
+                    self.say(Flaw::TooLarge.reply());
+                    return Ok(Next::Close);
                 }
                 self.state = State::Content(content);
                 Ok(Next::GoOn)

@@ -22,7 +22,8 @@ pub(super) struct Content {
 
 enum Receiver {
     Keeping(DataReceiver),
-    Discarding(DummyDataReceiver),
+    /// With how many octets were thrown away.
+    Discarding(DummyDataReceiver, usize),
 }
 
 /// Why a mail is not taken.
@@ -51,11 +52,16 @@ impl Content {
     /// Takes octets up to the end of the mail; true when it has ended.
     pub fn ingest(&mut self, bytes: &mut std::slice::Iter<'_, u8>) -> bool {
         match &mut self.receiver {
-            Receiver::Discarding(receiver) => receiver.ingest(bytes),
+            Receiver::Discarding(receiver, discarded) => {
+                let held = bytes.len();
+                let ended = receiver.ingest(bytes);
+                *discarded += held - bytes.len();
+                ended
+            }
             Receiver::Keeping(receiver) => {
                 let ended = receiver.ingest(bytes, &mut self.raw);
                 if self.raw.len() > self.max_size {
-                    self.receiver = Receiver::Discarding(DummyDataReceiver::new_data(receiver));
+                    self.receiver = Receiver::Discarding(DummyDataReceiver::new_data(receiver), 0);
                     self.raw = Vec::new();
                 }
                 ended
@@ -63,10 +69,15 @@ impl Content {
         }
     }
 
+    /// True once as much was thrown away as a mail may have: nobody who sends so much waits for an answer at its end.
+    pub fn is_endless(&self) -> bool {
+        matches!(self.receiver, Receiver::Discarding(_, discarded) if discarded > self.max_size)
+    }
+
     /// Envelope and content of a mail that has ended, or why it is not taken.
     pub fn finish(self) -> Result<(Envelope, Vec<u8>), Flaw> {
         match self.receiver {
-            Receiver::Discarding(_) => Err(Flaw::TooLarge),
+            Receiver::Discarding(..) => Err(Flaw::TooLarge),
             Receiver::Keeping(_) => flaw(&self.raw).map_or(Ok((self.envelope, self.raw)), Err),
         }
     }
