@@ -5,9 +5,11 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use carillon::application;
-use carillon_domain::error::Result;
+use carillon_domain::error::{Error, Result, WallError};
+use carillon_domain::messaging::{SystemMail, enqueue_system_mail, system_sender};
 use carillon_domain::paging::Page;
-use carillon_domain::settings::SignUpMode;
+use carillon_domain::ports::Ports;
+use carillon_domain::settings::{Settings, SignUpMode};
 use carillon_domain::tenancy::{
     MemberGrant, Role, Scope, SecretKind, bootstrap, invite_member, request_password_reset, viewer_tenants,
 };
@@ -264,4 +266,28 @@ async fn the_link_of_the_real_mail_leads_to_its_page() {
     let done = ask(&gateway, form(action, &[("token", token), ("choice", "confirm")])).await;
     assert_eq!(done.status, StatusCode::OK, "{}", done.body);
     assert!(sign_in().await["accessToken"].is_string());
+}
+
+#[tokio::test]
+async fn c002_a_changed_system_address_gets_a_sender_and_a_record_of_its_own() {
+    let post = Post::new().await;
+    bootstrap(post.ports()).await.unwrap();
+    let before = system_sender(post.ports()).await.unwrap();
+    let settings =
+        Settings { system_from: "post@embedded.example".to_owned(), ..post.ports().settings.as_ref().clone() };
+    let ports = Ports { settings: settings.into(), ..post.ports().clone() };
+    let mail = SystemMail::NoAccount;
+    enqueue_system_mail(post.ports(), &BOB.parse().unwrap(), &mail).await.unwrap();
+    let early = enqueue_system_mail(&ports, &ADA.parse().unwrap(), &mail).await;
+    assert!(matches!(early, Err(Error::Wall(WallError::Unavailable))), "not by the old address");
+    bootstrap(&ports).await.unwrap();
+    enqueue_system_mail(&ports, &ADA.parse().unwrap(), &mail).await.unwrap();
+    post.drain().await;
+    let after = system_sender(&ports).await.unwrap();
+    assert_ne!(after.dkim_record_name(), before.dkim_record_name(), "two keys of one domain");
+    for (to, sender) in [(BOB, before), (ADA, after)] {
+        let raw = String::from_utf8(post.mail_to(to).raw.to_vec()).unwrap();
+        assert!(raw.contains(&sender.from_email), "{raw}");
+        assert!(raw.contains(&format!("s={};", sender.dkim_selector)), "{raw}");
+    }
 }

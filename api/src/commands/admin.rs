@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::Error;
 use carillon_domain::ids::{AccountId, SenderId, TenantId};
-use carillon_domain::messaging::verify_sender_by_operator;
+use carillon_domain::messaging::{system_sender, verify_sender_by_operator};
 use carillon_domain::tenancy::{
     Caps, Name, NewPassword, OwnedAccount, cap_account, disable_user, enter_for_work, make_account, resume_account,
     suspend_account,
@@ -66,6 +66,8 @@ enum Command {
         /// The user's e-mail address.
         email: String,
     },
+    /// Print name and text of the TXT record to publish for Carillon's own mail, that of `CARILLON_SYSTEM_FROM`.
+    SystemSender,
     /// Let a sender send: its DKIM record is published, and its domain is the tenant's.
     VerifySender {
         /// The tenant's id.
@@ -109,9 +111,15 @@ async fn perform(app: &App, command: Command) -> Result<()> {
         }
         Command::DisableUser { email } => println!("{}", set_disabled(app, &email, true).await?),
         Command::EnableUser { email } => println!("{}", set_disabled(app, &email, false).await?),
+        Command::SystemSender => println!("{}", system_record(app).await?),
         Command::VerifySender { tenant, sender } => verify_sender(app, &tenant, &sender).await?,
     }
     Ok(())
+}
+
+async fn system_record(app: &App) -> Result<String> {
+    let sender = system_sender(app.ports()).await.map_err(explain)?;
+    Ok(format!("{}\n{}", sender.dkim_record_name(), sender.dkim_public))
 }
 
 async fn verify_sender(app: &App, tenant: &str, sender: &str) -> Result<()> {
@@ -208,6 +216,16 @@ mod tests {
         let subject = AccessSubject { entered: Some((tenant, Role::Owner)), ..access.subject() };
         let (token, _) = desk.tokens.issue(&subject, ports.now()).unwrap();
         (desk.tokens.verify(&token, ports.now()).unwrap(), tenant)
+    }
+
+    #[tokio::test]
+    async fn c002_the_operator_sees_what_to_publish_for_our_own_mail() {
+        let (_folder, app) = app().await;
+        let record = system_record(&app).await.unwrap();
+        let (name, value) = record.split_once('\n').unwrap();
+        assert!(name.ends_with("._domainkey.localhost") && value.starts_with("v=DKIM1; k=rsa; p="), "{record}");
+        assert_eq!(system_record(&app).await.unwrap(), record, "asking makes no other");
+        perform(&app, line(&["system-sender"])).await.unwrap();
     }
 
     #[tokio::test]

@@ -1,10 +1,11 @@
-//! Making DKIM keys: RSA-2048 only (C-34), one per sending domain and selector (C-36).
+//! Making DKIM keys: RSA-2048 only (C-34), one per sender, each under a selector that no other sender has (C-36).
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use carillon_entities::ids::{SenderId, encode};
 
 use crate::error::{Error, Result};
 
@@ -39,9 +40,25 @@ impl NewDkimKey {
     }
 }
 
+/// The selector of a sender's key: senders of one domain, in one tenant or in many, publish under names of their own.
+pub(super) fn selector_of(sender: SenderId) -> String {
+    format!("c{}", encode(sender.0))
+}
+
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+
+    #[test]
+    fn c036_a_selector_is_a_dns_label_of_one_sender() {
+        let id = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
+        let selector = selector_of(SenderId(id));
+        assert!(selector.len() <= 63 && selector.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        assert_ne!(selector, selector_of(SenderId(Uuid::from_u128(id.as_u128() + 1))));
+        assert_ne!(selector, selector_of(SenderId(Uuid::from_u128(id.as_u128() ^ (1 << 127)))));
+    }
 
     #[test]
     fn c034_a_new_key_is_rsa_2048_and_its_record_holds_only_the_public_half() {

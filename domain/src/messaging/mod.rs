@@ -56,7 +56,7 @@ pub use state::{
 };
 pub use store::STATEMENTS;
 pub use sweep::{Swept, sweep};
-pub use system_mail::{SYSTEM_TENANT, SystemMail, enqueue_system_mail, seed_system_tenant};
+pub use system_mail::{SYSTEM_TENANT, SystemMail, enqueue_system_mail, seed_system_tenant, system_sender};
 pub use templates::{
     PublishVersion, create_template, find_templates, newest_versions, publish_version, template_versions, templates,
 };

@@ -4,7 +4,7 @@ use carillon_entities::ids::{BrandId, RelayId, SenderId, TenantId};
 use carillon_entities::wall::TenantTx;
 
 use super::content::Sender;
-use super::dkim_key::NewDkimKey;
+use super::dkim_key::{NewDkimKey, selector_of};
 use super::relay::{InvalidRelay, Relay};
 use super::store;
 use crate::contacts::EmailAddress;
@@ -15,8 +15,6 @@ use crate::ports::Ports;
 use crate::tenancy::{Grant, ManageSenders, ReadMessages, SendMessages};
 use crate::time::Timestamp;
 
-/// The selector of the first key; rotation makes others.
-const SELECTOR: &str = "carillon1";
 /// Mailbox providers whose domains nobody may send from (C-40).
 const FREE_PROVIDERS: [&str; 12] = [
     "gmail.com",
@@ -71,6 +69,13 @@ impl CreateSender {
     }
 }
 
+impl Sender {
+    /// Name of the TXT record that holds [`Sender::dkim_public`].
+    pub fn dkim_record_name(&self) -> String {
+        format!("{}._domainkey.{}", self.dkim_selector, self.domain)
+    }
+}
+
 /// Makes a sender and its DKIM key. In embedded mode it counts as verified at once, because nothing leaves the machine.
 ///
 /// Making the key takes a good part of a second of CPU: [`NewDkimKey::generate_rsa_2048`] is called by the caller, off
@@ -97,7 +102,7 @@ pub async fn create_sender(
         reply_to: command.reply_to.map(|address| address.as_sent().to_owned()),
         postal_address: command.postal_address,
         domain: command.from_email.domain_ascii().to_owned(),
-        dkim_selector: SELECTOR.to_owned(),
+        dkim_selector: selector_of(id),
         dkim_sealed: ports.keys.seal(&place, &key.private_key_der, ports.entropy.as_ref()),
         dkim_public: key.txt_record.clone(),
         verified_at: ports.settings.embedded.then_some(now),

@@ -1,23 +1,27 @@
 //! Carillon's own mail to its users: ordinary transactional messages of a reserved tenant, through the same gate.
+//!
+//! Its sender is the one of the address that `CARILLON_SYSTEM_FROM` names now: a new address gets a sender, with a key and
+//! a DNS record of its own, and what was queued before keeps the one it was queued with.
 
-use carillon_entities::ids::{BrandId, SenderId, TemplateId, TemplateVersionId, TenantId};
+use carillon_entities::ids::{BrandId, TemplateId, TemplateVersionId, TenantId};
+use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::content::{Sender, StoredVersion, Template};
-use super::dkim_key::NewDkimKey;
+use super::dkim_key::{NewDkimKey, selector_of};
 use super::send_messages::{Intent, Recipient, send_messages};
 use super::{Lane, MessageClass, store};
 use crate::consent;
 use crate::contacts::EmailAddress;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WallError};
+use crate::paging::Page;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages, enter_for_work};
 
 /// The tenant whose messages are Carillon's own.
 pub const SYSTEM_TENANT: TenantId = TenantId(Uuid::from_u128(0x0000_0000_0001_7000_8000_0000_0000_0001));
 
-const SENDER: SenderId = SenderId(Uuid::from_u128(0x0000_0000_0001_7000_8000_0000_0000_0002));
 const TEMPLATE_BASE: u128 = 0x0000_0000_0001_7000_8000_0000_0000_0100;
 const VERSION_BASE: u128 = 0x0000_0000_0001_7000_8000_0000_0000_0200;
 
@@ -115,11 +119,14 @@ impl SystemMail {
 /// Queues a system mail in a transaction of its own.
 pub async fn enqueue_system_mail(ports: &Ports, to: &EmailAddress, mail: &SystemMail) -> Result<()> {
     let grant: Grant<SendMessages> = enter_for_work(&ports.wall, SYSTEM_TENANT).grant();
+    let mut tx = grant.begin().await?;
+    // Made at every start; a process that is faster than that asks to be asked again.
+    let sender = current_sender(&mut tx, ports).await?.ok_or(WallError::Unavailable)?;
     let intent = Intent {
         key: ports.new_id::<Uuid>().to_string(),
         class: MessageClass::Transactional,
         topic: None,
-        sender: SENDER,
+        sender: sender.id,
         template_version: TemplateVersionId(Uuid::from_u128(VERSION_BASE + mail.text().number)),
         to: Recipient::Address(to.clone()),
         variables: mail.variables(),
@@ -127,7 +134,6 @@ pub async fn enqueue_system_mail(ports: &Ports, to: &EmailAddress, mail: &System
         expires_at: None,
         is_test: false,
     };
-    let mut tx = grant.begin().await?;
     let results = send_messages(&grant, &mut tx, ports, &[intent]).await?;
     if let Some(Err(refusal)) = results.into_iter().next() {
         return Err(Error::Refused(vec![refusal]));
@@ -137,28 +143,36 @@ pub async fn enqueue_system_mail(ports: &Ports, to: &EmailAddress, mail: &System
     Ok(())
 }
 
-/// Makes sure that the reserved tenant has its brand, sender and templates; safe to run at every start.
+/// Makes sure that the reserved tenant has its brand, templates, and the sender of today's address; safe to run at every
+/// start.
 ///
 /// The tenant's own row is made by [`crate::tenancy`]'s bootstrap.
 pub async fn seed_system_tenant(ports: &Ports) -> Result<()> {
     let grant: Grant<SendMessages> = enter_for_work(&ports.wall, SYSTEM_TENANT).grant();
     let mut tx = grant.begin().await?;
-    let found = store::sender_find(&mut tx, SENDER).await?;
-    if found.is_some() {
+    if current_sender(&mut tx, ports).await?.is_some() {
         return Ok(tx.commit().await?);
     }
     tx.rollback().await?;
     let key = tokio::task::spawn_blocking(NewDkimKey::generate_rsa_2048).await.map_err(Error::fault)??;
-    let from =
-        EmailAddress::parse(&ports.settings.system_from).map_err(|_| Error::fault("the system sender's address"))?;
     let mut tx = grant.begin().await?;
-    let (brand, _) = consent::seed_tenant(&mut tx, ports, "Carillon").await?;
-    let sender = system_sender(ports, brand.id, &from, &key);
-    match store::sender_insert(&mut tx, &sender).await {
+    let earlier = store::senders_list(&mut tx, &Page::first(1)).await?.items.pop();
+    let brand = match &earlier {
+        Some(sender) => sender.brand,
+        None => consent::seed_tenant(&mut tx, ports, "Carillon").await?.0.id,
+    };
+    match store::sender_insert(&mut tx, &new_sender(ports, brand, &key)?).await {
         // Another process was faster.
-        Err(Error::Wall(carillon_entities::wall::WallError::Conflict { .. })) => return Ok(()),
+        Err(Error::Wall(WallError::Conflict { .. })) => return Ok(()),
         result => result?,
     }
+    if earlier.is_none() {
+        seed_texts(&mut tx, ports).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn seed_texts(tx: &mut TenantTx, ports: &Ports) -> Result<()> {
     for text in &TEXTS {
         let template = Template {
             id: TemplateId(Uuid::from_u128(TEMPLATE_BASE + text.number)),
@@ -166,32 +180,42 @@ pub async fn seed_system_tenant(ports: &Ports) -> Result<()> {
             class: MessageClass::Transactional,
             created_at: ports.now(),
         };
-        store::template_insert(&mut tx, &template).await?;
-        store::version_insert(&mut tx, &system_version(ports, &template, text)).await?;
+        store::template_insert(tx, &template).await?;
+        store::version_insert(tx, &system_version(ports, &template, text)).await?;
     }
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
-fn system_sender(ports: &Ports, brand: BrandId, from: &EmailAddress, key: &NewDkimKey) -> Sender {
-    let now = ports.now();
-    Sender {
-        id: SENDER,
+async fn current_sender(tx: &mut TenantTx, ports: &Ports) -> Result<Option<Sender>> {
+    store::sender_of_address(tx, &ports.settings.system_from).await
+}
+
+/// The sender of system mail, made if it is not there yet: the operator publishes its DNS record.
+pub async fn system_sender(ports: &Ports) -> Result<Sender> {
+    seed_system_tenant(ports).await?;
+    let mut tx = enter_for_work(&ports.wall, SYSTEM_TENANT).grant::<SendMessages>().begin_read().await?;
+    current_sender(&mut tx, ports).await?.ok_or_else(|| Error::fault("the system sender went away"))
+}
+
+fn new_sender(ports: &Ports, brand: BrandId, key: &NewDkimKey) -> Result<Sender> {
+    let from =
+        EmailAddress::parse(&ports.settings.system_from).map_err(|_| Error::fault("the system sender's address"))?;
+    let (id, now) = (ports.new_id(), ports.now());
+    let place = Sender::key_place(SYSTEM_TENANT, id);
+    Ok(Sender {
+        id,
         brand,
         from_name: "Carillon".to_owned(),
         from_email: from.as_sent().to_owned(),
         reply_to: None,
         postal_address: String::new(),
         domain: from.domain_ascii().to_owned(),
-        dkim_selector: "carillon1".to_owned(),
-        dkim_sealed: ports.keys.seal(
-            &Sender::key_place(SYSTEM_TENANT, SENDER),
-            &key.private_key_der,
-            ports.entropy.as_ref(),
-        ),
+        dkim_selector: selector_of(id),
+        dkim_sealed: ports.keys.seal(&place, &key.private_key_der, ports.entropy.as_ref()),
         dkim_public: key.txt_record.clone(),
         verified_at: Some(now),
         created_at: now,
-    }
+    })
 }
 
 fn system_version(ports: &Ports, template: &Template, text: &Text) -> StoredVersion {

@@ -65,11 +65,17 @@ async fn a_sender_is_made_once_and_shows_what_to_publish() {
     });
     let object = "sender { id fromEmail replyTo verifiedAt dnsRecord { name value } }";
     let made = setup.change("createSender", object, input.clone()).await;
-    assert_eq!(made["sender"]["dnsRecord"]["name"], "carillon1._domainkey.torten.test");
+    let name = made["sender"]["dnsRecord"]["name"].as_str().unwrap();
+    let selector = made["sender"]["id"].as_str().unwrap().replace("sender_", "c");
+    assert_eq!(name, format!("{selector}._domainkey.torten.test"));
     assert!(made["sender"]["dnsRecord"]["value"].as_str().unwrap().starts_with("v=DKIM1; k=rsa; p="));
     assert_eq!(setup.change("createSender", object, input.clone()).await, made, "the same key, the same answer");
     let mut again = input.clone();
     again["idempotencyKey"] = Value::Null;
+    again["fromEmail"] = "laden@torten.test".into();
+    let second = setup.change("createSender", object, again.clone()).await;
+    assert_ne!(second["sender"]["dnsRecord"]["name"], name, "C-02: two keys of one domain have two names");
+    again["fromEmail"] = input["fromEmail"].clone();
     is(&setup.change("createSender", object, again.clone()).await, "SENDER_EXISTS", "fromEmail");
     for (field, value, code) in [
         ("fromEmail", "somebody@gmail.com", "FREE_PROVIDER"),

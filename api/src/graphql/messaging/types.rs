@@ -301,10 +301,7 @@ impl Sender {
 
     /// The DNS record to publish, so that recipients can verify the signature.
     async fn dns_record(&self) -> DnsRecord {
-        DnsRecord {
-            name: format!("{}._domainkey.{}", self.0.dkim_selector, self.0.domain),
-            value: self.0.dkim_public.clone(),
-        }
+        DnsRecord { name: self.0.dkim_record_name(), value: self.0.dkim_public.clone() }
     }
 
     /// When the DNS record was seen; until then its mail is held.

@@ -181,6 +181,11 @@ pub(in crate::messaging) async fn sender_find(tx: &mut TenantTx, id: SenderId) -
     Ok(row.map(sender))
 }
 
+pub(in crate::messaging) async fn sender_of_address(tx: &mut TenantTx, from_email: &str) -> Result<Option<Sender>> {
+    let select = tx.select::<sender_identities::Entity>();
+    Ok(select.eq(sender_identities::Column::FromEmail, from_email).one().await?.map(sender))
+}
+
 pub(in crate::messaging) async fn senders_find(
     tx: &mut TenantTx,
     ids: impl IntoIterator<Item = SenderId>,

@@ -15,9 +15,9 @@ pub(super) use claims::{
     Claim, Move, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move, sweep_leases, sweep_unknown,
 };
 pub(super) use content::{
-    brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_verify, senders_brands,
-    senders_find, senders_list, template_find, template_insert, template_versions_find, templates_find, templates_list,
-    version_insert, version_last, versions_of,
+    brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_of_address, sender_verify,
+    senders_brands, senders_find, senders_list, template_find, template_insert, template_versions_find, templates_find,
+    templates_list, version_insert, version_last, versions_of,
 };
 pub(super) use intents::{
     IntentContact, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel, messages_insert,

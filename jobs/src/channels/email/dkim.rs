@@ -37,7 +37,7 @@ const SIGNED: [&str; 15] = [
     "Feedback-ID",
 ];
 
-/// Keys are per sending domain; past this many the cache starts anew.
+/// Keys are per sender, each under a selector of its own; past this many the cache starts anew.
 const CACHED: usize = 4096;
 
 /// A parsed signing key with its domain and selector.
@@ -146,7 +146,7 @@ fn is_name(name: &str) -> bool {
 pub struct DkimSigners(Mutex<HashMap<(String, String), Arc<DkimSigner>>>);
 
 impl DkimSigners {
-    /// The signer of a key, parsed at its first use; a changed key under the same selector is parsed anew.
+    /// The signer of a key, parsed at its first use; another key under the same name is parsed anew.
     pub fn get(&self, key: &DkimKey) -> Result<Arc<DkimSigner>, ContentError> {
         let name = (key.domain.clone(), key.selector.clone());
         if let Some(signer) = self.lock().get(&name).filter(|signer| signer.der == key.private_key_der) {
