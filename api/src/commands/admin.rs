@@ -223,7 +223,7 @@ mod tests {
         let (_folder, app) = app().await;
         let record = system_record(&app).await.unwrap();
         let (name, value) = record.split_once('\n').unwrap();
-        assert!(name.ends_with("._domainkey.localhost") && value.starts_with("v=DKIM1; k=rsa; p="), "{record}");
+        assert!(name.ends_with("._domainkey.embedded.example") && value.starts_with("v=DKIM1; k=rsa; p="), "{record}");
         assert_eq!(system_record(&app).await.unwrap(), record, "asking makes no other");
         perform(&app, line(&["system-sender"])).await.unwrap();
     }
