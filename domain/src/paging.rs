@@ -1,5 +1,8 @@
 //! Keyset paging: every list is paged, and a page's place survives inserts.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use carillon_entities::wall::{Belongs, Select, Space, Value};
 
 /// The largest page.
@@ -13,6 +16,15 @@ pub struct Page<K> {
     /// Where to go on from; the list's start (or end) without one.
     pub cursor: Option<K>,
     /// How many items, 1 to [`PAGE_MAX`].
+    pub size: u32,
+}
+
+/// The same part of many lists at once: the first items of each, behind a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ahead<K> {
+    /// Where to go on from; the lists' starts without one.
+    pub after: Option<K>,
+    /// How many items of each, 1 to [`PAGE_MAX`].
     pub size: u32,
 }
 
@@ -63,6 +75,33 @@ impl<K: Clone> Page<K> {
         } else {
             Paged { items: rows, has_next: beyond, has_previous: more }
         }
+    }
+}
+
+impl<K> Ahead<K> {
+    /// How many rows of each list to ask for: one more than the page has, to know whether there are more.
+    pub fn limit(&self) -> i64 {
+        i64::from(self.size) + 1
+    }
+
+    /// Makes a page of each list of what such a query gave; lists without rows are left out.
+    pub fn finish<L: Eq + Hash, T>(&self, rows: impl IntoIterator<Item = (L, T)>) -> HashMap<L, Paged<T>> {
+        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+        let mut pages: HashMap<L, Paged<T>> = HashMap::new();
+        for (list, row) in rows {
+            let page = pages.entry(list).or_insert_with(|| self.empty());
+            if page.items.len() < size {
+                page.items.push(row);
+            } else {
+                page.has_next = true;
+            }
+        }
+        pages
+    }
+
+    /// The page of a list without rows.
+    pub fn empty<T>(&self) -> Paged<T> {
+        Paged { items: Vec::new(), has_next: false, has_previous: self.after.is_some() }
     }
 }
 

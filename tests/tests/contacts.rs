@@ -10,11 +10,11 @@ use carillon_domain::consent::{
 use carillon_domain::contacts::{
     AttributeKind, AttributeName, AttributeTest, ContactFields, ContactFilter, ContactState, DeclareAttribute,
     EmailAddress, Patch, Tag, TagContacts, UpdateContact, UpsertBy, UpsertContact, Upserted, archive_contact,
-    contact_history, contact_tags, declare_attributes, delete_contact, get_contact, list_contacts, restore_contact,
+    contact_histories, contact_tags, declare_attributes, delete_contact, get_contact, list_contacts, restore_contact,
     tag_contacts, update_contact, upsert_contacts,
 };
 use carillon_domain::error::Result;
-use carillon_domain::paging::Page;
+use carillon_domain::paging::{Ahead, Page};
 use carillon_domain::tenancy::ReadPersonalData;
 use carillon_entities::ids::ContactId;
 use carillon_tests::people::{People, codes, email};
@@ -137,9 +137,10 @@ async fn c151_a_history_has_values_until_its_key_is_destroyed() {
     let history = async || {
         let grant = people.world.grant::<ReadPersonalData>(people.tenant);
         let mut tx = grant.begin_read().await.unwrap();
-        let page = contact_history(&grant, &mut tx, ports, contact.id, Page::first(10)).await.unwrap();
+        let page = Ahead { after: None, size: 10 };
+        let mut pages = contact_histories(&grant, &mut tx, ports, &[contact.id], page).await.unwrap();
         tx.commit().await.unwrap();
-        page.items
+        pages.remove(&contact.id).unwrap().items
     };
     let changes = history().await;
     assert_eq!(changes.iter().map(|change| change.kind.as_str()).collect::<Vec<_>>(), ["created", "updated"]);

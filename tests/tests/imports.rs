@@ -12,6 +12,7 @@ use carillon_domain::contacts::import::{
 };
 use carillon_domain::contacts::{ContactFilter, EmailAddress};
 use carillon_domain::files::{FileTarget, Part, ReceiveError, SignedFile, create_upload, receive, received};
+use carillon_domain::paging::Ahead;
 use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{ReadPersonalData, enter_by_file};
 use carillon_tests::people::{People, codes, email};
@@ -28,9 +29,11 @@ fn consented(people: &People) -> ImportOptions {
 async fn errors(people: &People, import: &carillon_domain::contacts::import::Import) -> Vec<String> {
     let grant = people.imports();
     let mut tx = grant.begin_read().await.unwrap();
-    let page = list_import_errors(&grant, &mut tx, import.id, None, 100).await.unwrap();
+    let page = Ahead { after: None, size: 100 };
+    let mut pages = list_import_errors(&grant, &mut tx, &[import.id], page).await.unwrap();
     tx.commit().await.unwrap();
-    page.items.iter().map(|error| format!("{} {} {}", error.line, error.field, error.code)).collect()
+    let items = pages.remove(&import.id).map_or(Vec::new(), |page| page.items);
+    items.iter().map(|error| format!("{} {} {}", error.line, error.field, error.code)).collect()
 }
 
 #[tokio::test]

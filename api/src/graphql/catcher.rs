@@ -47,7 +47,7 @@ impl CatcherQuery {
         #[graphql(desc = "Only mail to this address.")] to: Option<String>,
     ) -> Result<List<CaughtMail>> {
         let catcher = catcher(ctx)?;
-        let page = PageArgs::forward(first, after).page::<u64>().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page::<u64>()?;
         let size = usize::try_from(page.size).unwrap_or(0);
         let mut mails = catcher.latest(page.cursor, to.as_deref(), size + 1);
         let more = mails.len() > size;

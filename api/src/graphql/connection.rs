@@ -8,8 +8,8 @@ use async_graphql::OutputType;
 use async_graphql::connection::{Connection, CursorType, Edge};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use carillon_domain::error::Refusal;
-use carillon_domain::paging::{PAGE_MAX, Page, Paged};
+use carillon_domain::error::{Refusal, Result};
+use carillon_domain::paging::{Ahead, PAGE_MAX, Page, Paged};
 
 /// Rows of a page that does not say how many.
 const DEFAULT_SIZE: i32 = 50;
@@ -35,7 +35,7 @@ impl Cursor {
         Self(key.to_string())
     }
 
-    fn key<K: FromStr>(&self) -> Result<K, InvalidCursor> {
+    fn key<K: FromStr>(&self) -> std::result::Result<K, InvalidCursor> {
         self.0.parse().map_err(|_| InvalidCursor)
     }
 }
@@ -47,7 +47,7 @@ impl CursorType for Cursor {
         URL_SAFE_NO_PAD.encode([&[VERSION], self.0.as_bytes()].concat())
     }
 
-    fn decode_cursor(text: &str) -> Result<Self, InvalidCursor> {
+    fn decode_cursor(text: &str) -> std::result::Result<Self, InvalidCursor> {
         if text.len() > MAX_CURSOR {
             return Err(InvalidCursor);
         }
@@ -78,8 +78,8 @@ impl PageArgs {
     }
 
     /// The page they ask for: `first` with `after`, or `last` with `before`.
-    pub fn page<K: FromStr>(self) -> Result<Page<K>, Refusal> {
-        let refuse = |field, message| Err(Refusal::new("INVALID_PAGE", field, message));
+    pub fn page<K: FromStr>(self) -> Result<Page<K>> {
+        let refuse = |field, message| Err(Refusal::new("INVALID_PAGE", field, message).into());
         let forward = match (self.first, self.last, &self.after, &self.before) {
             (Some(_), Some(_), _, _) => return refuse("last", "Give first or last, not both."),
             (Some(_), None, _, Some(_)) => return refuse("before", "Use before with last."),
@@ -91,12 +91,18 @@ impl PageArgs {
         let size = u32::try_from(size.unwrap_or(DEFAULT_SIZE)).unwrap_or(0);
         if !(1..=PAGE_MAX).contains(&size) {
             let message = format!("A page has 1 to {PAGE_MAX} rows.");
-            return Err(Refusal::new("INVALID_PAGE", field, message));
+            return Err(Refusal::new("INVALID_PAGE", field, message).into());
         }
         let (cursor, field) = if forward { (self.after, "after") } else { (self.before, "before") };
         let cursor = cursor.map(|text| Cursor::decode_cursor(&text).and_then(|cursor| cursor.key())).transpose();
         let cursor = cursor.map_err(|_| Refusal::new("INVALID_CURSOR", field, "Not a cursor of this list."))?;
         Ok(Page { forward, cursor, size })
+    }
+
+    /// The page that a list within another asks for: of each, the first rows behind the same place.
+    pub fn ahead<K: FromStr>(first: Option<i32>, after: Option<String>) -> Result<Ahead<K>> {
+        let page = Self::forward(first, after).page()?;
+        Ok(Ahead { after: page.cursor, size: page.size })
     }
 }
 
@@ -113,13 +119,17 @@ pub fn list<T, K: Display, Node: OutputType>(
 
 #[cfg(test)]
 mod tests {
+    use carillon_domain::error::Error;
     use carillon_domain::ids::{ContactId, TopicId};
     use uuid::Uuid;
 
     use super::*;
 
-    fn page(args: PageArgs) -> Result<Page<ContactId>, (&'static str, String)> {
-        args.page().map_err(|refusal| (refusal.code, refusal.field))
+    fn page(args: PageArgs) -> std::result::Result<Page<ContactId>, (&'static str, String)> {
+        args.page().map_err(|error| match error {
+            Error::Refused(refusals) => (refusals[0].code, refusals[0].field.clone()),
+            error => panic!("{error}"),
+        })
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::str::FromStr;
 
 use async_graphql::{Context, ID, Interface, Object, Result};
 use carillon_domain::error::{Error, Refusal};
-use carillon_domain::ids::{BrandId, ContactId, ImportId, MessageId, SenderId, TemplateId, TopicId};
+use carillon_domain::ids::{
+    BrandId, ContactId, ImportId, MessageId, SenderId, TemplateId, TemplateVersionId, TenantId, TopicId, UploadId,
+};
 
 use super::consent::{Brand, Topic};
-use super::contacts::{Contact, Import, load_import};
-use super::loader;
-use super::messaging::types::{Message, Sender, Template};
+use super::contacts::{Contact, Import, Upload};
+use super::messaging::types::{Message, Sender, Template, TemplateVersion};
+use super::tenancy::Tenant;
 
 /// An object with an id of its own.
 #[derive(Debug, Interface)]
@@ -27,8 +29,14 @@ pub enum Node {
     Sender(Sender),
     /// A template.
     Template(Template),
+    /// A version of a template.
+    TemplateVersion(TemplateVersion),
+    /// The tenant that the caller is in.
+    Tenant(Tenant),
     /// A topic.
     Topic(Topic),
+    /// An upload.
+    Upload(Upload),
 }
 
 /// The most ids of one `nodes`.
@@ -58,24 +66,33 @@ impl NodeQuery {
 /// Each kind is known by the prefix of its ids.
 async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     let kind = id.rsplit_once('_').map_or("", |(kind, _)| kind);
-    let rows = loader::of(ctx);
-    Ok(match kind {
-        BrandId::KIND => rows.load_one::<BrandId>(own_id(id)?).await?.map(|brand| Brand::from(brand).into()),
-        ContactId::KIND => rows.load_one::<ContactId>(own_id(id)?).await?.map(|contact| Contact::new(contact).into()),
-        TopicId::KIND => rows.load_one::<TopicId>(own_id(id)?).await?.map(|topic| Topic::from(topic).into()),
-        ImportId::KIND => load_import(ctx, own_id(id)?).await?.map(Node::from),
-        MessageId::KIND => Message::find(ctx, own_id(id)?).await?.map(Node::from),
-        SenderId::KIND => Sender::find(ctx, own_id(id)?).await?.map(Node::from),
-        TemplateId::KIND => Template::find(ctx, own_id(id)?).await?.map(Node::from),
-        _ => None,
-    })
+    match kind {
+        BrandId::KIND => by_id(id, |id| Brand::find(ctx, id)).await,
+        ContactId::KIND => by_id(id, |id| Contact::find(ctx, id)).await,
+        ImportId::KIND => by_id(id, |id| Import::find(ctx, id)).await,
+        MessageId::KIND => by_id(id, |id| Message::find(ctx, id)).await,
+        SenderId::KIND => by_id(id, |id| Sender::find(ctx, id)).await,
+        TemplateId::KIND => by_id(id, |id| Template::find(ctx, id)).await,
+        TemplateVersionId::KIND => by_id(id, |id| TemplateVersion::find(ctx, id)).await,
+        TenantId::KIND => by_id(id, |id| Tenant::find(ctx, id)).await,
+        TopicId::KIND => by_id(id, |id| Topic::find(ctx, id)).await,
+        UploadId::KIND => by_id(id, |id| Upload::find(ctx, id)).await,
+        _ => Ok(None),
+    }
 }
 
-fn own_id<I: FromStr>(id: &ID) -> Result<I, Error> {
-    Ok(parse_id(id, "id")?)
+/// What a query finds by an id; one that is malformed or of another kind is the id of nothing (C-204).
+pub async fn by_id<I, T, O, F>(id: &ID, find: impl FnOnce(I) -> F) -> Result<Option<O>>
+where
+    I: FromStr,
+    T: Into<O>,
+    F: Future<Output = Result<Option<T>>>,
+{
+    let Ok(id) = id.parse() else { return Ok(None) };
+    Ok(find(id).await?.map(Into::into))
 }
 
-/// An id of one kind; a text that is none is answered like the id of nothing (C-204).
+/// An id of an input; one that is malformed or of another kind is refused like the id of nothing (C-204).
 ///
 /// # Errors
 /// `NOT_FOUND` under the field.

@@ -49,7 +49,7 @@ pub use suppress::{
     HardBounce, LiftSuppression, SuppressAddress, Suppression, lift_suppression, list_suppressions, suppress_address,
     suppress_hard_bounces, suppressions_of,
 };
-pub use view::{ConsentFacts, ConsentView, FactsRequest, list_consents, list_ledger, load_facts};
+pub use view::{ConsentFacts, ConsentView, FactsRequest, list_consents, list_ledgers, load_facts};
 
 use crate::error::Refusal;
 

@@ -13,7 +13,8 @@ use super::{
     Basis, Channel, ConsentState, ConsentStatus, Recipient, Standing, Suppression, SuppressionFact, SuppressionReason,
 };
 use crate::error::Result;
-use crate::paging::{Page, Paged};
+use crate::keys::AddressHash;
+use crate::paging::{Ahead, Paged};
 use crate::tenancy::{Grant, ReadConsent};
 use crate::time::Timestamp;
 
@@ -76,14 +77,26 @@ fn consents(recipient: &Recipient, states: &BTreeMap<EndpointKey, Vec<(StateKey,
     joined.into_iter().map(view).collect()
 }
 
-/// A page of the ledger of a recipient, in the order of arrival.
-pub async fn list_ledger(
+/// A page of each recipient's ledger, in the order of arrival; an answer for each, in one statement.
+pub async fn list_ledgers(
     _grant: &Grant<ReadConsent>,
     tx: &mut TenantTx,
-    recipient: &Recipient,
-    page: &Page<ConsentEventId>,
-) -> Result<Paged<ConsentEvent>> {
-    Ok(ledger::consent_events_page(tx, recipient.bare(), page).await?)
+    recipients: &[Recipient],
+    page: Ahead<ConsentEventId>,
+) -> Result<Vec<Paged<ConsentEvent>>> {
+    let hashes: BTreeSet<AddressHash> = recipients.iter().flat_map(Recipient::bare).collect();
+    let events = ledger::consent_events_behind(tx, hashes, page).await?;
+    // A recipient has a hash under each live key, and its entries may be under any of them.
+    let mut by_hash: BTreeMap<AddressHash, Vec<ConsentEvent>> = BTreeMap::new();
+    for event in events {
+        by_hash.entry(event.address.hash).or_default().push(event);
+    }
+    let of = |recipient: &Recipient| {
+        let mut own: Vec<_> = recipient.bare().filter_map(|hash| by_hash.get(&hash)).flatten().cloned().collect();
+        own.sort_by_key(|event| event.id);
+        page.finish(own.into_iter().map(|event| ((), event))).remove(&()).unwrap_or_else(|| page.empty())
+    };
+    Ok(recipients.iter().map(of).collect())
 }
 
 /// What the gate asks about one message.

@@ -3,17 +3,19 @@
 //! The entry of a creation holds no values: they are in the contact, or the first later change of a field has them as
 //! old ones.
 
+use std::collections::HashMap;
+
 use carillon_entities::ids::{ContactChangeId, ContactId, ImportId, TenantId};
 use carillon_entities::wall::{TenantTx, Value};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::store::changes::{changes_append, changes_page};
+use super::store::changes::{changes_append, changes_of};
 use super::store::subject_keys::{history_keys, history_keys_ensure};
 use crate::consent::{ActorKind, SourceKind};
 use crate::error::{Error, Result};
 use crate::keys::{Place, SubjectKey};
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Paged};
 use crate::ports::Ports;
 use crate::tenancy::{Actor, Grant, ReadPersonalData};
 use crate::time::Timestamp;
@@ -142,23 +144,29 @@ fn place(tenant: TenantId, id: ContactChangeId) -> Place {
     Place::new(tenant, "contact_changes", "sealed", id)
 }
 
-/// A page of a contact's history; without its values where their key is destroyed.
-pub async fn contact_history(
+/// A page of each contact's history, in two statements for all of them; without its values where their key is
+/// destroyed. Contacts without a history are left out.
+pub async fn contact_histories(
     _grant: &Grant<ReadPersonalData>,
     tx: &mut TenantTx,
     ports: &Ports,
-    contact: ContactId,
-    page: Page<ContactChangeId>,
-) -> Result<Paged<Change>> {
+    contacts: &[ContactId],
+    page: Ahead<ContactChangeId>,
+) -> Result<HashMap<ContactId, Paged<Change>>> {
     let tenant = tx.tenant();
-    let rows = changes_page(tx, contact, page).await?;
-    let key = history_keys(tx, ports, &[contact]).await?.remove(&contact);
-    let open = |(change, sealed): (Change, Option<Vec<u8>>)| {
-        let values = sealed.zip(key.as_ref()).map(|(sealed, key)| open(key, tenant, change.id, &sealed)).transpose()?;
-        Ok(Change { values, ..change })
-    };
-    let Paged { items, has_next, has_previous } = rows;
-    Ok(Paged { items: items.into_iter().map(open).collect::<Result<_>>()?, has_next, has_previous })
+    let pages = changes_of(tx, contacts, page).await?;
+    let keys = history_keys(tx, ports, contacts).await?;
+    let mut histories = HashMap::with_capacity(pages.len());
+    for (contact, Paged { items, has_next, has_previous }) in pages {
+        let key = keys.get(&contact);
+        let opened = |(change, sealed): (Change, Option<Vec<u8>>)| {
+            let values = sealed.zip(key).map(|(sealed, key)| open(key, tenant, change.id, &sealed)).transpose()?;
+            Ok(Change { values, ..change })
+        };
+        let items = items.into_iter().map(opened).collect::<Result<_>>()?;
+        histories.insert(contact, Paged { items, has_next, has_previous });
+    }
+    Ok(histories)
 }
 
 fn open(key: &SubjectKey, tenant: TenantId, id: ContactChangeId, sealed: &[u8]) -> Result<Json> {

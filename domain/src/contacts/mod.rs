@@ -35,7 +35,7 @@ pub use declare_attributes::{DeclareAttribute, declare_attributes};
 pub use definitions::{AttributeDefinition, Definitions, MAX_ATTRIBUTES};
 pub use delete::delete_contact;
 pub use email_address::{EmailAddress, InvalidEmail};
-pub use history::{Change, ChangeKind, contact_history};
+pub use history::{Change, ChangeKind, contact_histories};
 pub use list::{AttributeTest, ContactFilter, contact_tags, get_contact, get_contacts, list_attributes, list_contacts};
 pub use patch::{ContactFields, ContactPatch, Patch};
 pub use phone_number::{InvalidPhone, PhoneNumber};

@@ -3,7 +3,7 @@
 use carillon_entities::ids::{TenantId, UploadId};
 use carillon_entities::wall::TenantTx;
 
-use super::store::{upload_find, upload_insert};
+use super::store::{upload_insert, uploads_find};
 use super::{FileTarget, SignedFile};
 use crate::contacts::one_line;
 use crate::error::{Refusal, Result};
@@ -96,9 +96,9 @@ pub async fn create_upload(
     Ok(upload)
 }
 
-/// An upload, if there is one with this id.
-pub async fn find_upload(_grant: &Grant<ImportContacts>, tx: &mut TenantTx, id: UploadId) -> Result<Option<Upload>> {
-    upload_find(tx, id).await
+/// Uploads by id, in no order; what is not there is left out.
+pub async fn find_uploads(_grant: &Grant<ImportContacts>, tx: &mut TenantTx, ids: &[UploadId]) -> Result<Vec<Upload>> {
+    uploads_find(tx, ids).await
 }
 
 #[cfg(test)]

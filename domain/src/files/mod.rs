@@ -12,7 +12,7 @@ pub(crate) mod store;
 mod token;
 
 pub use blobs::{BlobsError, Files};
-pub use create_upload::{CreateUpload, MAX_FILE_NAME, Upload, UploadState, create_upload, find_upload};
+pub use create_upload::{CreateUpload, MAX_FILE_NAME, Upload, UploadState, create_upload, find_uploads};
 pub use expire::expire_uploads;
 pub use receive::{Part, ReceiveError, Received, receive, received};
 pub use store::STATEMENTS;

@@ -64,6 +64,11 @@ pub(crate) async fn upload_find(tx: &mut TenantTx, id: UploadId) -> Result<Optio
     row.map(Upload::try_from).transpose()
 }
 
+pub(crate) async fn uploads_find(tx: &mut TenantTx, ids: &[UploadId]) -> Result<Vec<Upload>> {
+    let rows = tx.select::<uploads::Entity>().is_in(uploads::Column::Id, ids.iter().copied()).all().await?;
+    rows.into_iter().map(Upload::try_from).collect()
+}
+
 /// As [`upload_find`], and keeps others from writing to it until the transaction ends.
 pub(super) async fn upload_lock(tx: &mut TenantTx, id: UploadId) -> Result<Option<Upload>> {
     let row = tx.select::<uploads::Entity>().eq(uploads::Column::Id, id).for_update().one().await?;

@@ -41,7 +41,8 @@ pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use prepare::{Draft, prepare};
 pub use queries::{
-    Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, find_messages, messages, stats,
+    Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, find_messages, messages,
+    messages_of, stats,
 };
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
 pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, Recipient, send_messages};

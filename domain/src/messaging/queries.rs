@@ -1,5 +1,7 @@
 //! What people may see of messages: states, attempts, decisions with their facts, and counts.
 
+use std::collections::HashMap;
+
 use carillon_entities::ids::{BrandId, ContactId, DecisionId, MessageId, SenderId, TemplateVersionId, TopicId};
 use carillon_entities::wall::TenantTx;
 use serde_json::Value as Json;
@@ -7,7 +9,7 @@ use serde_json::Value as Json;
 use super::state::AttemptStatus;
 use super::{MessageClass, MessageStatus, store};
 use crate::error::Result;
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Page, Paged};
 use crate::tenancy::{Grant, ReadConsent, ReadMessages};
 use crate::time::Timestamp;
 
@@ -133,6 +135,16 @@ pub async fn messages(
     page: &Page<MessageId>,
 ) -> Result<Paged<Message>> {
     store::messages_page(tx, filter, page).await
+}
+
+/// A page of each contact's messages, oldest first, in one statement for all of them; contacts without any are left out.
+pub async fn messages_of(
+    _: &Grant<ReadMessages>,
+    tx: &mut TenantTx,
+    contacts: &[ContactId],
+    page: Ahead<MessageId>,
+) -> Result<HashMap<ContactId, Paged<Message>>> {
+    store::messages_of(tx, contacts, page).await
 }
 
 /// The attempts of messages, in one statement for all of them.

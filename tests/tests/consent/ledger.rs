@@ -308,12 +308,13 @@ async fn dump(setup: &Setup, table: &str) -> String {
 }
 
 async fn ledger_evidence(setup: &Setup, email: &str) -> Vec<carillon_entities::ids::EvidenceId> {
-    use carillon_domain::paging::Page;
+    use carillon_domain::paging::Ahead;
     let grant = setup.admin.grant().unwrap();
     let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
     let recipient = setup.recipient(setup.ports(), email);
-    let page = consent::list_ledger(&grant, &mut tx, &recipient, &Page::first(100)).await.unwrap();
-    page.items.into_iter().filter_map(|event| event.evidence).collect()
+    let page = Ahead { after: None, size: 100 };
+    let ledger = consent::list_ledgers(&grant, &mut tx, &[recipient], page).await.unwrap().remove(0);
+    ledger.items.into_iter().filter_map(|event| event.evidence).collect()
 }
 
 async fn read(setup: &Setup, id: carillon_entities::ids::EvidenceId) -> Option<Evidence> {

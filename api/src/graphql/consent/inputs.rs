@@ -7,6 +7,7 @@ use carillon_domain::error::{Error, Refusal, Result};
 use chrono::{DateTime, Utc};
 
 use super::types::{ConsentBasis, ConsentSource, SuppressionReason, SuppressionScope, TopicPurpose};
+use crate::graphql::node::parse_id;
 
 /// A brand to be.
 #[derive(Debug, Clone, InputObject)]
@@ -35,7 +36,7 @@ pub struct CreateTopicInput {
 
 impl CreateTopicInput {
     pub fn command(&self) -> Result<CreateTopic> {
-        let brand = id(&self.brand_id, "brandId");
+        let brand = parse_id(&self.brand_id, "brandId");
         let (key, name) = (TopicKey::parse("key", &self.key), DisplayName::parse("name", &self.name));
         match (brand, key, name) {
             (Ok(brand), Ok(key), Ok(name)) => Ok(CreateTopic { brand, key, name, purpose: self.purpose.into() }),
@@ -104,8 +105,8 @@ impl RecordOptInInput {
     pub fn command(&self) -> Result<domain::RecordOptIn> {
         let wording = self.wording.clone().unwrap_or_default();
         Ok(domain::RecordOptIn {
-            contact: id(&self.contact_id, "contactId")?,
-            topic: id(&self.topic_id, "topicId")?,
+            contact: parse_id(&self.contact_id, "contactId")?,
+            topic: parse_id(&self.topic_id, "topicId")?,
             basis: self.basis.into(),
             effective_at: self.effective_at,
             source: self.source.map(Into::into),
@@ -137,11 +138,11 @@ pub struct RecordOptOutInput {
 impl RecordOptOutInput {
     pub fn command(&self) -> Result<domain::RecordOptOut> {
         let topic = match (&self.topic_id, self.all_marketing) {
-            (Some(topic), None | Some(false)) => Some(id(topic, "topicId")?),
+            (Some(topic), None | Some(false)) => Some(parse_id(topic, "topicId")?),
             (None, Some(true)) => None,
             _ => return Err(Refusal::new("ONE_OF", "topicId", "Give topicId, or allMarketing: true.").into()),
         };
-        Ok(domain::RecordOptOut { contact: id(&self.contact_id, "contactId")?, topic })
+        Ok(domain::RecordOptOut { contact: parse_id(&self.contact_id, "contactId")?, topic })
     }
 }
 
@@ -165,7 +166,7 @@ impl SuppressAddressInput {
         let scope = match (self.scope, &self.topic_id) {
             (SuppressionScope::All, None) => domain::SuppressionScope::All,
             (SuppressionScope::Marketing, None) => domain::SuppressionScope::Marketing,
-            (SuppressionScope::Topic, Some(topic)) => domain::SuppressionScope::Topic(id(topic, "topicId")?),
+            (SuppressionScope::Topic, Some(topic)) => domain::SuppressionScope::Topic(parse_id(topic, "topicId")?),
             _ => {
                 let message = "A topicId goes with the scope TOPIC, and with no other.";
                 return Err(Refusal::new("INVALID_SCOPE", "topicId", message).into());
@@ -192,11 +193,6 @@ pub struct LiftSuppressionInput {
 impl LiftSuppressionInput {
     pub fn command(&self) -> Result<domain::LiftSuppression> {
         let evidence = self.evidence.parse()?.unwrap_or_default();
-        Ok(domain::LiftSuppression { id: id(&self.id, "id")?, reason: self.reason.clone(), evidence })
+        Ok(domain::LiftSuppression { id: parse_id(&self.id, "id")?, reason: self.reason.clone(), evidence })
     }
-}
-
-/// An id of a mutation's input. One that is malformed or of another kind is answered like one that is not there.
-fn id<T: std::str::FromStr>(text: &str, field: &str) -> Result<T, Refusal> {
-    text.parse().map_err(|_| Refusal::not_found(field))
 }

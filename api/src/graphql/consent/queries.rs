@@ -1,18 +1,16 @@
 //! Reading brands, topics, suppressions and what contacts said.
 
 use async_graphql::{Context, Object, Result};
-use carillon_domain::consent::{
-    ConsentView, Recipient, find_brands, find_topics, list_brands, list_consents, list_ledger, list_suppressions,
-    suppressions_of,
-};
+use carillon_domain::consent::{Recipient, list_brands, list_suppressions, list_topics, suppressions_of};
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::{Error, Refusal};
-use carillon_domain::ids::{BrandId, TopicId};
-use carillon_domain::paging::{Page, Paged};
+use carillon_domain::paging::Paged;
 use carillon_domain::tenancy::{ReadConsent, ReadTenant};
 
+use super::loaders::{ConsentsOf, LedgerOf};
 use super::types::{Brand, ConsentEvent, ConsentState, Suppression, Topic};
 use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::loader;
 use crate::graphql::scope::RequestScope;
 
 /// Queries about consent.
@@ -23,16 +21,16 @@ pub struct ConsentQuery;
 impl ConsentQuery {
     /// The names under which the tenant writes, oldest first.
     async fn brands(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Brand>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
         Ok(list(list_brands(&grant, &mut tx, &page).await?, |brand| brand.id, Brand::from))
     }
 
     /// What people can agree to, oldest first; each brand's reserved topic too.
     async fn topics(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Topic>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
-        let topics = carillon_domain::consent::list_topics(&grant, &mut tx, &page).await?;
+        let topics = list_topics(&grant, &mut tx, &page).await?;
         Ok(list(topics, |topic| topic.id, Topic::from))
     }
 
@@ -44,7 +42,7 @@ impl ConsentQuery {
         after: Option<String>,
         email: Option<String>,
     ) -> Result<List<Suppression>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let scope = RequestScope::of(ctx);
         let (grant, mut tx) = scope.read::<ReadConsent>().await?;
         let page = match email {
@@ -61,45 +59,25 @@ impl ConsentQuery {
     }
 }
 
-/// The brand of an id, for `node`.
-pub async fn load_brand(ctx: &Context<'_>, id: BrandId) -> Result<Option<Brand>> {
-    let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
-    Ok(find_brands(&grant, &mut tx, &[id]).await?.into_iter().next().map(Brand::from))
-}
-
-/// The topic of an id, for `node`.
-pub async fn load_topic(ctx: &Context<'_>, id: TopicId) -> Result<Option<Topic>> {
-    let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
-    Ok(find_topics(&grant, &mut tx, &[id]).await?.into_iter().next().map(Topic::from))
-}
-
 /// What the person of an address said, a topic each, for `Contact.consents`.
 pub async fn consents(ctx: &Context<'_>, email: Option<&EmailAddress>) -> Result<Vec<ConsentState>> {
-    Ok(consents_of(ctx, &[email]).await?.pop().unwrap_or_default())
-}
-
-/// The same for a page of contacts, an answer each, in one statement.
-pub async fn consents_of(ctx: &Context<'_>, emails: &[Option<&EmailAddress>]) -> Result<Vec<Vec<ConsentState>>> {
-    let scope = RequestScope::of(ctx);
-    let (grant, mut tx) = scope.read::<ReadConsent>().await?;
-    let peppers = scope.ports().keys.address_hasher(grant.tenant());
-    let recipients: Vec<Recipient> = emails.iter().flatten().map(|email| Recipient::hashed(&peppers, email)).collect();
-    let mut found = list_consents(&grant, &mut tx, &recipients).await?.into_iter();
-    let states = |views: Vec<ConsentView>| views.into_iter().map(ConsentState::from).collect();
-    Ok(emails.iter().map(|email| email.and_then(|_| found.next()).map(states).unwrap_or_default()).collect())
+    RequestScope::of(ctx).grant::<ReadConsent>()?;
+    let Some(email) = email else { return Ok(Vec::new()) };
+    let found = loader::of(ctx).load_one(ConsentsOf(email.clone())).await?;
+    Ok(found.unwrap_or_default().into_iter().map(ConsentState::from).collect())
 }
 
 /// The ledger of an address, oldest first, for `Contact.ledger`.
-pub async fn ledger(ctx: &Context<'_>, email: Option<&EmailAddress>, args: PageArgs) -> Result<List<ConsentEvent>> {
-    let page: Page<_> = args.page().map_err(Error::from)?;
-    let scope = RequestScope::of(ctx);
-    let (grant, mut tx) = scope.read::<ReadConsent>().await?;
-    let events = match email {
-        Some(email) => {
-            let recipient = Recipient::of_email(&scope.ports().keys, grant.tenant(), email);
-            list_ledger(&grant, &mut tx, &recipient, &page).await?
-        }
-        None => Paged { items: Vec::new(), has_next: false, has_previous: false },
+pub async fn ledger(
+    ctx: &Context<'_>,
+    email: Option<&EmailAddress>,
+    (first, after): (Option<i32>, Option<String>),
+) -> Result<List<ConsentEvent>> {
+    RequestScope::of(ctx).grant::<ReadConsent>()?;
+    let page = PageArgs::ahead(first, after)?;
+    let found = match email {
+        Some(email) => loader::of(ctx).load_one(LedgerOf(email.clone(), page)).await?,
+        None => None,
     };
-    Ok(list(events, |event| event.id, ConsentEvent::from))
+    Ok(list(found.unwrap_or_else(|| page.empty()), |event| event.id, ConsentEvent::from))
 }

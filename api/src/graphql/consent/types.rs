@@ -1,8 +1,11 @@
 //! What consent looks like from outside. Nothing here names a person: addresses are keyed hashes inside, and stay there.
 
-use async_graphql::{Enum, ID, SimpleObject};
+use async_graphql::{Context, Enum, ID, Result, SimpleObject};
 use carillon_domain::consent as domain;
+use carillon_domain::ids::{BrandId, TopicId};
 use chrono::{DateTime, Utc};
+
+use crate::graphql::loader;
 
 /// How a person is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -149,6 +152,13 @@ pub struct Brand {
     pub created_at: DateTime<Utc>,
 }
 
+impl Brand {
+    /// The brand with this id.
+    pub async fn find(ctx: &Context<'_>, id: BrandId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
+}
+
 impl From<domain::Brand> for Brand {
     fn from(brand: domain::Brand) -> Self {
         let id = brand.id.to_string().into();
@@ -172,6 +182,13 @@ pub struct Topic {
     pub purpose: TopicPurpose,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+impl Topic {
+    /// The topic with this id.
+    pub async fn find(ctx: &Context<'_>, id: TopicId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::Topic> for Topic {

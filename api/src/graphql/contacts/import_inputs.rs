@@ -9,9 +9,9 @@ use carillon_domain::error::Refusal;
 use carillon_domain::ids::TopicId;
 use chrono::{DateTime, Utc};
 
-use super::id;
 use super::inputs::OnExisting;
 use super::types::AttributeKind;
+use crate::graphql::node::parse_id;
 
 /// Input of `createUpload`.
 #[derive(Debug, Clone, InputObject)]
@@ -121,7 +121,7 @@ impl ImportOptionsInput {
             name: one.name.clone(),
             kind: carillon_domain::contacts::AttributeKind::from(one.kind).as_str().to_owned(),
         };
-        let topic = self.topic_id.as_ref().map(|topic| id::<TopicId>(topic, "options.topicId"));
+        let topic = self.topic_id.as_ref().map(|topic| parse_id::<TopicId>(topic, "options.topicId"));
         let topic = topic.transpose().map_err(|refusal| refusals.push(refusal)).unwrap_or_default();
         let consent = self.consent.as_ref().map(|one| {
             ImportConsent::parse(one.basis.into(), one.source.as_deref(), one.collected_at, &one.attestation)

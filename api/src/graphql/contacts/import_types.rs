@@ -1,13 +1,17 @@
 //! What uploads and imports look like from outside.
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
-use carillon_domain::contacts::import::{self as domain, errors_url, list_import_errors};
+use carillon_domain::contacts::import::{self as domain, errors_url};
 use carillon_domain::error::Error;
 use carillon_domain::files;
+use carillon_domain::ids::{ImportId, UploadId};
+use carillon_domain::paging::Ahead;
 use carillon_domain::tenancy::ImportContacts;
 use chrono::{DateTime, Utc};
 
+use super::loaders::ErrorsOf;
 use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::loader;
 use crate::graphql::scope::RequestScope;
 
 /// How far an import is.
@@ -29,6 +33,7 @@ pub enum ImportState {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Upload {
     /// Its id, for `startImport`.
+    #[graphql(owned)]
     pub id: ID,
     /// The address to put it to; whoever has it may.
     pub url: String,
@@ -41,8 +46,13 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// The upload with its address.
-    pub fn new(scope: &RequestScope, upload: &files::Upload) -> Result<Self> {
+    /// The upload with this id.
+    pub async fn find(ctx: &Context<'_>, id: UploadId) -> Result<Option<Self>> {
+        let found = loader::of(ctx).load_one(id).await?;
+        found.map(|upload| Self::new(RequestScope::of(ctx), &upload)).transpose()
+    }
+
+    fn new(scope: &RequestScope, upload: &files::Upload) -> Result<Self> {
         let bytes = |n: u64| i64::try_from(n).map_err(Error::fault);
         Ok(Self {
             id: upload.id.to_string().into(),
@@ -70,6 +80,13 @@ pub struct ImportError {
 /// An import of contacts from a file.
 #[derive(Debug, Clone)]
 pub struct Import(domain::Import);
+
+impl Import {
+    /// The import with this id.
+    pub async fn find(ctx: &Context<'_>, id: ImportId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self))
+    }
+}
 
 impl From<domain::Import> for Import {
     fn from(import: domain::Import) -> Self {
@@ -146,10 +163,9 @@ impl Import {
     /// What is wrong with rows, by line.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn errors(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ImportError>> {
-        let page = PageArgs::forward(first, after).page::<ErrorPlace>().map_err(Error::from)?;
-        let after = page.cursor.map(|ErrorPlace(line, place)| (line, place));
-        let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
-        let errors = list_import_errors(&grant, &mut tx, self.0.id, after, page.size).await?;
+        let page = PageArgs::ahead::<ErrorPlace>(first, after)?;
+        let page = Ahead { after: page.after.map(|ErrorPlace(line, place)| (line, place)), size: page.size };
+        let errors = loader::of(ctx).load_one(ErrorsOf(self.0.id, page)).await?.unwrap_or_else(|| page.empty());
         let node = |one: domain::ImportError| ImportError {
             line: one.line,
             field: one.field,

@@ -1,19 +1,19 @@
 //! Uploads and imports: announced and started here, put over HTTP, worked on by the engine.
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
-use carillon_domain::contacts::import::{self as domain, StartImport, get_import, list_imports};
-use carillon_domain::error::{Error, Refusal};
-use carillon_domain::files::{self, CreateUpload, find_upload};
+use carillon_domain::contacts::import::{self as domain, StartImport, list_imports};
+use carillon_domain::error::Refusal;
+use carillon_domain::files::{self, CreateUpload};
 use carillon_domain::ids::{ImportId, UploadId};
 use carillon_domain::ports::TenantTx;
 use carillon_domain::tenancy::{Grant, ImportContacts};
 
-use super::id;
 use super::import_inputs::{CreateUploadInput, StartImportInput};
 use super::import_types::{Import, Upload};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::error::{UserError, payload, user_errors};
 use crate::graphql::mutate::Once;
+use crate::graphql::node::{by_id, parse_id};
 use crate::graphql::scope::RequestScope;
 
 /// Payload of `createUpload`.
@@ -42,14 +42,13 @@ pub struct ImportQuery;
 impl ImportQuery {
     /// An import; null when there is none with this id.
     async fn import(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Import>> {
-        let Ok(id) = id.parse::<ImportId>() else { return Ok(None) };
-        load_import(ctx, id).await
+        by_id(&id, |id| Import::find(ctx, id)).await
     }
 
     /// Imports in the order in which they were started.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn imports(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Import>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
         let imports = list_imports(&grant, &mut tx, page).await?;
         Ok(list(imports, |import| import.id, Import::from))
@@ -74,13 +73,9 @@ impl ImportMutation {
         let created = scope.mutate(&grant, &once, |tx, _| Box::pin(create(&grant, tx, scope, command.clone()))).await;
         let (id, user_errors) = payload(created)?;
         let upload = match id {
-            Some(id) => {
-                let (grant, mut tx) = scope.read::<ImportContacts>().await?;
-                find_upload(&grant, &mut tx, id).await?
-            }
+            Some(id) => Upload::find(ctx, id).await?,
             None => None,
         };
-        let upload = upload.map(|upload| Upload::new(scope, &upload)).transpose()?;
         Ok(CreateUploadPayload { upload, user_errors })
     }
 
@@ -92,7 +87,7 @@ impl ImportMutation {
         let once = Once::new("startImport", input.idempotency_key.as_deref(), &input);
         let refused = |refusals: Vec<Refusal>| StartImportPayload { import: None, user_errors: user_errors(refusals) };
         let options = input.options.clone().unwrap_or_default().parse();
-        let command = match (id(&input.upload_id, "uploadId"), options) {
+        let command = match (parse_id(&input.upload_id, "uploadId"), options) {
             (Ok(upload), Ok(options)) => StartImport { upload, options },
             (Err(refusal), _) => return Ok(refused(vec![refusal])),
             (_, Err(refusals)) => return Ok(refused(refusals)),
@@ -102,7 +97,7 @@ impl ImportMutation {
         let import = match id {
             Some(id) => {
                 scope.ports().doorbell.ring_imports();
-                load_import(ctx, id).await?
+                Import::find(ctx, id).await?
             }
             None => None,
         };
@@ -126,10 +121,4 @@ async fn start(
     command: StartImport,
 ) -> carillon_domain::error::Result<ImportId> {
     Ok(domain::start_import(grant, tx, (scope.ports(), scope.files()), command).await?.id)
-}
-
-/// An import, for `import`, `node` and payloads.
-pub async fn load_import(ctx: &Context<'_>, id: ImportId) -> Result<Option<Import>> {
-    let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
-    Ok(get_import(&grant, &mut tx, id).await?.map(Import::from))
 }

@@ -4,19 +4,13 @@ mod import_inputs;
 mod import_types;
 mod imports;
 mod inputs;
+mod loaders;
 mod mutations;
 mod queries;
 mod types;
 
 pub use import_types::{Import, Upload};
-pub use imports::{ImportMutation, ImportQuery, load_import};
+pub use imports::{ImportMutation, ImportQuery};
 pub use mutations::ContactMutation;
-pub use queries::{ContactQuery, load_contact};
+pub use queries::ContactQuery;
 pub use types::Contact;
-
-use carillon_domain::error::Refusal;
-
-/// An id of a mutation's input. One that is malformed or of another kind is answered like one that is not there.
-fn id<T: std::str::FromStr>(text: &str, field: &str) -> Result<T, Refusal> {
-    text.parse().map_err(|_| Refusal::not_found(field))
-}

@@ -3,22 +3,22 @@
 use std::collections::HashMap;
 
 use async_graphql::{Context, Object, Result, SimpleObject};
-use carillon_domain::contacts::{self as domain, CreateContact, TagContacts, UpdateContact, Upserted, get_contacts};
+use carillon_domain::contacts::{self as domain, CreateContact, TagContacts, UpdateContact, Upserted};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::ContactId;
 use carillon_domain::ports::TenantTx;
-use carillon_domain::tenancy::{Grant, ReadContacts, WriteContacts};
+use carillon_domain::tenancy::{Grant, WriteContacts};
 use serde::{Deserialize, Serialize};
 
-use super::id;
 use super::inputs::{
     ContactVersionInput, CreateContactInput, DeclareAttributesInput, TagContactsInput, UpdateContactInput,
     UpsertContactsInput,
 };
-use super::queries::load_contact;
 use super::types::{AttributeDefinition, Contact};
 use crate::graphql::error::{UserError, payload, user_errors};
+use crate::graphql::loader;
 use crate::graphql::mutate::{Once, Work};
+use crate::graphql::node::parse_id;
 use crate::graphql::scope::RequestScope;
 
 /// A contact, or why not.
@@ -100,7 +100,7 @@ impl ContactMutation {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
         let once = Once::new("updateContact", input.idempotency_key.as_deref(), &input);
-        let command = match (id(&input.id, "id"), input.fields.parse("")) {
+        let command = match (parse_id(&input.id, "id"), input.fields.parse("")) {
             (Ok(id), Ok(fields)) => UpdateContact { id, version: input.version, fields },
             (Err(refusal), _) => return refused(vec![refusal]),
             (_, Err(refusals)) => return refused(refusals),
@@ -147,7 +147,7 @@ impl ContactMutation {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
         let once = Once::new("tagContacts", input.idempotency_key.as_deref(), &input);
-        let parsed = input.contact_ids.iter().enumerate().map(|(i, one)| id(one, &format!("contactIds.{i}")));
+        let parsed = input.contact_ids.iter().enumerate().map(|(i, one)| parse_id(one, &format!("contactIds.{i}")));
         let command = match (parsed.collect::<Result<Vec<ContactId>, Refusal>>(), input.tags()) {
             (Ok(contacts), Ok((add, remove))) => TagContacts { contacts, add, remove },
             (Err(refusal), _) => return Ok(untagged(vec![refusal])),
@@ -296,7 +296,7 @@ async fn turn(ctx: &Context<'_>, input: &ContactVersionInput, turn: Turn) -> Res
     let scope = RequestScope::of(ctx);
     let grant = scope.grant::<WriteContacts>()?;
     let once = Once::new(turn.operation(), input.idempotency_key.as_deref(), input);
-    let which = match id(&input.id, "id") {
+    let which = match parse_id(&input.id, "id") {
         Ok(id) => (id, input.version),
         Err(refusal) => return refused(vec![refusal]),
     };
@@ -316,17 +316,13 @@ fn untagged(refusals: Vec<Refusal>) -> TagContactsPayload {
 async fn contact_payload(ctx: &Context<'_>, done: Done<ContactId>) -> Result<ContactPayload> {
     let (id, user_errors) = payload(done)?;
     let contact = match id {
-        Some(id) => load_contact(ctx, id).await?,
+        Some(id) => Contact::find(ctx, id).await?,
         None => None,
     };
     Ok(ContactPayload { contact, user_errors })
 }
 
 async fn load(ctx: &Context<'_>, ids: &[ContactId]) -> Result<HashMap<ContactId, Contact>> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;
-    let contacts = get_contacts(&grant, &mut tx, ids).await?;
-    Ok(contacts.into_iter().map(|contact| (contact.id, Contact::new(contact))).collect())
+    let contacts = loader::of(ctx).load_many(ids.iter().copied()).await?;
+    Ok(contacts.into_iter().map(|(id, contact)| (id, Contact(contact))).collect())
 }

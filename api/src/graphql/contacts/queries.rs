@@ -1,7 +1,7 @@
 //! Queries about contacts.
 
 use async_graphql::{Context, ID, Object, Result};
-use carillon_domain::contacts::{contact_tags, get_contact, list_attributes, list_contacts};
+use carillon_domain::contacts::{list_attributes, list_contacts};
 use carillon_domain::error::Error;
 use carillon_domain::ids::ContactId;
 use carillon_domain::tenancy::{ReadContacts, ReadPersonalData};
@@ -9,6 +9,7 @@ use carillon_domain::tenancy::{ReadContacts, ReadPersonalData};
 use super::inputs::ContactFilterInput;
 use super::types::{AttributeDefinition, Contact};
 use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
 
 /// Queries about contacts.
@@ -19,10 +20,7 @@ pub struct ContactQuery;
 impl ContactQuery {
     /// A contact; null when there is none with this id.
     async fn contact(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Contact>> {
-        match id.parse() {
-            Ok(id) => load_contact(ctx, id).await,
-            Err(_) => Ok(None),
-        }
+        by_id(&id, |id| Contact::find(ctx, id)).await
     }
 
     /// Contacts in the order in which they were made. `search` finds what starts with it: addresses, names (last name
@@ -39,7 +37,7 @@ impl ContactQuery {
         filter: Option<ContactFilterInput>,
         search: Option<String>,
     ) -> Result<List<Contact>> {
-        let page = PageArgs { first, after, last, before }.page::<ContactId>().map_err(Error::from)?;
+        let page = PageArgs { first, after, last, before }.page::<ContactId>()?;
         let filter = filter.unwrap_or_default();
         let scope = RequestScope::of(ctx);
         if filter.is_personal() || search.is_some() {
@@ -49,18 +47,7 @@ impl ContactQuery {
         let filter = filter.parse(search).map_err(Error::from)?;
         let (grant, mut tx) = scope.read::<ReadContacts>().await?;
         let contacts = list_contacts(&grant, &mut tx, filter, page).await?;
-        let asked = ctx.look_ahead().field("nodes").field("tags").exists()
-            || ctx.look_ahead().field("edges").field("node").field("tags").exists();
-        if !asked {
-            return Ok(list(contacts, |contact| contact.id, Contact::new));
-        }
-        let ids: Vec<ContactId> = contacts.items.iter().map(|contact| contact.id).collect();
-        let tags = contact_tags(&grant, &mut tx, &ids).await?;
-        let with_tags = |contact: carillon_domain::contacts::Contact| {
-            let own = tags.get(&contact.id).cloned().unwrap_or_default();
-            Contact::with_tags(contact, own)
-        };
-        Ok(list(contacts, |contact| contact.id, with_tags))
+        Ok(list(contacts, |contact| contact.id, Contact))
     }
 
     /// The attributes that are declared.
@@ -71,15 +58,9 @@ impl ContactQuery {
         first: Option<i32>,
         after: Option<String>,
     ) -> Result<List<AttributeDefinition>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;
         let definitions = list_attributes(&grant, &mut tx, page).await?;
         Ok(list(definitions, |one| one.id, AttributeDefinition::from))
     }
-}
-
-/// A contact, for `contact`, `node` and payloads.
-pub async fn load_contact(ctx: &Context<'_>, id: ContactId) -> Result<Option<Contact>> {
-    let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;
-    Ok(get_contact(&grant, &mut tx, id).await?.map(Contact::new))
 }

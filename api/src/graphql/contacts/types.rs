@@ -3,15 +3,18 @@
 //! Whoever may not see personal data gets null and an error for each field of it, and the rest of the contact (C-225).
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
-use carillon_domain::contacts::{self as domain, contact_history, contact_tags};
+use carillon_domain::contacts as domain;
 use carillon_domain::error::Error;
-use carillon_domain::messaging::{MessageFilter, messages};
-use carillon_domain::tenancy::{Permission, ReadContacts, ReadMessages, ReadPersonalData};
+use carillon_domain::ids::ContactId;
+use carillon_domain::tenancy::Permission;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::loaders::{ChangesOf, TagsOf};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::consent::{ConsentEvent, ConsentState, consents, ledger};
+use crate::graphql::loader;
+use crate::graphql::messaging::loaders::MessagesOf;
 use crate::graphql::messaging::types::Message;
 use crate::graphql::scope::RequestScope;
 
@@ -111,26 +114,12 @@ impl From<domain::Change> for ContactChange {
 
 /// A person that the tenant writes to.
 #[derive(Debug, Clone)]
-pub struct Contact {
-    contact: domain::Contact,
-    /// Loaded with the page, where the query asks for them.
-    tags: Option<Vec<String>>,
-}
+pub struct Contact(pub domain::Contact);
 
 impl Contact {
-    /// A contact whose tags are loaded when asked for.
-    pub fn new(contact: domain::Contact) -> Self {
-        Self { contact, tags: None }
-    }
-
-    /// A contact with its tags.
-    pub fn with_tags(contact: domain::Contact, tags: Vec<String>) -> Self {
-        Self { contact, tags: Some(tags) }
-    }
-
-    /// The contact itself.
-    pub fn inner(&self) -> &domain::Contact {
-        &self.contact
+    /// The contact with this id.
+    pub async fn find(ctx: &Context<'_>, id: ContactId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self))
     }
 }
 
@@ -146,116 +135,129 @@ fn personal<T>(ctx: &Context<'_>, value: Option<T>) -> Option<Result<T>> {
 impl Contact {
     /// Its id.
     pub async fn id(&self) -> ID {
-        self.contact.id.to_string().into()
+        self.0.id.to_string().into()
     }
 
     /// The tenant's own id.
     async fn external_id(&self) -> Option<&str> {
-        self.contact.external_id.as_deref()
+        self.0.external_id.as_deref()
     }
 
     /// Where mail goes.
     async fn email(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.contact.email.as_ref().map(domain::EmailAddress::as_sent))
+        personal(ctx, self.0.email.as_ref().map(domain::EmailAddress::as_sent))
     }
 
     /// The telephone number in E.164 form.
     async fn phone(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.contact.phone.as_ref().map(domain::PhoneNumber::as_e164))
+        personal(ctx, self.0.phone.as_ref().map(domain::PhoneNumber::as_e164))
     }
 
     /// First name.
     async fn first_name(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.contact.first_name.as_deref())
+        personal(ctx, self.0.first_name.as_deref())
     }
 
     /// Last name.
     async fn last_name(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.contact.last_name.as_deref())
+        personal(ctx, self.0.last_name.as_deref())
     }
 
     /// Language tag, such as `de-AT`.
     async fn locale(&self) -> Option<&str> {
-        self.contact.locale.as_ref().map(domain::Locale::as_str)
+        self.0.locale.as_ref().map(domain::Locale::as_str)
     }
 
     /// IANA time zone.
     async fn zone(&self) -> Option<&str> {
-        self.contact.zone.as_ref().map(domain::Zone::as_str)
+        self.0.zone.as_ref().map(domain::Zone::as_str)
     }
 
     /// ISO 3166 country code.
     async fn country(&self) -> Option<&str> {
-        self.contact.country.as_ref().map(domain::Country::as_str)
+        self.0.country.as_ref().map(domain::Country::as_str)
     }
 
     /// Whether it is in use.
     async fn state(&self) -> ContactState {
-        self.contact.state.into()
+        self.0.state.into()
     }
 
     /// Counts changes; a change must name the version it saw.
     async fn version(&self) -> i64 {
-        self.contact.version
+        self.0.version
     }
 
     /// Its tags in order.
     async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<String>> {
-        if let Some(tags) = &self.tags {
-            return Ok(tags.clone());
-        }
-        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;
-        let mut tags = contact_tags(&grant, &mut tx, &[self.contact.id]).await?;
-        Ok(tags.remove(&self.contact.id).unwrap_or_default())
+        Ok(loader::of(ctx).load_one(TagsOf(self.0.id)).await?.unwrap_or_default())
     }
 
     /// Declared attributes by name.
     async fn attributes(&self, ctx: &Context<'_>) -> Option<Result<Value>> {
-        personal(ctx, Some(Value::Object(self.contact.attributes.clone())))
+        personal(ctx, Some(Value::Object(self.0.attributes.clone())))
     }
 
     /// When it came to be.
     async fn created_at(&self) -> DateTime<Utc> {
-        self.contact.created_at
+        self.0.created_at
     }
 
     /// When it last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
-        self.contact.updated_at
+        self.0.updated_at
     }
 
-    /// What the person said, added up: one for each topic they said something about.
-    async fn consents(&self, ctx: &Context<'_>) -> Result<Vec<ConsentState>> {
-        consents(ctx, self.contact.email.as_ref()).await
+    /// What the person said, added up: one for each topic they said something about. Needs the right to see consent.
+    async fn consents(&self, ctx: &Context<'_>) -> Option<Result<Vec<ConsentState>>> {
+        Some(consents(ctx, self.0.email.as_ref()).await)
     }
 
-    /// All that was recorded about the address the contact has now, oldest first.
+    /// All that was recorded about the address the contact has now, oldest first. Needs the right to see consent.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
-    async fn ledger(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ConsentEvent>> {
-        ledger(ctx, self.contact.email.as_ref(), PageArgs::forward(first, after)).await
+    async fn ledger(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Option<Result<List<ConsentEvent>>> {
+        Some(ledger(ctx, self.0.email.as_ref(), (first, after)).await)
     }
 
-    /// What was or will be sent to it, oldest first.
+    /// What was or will be sent to it, oldest first. Needs the right to see messages.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
-    async fn messages(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Message>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
-        let filter = MessageFilter { contact: Some(self.contact.id), ..MessageFilter::default() };
-        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
-        Ok(list(messages(&grant, &mut tx, &filter, &page).await?, |message| message.id, Message))
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Option<Result<List<Message>>> {
+        Some(messages(ctx, self.0.id, (first, after)).await)
     }
 
-    /// Its history, oldest first.
+    /// Its history, oldest first. Needs the right to see personal data.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn changes(
         &self,
         ctx: &Context<'_>,
         first: Option<i32>,
         after: Option<String>,
-    ) -> Result<List<ContactChange>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
-        let scope = RequestScope::of(ctx);
-        let (grant, mut tx) = scope.read::<ReadPersonalData>().await?;
-        let history = contact_history(&grant, &mut tx, scope.ports(), self.contact.id, page).await?;
-        Ok(list(history, |change| change.id, ContactChange::from))
+    ) -> Option<Result<List<ContactChange>>> {
+        Some(changes(ctx, self.0.id, (first, after)).await)
     }
+}
+
+/// Size and place of a page, as a field's arguments give them.
+type Asked = (Option<i32>, Option<String>);
+
+async fn messages(ctx: &Context<'_>, contact: ContactId, (first, after): Asked) -> Result<List<Message>> {
+    let page = PageArgs::ahead(first, after)?;
+    let found = loader::of(ctx).load_one(MessagesOf(contact, page)).await?;
+    Ok(list(found.unwrap_or_else(|| page.empty()), |message| message.id, Message))
+}
+
+async fn changes(ctx: &Context<'_>, contact: ContactId, (first, after): Asked) -> Result<List<ContactChange>> {
+    let page = PageArgs::ahead(first, after)?;
+    let found = loader::of(ctx).load_one(ChangesOf(contact, page)).await?;
+    Ok(list(found.unwrap_or_else(|| page.empty()), |change| change.id, ContactChange::from))
 }

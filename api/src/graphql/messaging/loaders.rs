@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use async_graphql::dataloader::Loader;
-use carillon_domain::ids::{MessageId, SenderId, TemplateId, TemplateVersionId};
+use carillon_domain::ids::{ContactId, MessageId, SenderId, TemplateId, TemplateVersionId};
 use carillon_domain::messaging::{self, Attempt, DecisionRecord, Message, Sender, StoredVersion, Template};
+use carillon_domain::paging::{Ahead, Paged};
 use carillon_domain::tenancy::{ReadConsent, ReadMessages};
 
-use crate::graphql::loader::{LoadError, Rows};
+use crate::graphql::loader::{LoadError, Rows, by_page};
 
 /// The attempts of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +22,25 @@ pub struct DecisionsOf(pub MessageId);
 /// The newest version of each locale of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VersionsOf(pub TemplateId);
+
+/// A page of the messages to a contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MessagesOf(pub ContactId, pub Ahead<MessageId>);
+
+impl Loader<MessagesOf> for Rows {
+    type Value = Paged<Message>;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[MessagesOf]) -> Result<HashMap<MessagesOf, Paged<Message>>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let mut found = HashMap::new();
+        for (page, contacts) in by_page(keys.iter().map(|key| (key.0, key.1))) {
+            let pages = messaging::messages_of(&grant, &mut tx, &contacts, page).await?;
+            found.extend(pages.into_iter().map(|(contact, messages)| (MessagesOf(contact, page), messages)));
+        }
+        Ok(found)
+    }
+}
 
 impl Loader<MessageId> for Rows {
     type Value = Message;

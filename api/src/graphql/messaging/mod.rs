@@ -1,7 +1,7 @@
 //! Senders, relays, templates and messages.
 
 pub mod inputs;
-mod loaders;
+pub mod loaders;
 mod mutations;
 mod queries;
 pub mod types;

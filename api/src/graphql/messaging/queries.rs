@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::inputs::MessageFilter;
 use super::types::{Message, MessageStats, Relay, Sender, Template};
 use crate::graphql::connection::{List, PageArgs, list};
-use crate::graphql::node::parse_id;
+use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
 
 /// Counts go back this far unless asked otherwise.
@@ -23,7 +23,7 @@ pub struct MessagingQuery;
 impl MessagingQuery {
     /// A sender of the tenant.
     async fn sender(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Sender>> {
-        Sender::find(ctx, parse_id(&id, "id").map_err(Error::from)?).await
+        by_id(&id, |id| Sender::find(ctx, id)).await
     }
 
     /// The tenant's senders, oldest first.
@@ -35,7 +35,7 @@ impl MessagingQuery {
         #[graphql(desc = "Rows from the end.")] last: Option<i32>,
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<Sender>> {
-        let page = PageArgs { first, after, last, before }.page().map_err(Error::from)?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
         Ok(list(messaging::senders(&grant, &mut tx, &page).await?, |sender| sender.id, Sender))
     }
@@ -48,7 +48,7 @@ impl MessagingQuery {
 
     /// A template of the tenant.
     async fn template(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Template>> {
-        Template::find(ctx, parse_id(&id, "id").map_err(Error::from)?).await
+        by_id(&id, |id| Template::find(ctx, id)).await
     }
 
     /// The tenant's templates, oldest first.
@@ -60,14 +60,14 @@ impl MessagingQuery {
         #[graphql(desc = "Rows from the end.")] last: Option<i32>,
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<Template>> {
-        let page = PageArgs { first, after, last, before }.page().map_err(Error::from)?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
         Ok(list(messaging::templates(&grant, &mut tx, &page).await?, |template| template.id, Template))
     }
 
     /// A message of the tenant.
     async fn message(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Message>> {
-        Message::find(ctx, parse_id(&id, "id").map_err(Error::from)?).await
+        by_id(&id, |id| Message::find(ctx, id)).await
     }
 
     /// The tenant's messages, oldest first.
@@ -80,7 +80,7 @@ impl MessagingQuery {
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
         #[graphql(desc = "Which messages.")] filter: Option<MessageFilter>,
     ) -> Result<List<Message>> {
-        let page = PageArgs { first, after, last, before }.page().map_err(Error::from)?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let filter = filter.unwrap_or_default().parse().map_err(Error::from)?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
         Ok(list(messaging::messages(&grant, &mut tx, &filter, &page).await?, |message| message.id, Message))

@@ -103,7 +103,7 @@ impl Message {
     /// Its contact; null for mail to a plain address.
     async fn contact(&self, ctx: &Context<'_>) -> Result<Option<Contact>> {
         match self.0.contact {
-            Some(id) => Ok(loader::of(ctx).load_one(id).await?.map(Contact::new)),
+            Some(id) => Contact::find(ctx, id).await,
             None => Ok(None),
         }
     }
@@ -116,14 +116,14 @@ impl Message {
     /// Its topic; null for transactional mail.
     async fn topic(&self, ctx: &Context<'_>) -> Result<Option<Topic>> {
         match self.0.topic {
-            Some(id) => Ok(loader::of(ctx).load_one(id).await?.map(Topic::from)),
+            Some(id) => Topic::find(ctx, id).await,
             None => Ok(None),
         }
     }
 
     /// Its brand.
     async fn brand(&self, ctx: &Context<'_>) -> Result<Option<Brand>> {
-        Ok(loader::of(ctx).load_one(self.0.brand).await?.map(Brand::from))
+        Brand::find(ctx, self.0.brand).await
     }
 
     /// Who sends it.
@@ -173,9 +173,10 @@ impl Message {
     }
 
     /// Whether it might be sent, as decided before each attempt, oldest first. Needs the right to see consent.
-    async fn decisions(&self, ctx: &Context<'_>) -> Result<Vec<GateDecision>> {
-        let decisions = loader::of(ctx).load_one(DecisionsOf(self.0.id)).await?;
-        Ok(decisions.unwrap_or_default().into_iter().map(GateDecision::from).collect())
+    async fn decisions(&self, ctx: &Context<'_>) -> Option<Result<Vec<GateDecision>>> {
+        let found = loader::of(ctx).load_one(DecisionsOf(self.0.id)).await;
+        let shown = |found: Vec<_>| found.into_iter().map(GateDecision::from).collect();
+        Some(found.map(|found| shown(found.unwrap_or_default())).map_err(Into::into))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Inputs of tenancy, and how each becomes what a use case takes.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use async_graphql::{ID, InputObject};
 use carillon_domain::contacts::{Country, EmailAddress, Locale, Zone};
@@ -13,6 +12,7 @@ use carillon_domain::tenancy::{
 use chrono::{DateTime, Utc};
 
 use super::types::Role;
+use crate::graphql::node::parse_id;
 
 /// Collects what is wrong with an input, so that a caller learns of it at once.
 #[derive(Default)]
@@ -31,11 +31,6 @@ impl Reading {
     }
 }
 
-/// An id of an input. One that is malformed or of another kind is answered like one that is not there (C-204).
-pub fn id<T: FromStr>(id: &ID, field: &str) -> Result<T, Refusal> {
-    id.parse().map_err(|_| Refusal::not_found(field))
-}
-
 /// An address of an input.
 pub fn email(text: &str) -> Result<EmailAddress, Refusal> {
     EmailAddress::parse(text).map_err(Refusal::from)
@@ -48,8 +43,8 @@ fn name(text: &str, field: &str) -> Result<Name, Refusal> {
 /// The one of two ids that an input must give.
 fn scope(account: Option<&ID>, tenant: Option<&ID>) -> Result<(Scope, &'static str), Refusal> {
     match (account, tenant) {
-        (Some(account), None) => Ok((Scope::Account(id::<AccountId>(account, "accountId")?), "accountId")),
-        (None, Some(tenant)) => Ok((Scope::Tenant(id::<TenantId>(tenant, "tenantId")?), "tenantId")),
+        (Some(account), None) => Ok((Scope::Account(parse_id::<AccountId>(account, "accountId")?), "accountId")),
+        (None, Some(tenant)) => Ok((Scope::Tenant(parse_id::<TenantId>(tenant, "tenantId")?), "tenantId")),
         _ => Err(Refusal::new("EXACTLY_ONE", "tenantId", "Give tenantId or accountId, and not both.")),
     }
 }
@@ -182,7 +177,7 @@ pub struct CreateAccountInput {
 impl CreateAccountInput {
     /// The account above.
     pub fn parent(&self) -> Result<AccountId> {
-        Ok(id(&self.parent_id, "parentId")?)
+        Ok(parse_id(&self.parent_id, "parentId")?)
     }
 
     /// The name.
@@ -211,7 +206,7 @@ pub struct CreateTenantInput {
 impl CreateTenantInput {
     /// The account it will belong to.
     pub fn account(&self) -> Result<AccountId> {
-        Ok(id(&self.account_id, "accountId")?)
+        Ok(parse_id(&self.account_id, "accountId")?)
     }
 
     /// What the tenant is made of.

@@ -15,7 +15,7 @@ use super::inputs::{
     AcceptInvitationInput, ChangeMemberRoleInput, ChangePasswordInput, CreateAccountInput, CreateApiKeyInput,
     CreateTenantInput, EnterTenantInput, InviteMemberInput, LeaveInput, RefreshSessionInput, RemoveMemberInput,
     RequestPasswordResetInput, ResetPasswordInput, RevokeApiKeyInput, SignInInput, SignOutInput, SignUpInput,
-    VerifyEmailInput, email, id,
+    VerifyEmailInput, email,
 };
 use super::payloads::{
     AcceptInvitationPayload, ChangeMemberRolePayload, ChangePasswordPayload, CreateAccountPayload, CreateApiKeyPayload,
@@ -24,6 +24,7 @@ use super::payloads::{
     SignOutPayload, SignUpPayload, VerifyEmailPayload,
 };
 use super::types::Tenant;
+use crate::graphql::node::parse_id;
 use crate::graphql::scope::RequestScope;
 
 /// Mutations for people on their own behalf.
@@ -100,7 +101,8 @@ impl AccessMutation {
     async fn enter_tenant(&self, ctx: &Context<'_>, input: EnterTenantInput) -> Result<EnterTenantPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
-        let run = async { enter_tenant(scope.ports(), scope.desk(), access, id(&input.tenant_id, "tenantId")?).await };
+        let run =
+            async { enter_tenant(scope.ports(), scope.desk(), access, parse_id(&input.tenant_id, "tenantId")?).await };
         EnterTenantPayload::new(run.await)
     }
 
@@ -178,7 +180,7 @@ impl AccountMutation {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let run = async {
-            let membership = id(&input.membership_id, "membershipId")?;
+            let membership = parse_id(&input.membership_id, "membershipId")?;
             change_member_role(scope.ports(), access, membership, input.role.into()).await
         };
         ChangeMemberRolePayload::new(run.await)
@@ -188,7 +190,7 @@ impl AccountMutation {
     async fn remove_member(&self, ctx: &Context<'_>, input: RemoveMemberInput) -> Result<RemoveMemberPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
-        let run = async { remove_member(scope.ports(), access, id(&input.membership_id, "membershipId")?).await };
+        let run = async { remove_member(scope.ports(), access, parse_id(&input.membership_id, "membershipId")?).await };
         RemoveMemberPayload::new(run.await)
     }
 
@@ -204,7 +206,7 @@ impl AccountMutation {
     async fn revoke_api_key(&self, ctx: &Context<'_>, input: RevokeApiKeyInput) -> Result<RevokeApiKeyPayload> {
         let scope = RequestScope::of(ctx);
         let grant: domain::Grant<AdministerTenant> = scope.grant()?;
-        let run = async { revoke_api_key(&grant, scope.ports(), id(&input.id, "id")?).await };
+        let run = async { revoke_api_key(&grant, scope.ports(), parse_id(&input.id, "id")?).await };
         RevokeApiKeyPayload::new(run.await)
     }
 }

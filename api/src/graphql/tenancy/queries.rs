@@ -1,10 +1,8 @@
 //! Who calls, where they are, and who else is there.
 
 use async_graphql::{Context, Object, Result};
-use carillon_domain::error::Error;
 use carillon_domain::tenancy::{
-    AdministerTenant, ReadTenant, User, api_keys, audit_events, members, tenant, viewer, viewer_accounts,
-    viewer_tenants,
+    AdministerTenant, ReadTenant, User, api_keys, audit_events, members, viewer, viewer_accounts, viewer_tenants,
 };
 use carillon_domain::{ids, tenancy as domain};
 
@@ -30,15 +28,13 @@ impl TenancyQuery {
 
     /// The tenant the caller is in.
     async fn tenant(&self, ctx: &Context<'_>) -> Result<Tenant> {
-        let scope = RequestScope::of(ctx);
-        let found = tenant(&scope.grant::<ReadTenant>()?, scope.ports()).await?;
-        Ok(Tenant::new(found, scope.tenant()?.role()))
+        Tenant::own(RequestScope::of(ctx)).await
     }
 
     /// Who belongs to the tenant, members of the accounts above it too; in order of arrival.
     #[graphql(complexity = "page_cost(first, None, child_complexity)")]
     async fn members(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Member>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let scope = RequestScope::of(ctx);
         let context = scope.tenant()?;
         let found = members(&scope.grant::<ReadTenant>()?, scope.ports(), &page).await?;
@@ -48,7 +44,7 @@ impl TenancyQuery {
     /// The tenant's API keys, revoked ones too; in order of arrival.
     #[graphql(complexity = "page_cost(first, None, child_complexity)")]
     async fn api_keys(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ApiKey>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let scope = RequestScope::of(ctx);
         let keys = api_keys(&scope.grant::<AdministerTenant>()?, scope.ports(), &page).await?;
         Ok(list(keys, |key| key.id, ApiKey::from))
@@ -62,7 +58,7 @@ impl TenancyQuery {
         first: Option<i32>,
         after: Option<String>,
     ) -> Result<List<AuditEvent>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<AdministerTenant>().await?;
         let events = audit_events(&grant, &mut tx, &page).await?;
         Ok(list(events, |event| event.id, AuditEvent::from))
@@ -105,7 +101,7 @@ impl Viewer {
     /// The tenants they can enter; in order of arrival.
     #[graphql(complexity = "page_cost(first, None, child_complexity)")]
     async fn tenants(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Tenant>> {
-        let page = PageArgs::forward(first, after).page::<ids::TenantId>().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page::<ids::TenantId>()?;
         let scope = RequestScope::of(ctx);
         let tenants = viewer_tenants(scope.ports(), scope.access()?, &page).await?;
         Ok(list(tenants, |(tenant, _)| tenant.id, |(tenant, role)| Tenant::new(tenant, role)))

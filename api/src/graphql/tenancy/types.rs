@@ -3,7 +3,7 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject};
 use carillon_domain::error::Error;
 use carillon_domain::ids::{AccountId, CredentialId, MembershipId, TenantId, UserId};
-use carillon_domain::tenancy::{self as domain, MemberGrant, Permission, Scope, account_members};
+use carillon_domain::tenancy::{self as domain, MemberGrant, Permission, ReadTenant, Scope, account_members, tenant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -107,7 +107,7 @@ impl Account {
     /// Its own members, for those who may change them; in order of arrival.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn members(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Member>> {
-        let page = PageArgs::forward(first, after).page().map_err(Error::from)?;
+        let page = PageArgs::forward(first, after).page()?;
         let scope = RequestScope::of(ctx);
         let on = Scope::Account(self.key);
         let grant = MemberGrant::on(scope.ports(), scope.access()?, on, "").await?;
@@ -117,10 +117,11 @@ impl Account {
 }
 
 /// One customer's walled-off data.
-#[derive(SimpleObject)]
+#[derive(Debug, SimpleObject)]
 pub struct Tenant {
     /// Its id.
-    id: ID,
+    #[graphql(owned)]
+    pub id: ID,
     /// The account it belongs to.
     account_id: ID,
     /// Its name.
@@ -142,6 +143,18 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// The tenant the caller is in.
+    pub async fn own(scope: &RequestScope) -> Result<Self> {
+        let found = tenant(&scope.grant::<ReadTenant>()?, scope.ports()).await?;
+        Ok(Self::new(found, scope.tenant()?.role()))
+    }
+
+    /// The tenant with this id, if the caller is in it.
+    pub async fn find(ctx: &Context<'_>, id: TenantId) -> Result<Option<Self>> {
+        let scope = RequestScope::of(ctx);
+        if scope.tenant()?.tenant() == id { Self::own(scope).await.map(Some) } else { Ok(None) }
+    }
+
     /// A tenant as somebody with this role sees it.
     pub fn new(tenant: domain::Tenant, role: domain::Role) -> Self {
         Self {

@@ -2,13 +2,23 @@
 
 use carillon_entities::ids::ConsentEventId;
 use carillon_entities::rows::consent::consent_events;
-use carillon_entities::wall::{OnConflict, TenantTx, WallError};
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, OnConflict, TenantTx, WallError};
 use sea_orm::ActiveValue::{NotSet, Set};
+use uuid::Uuid;
 
 use super::{code, hash};
 use crate::consent::ledger::ConsentEvent;
 use crate::keys::AddressHash;
-use crate::paging::{Page, Paged};
+use crate::paging::Ahead;
+
+statements! {
+    /// Entries about addresses, so many of each, behind one.
+    LEDGER_OF(Uuid, BigInt) [address_hmac: Bytes] =
+        "SELECT * FROM (SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.address_hmac ORDER BY e.id) AS nth \
+         FROM ({batch}) AS b JOIN consent_events e ON e.tenant_id = $1 AND e.address_hmac = b.address_hmac \
+         WHERE e.id > $2) AS numbered WHERE nth <= $3 ORDER BY id";
+}
 
 /// Inserts entries.
 pub async fn consent_append(tx: &mut TenantTx, events: &[ConsentEvent]) -> Result<(), WallError> {
@@ -40,16 +50,17 @@ pub async fn consent_event_find(tx: &mut TenantTx, id: ConsentEventId) -> Result
     row.map(event).transpose()
 }
 
-/// A page of the entries about addresses, in the order of their arrival.
-pub async fn consent_events_page(
+/// Entries about addresses in the order of their arrival, so many of each, behind one.
+pub async fn consent_events_behind(
     tx: &mut TenantTx,
     hashes: impl IntoIterator<Item = AddressHash>,
-    page: &Page<ConsentEventId>,
-) -> Result<Paged<ConsentEvent>, WallError> {
-    let hashes = hashes.into_iter().map(|hash| hash.as_bytes().to_vec());
-    let select = tx.select::<consent_events::Entity>().is_in(consent_events::Column::AddressHmac, hashes);
-    let rows = page.keyset(select, consent_events::Column::Id).all().await?;
-    Ok(page.finish(rows.into_iter().map(event).collect::<Result<Vec<_>, _>>()?))
+    page: Ahead<ConsentEventId>,
+) -> Result<Vec<ConsentEvent>, WallError> {
+    let after = page.after.map_or(Uuid::nil(), |id| id.0);
+    let batch = hashes.into_iter().map(|hash| vec![hash.as_bytes().to_vec().into()]);
+    let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
+    let rows: Vec<consent_events::Model> = tx.sql(&LEDGER_OF, args)?.all().await?;
+    rows.into_iter().map(event).collect()
 }
 
 fn row(event: &ConsentEvent) -> consent_events::ActiveModel {

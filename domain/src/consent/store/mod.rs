@@ -11,7 +11,8 @@ pub(crate) mod topics;
 use carillon_entities::wall::{Sql, WallError};
 
 /// Every registered statement of the aggregate.
-pub static STATEMENTS: &[&[&Sql]] = &[endpoints::STATEMENTS, states::STATEMENTS, suppressions::STATEMENTS];
+pub static STATEMENTS: &[&[&Sql]] =
+    &[endpoints::STATEMENTS, ledger::STATEMENTS, states::STATEMENTS, suppressions::STATEMENTS];
 
 /// A stored code that no longer parses is a fault of ours, never the caller's.
 fn code<T: std::str::FromStr>(text: &str) -> Result<T, WallError> {

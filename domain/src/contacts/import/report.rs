@@ -1,5 +1,7 @@
 //! Seeing how an import goes, and its errors as a list or as a file.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use carillon_entities::ids::{ImportId, TenantId};
 use carillon_entities::wall::TenantTx;
@@ -8,10 +10,12 @@ use futures::Stream;
 
 use super::csv_line;
 use super::job::Import;
-use crate::contacts::store::imports::{ImportError, import_errors_after, import_find, imports_page};
+use crate::contacts::store::imports::{
+    ImportError, import_errors_after, import_errors_of, import_find, imports_find, imports_page,
+};
 use crate::error::{Refusal, Result};
 use crate::files::{FileTarget, SignedFile};
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Page, Paged};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, ImportContacts};
 
@@ -25,6 +29,11 @@ pub async fn get_import(_grant: &Grant<ImportContacts>, tx: &mut TenantTx, id: I
     import_find(tx, id).await
 }
 
+/// Imports by id, in no order; what is not there is left out.
+pub async fn get_imports(_grant: &Grant<ImportContacts>, tx: &mut TenantTx, ids: &[ImportId]) -> Result<Vec<Import>> {
+    imports_find(tx, ids).await
+}
+
 /// A page of the imports, in the order they were started.
 pub async fn list_imports(
     _grant: &Grant<ImportContacts>,
@@ -34,18 +43,15 @@ pub async fn list_imports(
     imports_page(tx, page).await
 }
 
-/// The errors of an import behind `(line, place)`, at most `size`, and whether there are more.
+/// A page of each import's errors, by line and place, in one statement for all of them; imports without any are left
+/// out.
 pub async fn list_import_errors(
     _grant: &Grant<ImportContacts>,
     tx: &mut TenantTx,
-    import: ImportId,
-    after: Option<(i64, i32)>,
-    size: u32,
-) -> Result<Paged<ImportError>> {
-    let mut items = import_errors_after(tx, import, after, u64::from(size) + 1).await?;
-    let has_next = items.len() as u64 > u64::from(size);
-    items.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-    Ok(Paged { items, has_next, has_previous: after.is_some() })
+    imports: &[ImportId],
+    page: Ahead<(i64, i32)>,
+) -> Result<HashMap<ImportId, Paged<ImportError>>> {
+    Ok(import_errors_of(tx, imports, page).await?)
 }
 
 /// The address at which the errors can be fetched as a file, for an hour.

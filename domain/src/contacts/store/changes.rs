@@ -1,15 +1,18 @@
 //! Rows of `contact_changes`, which only ever grow.
 
+use std::collections::HashMap;
+
 use carillon_entities::ids::{ContactChangeId, ContactId};
 use carillon_entities::rows::contacts::contact_changes;
 use carillon_entities::statements;
-use carillon_entities::wall::{TenantTx, Value, WallError};
+use carillon_entities::wall::{Args, TenantTx, Value, WallError};
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::run;
 use crate::contacts::history::{Change, ChangeRow};
 use crate::error::{Error, Result};
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Paged};
 
 statements! {
     /// Appends to the history.
@@ -17,6 +20,11 @@ statements! {
         "INSERT INTO contact_changes (tenant_id, id, contact_id, kind, actor_kind, actor_id, source_kind, source_id, \
             fields, sealed, at) \
          SELECT $1, b.id, b.contact_id, b.kind, $2, $3, $4, $5, b.fields, b.sealed, $6 FROM ({batch}) AS b WHERE true";
+    /// Entries of contacts' histories, so many of each, behind one.
+    CHANGES_OF(Uuid, BigInt) [contact_id: Uuid] =
+        "SELECT * FROM (SELECT c.*, ROW_NUMBER() OVER (PARTITION BY c.contact_id ORDER BY c.id) AS nth \
+         FROM ({batch}) AS b JOIN contact_changes c ON c.tenant_id = $1 AND c.contact_id = b.contact_id \
+         WHERE c.id > $2) AS numbered WHERE nth <= $3 ORDER BY contact_id, id";
 }
 
 /// Who did it, from where, and when: `(actor kind, actor, source kind, source, time)`.
@@ -37,17 +45,19 @@ pub(in crate::contacts) async fn changes_append(
     run(tx, &CHANGE_APPEND, &scalars, rows.into_iter().map(cells).collect()).await.map(drop)
 }
 
-/// A page of a contact's history, with the sealed values as they are stored.
-pub(in crate::contacts) async fn changes_page(
+/// A page of each contact's history, with the sealed values as they are stored.
+pub(in crate::contacts) async fn changes_of(
     tx: &mut TenantTx,
-    contact: ContactId,
-    page: Page<ContactChangeId>,
-) -> Result<Paged<(Change, Option<Vec<u8>>)>> {
-    let select = tx.select::<contact_changes::Entity>().eq(contact_changes::Column::ContactId, contact);
-    let rows = page.keyset(select, contact_changes::Column::Id).all().await?;
+    contacts: &[ContactId],
+    page: Ahead<ContactChangeId>,
+) -> Result<HashMap<ContactId, Paged<(Change, Option<Vec<u8>>)>>> {
+    let after = page.after.map_or(Uuid::nil(), |id| id.0);
+    let batch = contacts.iter().map(|id| vec![id.0.into()]);
+    let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
+    let rows: Vec<contact_changes::Model> = tx.sql(&CHANGES_OF, args)?.all().await?;
     let read = |mut row: contact_changes::Model| {
-        let sealed = row.sealed.take();
-        Ok::<_, Error>((change(row)?, sealed))
+        let (contact, sealed) = (row.contact_id, row.sealed.take());
+        Ok::<_, Error>((contact, (change(row)?, sealed)))
     };
     Ok(page.finish(rows.into_iter().map(read).collect::<Result<Vec<_>>>()?))
 }

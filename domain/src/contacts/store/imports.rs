@@ -1,5 +1,7 @@
 //! Rows of `imports` and `import_errors`: the queue of imports, and what was wrong in them.
 
+use std::collections::HashMap;
+
 use carillon_entities::ids::{CredentialId, EvidenceId, ImportId, UserId};
 use carillon_entities::rows::contacts::{import_errors, imports};
 use carillon_entities::statements;
@@ -12,7 +14,7 @@ use super::run;
 use crate::consent::ActorKind;
 use crate::contacts::import::{Import, ImportClaim, ImportState, RowError};
 use crate::error::{Error, Result};
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Page, Paged};
 use crate::tenancy::Actor;
 use crate::time::Timestamp;
 
@@ -50,6 +52,11 @@ statements! {
     IMPORT_ERRORS_INSERT(Uuid) [line: BigInt, place: Int, field: Text, code: Text, message: Text] =
         "INSERT INTO import_errors (tenant_id, import_id, line, place, field, code, message) \
          SELECT $1, $2, b.line, b.place, b.field, b.code, b.message FROM ({batch}) AS b WHERE true";
+    /// Errors of imports, so many of each, behind one.
+    IMPORT_ERRORS_OF(BigInt, Int, BigInt) [import_id: Uuid] =
+        "SELECT * FROM (SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.import_id ORDER BY e.line, e.place) AS nth \
+         FROM ({batch}) AS b JOIN import_errors e ON e.tenant_id = $1 AND e.import_id = b.import_id \
+         WHERE (e.line, e.place) > ($2, $3)) AS numbered WHERE nth <= $4 ORDER BY import_id, line, place";
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -98,6 +105,11 @@ pub(in crate::contacts) async fn import_insert(tx: &mut TenantTx, import: &Impor
 pub(in crate::contacts) async fn import_find(tx: &mut TenantTx, id: ImportId) -> Result<Option<Import>> {
     let row = tx.select::<imports::Entity>().eq(imports::Column::Id, id).one().await?;
     row.map(Import::try_from).transpose()
+}
+
+pub(in crate::contacts) async fn imports_find(tx: &mut TenantTx, ids: &[ImportId]) -> Result<Vec<Import>> {
+    let rows = tx.select::<imports::Entity>().is_in(imports::Column::Id, ids.iter().copied()).all().await?;
+    rows.into_iter().map(Import::try_from).collect()
 }
 
 /// The import, if the claim on it still holds.
@@ -197,7 +209,7 @@ pub(in crate::contacts) async fn import_errors_insert(
     import: ImportId,
     errors: &[RowError],
 ) -> Result<(), WallError> {
-    let mut places = std::collections::HashMap::<u64, i32>::new();
+    let mut places = HashMap::<u64, i32>::new();
     let row = |error: &RowError| {
         let place = places.entry(error.line).or_default();
         *place += 1;
@@ -241,14 +253,27 @@ pub(in crate::contacts) async fn import_errors_after(
         select = select.after((Column::Line, line.into()), (Column::Place, place.into()));
     }
     let rows = select.order_by(Column::Line).order_by(Column::Place).limit(limit).all().await?;
-    let error = |row: import_errors::Model| ImportError {
-        line: row.line,
-        place: row.place,
-        field: row.field,
-        code: row.code,
-        message: row.message,
-    };
-    Ok(rows.into_iter().map(error).collect())
+    Ok(rows.into_iter().map(ImportError::from).collect())
+}
+
+/// A page of each import's errors, by line and place.
+pub(in crate::contacts) async fn import_errors_of(
+    tx: &mut TenantTx,
+    imports: &[ImportId],
+    page: Ahead<(i64, i32)>,
+) -> Result<HashMap<ImportId, Paged<ImportError>>, WallError> {
+    // Lines are counted from 1.
+    let (line, place) = page.after.unwrap_or((0, 0));
+    let batch = imports.iter().map(|id| vec![id.0.into()]);
+    let args = Args::of([line.into(), place.into(), page.limit().into()]).with_batch(batch);
+    let rows: Vec<import_errors::Model> = tx.sql(&IMPORT_ERRORS_OF, args)?.all().await?;
+    Ok(page.finish(rows.into_iter().map(|row| (row.import_id, ImportError::from(row)))))
+}
+
+impl From<import_errors::Model> for ImportError {
+    fn from(row: import_errors::Model) -> Self {
+        Self { line: row.line, place: row.place, field: row.field, code: row.code, message: row.message }
+    }
 }
 
 fn unreadable() -> Error {

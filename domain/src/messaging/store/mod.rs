@@ -24,7 +24,7 @@ pub(super) use intents::{
     reserved_topic, usage_add,
 };
 pub(super) use members::is_verified_member;
-pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_page};
+pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};
 
 use carillon_entities::wall::Sql;
 

@@ -1,15 +1,18 @@
 //! What people see of messages.
 
-use carillon_entities::ids::MessageId;
+use std::collections::HashMap;
+
+use carillon_entities::ids::{ContactId, MessageId};
 use carillon_entities::rows::consent::gate_decisions;
 use carillon_entities::rows::messaging::messages;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx};
 use sea_orm::{FromQueryResult, Value};
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::messaging::queries::{Attempt, DecisionRecord, Message, MessageFilter, StatRow};
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Page, Paged};
 use crate::time::Timestamp;
 
 statements! {
@@ -18,6 +21,11 @@ statements! {
         "SELECT state, COALESCE(reason, '') AS reason, COUNT(*) AS messages, \
          SUM(CASE WHEN attempts > 1 THEN 1 ELSE 0 END) AS retried FROM messages \
          WHERE tenant_id = $1 AND created_at >= $2 GROUP BY state, COALESCE(reason, '')";
+    /// Messages of contacts, so many of each, behind one.
+    MESSAGES_OF(Uuid, BigInt) [contact_id: Uuid] =
+        "SELECT * FROM (SELECT m.*, ROW_NUMBER() OVER (PARTITION BY m.contact_id ORDER BY m.id) AS nth \
+         FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.contact_id = b.contact_id \
+         WHERE m.id > $2) AS numbered WHERE nth <= $3 ORDER BY contact_id, id";
     /// The attempts of messages.
     ATTEMPTS_OF() [id: Uuid] =
         "SELECT a.message_id, a.number, a.state, a.cleared_at, a.started_at, a.settled_at, a.smtp_code, \
@@ -56,6 +64,20 @@ pub(in crate::messaging) async fn messages_page(
     }
     let rows = page.keyset(select, Column::Id).all().await?;
     Ok(page.finish(rows.into_iter().map(message).collect::<Result<_>>()?))
+}
+
+/// A page of each contact's messages, oldest first.
+pub(in crate::messaging) async fn messages_of(
+    tx: &mut TenantTx,
+    contacts: &[ContactId],
+    page: Ahead<MessageId>,
+) -> Result<HashMap<ContactId, Paged<Message>>> {
+    let after = page.after.unwrap_or(MessageId(Uuid::nil()));
+    let args =
+        Args::of([after.into(), page.limit().into()]).with_batch(contacts.iter().map(|id| vec![Value::from(*id)]));
+    let rows: Vec<messages::Model> = tx.sql(&MESSAGES_OF, args)?.all().await?;
+    let of_contact = |row: messages::Model| row.contact_id.map(|contact| Ok((contact, message(row)?)));
+    Ok(page.finish(rows.into_iter().filter_map(of_contact).collect::<Result<Vec<_>>>()?))
 }
 
 fn message(row: messages::Model) -> Result<Message> {

@@ -1,0 +1,98 @@
+//! What a page costs (L5).
+
+use std::collections::BTreeSet;
+
+use carillon::graphql::scope::Caller;
+use serde_json::json;
+
+use crate::sdl::Sdl;
+use crate::setup::Api;
+
+const ROWS: usize = 7;
+
+/// Every list of the schema, with all that its rows load; `caughtMails` is in memory.
+const LISTS: &[(&str, &str)] = &[
+    (
+        "contacts",
+        "id tags attributes consents { status } ledger(first: 2) { nodes { id } } changes(first: 2) { nodes { values } } \
+         messages(first: 2) { nodes { state attempts { state } sender { fromName } template: templateVersion { locale } } }",
+    ),
+    (
+        "messages",
+        "id contact { tags consents { status } } topic { key } brand { name } sender { fromName } \
+         templateVersion { locale } attempts { state } decisions { reason }",
+    ),
+    ("imports", "fileName errorsUrl errors(first: 1) { nodes { code } pageInfo { hasNextPage } }"),
+    ("templates", "name versions { locale }"),
+    ("senders", "fromName dnsRecord { name }"),
+    ("brands", "name"),
+    ("topics", "key"),
+    ("suppressions", "reason topicId"),
+    ("attributeDefinitions", "name"),
+    ("members", "name role email inherited"),
+    ("apiKeys", "name scopes"),
+    ("auditEvents", "action detail"),
+];
+
+#[actix_web::test]
+async fn l5_a_page_of_every_list_costs_the_same_whatever_its_size() {
+    let api = Api::new().await;
+    let sdl = Sdl::of(&api.schema);
+    let listed = sdl.fields("Query").iter().filter_map(|field| {
+        let list = field.ty.node.to_string().ends_with("Connection!") && field.name.node != "caughtMails";
+        list.then(|| field.name.node.to_string())
+    });
+    let named: BTreeSet<String> = LISTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(listed.collect::<BTreeSet<_>>(), named, "every list has a line above");
+    for n in 0..ROWS {
+        api.row(n).await;
+        api.people(n).await;
+    }
+    let mut faults = Vec::new();
+    for (list, fields) in LISTS {
+        let mut costs = Vec::new();
+        for first in [1, ROWS] {
+            let query = format!("query($first: Int!) {{ {list}(first: $first) {{ nodes {{ {fields} }} }} }}");
+            let asked = api.ask(&query, json!({ "first": first }));
+            let (answer, cost) = api.world.statements_of(asked).await;
+            assert!(answer.get("errors").is_none(), "{list}: {answer}");
+            let nodes = answer["data"][list]["nodes"].as_array().unwrap();
+            assert_eq!(nodes.len(), first, "{list}: {answer}");
+            costs.push(cost);
+        }
+        if costs[0] != costs[1] {
+            faults.push(format!("{list}: {} statements for one row, {} for {ROWS}", costs[0], costs[1]));
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[actix_web::test]
+async fn l5_many_nodes_of_a_kind_are_one_statement() {
+    let api = Api::new().await;
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let row = api.row(n).await;
+        ids.push([row.contact, row.message, row.import, row.upload, row.version, row.brand]);
+    }
+    let query = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on Contact { tags } } }";
+    let (_, one) = api.world.statements_of(api.ask(query, json!({ "ids": ids[0] }))).await;
+    let all: Vec<_> = ids.concat();
+    let (answer, many) = api.world.statements_of(api.ask(query, json!({ "ids": all }))).await;
+    assert_eq!(answer["data"]["nodes"].as_array().map(Vec::len), Some(18), "{answer}");
+    assert_eq!(one, many);
+}
+
+#[actix_web::test]
+async fn l5_the_tenants_of_somebody_cost_the_same_whatever_their_number() {
+    let api = Api::new().await;
+    for n in 0..ROWS {
+        api.world.new_tenant(&api.ada, api.account, &format!("Tenant {n}")).await;
+    }
+    let ada = Caller::User(api.ada.clone(), None);
+    let query = "query($first: Int!) { viewer { tenants(first: $first) { nodes { name myRole } } } }";
+    let (_, one) = api.world.statements_of(api.ask_as(&ada, query, json!({ "first": 1 }))).await;
+    let (answer, many) = api.world.statements_of(api.ask_as(&ada, query, json!({ "first": ROWS }))).await;
+    assert_eq!(answer["data"]["viewer"]["tenants"]["nodes"].as_array().map(Vec::len), Some(ROWS), "{answer}");
+    assert_eq!(one, many);
+}

@@ -1,0 +1,93 @@
+//! A few rows of everything that is listed.
+
+use bytes::Bytes;
+use carillon_domain::contacts::import::{Progress, claim_imports, run_slice};
+use carillon_domain::files::{Part, receive};
+use carillon_domain::tenancy::{ImportContacts, Role, Scope, enter_for_work};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::setup::Api;
+
+/// One of everything that has an id of its own.
+#[derive(Debug)]
+pub struct Ids {
+    pub brand: Value,
+    pub topic: Value,
+    pub contact: Value,
+    pub sender: Value,
+    pub template: Value,
+    pub version: Value,
+    pub message: Value,
+    pub upload: Value,
+    pub import: Value,
+}
+
+impl Api {
+    /// The n-th of everything.
+    pub async fn row(&self, n: usize) -> Ids {
+        let id = |payload: Value, object: &str| payload[object]["id"].clone();
+        let brand = id(self.change("createBrand", "brand { id }", json!({ "name": format!("B{n}") })).await, "brand");
+        let topic = json!({ "brandId": brand, "key": "news", "name": "News" });
+        let topic = id(self.change("createTopic", "topic { id }", topic).await, "topic");
+        let plan = json!({ "attributes": [{ "name": format!("plan{n}"), "kind": "STRING" }] });
+        self.change("declareAttributes", "attributes { id }", plan).await;
+        let contact = json!({
+            "email": format!("p{n}@example.org"), "tags": ["vip", format!("t{n}")], "attributes": { format!("plan{n}"): "x" },
+        });
+        let contact = id(self.change("createContact", "contact { id }", contact).await, "contact");
+        let agreed = json!({ "contactId": contact, "topicId": topic, "basis": "CONSENT" });
+        self.change("recordOptIn", "consent { status }", agreed).await;
+        let suppressed = json!({ "email": format!("x{n}@example.org"), "scope": "ALL", "reason": "MANUAL" });
+        self.change("suppressAddress", "suppression { id }", suppressed).await;
+        let sender = json!({
+            "brandId": brand, "fromName": "Torten", "fromEmail": format!("post@torten{n}.test"),
+            "postalAddress": "Graben 2, 1010 Wien",
+        });
+        let sender = id(self.change("createSender", "sender { id }", sender).await, "sender");
+        let template = json!({ "name": format!("T{n}"), "class": "TRANSACTIONAL" });
+        let template = id(self.change("createTemplate", "template { id }", template).await, "template");
+        let version =
+            json!({ "templateId": template, "locale": "de", "subject": "S", "html": "<p>S</p>", "text": "S" });
+        let version = self.change("publishTemplateVersion", "templateVersion { id }", version).await;
+        let version = id(version, "templateVersion");
+        let message = json!({
+            "idempotencyKey": format!("m{n}"), "class": "TRANSACTIONAL", "senderId": sender,
+            "templateVersionId": version, "to": { "contactId": contact },
+        });
+        let sent = json!({ "messages": [message] });
+        let sent = self.change("sendMessages", "results { message { id } userErrors { code } }", sent).await;
+        let message = sent["results"][0]["message"]["id"].clone();
+        assert!(message.is_string(), "{sent}");
+        let (upload, import) = self.imported().await;
+        Ids { brand, topic, contact, sender, template, version, message, upload, import }
+    }
+
+    /// An import that ended with errors, and its upload.
+    async fn imported(&self) -> (Value, Value) {
+        const FILE: &str = "email\nnobody\nnothing\n";
+        let upload = json!({ "fileName": "a.csv", "size": FILE.len() });
+        let upload = self.change("createUpload", "upload { id }", upload).await["upload"]["id"].clone();
+        let grant = enter_for_work(self.world.wall(), self.tenant).grant::<ImportContacts>();
+        let at = (self.world.ports(), &self.process.files);
+        let body = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(FILE))]);
+        let part = Part { offset: 0, length: None, total: None };
+        receive(&grant, at, upload.as_str().unwrap().parse().unwrap(), part, body).await.unwrap();
+        let import = self.change("startImport", "import { id }", json!({ "uploadId": upload })).await;
+        let mut tx = grant.begin().await.unwrap();
+        let claim = claim_imports(&grant, &mut tx, self.world.ports(), 1).await.unwrap()[0];
+        tx.commit().await.unwrap();
+        let until = self.world.ports().now() + TimeDelta::hours(1);
+        assert_eq!(run_slice(&grant, at, claim, until).await.unwrap(), Progress::Done);
+        (upload, import["import"]["id"].clone())
+    }
+
+    /// The n-th member, API key and tenant, which no other tenant's rows are.
+    pub async fn people(&self, n: usize) {
+        let email = format!("member{n}@example.org");
+        self.world.invited(&self.ada, Scope::Tenant(self.tenant), &email, Role::Viewer).await;
+        let key = json!({ "name": format!("K{n}"), "scopes": ["contacts.read"], "role": "VIEWER" });
+        self.change("createApiKey", "apiKey { id }", key).await;
+        self.world.new_tenant(&self.ada, self.account, &format!("Tenant {n}")).await;
+    }
+}
