@@ -5,7 +5,7 @@ use async_graphql::{Request, Response};
 use super::catcher::CatcherPort;
 use super::rounds::Rounds;
 use super::scope::RequestScope;
-use super::{CarillonSchema, loader};
+use super::{CarillonSchema, loader, nulls};
 
 /// Runs a request as its scope's caller, and ends what it read from.
 pub async fn execute(
@@ -18,9 +18,11 @@ pub async fn execute(
     if scope.is_anonymous() && !scope.ports().settings.embedded {
         request = request.disable_introspection();
     }
+    let (query, operation) = (request.query.clone(), request.operation_name.clone());
     let rounds = Rounds::default();
     let request = request.data(loader::loaders(&scope, rounds.clone())).data(catcher).data(scope.clone());
-    let response = rounds.run(schema.execute(request)).await;
+    let mut response = rounds.run(schema.execute(request)).await;
     scope.end_reading().await;
+    nulls::complete(&mut response, &query, operation.as_deref());
     response
 }

@@ -1,6 +1,5 @@
 //! The schema: every aggregate's queries and mutations, and the limits around them.
 
-pub mod access;
 pub mod catcher;
 pub mod connection;
 pub mod consent;
@@ -13,6 +12,7 @@ pub mod loader;
 pub mod messaging;
 pub mod mutate;
 pub mod node;
+mod nulls;
 pub mod rounds;
 pub mod scope;
 pub mod tenancy;

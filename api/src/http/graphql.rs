@@ -186,7 +186,10 @@ async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, request:
 
 fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
     error::present(&mut response, trace_id);
-    let no_data = response.data == Value::Null;
+    let no_data = match &response.data {
+        Value::Object(fields) => fields.values().all(|value| *value == Value::Null),
+        data => *data == Value::Null,
+    };
     // Errors without a path come from before the execution: such an answer has no `data` at all.
     let not_run = no_data && !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty());
     let status = match status_of(&response) {

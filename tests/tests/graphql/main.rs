@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod access_matrix;
 mod budget;
 mod nodes;
+mod nulls;
 mod rows;
 mod sdl;
 mod setup;

@@ -24,8 +24,8 @@ use crate::graphql::scope::RequestScope;
 /// A contact, or why not.
 #[derive(Debug, SimpleObject)]
 pub struct ContactPayload {
-    /// The contact as it is now.
-    contact: Option<Contact>,
+    /// The contact as it is now. Needs the right to see contacts.
+    contact: Option<Result<Contact>>,
     /// What was refused; nothing was changed then.
     user_errors: Vec<UserError>,
 }
@@ -33,8 +33,8 @@ pub struct ContactPayload {
 /// What became of one contact.
 #[derive(Debug, SimpleObject)]
 pub struct UpsertResult {
-    /// The contact as it is now; null when it was refused.
-    contact: Option<Contact>,
+    /// The contact as it is now; null when it was refused. Needs the right to see contacts.
+    contact: Option<Result<Contact>>,
     /// True when it was not there before.
     created: bool,
     /// What was refused, with fields relative to the contact.
@@ -53,8 +53,8 @@ pub struct UpsertContactsPayload {
 /// Payload of `tagContacts`.
 #[derive(Debug, SimpleObject)]
 pub struct TagContactsPayload {
-    /// The contacts as they are now.
-    contacts: Vec<Contact>,
+    /// The contacts as they are now. Needs the right to see contacts.
+    contacts: Option<Result<Vec<Contact>>>,
     /// What was refused; nothing was changed then.
     user_errors: Vec<UserError>,
 }
@@ -118,9 +118,11 @@ impl ContactMutation {
         let (answers, user_errors) = payload(done)?;
         let answers = answers.unwrap_or_default();
         let ids: Vec<ContactId> = answers.iter().filter_map(|answer| answer.contact).collect();
-        let contacts = load(ctx, &ids).await?;
+        let contacts = load(ctx, &ids).await;
+        let shown =
+            |id: ContactId| contacts.as_ref().map(|found| found.get(&id).cloned()).map_err(Clone::clone).transpose();
         let result = |answer: UpsertAnswer| UpsertResult {
-            contact: answer.contact.and_then(|id| contacts.get(&id).cloned()),
+            contact: answer.contact.and_then(shown),
             created: answer.created,
             user_errors: answer.errors,
         };
@@ -156,9 +158,9 @@ impl ContactMutation {
         let done = scope.mutate(&grant, &once, |tx, _| Box::pin(tag(&grant, tx, scope, command.clone()))).await;
         let (ids, user_errors) = payload(done)?;
         let ids = ids.unwrap_or_default();
-        let mut contacts = load(ctx, &ids).await?;
-        let contacts = ids.iter().filter_map(|id| contacts.remove(id)).collect();
-        Ok(TagContactsPayload { contacts, user_errors })
+        let found = load(ctx, &ids).await;
+        let contacts = found.map(|mut found| ids.iter().filter_map(|id| found.remove(id)).collect());
+        Ok(TagContactsPayload { contacts: Some(contacts), user_errors })
     }
 
     /// Declares attributes: contacts take no values under other names.
@@ -310,13 +312,13 @@ fn refused(refusals: Vec<Refusal>) -> Result<ContactPayload> {
 }
 
 fn untagged(refusals: Vec<Refusal>) -> TagContactsPayload {
-    TagContactsPayload { contacts: Vec::new(), user_errors: user_errors(refusals) }
+    TagContactsPayload { contacts: Some(Ok(Vec::new())), user_errors: user_errors(refusals) }
 }
 
 async fn contact_payload(ctx: &Context<'_>, done: Done<ContactId>) -> Result<ContactPayload> {
     let (id, user_errors) = payload(done)?;
     let contact = match id {
-        Some(id) => Contact::find(ctx, id).await?,
+        Some(id) => Contact::find(ctx, id).await.transpose(),
         None => None,
     };
     Ok(ContactPayload { contact, user_errors })

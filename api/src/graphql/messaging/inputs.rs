@@ -72,6 +72,8 @@ impl CreateSenderInput {
 pub struct VerifySenderInput {
     /// The sender.
     pub id: ID,
+    /// The same key again gives the same answer.
+    pub idempotency_key: Option<String>,
 }
 
 /// The tenant's own relay.
@@ -80,12 +82,15 @@ pub struct SetRelayInput {
     /// `smtps://user:password@host:port`, or `smtp://` with STARTTLS; write-only.
     #[graphql(secret)]
     pub url: String,
+    /// Need not be given and is not kept: setting the same relay again changes nothing, and what is kept under a key
+    /// would be a hash of the password.
+    pub idempotency_key: Option<String>,
 }
 
 /// Back to the deployment's relay.
 #[derive(Debug, InputObject)]
 pub struct RemoveRelayInput {
-    /// Ignored; every mutation has an input.
+    /// The same key again gives the same answer.
     pub idempotency_key: Option<String>,
 }
 
@@ -198,6 +203,8 @@ impl MessageInput {
 pub struct SendMessagesInput {
     /// 1 to 500 messages, each with its own verdict.
     messages: Vec<MessageInput>,
+    /// The same key again gives the same verdicts; each message's own key holds beside it.
+    pub idempotency_key: Option<String>,
 }
 
 /// The intents of a call that parse, with their places, and what is wrong with the others.
@@ -254,6 +261,8 @@ pub struct SendTestInput {
     to: String,
     /// Values for `vars` in the template: an object.
     variables: Option<Json<Value>>,
+    /// The same key again gives the same answer and sends nothing.
+    pub idempotency_key: Option<String>,
 }
 
 /// A test whose input parses.

@@ -1,0 +1,72 @@
+//! What somebody gets who may see a part of what they ask for.
+
+use carillon::graphql::scope::Caller;
+use carillon_domain::tenancy::{Role, Scope, authenticate_key};
+use serde_json::{Value, json};
+
+use crate::setup::{Api, code, entered};
+
+/// The codes of an answer's errors by path, in order.
+fn errors(answer: &Value) -> Vec<(String, String)> {
+    let errors = answer["errors"].as_array().cloned().unwrap_or_default();
+    let path = |error: &Value| error["path"].as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>();
+    let told = |error: &Value| {
+        (path(error).join(".").replace('"', ""), error["extensions"]["code"].as_str().unwrap_or("").to_owned())
+    };
+    let mut told: Vec<_> = errors.iter().map(told).collect();
+    told.sort_unstable();
+    told
+}
+
+fn forbidden(paths: &[&str]) -> Vec<(String, String)> {
+    paths.iter().map(|path| ((*path).to_owned(), "FORBIDDEN".to_owned())).collect()
+}
+
+#[actix_web::test]
+async fn c225_a_viewer_gets_null_and_an_error_for_each_field_that_is_not_theirs() {
+    let api = Api::new().await;
+    api.row(0).await;
+    let vic = api.world.invited(&api.ada, Scope::Tenant(api.tenant), "vic@example.org", Role::Viewer).await;
+    let viewer = entered(&api.world, &vic, api.tenant).await;
+
+    let query = "{ contacts(first: 1) { nodes { email state consents { status } ledger(first: 1) { nodes { id } } changes(first: 1) { nodes { id } } \
+        messages(first: 1) { nodes { state decisions { reason } } } } } members(first: 1) { nodes { email role } } }";
+    let answer = api.ask_as(&viewer, query, json!({})).await;
+    let expected = json!({
+        "email": null, "state": "ACTIVE", "consents": null, "ledger": null, "changes": null,
+        "messages": { "nodes": [{ "state": "QUEUED", "decisions": null }] },
+    });
+    assert_eq!(answer["data"]["contacts"]["nodes"], json!([expected]), "{answer}");
+    assert_eq!(answer["data"]["members"]["nodes"], json!([{ "email": null, "role": "OWNER" }]));
+    let place = "contacts.nodes.0";
+    let fields = ["changes", "consents", "email", "ledger", "messages.nodes.0.decisions"];
+    let mut paths: Vec<String> = fields.iter().map(|field| format!("{place}.{field}")).collect();
+    paths.push("members.nodes.0.email".to_owned());
+    assert_eq!(errors(&answer), forbidden(&paths.iter().map(String::as_str).collect::<Vec<_>>()));
+
+    let alone = api.ask_as(&viewer, "{ contacts { nodes { email } } }", json!({})).await;
+    assert_eq!(alone["data"]["contacts"]["nodes"], json!([{ "email": null }]), "{alone}");
+    let list = api.ask_as(&viewer, "{ tenant { name } suppressions { nodes { id } } }", json!({})).await;
+    assert_eq!(list["data"], Value::Null, "a list that may not be null takes the answer with it");
+    assert_eq!(errors(&list), forbidden(&["suppressions"]));
+}
+
+#[actix_web::test]
+async fn a_key_that_may_only_write_learns_that_it_wrote() {
+    let api = Api::new().await;
+    let input = json!({ "name": "Form", "scopes": ["contacts.write"], "role": "OWNER" });
+    let made = api.change("createApiKey", "secret", input).await;
+    let key = Caller::ApiKey(authenticate_key(api.world.ports(), made["secret"].as_str().unwrap()).await.unwrap());
+    let create =
+        "mutation { createContact(input: { email: \"ada@example.org\" }) { contact { id } userErrors { code } } }";
+    let created = api.ask_as(&key, create, json!({})).await;
+    assert_eq!(created["data"]["createContact"], json!({ "contact": null, "userErrors": [] }), "{created}");
+    assert_eq!(errors(&created), forbidden(&["createContact.contact"]));
+    let again = api.ask_as(&key, create, json!({})).await;
+    assert_eq!(again["data"]["createContact"]["userErrors"][0]["code"], "IDENTITY_TAKEN", "it was made");
+    assert_eq!(code(&again), "");
+    let upsert = "mutation { upsertContacts(input: { contacts: [{ by: { externalId: \"7\" } }] }) \
+        { results { created contact { id } } userErrors { code } } }";
+    let upserted = api.ask_as(&key, upsert, json!({})).await;
+    assert_eq!(upserted["data"]["upsertContacts"]["results"], json!([{ "created": true, "contact": null }]));
+}
