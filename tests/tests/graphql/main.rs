@@ -4,6 +4,7 @@
 
 mod access_matrix;
 mod budget;
+mod keys;
 mod nodes;
 mod nulls;
 mod rows;

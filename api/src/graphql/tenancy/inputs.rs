@@ -280,6 +280,8 @@ pub struct ChangeMemberRoleInput {
     pub membership_id: ID,
     /// To what; not above your own role.
     pub role: Role,
+    /// Need not be given and is not kept: the same call again changes nothing and has the same answer.
+    pub idempotency_key: Option<String>,
 }
 
 /// A membership to end.
@@ -340,4 +342,6 @@ impl CreateApiKeyInput {
 pub struct RevokeApiKeyInput {
     /// Which.
     pub id: ID,
+    /// Need not be given and is not kept: the same call again changes nothing and has the same answer.
+    pub idempotency_key: Option<String>,
 }
