@@ -83,7 +83,7 @@ async fn people(api: &Api) -> Vec<Person> {
             api.world.invited(&api.ada, Scope::Account(api.account), &format!("{role}@example.org"), role).await;
         people.push(Person::member(api, access, role).await);
     }
-    people.push(Person::member(api, api.ada.clone(), Role::Owner).await);
+    people.push(Person::member(api, api.ada, Role::Owner).await);
     people
 }
 
@@ -173,6 +173,6 @@ fn agree(name: &str, people: &[Person], row: &[&str], opened_by: &[Permission]) 
 }
 
 fn line<'a>(first: &str, cells: impl Iterator<Item = &'a str>) -> String {
-    let cells: String = cells.map(|cell| format!("{cell:<10}")).collect();
-    format!("{first:<24}{cells}").trim_end().to_owned()
+    let cells: Vec<String> = cells.map(|cell| format!("{cell:<10}")).collect();
+    format!("{first:<24}{}", cells.concat()).trim_end().to_owned()
 }

@@ -89,7 +89,7 @@ async fn l5_the_tenants_of_somebody_cost_the_same_whatever_their_number() {
     for n in 0..ROWS {
         api.world.new_tenant(&api.ada, api.account, &format!("Tenant {n}")).await;
     }
-    let ada = Caller::User(api.ada.clone(), None);
+    let ada = Caller::User(api.ada, None);
     let query = "query($first: Int!) { viewer { tenants(first: $first) { nodes { name myRole } } } }";
     let (_, one) = api.world.statements_of(api.ask_as(&ada, query, json!({ "first": 1 }))).await;
     let (answer, many) = api.world.statements_of(api.ask_as(&ada, query, json!({ "first": ROWS }))).await;
