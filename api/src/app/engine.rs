@@ -29,6 +29,7 @@ pub struct Works {
     pub catcher: Option<Arc<Catcher>>,
     backend: Backend,
     relay: Option<Relay>,
+    trust: TlsTrust,
 }
 
 impl Works {
@@ -54,7 +55,7 @@ impl Works {
             }
             None => (None, None),
         };
-        Ok(Self { signals, files, catcher, backend, relay })
+        Ok(Self { signals, files, catcher, backend, relay, trust: trust(config)? })
     }
 
     /// Redis answers. Without it everything goes on, slower: due work is found by polling (L4).
@@ -77,7 +78,7 @@ impl Works {
         let handlers = Handlers {
             ports: ports.clone(),
             files: self.files.clone(),
-            channel: EmailChannel::new(pool, TlsTrust::public()),
+            channel: EmailChannel::new(pool, self.trust.clone()),
             relay: self.relay.clone()?,
             cache: ContentCache::default(),
             worker: format!("{}-{}", std::process::id(), ports.new_id::<uuid::Uuid>().simple()),
@@ -87,6 +88,13 @@ impl Works {
         let workers = Workers { messages: config.workers, imports: config.workers };
         Some(Engine::start(Arc::new(handlers), &self.backend, workers))
     }
+}
+
+fn trust(config: &Config) -> Result<TlsTrust, AppError> {
+    let Some(path) = &config.smtp_ca_file else { return Ok(TlsTrust::public()) };
+    let pem = std::fs::read(path).map_err(|source| AppError::Io { what: "SMTP_CA_FILE", source })?;
+    let bad = |_| AppError::Setting { name: "SMTP_CA_FILE", why: "it holds no certificates in PEM form" };
+    TlsTrust::with_authorities(&pem).map_err(bad)
 }
 
 fn relay(url: &str) -> Result<Relay, AppError> {

@@ -93,6 +93,8 @@ pub struct Config {
     pub redis_url: Option<Secret>,
     /// The relay; the catcher without one.
     pub smtp_url: Option<Secret>,
+    /// Authorities that relays may have besides the public ones.
+    pub smtp_ca_file: Option<PathBuf>,
     /// Connections to the relay.
     pub smtp_pool: u32,
     /// Where uploads lie: `file:` with an absolute path, or `s3://`.

@@ -101,6 +101,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         database,
         redis_url: reader.secret("REDIS_URL"),
         smtp_url: reader.secret("SMTP_URL"),
+        smtp_ca_file: source.get("SMTP_CA_FILE").map(PathBuf::from),
         smtp_pool,
         blobs,
         keys,

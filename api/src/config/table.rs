@@ -40,8 +40,9 @@ settings! {
     DATABASE_OWNER_URL secret ["none"] "Login of the owner of the schema, for `migrate` and `check` only; no serving process needs it.";
     DATABASE_POOL plain ["`16`"] "Connections of the application role; the other roles get a quarter of it each.";
     DATABASE_POOLER plain ["`none`"] "`transaction` behind a pooler in transaction mode (PgBouncer): statements are then unnamed.";
-    REDIS_URL secret ["none; required in production"] "Redis 7 or later: the ticket queue and the doorbell. Losing it loses no work.";
+    REDIS_URL secret ["none; required in production"] "Redis 7 or later, `redis://` or `rediss://` (`SSL_CERT_FILE` names a private authority): the ticket queue and the doorbell. Losing it loses no work.";
     SMTP_URL secret ["the built-in catcher"] "Relay for outgoing mail, `smtp://user:pass@host:587?tls=required` or `smtps://..`; required in production.";
+    SMTP_CA_FILE plain ["none"] "A PEM file with certificate authorities that relays may have besides the public ones, for a relay of your own network.";
     SMTP_POOL plain ["`8`"] "Connections to the relay.";
     CARILLON_BLOBS plain ["`file:` under `CARILLON_DATA`"] "Where uploads lie: `s3://bucket/prefix`, or `file:` and an absolute path on a disk all processes share.";
     CARILLON_KEYS secret ["made at first start; required in production"] "Keyring for address hashes, links and sealed secrets: `2:base64,1:base64`, 32 bytes each, the first is active. Retired keys stay for ever.";

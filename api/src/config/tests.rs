@@ -59,6 +59,12 @@ fn a_complete_production_configuration_is_taken_and_shows_no_secret() {
 }
 
 #[test]
+fn redis_may_be_reached_under_tls() {
+    let config = production_with(&[("REDIS_URL", "rediss://:hush@redis:6379")]).unwrap();
+    assert!(config.redis_url.unwrap().reveal().starts_with("rediss://"));
+}
+
+#[test]
 fn everything_that_is_missing_is_told_at_once() {
     let errors = config(&[("CARILLON_MODE", "production"), ("DATABASE_POOL", "0"), ("CARILLON_SIGN_UP", "yes")]);
     let errors = errors.unwrap_err();

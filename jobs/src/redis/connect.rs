@@ -16,10 +16,14 @@ const DEAD_AFTER: Duration = Duration::from_secs(5);
 
 /// The text is not an address of a Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid redis:// address")]
+#[error("not a valid redis:// or rediss:// address")]
 pub struct InvalidRedisUrl;
 
+/// A client of `redis://` or `rediss://`; the latter believes the machine's certificate authorities, or those in the file
+/// that `SSL_CERT_FILE` names.
 pub(crate) fn client(url: &str) -> Result<Client, InvalidRedisUrl> {
+    // The crate takes the process' provider, and only one is ours.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // The crate's own error may quote the address, password and all.
     let info = url.into_connection_info().map_err(|_| InvalidRedisUrl)?;
     Client::open(info.set_tcp_settings(tcp())).map_err(|_| InvalidRedisUrl)

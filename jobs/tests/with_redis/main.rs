@@ -8,6 +8,7 @@
 mod queue;
 mod server;
 mod signals;
+mod tls;
 
 use std::time::Duration;
 

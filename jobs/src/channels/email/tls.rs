@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -13,6 +14,11 @@ use super::outcome::Obstacle;
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// The file holds no certificate, or one that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not certificates in PEM form")]
+pub struct InvalidAuthorities;
 
 /// Whom the channel trusts.
 #[derive(Clone)]
@@ -28,6 +34,20 @@ impl TlsTrust {
     /// Trusts the certificate authorities of the public web.
     pub fn public() -> Self {
         Self::roots(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    /// Trusts the public web's authorities and those of a PEM file: for a relay inside the operator's own network.
+    pub fn with_authorities(pem: &[u8]) -> Result<Self, InvalidAuthorities> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let public = roots.len();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+            added.ok_or(InvalidAuthorities)?;
+        }
+        if roots.len() == public {
+            return Err(InvalidAuthorities);
+        }
+        Ok(Self::roots(roots))
     }
 
     /// Trusts these roots only, for a relay with a private authority.
@@ -46,5 +66,56 @@ impl TlsTrust {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| Obstacle::Tls)?;
         let wire = self.0.connect(name, wire).await.map_err(|_| Obstacle::Tls)?;
         Ok(Box::new(wire))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// A relay inside, with a certificate of its own authority, and that authority as PEM.
+    fn relay() -> (TlsAcceptor, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["relay.internal".to_owned()]).unwrap();
+        let certificate = CertificateDer::from(made.cert.der().to_vec());
+        let pem =
+            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(&certificate));
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+        (TlsAcceptor::from(Arc::new(config)), pem)
+    }
+
+    async fn greet(acceptor: &TlsAcceptor, trust: &TlsTrust) -> Result<(), Obstacle> {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let (wrapped, _) = tokio::join!(trust.wrap("relay.internal", Box::new(ours)), acceptor.accept(theirs));
+        wrapped.map(drop)
+    }
+
+    #[tokio::test]
+    async fn c041_a_relay_of_a_private_authority_is_trusted_when_the_operator_says_so() {
+        let (acceptor, pem) = relay();
+        let (_, another) = relay();
+        assert_eq!(greet(&acceptor, &TlsTrust::public()).await, Err(Obstacle::Tls));
+        assert_eq!(
+            greet(&acceptor, &TlsTrust::with_authorities(another.as_bytes()).unwrap()).await,
+            Err(Obstacle::Tls)
+        );
+        let both = format!("# two authorities\n{another}{pem}");
+        assert_eq!(greet(&acceptor, &TlsTrust::with_authorities(both.as_bytes()).unwrap()).await, Ok(()));
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for pem in ["", "hello", broken, "-----BEGIN CERTIFICATE-----\n"] {
+            assert!(TlsTrust::with_authorities(pem.as_bytes()).is_err(), "{pem:?}");
+        }
     }
 }
