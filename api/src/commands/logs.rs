@@ -2,15 +2,25 @@
 
 use anyhow::Result;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::Config;
 
 /// Starts logging to standard error, which leaves standard output to commands.
 pub fn start(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log)?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started =
-        if config.is_embedded() { logs.compact().try_init() } else { logs.json().with_span_list(false).try_init() };
+    start_on(&config.log, config.is_embedded(), std::io::stderr)
+}
+
+/// Starts logging to a writer: what passes the filter, as text for people or as JSON lines.
+///
+/// # Errors
+/// When the filter is none, or logging has been started before.
+pub fn start_on<W>(filter: &str, for_people: bool, writer: W) -> Result<()>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let logs = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(writer);
+    let started = if for_people { logs.compact().try_init() } else { logs.json().with_span_list(false).try_init() };
     started.map_err(|error| anyhow::anyhow!("logging: {error}"))?;
     // A panic's message may hold anything; its place is enough to find it.
     std::panic::set_hook(Box::new(|panic| {

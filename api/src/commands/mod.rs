@@ -3,7 +3,7 @@
 mod admin;
 mod check;
 mod demo;
-mod logs;
+pub mod logs;
 mod migrate;
 mod serve;
 mod work;

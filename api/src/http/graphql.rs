@@ -168,7 +168,7 @@ fn prepare(params: Params, may_mutate: bool) -> Result<Request, Stop> {
     limits::check_text(&query)?;
     let variables = Variables::from_json(serde_json::Value::Object(params.variables.unwrap_or_default()));
     let mut request = Request::new(query);
-    let document = request.parsed_query()?;
+    let document = request.parsed_query().map_err(unquoted)?;
     limits::check_document(document, &variables)?;
     let kind = limits::operation_type(document, params.operation_name.as_deref());
     if !may_mutate && kind == Some(OperationType::Mutation) {
@@ -178,6 +178,24 @@ fn prepare(params: Params, may_mutate: bool) -> Result<Request, Stop> {
     Ok(request.variables(variables))
 }
 
+/// The parser quotes the line it stumbled over, and a line may hold an address (C-199): only the rule it broke is told, beside
+/// its place.
+fn unquoted(error: ServerError) -> ServerError {
+    let rule = error.message.rsplit("\n  = ").next().filter(|rule| !rule.contains('\n'));
+    let message = format!("The document is not GraphQL: {}.", rule.unwrap_or("it cannot be read"));
+    ServerError { message, ..error }
+}
+
+/// The library's messages about inputs end with the value that was given, which may be anything (C-199).
+fn unquote_value(error: &mut ServerError) {
+    for mark in [", found ", " does not contain the value ", " does not contain value "] {
+        if let Some(at) = error.message.find(mark).filter(|_| error.source.is_none()) {
+            error.message.truncate(at);
+            error.message.push_str(if mark == ", found " { "." } else { " does not contain the value." });
+        }
+    }
+}
+
 async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, request: Request) -> Response {
     let address = client_ip(http, &gateway.settings.trusted_proxies);
     let scope = RequestScope::new(Arc::clone(&gateway.process), caller, address, RequestId::of(http));
@@ -185,6 +203,7 @@ async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, request:
 }
 
 fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
+    response.errors.iter_mut().for_each(unquote_value);
     error::present(&mut response, trace_id);
     let no_data = match &response.data {
         Value::Object(fields) => fields.values().all(|value| *value == Value::Null),
