@@ -10,7 +10,7 @@ use carillon_domain::messaging::ContentCache;
 use carillon_domain::ports::Ports;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, TlsTrust};
-use carillon_jobs::handlers::Handlers;
+use carillon_jobs::handlers::{Handlers, Pace};
 use carillon_jobs::redis::Signals;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -66,6 +66,7 @@ impl World {
             channel: EmailChannel::new(PoolSettings::default(), TlsTrust::public()),
             relay: format!("smtp://{}?tls=none", self.catcher().await.addr()).parse().unwrap(),
             cache: ContentCache::default(),
+            pace: Pace::default(),
             worker: name.to_owned(),
             signals: Signals::local(),
             draining: CancellationToken::new(),

@@ -9,7 +9,7 @@ use carillon_domain::ports::Ports;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, Relay, TlsTrust};
 use carillon_jobs::engine::{Engine, Workers};
-use carillon_jobs::handlers::Handlers;
+use carillon_jobs::handlers::{Handlers, Pace};
 use carillon_jobs::queue::{Backend, MemoryQueue, RedisQueue};
 use carillon_jobs::redis::Signals;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,7 @@ impl Works {
             channel: EmailChannel::new(pool, self.trust.clone()),
             relay: self.relay.clone()?,
             cache: ContentCache::default(),
+            pace: Pace::default(),
             worker: format!("{}-{}", std::process::id(), ports.new_id::<uuid::Uuid>().simple()),
             signals: self.signals.clone(),
             draining: CancellationToken::new(),

@@ -8,7 +8,7 @@ use carillon_entities::wall::TenantTx;
 
 use super::evidence::{self, Evidence};
 use super::ledger::{NewConsentEvent, append_locked};
-use super::store::endpoints::{endpoints_lock_for_change, endpoints_resolve};
+use super::store::endpoints::{endpoints_count_hard_bounces, endpoints_lock_for_change, endpoints_resolve};
 use super::store::ledger::consent_event_find;
 use super::store::suppressions;
 use super::{
@@ -98,8 +98,11 @@ pub struct HardBounce {
     pub at: Timestamp,
 }
 
-/// Suppresses addresses that do not exist, in one statement; the ledger is not touched (C-50, C-67).
+/// Suppresses addresses that do not exist; the ledger is not touched (C-50, C-67).
 pub async fn suppress_hard_bounces(tx: &mut TenantTx, ports: &Ports, bounces: &[HardBounce]) -> Result<()> {
+    let addresses: Vec<_> = bounces.iter().map(|bounce| (bounce.address, bounce.channel)).collect();
+    endpoints_lock_for_change(tx, ports, &addresses).await?;
+    endpoints_count_hard_bounces(tx, &addresses).await?;
     let suppression = |bounce: &HardBounce| Suppression {
         id: ports.new_id(),
         channel: bounce.channel,
@@ -162,12 +165,16 @@ pub async fn lift_suppression(
 ) -> Result<()> {
     let found = suppressions::suppression_find(tx, command.id).await?.ok_or_else(|| Refusal::not_found("id"))?;
     if found.reason.is_beyond_the_tenant() {
-        let message = "Complaints and legal suppressions cannot be lifted by the tenant.";
-        return Err(Refusal::new("NOT_LIFTABLE", "id", message).into());
+        return Err(not_liftable());
     }
     let evidence = proof(&command.reason, command.evidence)?;
     let recipient = Recipient::of_hash(found.channel, found.address);
     let endpoints = endpoints_lock_for_change(tx, ports, &[(found.address, found.channel)]).await?;
+    // Read again under the lock: what the person said meanwhile stands.
+    let found = suppressions::suppression_find(tx, command.id).await?.ok_or_else(|| Refusal::not_found("id"))?;
+    if found.reason.is_beyond_the_tenant() {
+        return Err(not_liftable());
+    }
     suppressions::suppression_remove(tx, found.id).await?;
     if found.reason == SuppressionReason::Unsubscribe {
         let topic = ended_topic(tx, &found).await?.ok_or_else(|| Refusal::not_found("id"))?;
@@ -186,6 +193,11 @@ pub async fn lift_suppression(
     }
     record(tx, ports, grant.actor(), Deed::new("suppression.lift", found.id.0)).await?;
     Ok(())
+}
+
+fn not_liftable() -> Error {
+    let message = "Complaints and legal suppressions cannot be lifted by the tenant.";
+    Refusal::new("NOT_LIFTABLE", "id", message).into()
 }
 
 /// What the person had ended; all marketing of the brand they ended it for, where it was all marketing.

@@ -2,6 +2,7 @@
 
 use carillon_entities::ids::MessageId;
 use carillon_entities::wall::TenantTx;
+use serde_json::json;
 
 use super::store;
 use crate::error::Result;
@@ -15,5 +16,9 @@ pub async fn cancel_messages(
     ports: &Ports,
     ids: &[MessageId],
 ) -> Result<u64> {
-    store::messages_cancel(tx, ids, ports.now()).await
+    let now = ports.now();
+    let cancelled = store::messages_cancel(tx, ids, now).await?;
+    let events = cancelled.iter().map(|id| (*id, "cancelled", json!({})));
+    store::message_events_append(tx, ports, events, now).await?;
+    Ok(u64::try_from(cancelled.len()).unwrap_or(u64::MAX))
 }

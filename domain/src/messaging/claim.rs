@@ -1,10 +1,12 @@
 //! A worker takes due messages: for a short lease, under a new fence, with what it needs to render them (L4).
 
+use std::sync::Arc;
+
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
 
-use super::content::ContentCache;
-use super::senders::relay_url;
-use super::{MessageClass, store};
+use super::content::{ContentCache, ReadySender, ReadyVersion};
+use super::senders::{OwnRelayUrl, relay_url};
+use super::{AttemptFacts, Ending, MessageClass, MessageMove, RetryWindow, store};
 use crate::contacts::Attributes;
 use crate::error::Result;
 use crate::keys::AddressHmac;
@@ -36,18 +38,34 @@ pub struct ClaimedMessage {
     /// Its content.
     pub template_version: TemplateVersionId,
     pub(super) sealed_variables: Option<Vec<u8>>,
+    /// Its content, ready to render; none if it cannot be used.
+    pub(super) content: Option<Arc<ReadyVersion>>,
+    /// Its sender with the key to sign; none if it cannot be used.
+    pub(super) ready_sender: Option<Arc<ReadySender>>,
     /// The Message-ID of every attempt (C-25).
     pub internet_message_id: String,
     /// Number of the attempt this claim may make, from 1.
     pub attempts: i32,
+    /// How many attempts before this one were more than a permit.
+    pub tries: u32,
+    /// When the first of them passed the gate: the Date of every copy (C-26).
+    pub first_cleared_at: Option<Timestamp>,
     /// A test send (C-162).
     pub is_test: bool,
+    /// When it was first due.
+    pub send_at: Timestamp,
     /// When its content is stale.
     pub expires_at: Timestamp,
-    /// When it was accepted.
-    pub created_at: Timestamp,
     /// Until when the claim holds.
     pub lease_until: Timestamp,
+}
+
+impl ClaimedMessage {
+    /// What settling its attempt needs to know.
+    pub fn facts(&self) -> AttemptFacts {
+        let window = RetryWindow { queued_at: self.send_at, expires_at: self.expires_at };
+        AttemptFacts { class: self.class, attempt: self.tries + 1, window }
+    }
 }
 
 /// What rendering needs of a contact.
@@ -82,13 +100,16 @@ impl ContactFacts {
     }
 }
 
+/// How long a held message waits before the gate is asked again, where the gate does not say.
+pub(super) const HOLD: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+
 /// What one claim took, and where it goes.
 #[derive(Default)]
 pub struct Claimed {
     /// The messages.
     pub messages: Vec<ClaimedMessage>,
-    /// URL of the tenant's own relay, if it has one; it holds credentials.
-    pub relay: Option<String>,
+    /// The tenant's own relay, if it has one.
+    pub relay: Option<OwnRelayUrl>,
 }
 
 /// Claims up to `size` due messages of a lane for `worker`, and loads the content they need into the cache.
@@ -105,17 +126,36 @@ pub async fn claim(
     let now = ports.now();
     let mut tx = grant.begin().await?;
     let claim = store::Claim { lane: lane.as_str(), size, now, lease_until: now + ports.settings.lease, worker };
-    let messages = store::messages_claim(&mut tx, &claim).await?;
+    let mut messages = store::messages_claim(&mut tx, &claim).await?;
     if messages.is_empty() {
         tx.commit().await?;
         return Ok(Claimed::default());
     }
     let versions = unique(messages.iter().map(|message| message.template_version));
     let senders = unique(messages.iter().map(|message| message.sender));
-    cache.load(&mut tx, ports, &versions, &senders).await?;
+    let content = cache.load(&mut tx, ports, &versions, &senders).await?;
     let relay = relay_url(&mut tx, ports).await?;
     tx.commit().await?;
+    for message in &mut messages {
+        message.content = content.versions.get(&message.template_version).cloned().flatten();
+        message.ready_sender = content.senders.get(&message.sender).cloned().flatten();
+    }
     Ok(Claimed { messages, relay })
+}
+
+/// Gives claimed messages back unsent, to be due again in a quarter of an hour; the attempt's number is not used.
+pub async fn hold(grant: &Grant<SendMessages>, ports: &Ports, held: &[ClaimedMessage], reason: &str) -> Result<()> {
+    let now = ports.now();
+    let step = |message: &ClaimedMessage| {
+        let stale = now >= message.expires_at;
+        let to = if stale { MessageMove::End(Ending::Expired) } else { MessageMove::Requeue { due_at: now + HOLD } };
+        store::Move { id: message.id, fence: message.fence, to, reason: Some(reason.to_owned()), attempts: -1 }
+    };
+    let mut moves: Vec<_> = held.iter().map(step).collect();
+    moves.sort_by_key(|step| step.id);
+    let mut tx = grant.begin().await?;
+    store::messages_move(&mut tx, &moves, ports.settings.reconcile, now).await?;
+    Ok(tx.commit().await?)
 }
 
 pub(super) fn unique<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {

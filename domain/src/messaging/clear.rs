@@ -9,7 +9,7 @@ use carillon_entities::ids::{BrandId, ContactId, DecisionId, MessageId, SenderId
 use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 
-use super::claim::{ClaimedMessage, unique};
+use super::claim::{ClaimedMessage, HOLD, unique};
 use super::cleared::{AttemptRef, Cleared};
 use super::prepare::Draft;
 use super::{EmailMessage, Ending, MessageMove, store};
@@ -23,9 +23,6 @@ use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
 use crate::time::Timestamp;
 
-/// How long a held message waits before the gate is asked again, where the gate does not say.
-const HOLD: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
-
 /// Puts a batch through the gate; returns the permits of those it let through.
 ///
 /// Refused messages end, held ones are queued again, and messages whose claim was lost are left alone.
@@ -35,6 +32,7 @@ pub async fn clear(
     worker: &str,
     drafts: Vec<Draft>,
 ) -> Result<Vec<Cleared<EmailMessage>>> {
+    let testers = own_users(grant, ports, &drafts).await?;
     let mut tx = grant.begin().await?;
     let (facts, held) = if carillon_entities::seeded_bugs::on("gate_reads_before_locking") {
         let facts = Facts::load(&mut tx, ports, &drafts).await?;
@@ -50,13 +48,26 @@ pub async fn clear(
     let mut batch = Batch::default();
     for (place, draft) in drafts.into_iter().enumerate() {
         if held.contains(&draft.claimed.id) {
-            let gate_facts = facts.of(place, &draft);
+            let gate_facts = facts.of(place, &draft, testers.contains(&draft.claimed.id));
             batch.decide(ports, &gate_facts, draft);
         }
     }
     batch.store(&mut tx, ports, worker, facts.now).await?;
     tx.commit().await?;
     Ok(batch.going.into_iter().map(|(mail, attempt)| Cleared::new(mail, attempt, expires)).collect())
+}
+
+/// The test sends whose recipients are still verified users of the tenant's own (C-162).
+async fn own_users(grant: &Grant<SendMessages>, ports: &Ports, drafts: &[Draft]) -> Result<HashSet<MessageId>> {
+    let mut own = HashSet::new();
+    for draft in drafts.iter().filter(|draft| draft.claimed.is_test) {
+        if let Ok(mail) = &draft.mail
+            && store::is_verified_member(ports, grant.tenant(), &mail.to).await?
+        {
+            own.insert(draft.claimed.id);
+        }
+    }
+    Ok(own)
 }
 
 /// The messages this claim still holds, with the recipients' rows locked.
@@ -112,7 +123,7 @@ impl Facts {
     }
 
     /// The facts about one message, without personal data, as they are stored with the decision (C-158).
-    fn of(&self, place: usize, draft: &Draft) -> GateFacts {
+    fn of(&self, place: usize, draft: &Draft, to_own_verified_user: bool) -> GateFacts {
         let claimed = &draft.claimed;
         let consent = self.consent.get(place).cloned().unwrap_or_default();
         let (contact, address_is_current) = self.contact(claimed);
@@ -130,11 +141,10 @@ impl Facts {
             hard_bounced: consent.hard_bounced,
             sender: SenderFact {
                 verified: self.verified_senders.contains(&claimed.sender),
-                can_sign: draft.mail.as_ref().err() != Some(&"NO_SENDER"),
+                can_sign: claimed.ready_sender.is_some(),
             },
             tenant: TenantFact { suspended: self.suspended, paused: false, quota_used_up: None },
-            // A test is only queued to a verified user of the tenant's own; see `send_test`.
-            test: claimed.is_test.then_some(TestSend { to_own_verified_user: true }),
+            test: claimed.is_test.then_some(TestSend { to_own_verified_user }),
             sink_allowed: None,
         }
     }
@@ -177,7 +187,9 @@ impl Batch {
             trace: json!(decision.trace),
         });
         let (to, reason, attempts) = match (decision.verdict, draft.mail) {
-            (Verdict::Allow, Ok(mail)) => {
+            (Verdict::Allow, Ok(mut mail)) => {
+                // What is stored as the attempt's time, so that a later copy can repeat it.
+                mail.date = claimed.first_cleared_at.unwrap_or(gate_facts.now);
                 let fence = claimed.fence;
                 self.attempts.push(store::NewAttempt { message: claimed.id, number, decision: id, fence });
                 let lease_until = claimed.lease_until;
@@ -206,10 +218,12 @@ impl Batch {
     async fn store(&mut self, tx: &mut TenantTx, ports: &Ports, worker: &str, now: Timestamp) -> Result<()> {
         self.moves.sort_by_key(|step| step.id);
         // A claim lost since the look at it moves nothing here, and the start of its attempt will be refused.
-        store::messages_move(tx, &self.moves, now).await?;
+        let moved = store::messages_move(tx, &self.moves, ports.settings.reconcile, now).await?;
+        let moved: HashSet<MessageId> = moved.into_iter().collect();
         store::decisions_append(tx, std::mem::take(&mut self.decisions), now).await?;
         store::attempts_insert(tx, &self.attempts, worker, now).await?;
-        let ended = self.moves.iter().filter_map(|step| match step.to {
+        let moved = self.moves.iter().filter(|step| moved.contains(&step.id));
+        let ended = moved.filter_map(|step| match step.to {
             MessageMove::End(ending) => Some((step.id, ending.status().as_str(), json!({ "reason": step.reason }))),
             MessageMove::Requeue { .. } => None,
         });

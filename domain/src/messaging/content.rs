@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use carillon_entities::ids::{BrandId, SenderId, TemplateId, TemplateVersionId, TenantId};
 use carillon_entities::wall::TenantTx;
 
+use super::dkim_key::is_rsa_2048;
 use super::template::{CompiledTemplate, TemplateSource};
 use super::{DkimKey, Mailbox, MessageClass, store};
 use crate::contacts::EmailAddress;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::keys::Place;
 use crate::ports::Ports;
 use crate::time::Timestamp;
@@ -130,61 +131,76 @@ pub struct ContentCache {
 
 const CACHED_MAX: usize = 2_000;
 
+/// The content one batch needs, whatever the cache forgets meanwhile. `None` stands for what cannot be used: it concerns
+/// the messages that name it, and must not stop the others.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub versions: HashMap<TemplateVersionId, Option<Arc<ReadyVersion>>>,
+    pub senders: HashMap<SenderId, Option<Arc<ReadySender>>>,
+}
+
 impl ContentCache {
-    /// Loads what a batch needs and the cache lacks: one statement for versions, two per new sender.
+    /// What a batch needs: one statement for versions that the cache lacks, two for each sender.
     pub(super) async fn load(
         &self,
         tx: &mut TenantTx,
         ports: &Ports,
         versions: &[TemplateVersionId],
         senders: &[SenderId],
-    ) -> Result<()> {
+    ) -> Result<Content> {
         let tenant = tx.tenant();
-        let missing: Vec<_> =
-            versions.iter().copied().filter(|id| read(&self.versions, &(tenant, *id)).is_none()).collect();
+        let mut content = Content::default();
+        for id in versions {
+            content.versions.insert(*id, read(&self.versions, &(tenant, *id)));
+        }
+        let missing: Vec<_> = content.versions.iter().filter(|(_, ready)| ready.is_none()).map(|(id, _)| *id).collect();
         if !missing.is_empty() {
             for version in store::template_versions_find(tx, missing).await? {
-                let source = TemplateSource { subject: version.subject, html: version.html, text: version.text };
-                let compiled = CompiledTemplate::compile(&source, version.class);
-                let compiled = compiled.map_err(|_| Error::fault("a published template does not compile"))?;
-                write(&self.versions, (tenant, version.id), ReadyVersion { class: version.class, compiled });
+                let id = version.id;
+                let ready = ready_version(version).map(|ready| write(&self.versions, (tenant, id), ready));
+                content.versions.insert(id, ready);
             }
         }
         for id in senders {
-            if read(&self.senders, &(tenant, *id)).is_none()
+            let mut ready = read(&self.senders, &(tenant, *id));
+            if ready.is_none()
                 && let Some(sender) = store::sender_find(tx, *id).await?
             {
                 let brand = store::brand_name(tx, sender.brand).await?.unwrap_or_default();
-                write(&self.senders, (tenant, *id), ready_sender(tenant, ports, &sender, brand)?);
+                ready =
+                    ready_sender(tenant, ports, &sender, brand).map(|ready| write(&self.senders, (tenant, *id), ready));
             }
+            content.senders.insert(*id, ready);
         }
-        Ok(())
-    }
-
-    /// A version that [`Self::load`] put in.
-    pub(super) fn version(&self, tenant: TenantId, id: TemplateVersionId) -> Option<Arc<ReadyVersion>> {
-        read(&self.versions, &(tenant, id))
-    }
-
-    /// A sender that [`Self::load`] put in.
-    pub(super) fn sender(&self, tenant: TenantId, id: SenderId) -> Option<Arc<ReadySender>> {
-        read(&self.senders, &(tenant, id))
+        Ok(content)
     }
 }
 
-fn ready_sender(tenant: TenantId, ports: &Ports, sender: &Sender, brand_name: String) -> Result<ReadySender> {
+fn ready_version(version: StoredVersion) -> Option<ReadyVersion> {
+    let source = TemplateSource { subject: version.subject, html: version.html, text: version.text };
+    let compiled = CompiledTemplate::compile(&source, version.class);
+    if compiled.is_err() {
+        tracing::error!(template_version.id = %version.id, "a published template does not compile; its messages fail");
+    }
+    Some(ReadyVersion { class: version.class, compiled: compiled.ok()? })
+}
+
+fn ready_sender(tenant: TenantId, ports: &Ports, sender: &Sender, brand_name: String) -> Option<ReadySender> {
     let place = Sender::key_place(tenant, sender.id);
-    let key = ports.keys.open(&place, &sender.dkim_sealed).map_err(|_| Error::fault("a DKIM key does not open"))?;
-    let address = |text: &str| EmailAddress::parse(text).map_err(|_| Error::fault("a stored sender does not parse"));
-    Ok(ReadySender {
+    let key = ports.keys.open(&place, &sender.dkim_sealed).ok().filter(|der| is_rsa_2048(der));
+    if key.is_none() {
+        tracing::error!(sender.id = %sender.id, "a sender's DKIM key cannot be used; its mail is held (C-02)");
+    }
+    let address = |text: &str| EmailAddress::parse(text).ok();
+    Some(ReadySender {
         from: Mailbox { name: sender.from_name.clone(), address: address(&sender.from_email)? },
-        reply_to: sender.reply_to.as_deref().map(address).transpose()?,
+        reply_to: sender.reply_to.as_deref().and_then(address),
         postal_address: sender.postal_address.clone(),
         brand_name,
         dkim: DkimKey {
             domain: sender.domain.clone(),
             selector: sender.dkim_selector.clone(),
-            private_key_der: key.into(),
+            private_key_der: key?.into(),
         },
     })
 }
@@ -193,10 +209,12 @@ fn read<K: std::hash::Hash + Eq, V>(cache: &Mutex<HashMap<K, Arc<V>>>, key: &K) 
     cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).cloned()
 }
 
-fn write<K: std::hash::Hash + Eq, V>(cache: &Mutex<HashMap<K, Arc<V>>>, key: K, value: V) {
+fn write<K: std::hash::Hash + Eq, V>(cache: &Mutex<HashMap<K, Arc<V>>>, key: K, value: V) -> Arc<V> {
+    let value = Arc::new(value);
     let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if cache.len() >= CACHED_MAX {
         cache.clear();
     }
-    cache.insert(key, Arc::new(value));
+    cache.insert(key, Arc::clone(&value));
+    value
 }

@@ -45,6 +45,11 @@ pub(super) fn selector_of(sender: SenderId) -> String {
     format!("c{}", encode(sender.0))
 }
 
+/// Whether a private key can sign (C-34).
+pub(super) fn is_rsa_2048(private_key_der: &[u8]) -> bool {
+    KeyPair::from_pkcs8(private_key_der).is_ok_and(|pair| pair.public_modulus_len() >= 256)
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use carillon_entities::ids::MessageId;
 
 use crate::contacts::EmailAddress;
+use crate::time::Timestamp;
 
 /// A name and an address, as in a From header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +44,8 @@ impl std::fmt::Debug for DkimKey {
     }
 }
 
-/// One mail to one person (C-32).
-#[derive(Debug, Clone)]
+/// One mail to one person (C-32). The same message and date make the same bytes.
+#[derive(Clone)]
 pub struct EmailMessage {
     /// The message this is an attempt of.
     pub message: MessageId,
@@ -64,10 +65,18 @@ pub struct EmailMessage {
     pub text: String,
     /// Rendered html part.
     pub html: String,
+    /// When it first passed the gate, the same for every attempt (C-26).
+    pub date: Timestamp,
     /// Message-ID without angle brackets, the same for every attempt (C-25).
     pub internet_message_id: String,
     /// Present on marketing mail.
     pub list: Option<ListHeaders>,
     /// Who signs; a mail without a usable key is held by the gate (C-02).
     pub dkim: DkimKey,
+}
+
+impl std::fmt::Debug for EmailMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EmailMessage({}, attempt {})", self.message, self.attempt)
+    }
 }

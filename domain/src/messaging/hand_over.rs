@@ -14,7 +14,7 @@ use super::cleared::AttemptRef;
 use super::reply_class::{EnhancedCode, Reply};
 use super::state::AttemptStatus;
 use super::store::{self, AttemptStep, MessageEvent, Move};
-use super::{AttemptFacts, Ending, HandOver, MessageClass, MessageMove, RetryWindow, Settlement, decide_after};
+use super::{AttemptFacts, Ending, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
 use crate::consent::{self, Channel, HardBounce};
 use crate::error::Result;
 use crate::keys::AddressHmac;
@@ -32,12 +32,10 @@ pub struct Settled {
     pub attempt: AttemptRef,
     /// What happened. What was not handed over need not have been started.
     pub outcome: HandOver,
-    /// The message's class.
-    pub class: MessageClass,
+    /// What its settlement depends on.
+    pub facts: AttemptFacts,
     /// The address it went to.
     pub address: AddressHmac,
-    /// Between when and when it may be tried.
-    pub window: RetryWindow,
 }
 
 /// What one transaction of a hand-over writes.
@@ -92,9 +90,7 @@ pub async fn renew(grant: &Grant<SendMessages>, ports: &Ports, held: &[AttemptRe
 }
 
 fn decide(ports: &Ports, settled: &Settled, now: Timestamp) -> Settlement {
-    let attempt = u32::try_from(settled.attempt.number).unwrap_or(u32::MAX);
-    let facts = AttemptFacts { class: settled.class, attempt, window: settled.window };
-    decide_after(&settled.outcome, facts, &ports.settings.retry, ports.entropy.below(u64::MAX), now)
+    decide_after(&settled.outcome, settled.facts, &ports.settings.retry, ports.entropy.below(u64::MAX), now)
 }
 
 /// Moves what the claim still holds, and adds to the history of just those.
@@ -105,7 +101,11 @@ async fn messages_move(
     now: Timestamp,
 ) -> Result<()> {
     moves.sort_by_key(|step| step.id);
-    let moved: HashSet<MessageId> = store::messages_move(tx, &moves, now).await?.into_iter().collect();
+    let reconcile = ports.settings.reconcile;
+    let moved: HashSet<MessageId> = store::messages_move(tx, &moves, reconcile, now).await?.into_iter().collect();
+    // The claim was lost, and the sweep took the outcome for unknown: here is the evidence it waits for (C-168).
+    let late: Vec<MessageId> = moves.iter().map(|step| step.id).filter(|id| !moved.contains(id)).collect();
+    store::unknown_wake(tx, &late, now).await?;
     let events = events.into_iter().filter(|event| moved.contains(&event.0));
     store::message_events_append(tx, ports, events, now).await
 }
@@ -135,11 +135,16 @@ fn to_step(settled: &Settled, settlement: &Settlement) -> AttemptStep {
         _ => None,
     };
     let enhanced = |reply: &Reply| reply.enhanced.or_else(|| EnhancedCode::at_start_of(&reply.text));
+    let enhanced = match settled.outcome {
+        // What a server without SMTPUTF8 would answer (C-28, RFC 6531).
+        HandOver::NotHandedOver(NotHandedOver::Capability("eai_unsupported")) => Some("5.6.7".to_owned()),
+        _ => reply.and_then(enhanced).map(|code| format!("{}.{}.{}", code.class, code.subject, code.detail)),
+    };
     AttemptStep {
         attempt: settled.attempt,
         to: settlement.attempt.status(),
         smtp_code: reply.map(|reply| i32::from(reply.code)),
-        enhanced_code: reply.and_then(enhanced).map(|code| format!("{}.{}.{}", code.class, code.subject, code.detail)),
+        enhanced_code: enhanced,
         class: settlement.class.map(super::reply_class::FailureClass::as_str),
         rule: Some(settlement.rule),
     }

@@ -31,7 +31,7 @@ pub mod template;
 mod templates;
 
 pub use cancel::cancel_messages;
-pub use claim::{Claimed, ClaimedMessage, ContactFacts, claim};
+pub use claim::{Claimed, ClaimedMessage, ContactFacts, claim, hold};
 pub use class::{Lane, MessageClass};
 pub use clear::clear;
 pub use cleared::{AttemptRef, Cleared};
@@ -48,10 +48,10 @@ pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
 pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, Recipient, send_messages};
 pub use send_test::{OwnUser, SendTest, own_user, send_test};
 pub use senders::{
-    CreateSender, OwnRelay, create_sender, find_senders, own_relay, remove_relay, senders, set_relay, verify_sender,
-    verify_sender_by_operator,
+    CreateSender, OwnRelay, OwnRelayUrl, create_sender, find_senders, own_relay, remove_relay, senders, set_relay,
+    verify_sender, verify_sender_by_operator,
 };
-pub use settle::{AttemptFacts, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
+pub use settle::{AttemptFacts, HandOver, MessageMove, NotHandedOver, Settlement, decide_after, decide_reconciled};
 pub use state::{
     AttemptOutcome, AttemptState, AttemptStatus, Ending, Evidence, IllegalTransition, MessageState, MessageStatus,
 };

@@ -3,7 +3,7 @@
 use carillon_entities::ids::TenantId;
 
 use super::claim::ClaimedMessage;
-use super::content::{ContentCache, ReadySender};
+use super::content::ReadySender;
 use super::template::{ContactData, RenderData, Variables};
 use super::{EmailMessage, ListHeaders};
 use crate::consent::{Channel, Recipient};
@@ -12,7 +12,6 @@ use crate::keys::{LinkPurpose, LinkToken, Place};
 use crate::ports::Ports;
 
 /// A claimed message and what rendering made of it.
-#[derive(Debug)]
 pub struct Draft {
     /// The message.
     pub claimed: ClaimedMessage,
@@ -23,14 +22,14 @@ pub struct Draft {
 }
 
 /// Renders a message for its next attempt.
-pub fn prepare(tenant: TenantId, ports: &Ports, cache: &ContentCache, claimed: ClaimedMessage) -> Draft {
+pub fn prepare(tenant: TenantId, ports: &Ports, claimed: ClaimedMessage) -> Draft {
     let address = address_of(tenant, ports, &claimed);
     let recipient = match &address {
         Some(address) => Recipient::of_email(&ports.keys, tenant, address),
         None => Recipient::of_hash(Channel::Email, claimed.address),
     };
     let mail = match address {
-        Some(to) => render(tenant, ports, cache, &claimed, to),
+        Some(to) => render(tenant, ports, &claimed, to),
         None => Err("NO_ADDRESS"),
     };
     Draft { claimed, mail, recipient }
@@ -52,13 +51,12 @@ fn address_of(tenant: TenantId, ports: &Ports, claimed: &ClaimedMessage) -> Opti
 fn render(
     tenant: TenantId,
     ports: &Ports,
-    cache: &ContentCache,
     claimed: &ClaimedMessage,
     to: EmailAddress,
 ) -> Result<EmailMessage, &'static str> {
-    let sender = cache.sender(tenant, claimed.sender).ok_or("NO_SENDER")?;
-    let version = cache.version(tenant, claimed.template_version).ok_or("NO_TEMPLATE")?;
-    let links = links(tenant, ports, claimed, &sender);
+    let sender = claimed.ready_sender.as_deref().ok_or("NO_SENDER")?;
+    let version = claimed.content.as_deref().ok_or("TEMPLATE_UNUSABLE")?;
+    let links = links(tenant, ports, claimed, sender);
     let vars = match &claimed.sealed_variables {
         Some(sealed) => {
             let place = Place::new(tenant, "messages", "sealed_variables", claimed.id);
@@ -94,6 +92,7 @@ fn render(
         subject: rendered.subject,
         text: rendered.text,
         html: rendered.html,
+        date: claimed.first_cleared_at.unwrap_or_else(|| ports.now()),
         internet_message_id: claimed.internet_message_id.clone(),
         list: links.map(|(_, headers)| headers),
         dkim: sender.dkim.clone(),

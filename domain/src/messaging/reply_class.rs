@@ -9,43 +9,27 @@ pub use table::RULES_VERSION;
 
 use table::{ENHANCED_RULES, Rule, TEXT_RULES};
 
-/// Why a mail was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum FailureClass {
-    /// There is no such mailbox.
-    RecipientPermanent,
-    /// The mailbox is there but cannot take mail now.
-    RecipientTransient,
-    /// Something in the mail itself.
-    Content,
-    /// Spam filter, rate limit, reputation, local policy.
-    PolicyOrReputation,
-    /// Our authentication, our sender address or our domain's records.
-    SenderAuth,
-    /// The recipient's domain or its routing.
-    Domain,
-    /// Connections and congestion.
-    Network,
-    /// One side cannot do what the other needs.
-    Capability,
-    /// Nothing is known.
-    Unknown,
-}
-
-impl FailureClass {
-    /// The code in rows.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RecipientPermanent => "recipient_permanent",
-            Self::RecipientTransient => "recipient_transient",
-            Self::Content => "content",
-            Self::PolicyOrReputation => "policy_or_reputation",
-            Self::SenderAuth => "sender_auth",
-            Self::Domain => "domain",
-            Self::Network => "network",
-            Self::Capability => "capability",
-            Self::Unknown => "unknown",
-        }
+text_code! {
+    /// Why a mail was not taken.
+    pub enum FailureClass {
+        /// There is no such mailbox.
+        RecipientPermanent = "recipient_permanent",
+        /// The mailbox is there but cannot take mail now.
+        RecipientTransient = "recipient_transient",
+        /// Something in the mail itself.
+        Content = "content",
+        /// Spam filter, rate limit, reputation, local policy.
+        PolicyOrReputation = "policy_or_reputation",
+        /// Our authentication, our sender address or our domain's records.
+        SenderAuth = "sender_auth",
+        /// The recipient's domain or its routing.
+        Domain = "domain",
+        /// Connections and congestion.
+        Network = "network",
+        /// One side cannot do what the other needs.
+        Capability = "capability",
+        /// Nothing is known.
+        Unknown = "unknown",
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::claim::unique;
 use super::content::StoredVersion;
-use super::store::{self, IntentContact, NewMessage};
+use super::store::{self, IntentContact, KnownIntent, NewMessage};
 use super::template::Variables;
 use super::{MessageClass, MessageStatus};
 use crate::consent::{self, Channel};
@@ -39,7 +39,7 @@ pub enum Recipient {
 }
 
 /// One message that somebody wants sent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Intent {
     /// Unique in the tenant, for ever.
     pub key: String,
@@ -63,6 +63,12 @@ pub struct Intent {
     pub is_test: bool,
 }
 
+impl std::fmt::Debug for Intent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Intent({}, {})", self.class, self.template_version)
+    }
+}
+
 /// What became of one intent.
 #[derive(Debug, Clone)]
 pub struct AcceptedIntent {
@@ -84,40 +90,82 @@ pub async fn send_messages(
     ports: &Ports,
     intents: &[Intent],
 ) -> Result<Vec<Result<AcceptedIntent, Refusal>>> {
+    let keys = intents.iter().map(|intent| &intent.key).filter(|key| check_key(key).is_ok());
+    let made = store::messages_by_intent(tx, keys.cloned()).await?;
+    let made: HashMap<String, KnownIntent> = made.into_iter().map(|known| (known.intent_key.clone(), known)).collect();
     let known = Known::load(tx, intents).await?;
     let hasher = ports.keys.address_hasher(grant.tenant());
     let fingerprints = ports.keys.fingerprinter(grant.tenant());
     let now = ports.now();
     let accepting = Accepting { grant, ports, known: &known, hasher: &hasher, fingerprints: &fingerprints, now };
-    let mut checked: Vec<Result<NewMessage, Refusal>> = intents.iter().map(|intent| accepting.accept(intent)).collect();
-    refuse_doubles(&mut checked);
-    let good: Vec<NewMessage> = checked.iter().filter_map(|result| result.as_ref().ok().cloned()).collect();
-    let addresses: Vec<_> = good.iter().map(|message| (message.address, Channel::Email)).collect();
+    let mut verdicts: Vec<Verdict> = intents
+        .iter()
+        .map(|intent| match made.get(&intent.key) {
+            // What was accepted stays accepted, whatever has become of its contact, sender or time since.
+            Some(message) => Ok(Accepted::Before(message.matching(&fingerprints, intent)?)),
+            None => accepting.accept(intent).map(Accepted::Now),
+        })
+        .collect();
+    refuse_doubles(&mut verdicts);
+    let stored = insert(tx, ports, &verdicts).await?;
+    Ok(verdicts
+        .into_iter()
+        .zip(intents)
+        .map(|(verdict, intent)| match verdict? {
+            Accepted::Before(answer) => Ok(answer),
+            Accepted::Now(new) => {
+                let known = stored.get(&new.intent_key).ok_or_else(mismatch)?;
+                Ok(AcceptedIntent { created: known.id == new.id, ..known.matching(&fingerprints, intent)? })
+            }
+        })
+        .collect())
+}
+
+type Verdict = Result<Accepted, Refusal>;
+
+/// An intent that is good.
+enum Accepted {
+    /// Its key had made this message in an earlier call.
+    Before(AcceptedIntent),
+    /// It is to be queued; somebody else may be about to do the same.
+    Now(Box<NewMessage>),
+}
+
+/// Queues the new messages and counts them; returns what their keys hold then, whoever was first.
+async fn insert(tx: &mut TenantTx, ports: &Ports, verdicts: &[Verdict]) -> Result<HashMap<String, KnownIntent>> {
+    let new = |verdict: &Verdict| match verdict {
+        Ok(Accepted::Now(message)) => Some((**message).clone()),
+        _ => None,
+    };
+    let new: Vec<NewMessage> = verdicts.iter().filter_map(new).collect();
+    let addresses: Vec<_> = new.iter().map(|message| (message.address, Channel::Email)).collect();
+    let keys: Vec<String> = new.iter().map(|message| message.intent_key.clone()).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
     consent::endpoints_ensure(tx, ports, &addresses).await?;
-    let keys: Vec<String> = good.iter().map(|message| message.intent_key.clone()).collect();
-    let inserted = store::messages_insert(tx, good).await?;
-    if inserted > 0 && !store::usage_add(tx, accepting.now, i64::try_from(inserted).unwrap_or(i64::MAX)).await? {
+    let inserted = store::messages_insert(tx, new).await?;
+    if inserted > 0 && !store::usage_add(tx, ports.now(), i64::try_from(inserted).unwrap_or(i64::MAX)).await? {
         return Err(
             Refusal::new("QUOTA_EXCEEDED", "messages", "The tenant's daily number of messages is used up.").into()
         );
     }
     let stored = store::messages_by_intent(tx, keys).await?;
-    let stored: HashMap<&str, _> = stored.iter().map(|known| (known.intent_key.as_str(), known)).collect();
-    Ok(checked
-        .into_iter()
-        .zip(intents)
-        .map(|(result, intent)| {
-            let new = result?;
-            match stored.get(new.intent_key.as_str()) {
-                Some(known) if fingerprints.is_of(&known.fingerprint, &identity(intent)) => {
-                    Ok(AcceptedIntent { message: known.id, created: known.id == new.id, status: known.status })
-                }
-                _ => {
-                    Err(Refusal::new("IDEMPOTENCY_MISMATCH", "idempotencyKey", "The key was used for another message."))
-                }
-            }
-        })
-        .collect())
+    Ok(stored.into_iter().map(|known| (known.intent_key.clone(), known)).collect())
+}
+
+impl KnownIntent {
+    /// The message its key made, if it was for the same intent.
+    fn matching(&self, fingerprints: &Fingerprinter, intent: &Intent) -> Result<AcceptedIntent, Refusal> {
+        if !fingerprints.is_of(&self.fingerprint, &identity(intent)) {
+            return Err(mismatch());
+        }
+        Ok(AcceptedIntent { message: self.id, created: false, status: self.status })
+    }
+}
+
+fn mismatch() -> Refusal {
+    Refusal::new("IDEMPOTENCY_MISMATCH", "idempotencyKey", "The key was used for another message.")
 }
 
 /// What the tenant has of what intents name.
@@ -159,7 +207,7 @@ struct Accepting<'a> {
 }
 
 impl Accepting<'_> {
-    fn accept(&self, intent: &Intent) -> Result<NewMessage, Refusal> {
+    fn accept(&self, intent: &Intent) -> Result<Box<NewMessage>, Refusal> {
         check_key(&intent.key)?;
         let version = self.known.versions.get(&intent.template_version);
         let version = version.ok_or_else(|| Refusal::not_found("templateVersionId"))?;
@@ -176,7 +224,7 @@ impl Accepting<'_> {
         let seal = |column, plain: &[u8]| {
             self.ports.keys.seal(&Place::new(tenant, "messages", column, id), plain, self.ports.entropy.as_ref())
         };
-        Ok(NewMessage {
+        Ok(Box::new(NewMessage {
             id,
             intent_key: intent.key.clone(),
             fingerprint: self.fingerprints.of(&identity(intent)),
@@ -194,7 +242,7 @@ impl Accepting<'_> {
             due_at,
             expires_at,
             created_at: self.now,
-        })
+        }))
     }
 
     fn topic(&self, intent: &Intent, brand: BrandId) -> Result<Option<TopicId>, Refusal> {
@@ -270,17 +318,17 @@ fn variables(intent: &Intent) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Two intents of one call with the same key: the later ones are refused if they differ and follow the first if not.
-fn refuse_doubles(checked: &mut [Result<NewMessage, Refusal>]) {
+fn refuse_doubles(verdicts: &mut [Verdict]) {
     let mut first: HashMap<String, ([u8; 32], MessageId)> = HashMap::new();
-    for result in checked {
-        let Ok(message) = result else { continue };
+    for verdict in verdicts {
+        let Ok(Accepted::Now(message)) = verdict else { continue };
         match first.get(&message.intent_key) {
             None => {
                 first.insert(message.intent_key.clone(), (message.fingerprint, message.id));
             }
             Some((fingerprint, _)) if *fingerprint == message.fingerprint => {}
             Some(_) => {
-                *result =
+                *verdict =
                     Err(Refusal::new("IDEMPOTENCY_MISMATCH", "idempotencyKey", "The key stands for two messages."));
             }
         }

@@ -193,10 +193,18 @@ pub async fn remove_relay(_: &Grant<ManageSenders>, tx: &mut TenantTx) -> Result
     store::relay_remove(tx).await.map(drop)
 }
 
+/// The URL of a tenant's own relay, credentials and all; none if it was sealed under a key that is lost.
+pub struct OwnRelayUrl(pub Option<String>);
+
+impl std::fmt::Debug for OwnRelayUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnRelayUrl(..)")
+    }
+}
+
 /// The URL of the tenant's own relay, for the channel.
-pub(super) async fn relay_url(tx: &mut TenantTx, ports: &Ports) -> Result<Option<String>> {
+pub(super) async fn relay_url(tx: &mut TenantTx, ports: &Ports) -> Result<Option<OwnRelayUrl>> {
     let Some(relay) = store::relay_find(tx).await? else { return Ok(None) };
-    let plain = ports.keys.open(&relay_place(tx.tenant(), relay.id), &relay.sealed_url);
-    let plain = plain.map_err(|_| Error::fault("a relay's URL does not open"))?;
-    Ok(Some(String::from_utf8(plain).map_err(|_| Error::fault("a relay's URL is no text"))?))
+    let plain = ports.keys.open(&relay_place(tx.tenant(), relay.id), &relay.sealed_url).ok();
+    Ok(Some(OwnRelayUrl(plain.and_then(|plain| String::from_utf8(plain).ok()))))
 }

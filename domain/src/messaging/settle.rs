@@ -3,7 +3,7 @@
 //! An attempt that was cleared and never started has no outcome; it lapses ([`super::AttemptState::settle`]).
 
 use super::reply_class::{self, Disposition, FailureClass, Reply};
-use super::{AttemptOutcome, Ending, MessageClass, NextAttempt, RetrySchedule, RetryWindow};
+use super::{AttemptOutcome, AttemptStatus, Ending, MessageClass, NextAttempt, RetrySchedule, RetryWindow};
 use crate::time::Timestamp;
 
 /// What became of handing a mail over.
@@ -22,12 +22,14 @@ pub enum HandOver {
 /// Why nothing was handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotHandedOver {
-    /// No connection, or it broke before the final dot.
-    Network,
-    /// The server cannot take this mail: no SMTPUTF8, no TLS where it is a must, too small a limit.
-    Capability,
-    /// The mail could not be built: a control character in a header, a template that fails (C-24).
-    Content,
+    /// No connection, or it broke before the final dot; with what was in the way.
+    Network(&'static str),
+    /// The server cannot take this mail: no SMTPUTF8, too small a limit; with what it lacks.
+    Capability(&'static str),
+    /// The mail could not be built: a control character in a header (C-24); with what is wrong.
+    Content(&'static str),
+    /// All our own connections to the relay were in use; the message goes straight back to the gate.
+    Busy,
     /// The gate's permission had run out just before the first octet; the message goes straight back to the gate.
     PermitExpired,
     /// The worker stops and gives back what it has not sent an octet of.
@@ -39,7 +41,7 @@ pub enum NotHandedOver {
 pub struct AttemptFacts {
     /// Its class.
     pub class: MessageClass,
-    /// Number of this attempt, from 1.
+    /// Number of this attempt among those that were more than a permit, from 1: what drives the schedule.
     pub attempt: u32,
     /// Between when and when it may be tried.
     pub window: RetryWindow,
@@ -112,9 +114,10 @@ fn after_nothing(why: NotHandedOver, window: RetryWindow, next: NextAttempt, now
     let at_once =
         if now < window.expires_at { MessageMove::Requeue { due_at: now } } else { MessageMove::End(Ending::Expired) };
     let (message, class, rule) = match why {
-        NotHandedOver::Network => (retry(next), Some(FailureClass::Network), "network"),
-        NotHandedOver::Capability => (MessageMove::End(Ending::Failed), Some(FailureClass::Capability), "capability"),
-        NotHandedOver::Content => (MessageMove::End(Ending::Failed), Some(FailureClass::Content), "content"),
+        NotHandedOver::Network(code) => (retry(next), Some(FailureClass::Network), code),
+        NotHandedOver::Capability(code) => (MessageMove::End(Ending::Failed), Some(FailureClass::Capability), code),
+        NotHandedOver::Content(code) => (MessageMove::End(Ending::Failed), Some(FailureClass::Content), code),
+        NotHandedOver::Busy => (at_once, None, "busy"),
         NotHandedOver::PermitExpired => (at_once, None, "permit_expired"),
         NotHandedOver::Draining => (at_once, None, "draining"),
     };
@@ -131,6 +134,25 @@ fn after_unknown(class: MessageClass, next: NextAttempt) -> Settlement {
         _ => MessageMove::End(Ending::Unknown),
     };
     Settlement { attempt: AttemptOutcome::Unknown, message, suppress: false, class: None, rule: "unknown" }
+}
+
+/// Decides a message whose outcome stayed unknown for the time of reconciling, by what its attempt has come to since
+/// (C-168): late evidence first, and without any its class, on the schedule of every other retry (C-61).
+pub fn decide_reconciled(
+    attempt: Option<(AttemptStatus, Option<FailureClass>)>,
+    facts: AttemptFacts,
+    schedule: &RetrySchedule,
+    jitter: u64,
+    now: Timestamp,
+) -> MessageMove {
+    let next = schedule.next(facts.attempt, facts.window, jitter, now);
+    match attempt {
+        Some((AttemptStatus::Accepted, _)) => MessageMove::End(Ending::Sent),
+        Some((AttemptStatus::Rejected, Some(FailureClass::RecipientPermanent))) => MessageMove::End(Ending::Bounced),
+        Some((AttemptStatus::Rejected, _)) => MessageMove::End(Ending::Failed),
+        Some((AttemptStatus::Deferred | AttemptStatus::NotHandedOver | AttemptStatus::Lapsed, _)) => retry(next),
+        _ => after_unknown(facts.class, next).message,
+    }
 }
 
 fn retry(next: NextAttempt) -> MessageMove {
@@ -184,7 +206,8 @@ mod tests {
 
     #[test]
     fn c024_content_errors_are_final_and_permits_are_not() {
-        let content = decide(&HandOver::NotHandedOver(NotHandedOver::Content), MessageClass::Marketing);
+        let content = HandOver::NotHandedOver(NotHandedOver::Content("text_part_missing"));
+        let content = decide(&content, MessageClass::Marketing);
         assert_eq!(content.message, MessageMove::End(Ending::Failed));
         let permit = decide(&HandOver::NotHandedOver(NotHandedOver::PermitExpired), MessageClass::Marketing);
         assert_eq!(
@@ -194,11 +217,11 @@ mod tests {
     }
 
     fn outcomes() -> impl Strategy<Value = HandOver> {
-        use NotHandedOver::{Capability, Content, Draining, Network, PermitExpired};
+        use NotHandedOver::{Busy, Capability, Content, Draining, Network, PermitExpired};
         prop_oneof![
             Just(HandOver::Accepted),
             Just(HandOver::Unknown),
-            prop::sample::select(vec![Network, Capability, Content, PermitExpired, Draining])
+            prop::sample::select(vec![Network("a"), Capability("b"), Content("c"), Busy, PermitExpired, Draining])
                 .prop_map(HandOver::NotHandedOver),
             (400u16..600, "[45]\\.[0-7]\\.[0-9]{1,2} \\PC{0,20}").prop_map(|(code, text)| refused(code, &text)),
         ]

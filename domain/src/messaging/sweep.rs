@@ -1,11 +1,14 @@
 //! Sweeps: nothing stays with a worker that is gone, and no unknown outcome is left undecided (C-167, C-168).
 
+use carillon_entities::ids::MessageId;
+use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
-use super::store;
+use super::{decide_reconciled, store};
 use crate::error::Result;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
+use crate::time::Timestamp;
 
 /// How many messages one sweep takes at most.
 const LIMIT: i64 = 500;
@@ -27,10 +30,21 @@ pub async fn sweep(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Swept> 
     let now = ports.now();
     let mut tx = grant.begin().await?;
     let taken_back = store::sweep_leases(&mut tx, now, ports.settings.reconcile, LIMIT).await?;
-    let decided = store::sweep_unknown(&mut tx, now, LIMIT).await?;
+    let decided = sweep_unknown(&mut tx, ports, now).await?;
     let lapses = taken_back.iter().map(|(id, status)| (*id, status.as_str(), json!({ "rule": "lease_lapsed" })));
-    let decisions = decided.iter().map(|(id, status)| (*id, "reconciled", json!({ "to": status.as_str() })));
+    let decisions = decided.iter().map(|id| (*id, "reconciled", json!({})));
     store::message_events_append(&mut tx, ports, lapses.chain(decisions), now).await?;
     tx.commit().await?;
     Ok(Swept { taken_back: taken_back.len(), decided: decided.len() })
+}
+
+/// Decides unknown outcomes whose time for reconciling is over; returns the messages that were moved.
+async fn sweep_unknown(tx: &mut TenantTx, ports: &Ports, now: Timestamp) -> Result<Vec<MessageId>> {
+    let unknown = store::unknown_due(tx, now, LIMIT).await?;
+    let decide = |unknown: store::UnknownMessage| {
+        let jitter = ports.entropy.below(u64::MAX);
+        let to = decide_reconciled(unknown.attempt, unknown.facts, &ports.settings.retry, jitter, now);
+        (unknown.id, unknown.attempt.map(|(status, _)| status), to)
+    };
+    store::unknown_move(tx, unknown.into_iter().map(decide).collect(), now).await
 }

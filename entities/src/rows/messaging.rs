@@ -100,6 +100,7 @@ row! {
         attempts: i32,
         is_test: bool,
         due_at: DateTimeUtc,
+        send_at: DateTimeUtc,
         expires_at: DateTimeUtc,
         lease_until: Option<DateTimeUtc>,
         claimed_by: Option<String>,

@@ -2,7 +2,7 @@
 
 use carillon_domain::error::{Error, Result};
 use carillon_domain::ids::TenantId;
-use carillon_domain::messaging::{self, ClaimedMessage, Cleared, Draft, EmailMessage, Lane};
+use carillon_domain::messaging::{self, ClaimedMessage, Cleared, Draft, EmailMessage, Lane, OwnRelayUrl};
 use carillon_domain::tenancy::{Grant, SendMessages, enter_for_work};
 
 use super::Handlers;
@@ -19,24 +19,28 @@ impl Handlers {
             return Ok(0);
         }
         let grant = enter_for_work(&self.ports.wall, tenant).grant::<SendMessages>();
-        let size = (i64::from(n), self.worker.as_str());
+        let size = (i64::from(self.pace.of(n)), self.worker.as_str());
         let claimed = messaging::claim(&grant, &self.ports, &self.cache, lane, size).await?;
         let count = claimed.messages.len();
         if count == 0 {
             return Ok(0);
         }
-        let relay = self.relay_of(claimed.relay.as_deref())?;
+        let Some(relay) = self.relay_of(claimed.relay) else {
+            tracing::error!(tenant.id = %tenant, "the tenant's relay cannot be used; its mail is held");
+            messaging::hold(&grant, &self.ports, &claimed.messages, "RELAY_UNUSABLE").await?;
+            return Ok(count);
+        };
         let facts = Facts::of(&claimed.messages);
         let cleared = self.clear(&grant, tenant, claimed.messages).await?;
-        HandingOver { handlers: self, grant: &grant, relay: &relay, facts }.run(cleared).await?;
+        HandingOver::new(self, &grant, (&relay, lane), facts).run(cleared).await?;
         Ok(count)
     }
 
-    /// The tenant's own relay, or the deployment's.
-    fn relay_of(&self, own: Option<&str>) -> Result<Relay> {
+    /// The tenant's own relay, or the deployment's; none if the own one cannot be used.
+    fn relay_of(&self, own: Option<OwnRelayUrl>) -> Option<Relay> {
         match own {
-            None => Ok(self.relay.clone()),
-            Some(url) => url.parse().map_err(|_| Error::fault("a stored relay URL does not parse")),
+            None => Some(self.relay.clone()),
+            Some(url) => url.0?.parse().ok(),
         }
     }
 
@@ -51,7 +55,7 @@ impl Handlers {
         loop {
             let mut drafts: Vec<Draft> = Vec::with_capacity(claimed.len());
             for claimed in &claimed {
-                drafts.push(messaging::prepare(tenant, &self.ports, &self.cache, claimed.clone()));
+                drafts.push(messaging::prepare(tenant, &self.ports, claimed.clone()));
                 // Rendering takes processor time; others on this thread get their turn.
                 tokio::task::yield_now().await;
             }

@@ -5,92 +5,109 @@
 //! the process drains, nothing new is handed over and the rest is given back.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use carillon_domain::error::{Error, Result};
 use carillon_domain::ids::MessageId;
 use carillon_domain::keys::AddressHmac;
 use carillon_domain::messaging::{
-    self, AttemptRef, ClaimedMessage, Cleared, EmailMessage, GROUP, HandOver, HandOverStep, MessageClass,
-    NotHandedOver, RetryWindow, Settled,
+    self, AttemptFacts, AttemptRef, ClaimedMessage, Cleared, EmailMessage, GROUP, HandOver, HandOverStep, Lane,
+    NotHandedOver, Settled,
 };
 use carillon_domain::seeded_bugs;
 use carillon_domain::tenancy::{Grant, SendMessages};
 use futures::StreamExt as _;
+use tokio::time::MissedTickBehavior;
 
 use super::Handlers;
-use crate::channels::email::{PreparedEmail, Relay};
+use crate::channels::email::{Moment, PreparedEmail, Relay};
 
 /// What settling needs to know of each message.
-pub(super) struct Facts(HashMap<MessageId, (MessageClass, AddressHmac, RetryWindow)>);
+pub(super) struct Facts(HashMap<MessageId, (AttemptFacts, AddressHmac)>);
 
 impl Facts {
     pub(super) fn of(claimed: &[ClaimedMessage]) -> Self {
-        let fact = |message: &ClaimedMessage| {
-            let window = RetryWindow { queued_at: message.created_at, expires_at: message.expires_at };
-            (message.id, (message.class, message.address, window))
-        };
-        Self(claimed.iter().map(fact).collect())
+        Self(claimed.iter().map(|message| (message.id, (message.facts(), message.address))).collect())
     }
 
     fn settled(&self, attempt: AttemptRef, outcome: HandOver) -> Option<Settled> {
-        let (class, address, window) = *self.0.get(&attempt.message)?;
-        Some(Settled { attempt, outcome, class, address, window })
+        let (facts, address) = *self.0.get(&attempt.message)?;
+        Some(Settled { attempt, outcome, facts, address })
     }
 }
 
 /// A cleared batch on its way.
 pub(super) struct HandingOver<'a> {
-    pub(super) handlers: &'a Handlers,
-    pub(super) grant: &'a Grant<SendMessages>,
-    pub(super) relay: &'a Relay,
-    pub(super) facts: Facts,
+    handlers: &'a Handlers,
+    grant: &'a Grant<SendMessages>,
+    to: (&'a Relay, Lane),
+    facts: Facts,
+    /// Until when the claim holds, in microseconds.
+    lease: AtomicI64,
+    /// Steps and renewals change the same rows; one after the other they never wait for each other's locks.
+    rows: tokio::sync::Mutex<()>,
+    /// Set when a permit ran out before its mail was handed over.
+    too_slow: AtomicBool,
 }
 
-impl HandingOver<'_> {
+impl<'a> HandingOver<'a> {
+    pub(super) fn new(
+        handlers: &'a Handlers,
+        grant: &'a Grant<SendMessages>,
+        to: (&'a Relay, Lane),
+        facts: Facts,
+    ) -> Self {
+        let (lease, rows, too_slow) = (AtomicI64::default(), tokio::sync::Mutex::default(), AtomicBool::default());
+        Self { handlers, grant, to, facts, lease, rows, too_slow }
+    }
+
     /// Brings every permit to an outcome.
     pub(super) async fn run(&self, cleared: Vec<Cleared<EmailMessage>>) -> Result<()> {
         let held: Vec<AttemptRef> = cleared.iter().map(Cleared::attempt).collect();
         let Some(first) = held.first() else { return Ok(()) };
-        let lease = AtomicI64::new(first.lease_until.timestamp_micros());
-        let work = self.groups(cleared.into(), &lease);
-        tokio::pin!(work);
+        self.lease.store(first.lease_until.timestamp_micros(), Ordering::SeqCst);
+        let size = held.len();
+        // Both go on at the same time: a renewal must not wait for the work, nor the work for a renewal.
+        let done = tokio::select! {
+            done = self.groups(cleared.into()) => done,
+            never = self.keep(&held) => match never {},
+        };
+        self.handlers.pace.learn(size, self.too_slow.load(Ordering::Relaxed));
+        done
+    }
+
+    /// Renews the lease for as long as it is polled. Ended messages are held no more, so a shortfall alone means
+    /// nothing; each step shows its fence anyway.
+    async fn keep(&self, held: &[AttemptRef]) -> Infallible {
         let third = self.handlers.ports.settings.lease.to_std().unwrap_or_default() / 3;
         let mut tick = tokio::time::interval(third.max(Duration::from_millis(100)));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.tick().await;
         loop {
-            tokio::select! {
-                done = &mut work => return done,
-                _ = tick.tick() => self.renew(&held, &lease).await,
+            tick.tick().await;
+            let _rows = self.rows.lock().await;
+            // Otherwise the old lease runs out by itself, and with it the right to hand over.
+            if let Ok(Some(until)) = messaging::renew(self.grant, &self.handlers.ports, held).await {
+                self.lease.store(until.timestamp_micros(), Ordering::SeqCst);
             }
         }
     }
 
-    /// Another lease for what is still held. Ended messages are held no more, so a shortfall alone means nothing; each
-    /// step shows its fence anyway.
-    async fn renew(&self, held: &[AttemptRef], lease: &AtomicI64) {
-        // Otherwise the old lease runs out by itself, and with it the right to hand over.
-        if let Ok(Some(until)) = messaging::renew(self.grant, &self.handlers.ports, held).await {
-            lease.store(until.timestamp_micros(), Ordering::SeqCst);
-        }
-    }
-
-    async fn groups(&self, mut rest: VecDeque<Cleared<EmailMessage>>, lease: &AtomicI64) -> Result<()> {
+    async fn groups(&self, mut rest: VecDeque<Cleared<EmailMessage>>) -> Result<()> {
         let mut step = HandOverStep::default();
         let mut taken = Vec::new();
         let mut next = self.sign(&mut rest).await;
         while let Some((group, failed)) = next {
             step.outcomes.extend(failed);
-            let going = self.start(group, &mut step, lease).await?;
-            taken.extend(
-                step.outcomes.iter().filter(|settled| settled.outcome == HandOver::Accepted).map(|s| s.attempt),
-            );
-            let (outcomes, following) = futures::join!(self.deliver(&going, lease), self.sign(&mut rest));
-            step = HandOverStep { outcomes, ..HandOverStep::default() };
+            taken.extend(accepted(&step));
+            let going = self.start(group, &mut step).await?;
+            let (outcomes, following) = futures::join!(self.deliver(&going), self.sign(&mut rest));
+            step.outcomes.extend(outcomes);
             next = following;
         }
-        taken.extend(step.outcomes.iter().filter(|settled| settled.outcome == HandOver::Accepted).map(|s| s.attempt));
+        taken.extend(accepted(&step));
         step.ending = taken;
         self.record(&mut step).await.map(drop)
     }
@@ -103,14 +120,13 @@ impl HandingOver<'_> {
         if rest.is_empty() {
             return None;
         }
-        let now = self.handlers.ports.now();
         let (mut group, mut failed) = (Vec::with_capacity(GROUP), Vec::new());
         while group.len() < GROUP {
             let Some(mail) = rest.pop_front() else { break };
-            match self.handlers.channel.prepare(mail, now) {
+            match self.handlers.channel.prepare(mail) {
                 Ok(prepared) => group.push(prepared),
-                Err((attempt, _)) => {
-                    let outcome = HandOver::NotHandedOver(NotHandedOver::Content);
+                Err((attempt, why)) => {
+                    let outcome = HandOver::NotHandedOver(NotHandedOver::Content(why.code()));
                     failed.extend(self.facts.settled(attempt, outcome));
                 }
             }
@@ -119,52 +135,66 @@ impl HandingOver<'_> {
         Some((group, failed))
     }
 
-    /// Writes the step, and flips to started what of the group may still go; returns what was flipped.
+    /// Writes the step, and flips to started what of the group may still go; returns what was flipped, and leaves in the
+    /// step what is to be written with the next.
     async fn start(
         &self,
         group: Vec<Cleared<PreparedEmail>>,
         step: &mut HandOverStep,
-        lease: &AtomicI64,
     ) -> Result<Vec<Cleared<PreparedEmail>>> {
         let mut going = Vec::with_capacity(group.len());
         for mail in group {
-            match self.may_begin(&mail, lease) {
+            match self.may(&mail, Moment::Begin) {
                 Ok(()) => going.push(mail),
                 Err(why) => step.outcomes.extend(self.facts.settled(mail.attempt(), HandOver::NotHandedOver(why))),
             }
         }
         step.starting = going.iter().map(Cleared::attempt).collect();
         if seeded_bugs::on("send_before_attempt_commits") {
-            let outcomes = self.deliver(&going, lease).await;
+            let outcomes = self.deliver(&going).await;
             self.record(step).await?;
             step.outcomes = outcomes;
             return Ok(Vec::new());
         }
         let started = self.record(step).await?;
-        // An attempt that was not flipped belongs to another worker now, and nothing is known about it here.
+        *step = HandOverStep::default();
+        // An attempt that was not flipped belongs to another worker now; if it is still cleared, it lapses.
         let unchecked = seeded_bugs::on("fence_unchecked");
-        going.retain(|mail| unchecked || started.contains(&mail.attempt().message));
+        let (going, lost): (Vec<_>, Vec<_>) =
+            going.into_iter().partition(|mail| unchecked || started.contains(&mail.attempt().message));
+        let lapse = |mail: &Cleared<_>| {
+            self.facts.settled(mail.attempt(), HandOver::NotHandedOver(NotHandedOver::PermitExpired))
+        };
+        step.outcomes.extend(lost.iter().filter_map(lapse));
         Ok(going)
     }
 
-    async fn deliver(&self, going: &[Cleared<PreparedEmail>], lease: &AtomicI64) -> Vec<Settled> {
+    async fn deliver(&self, going: &[Cleared<PreparedEmail>]) -> Vec<Settled> {
         let deliver = async |mail: &Cleared<PreparedEmail>| {
-            let permit = |_: &PreparedEmail| self.may_begin(mail, lease);
+            let permit = |moment| self.may(mail, moment);
             let clock = self.handlers.ports.clock.as_ref();
-            let outcome = self.handlers.channel.deliver(self.relay, mail, clock, permit).await;
-            self.facts.settled(mail.attempt(), outcome.to_settle())
+            let outcome = self.handlers.channel.deliver(self.to, mail, clock, permit).await.to_settle();
+            if matches!(outcome, HandOver::NotHandedOver(NotHandedOver::PermitExpired | NotHandedOver::Busy)) {
+                self.too_slow.store(true, Ordering::Relaxed);
+            }
+            self.facts.settled(mail.attempt(), outcome)
         };
         futures::stream::iter(going).map(deliver).buffer_unordered(GROUP).filter_map(std::future::ready).collect().await
     }
 
-    /// Whether a hand-over may begin now: the permit is fresh, the lease holds, the process is not stopping.
-    fn may_begin(&self, mail: &Cleared<PreparedEmail>, lease: &AtomicI64) -> Result<(), NotHandedOver> {
+    /// Whether a hand-over may begin or end now: the permit is fresh, the lease holds, and nothing begins in a process
+    /// that stops.
+    fn may(&self, mail: &Cleared<PreparedEmail>, moment: Moment) -> Result<(), NotHandedOver> {
         let ports = &self.handlers.ports;
-        if self.handlers.draining.is_cancelled() {
+        if moment == Moment::Begin && self.handlers.draining.is_cancelled() {
             return Err(NotHandedOver::Draining);
         }
-        let lease_holds = ports.now().timestamp_micros() < lease.load(Ordering::SeqCst);
-        if lease_holds && mail.is_fresh(ports.clock.monotonic()) { Ok(()) } else { Err(NotHandedOver::PermitExpired) }
+        let lease_holds = ports.now().timestamp_micros() < self.lease.load(Ordering::SeqCst);
+        if lease_holds && mail.is_fresh(ports.clock.monotonic()) {
+            return Ok(());
+        }
+        self.too_slow.store(true, Ordering::Relaxed);
+        Err(NotHandedOver::PermitExpired)
     }
 
     /// Writes a step, again and again while the database is away: outcomes are known here and nowhere else.
@@ -175,7 +205,10 @@ impl HandingOver<'_> {
         let mut pause = Duration::from_millis(50);
         let mut left = Duration::from_mins(5);
         loop {
-            match messaging::record(self.grant, &self.handlers.ports, step).await {
+            let rows = self.rows.lock().await;
+            let written = messaging::record(self.grant, &self.handlers.ports, step).await;
+            drop(rows);
+            match written {
                 Err(Error::Wall(error)) if error.may_pass() && !left.is_zero() => {
                     let given_back = HandOver::NotHandedOver(NotHandedOver::PermitExpired);
                     let starting = std::mem::take(&mut step.starting);
@@ -190,4 +223,10 @@ impl HandingOver<'_> {
             }
         }
     }
+}
+
+/// What a server took.
+fn accepted(step: &HandOverStep) -> impl Iterator<Item = AttemptRef> {
+    let taken = step.outcomes.iter().filter(|settled| settled.outcome == HandOver::Accepted);
+    taken.map(|settled| settled.attempt)
 }

@@ -4,6 +4,7 @@
 
 mod deliver_messages;
 mod hand_over;
+mod pace;
 mod run_import;
 mod sweep;
 
@@ -14,6 +15,8 @@ use carillon_domain::messaging::{ContentCache, Lane};
 use carillon_domain::ports::Ports;
 use carillon_domain::{dispatch, error};
 use tokio_util::sync::CancellationToken;
+
+pub use pace::Pace;
 
 use crate::channels::email::{EmailChannel, Relay};
 use crate::queue::{Ticket, TicketHandler};
@@ -38,6 +41,8 @@ pub struct Handlers {
     pub cache: ContentCache,
     /// This process in claims and attempts; unique per start.
     pub worker: String,
+    /// How much a claim takes.
+    pub pace: Pace,
     /// Between processes.
     pub signals: Signals,
     /// Cancelled when the process stops: what has begun is finished, nothing new begins.

@@ -100,6 +100,7 @@ pub const TABLES: &[Table] = &[
             attempts INT NOT NULL,
             is_test BOOL NOT NULL,
             due_at TIME NOT NULL,
+            send_at TIME NOT NULL,
             expires_at TIME NOT NULL,
             lease_until TIME,
             claimed_by TEXT,

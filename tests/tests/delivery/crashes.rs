@@ -12,7 +12,7 @@ async fn clear(post: &Post, worker: &str) -> (Grant<SendMessages>, Vec<Cleared<E
     let mut drafts = Vec::new();
     for lane in Lane::ALL {
         let claimed = messaging::claim(&grant, ports, &cache, *lane, (100, worker)).await.unwrap().messages;
-        drafts.extend(claimed.into_iter().map(|claimed| messaging::prepare(post.tenant, ports, &cache, claimed)));
+        drafts.extend(claimed.into_iter().map(|claimed| messaging::prepare(post.tenant, ports, claimed)));
     }
     let cleared = messaging::clear(&grant, ports, worker, drafts).await.unwrap();
     (grant, cleared)

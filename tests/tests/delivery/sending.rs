@@ -1,7 +1,9 @@
 //! The usual ways of a message: sent, deferred and sent, bounced, refused.
 
-use carillon_jobs::catcher::{Action, Behaviour, Rule, Whom};
+use carillon_domain::settings::Settings;
+use carillon_jobs::catcher::{Action, Behaviour, Moment, Rule, Whom};
 use carillon_jobs::handlers::Handlers;
+use carillon_tests::WorldOptions;
 use carillon_tests::post::Post;
 use chrono::TimeDelta;
 
@@ -115,4 +117,89 @@ async fn two_workers_share_the_work_and_send_nothing_twice() {
     assert_eq!(done.into_iter().map(Result::unwrap).sum::<usize>(), 120);
     let totals = post.catcher.totals();
     assert_eq!((totals.stored, totals.repeated), (120, 0));
+}
+
+/// Several messages to one person that are due together all go out.
+#[tokio::test]
+async fn one_person_may_be_sent_several_messages_at_once() {
+    let post = Post::new().await;
+    let contact = post.person("ada@example.org").await;
+    let ids = post.send(&[post.receipt("a", contact), post.receipt("b", contact), post.intent("c", contact)]).await;
+    post.drain().await;
+    for id in ids {
+        assert_eq!(post.story(id).await, "sent [accepted]");
+    }
+    assert_eq!(post.catcher.count_for("ada@example.org"), 3);
+}
+
+/// A copy sent later is the same mail: its Date is that of its first hand-off, its bytes are the same.
+#[tokio::test]
+async fn c026_a_copy_is_dated_by_its_first_hand_off() {
+    let post = Post::new().await;
+    let contact = post.person("ada@example.org").await;
+    post.catcher.set_behaviour(rule(Action::Drop { stored: true }, Some(1)));
+    let id = post.send(&[post.receipt("hello", contact)]).await[0];
+    post.drain().await;
+    let first = post.mail_to("ada@example.org");
+    post.settle().await;
+    assert_eq!(post.story(id).await, "sent [unknown accepted]");
+    let again = post.mail_to("ada@example.org");
+    assert_eq!(post.catcher.count_for("ada@example.org"), 2, "the relay hid that it had the first");
+    assert_eq!(first.raw, again.raw);
+
+    post.catcher.set_behaviour(rule(Action::Defer, Some(1)));
+    post.send(&[post.receipt("later", contact)]).await;
+    let due = post.ports().now().timestamp();
+    post.drain().await;
+    post.settle().await;
+    let mail = post.mail_to("ada@example.org");
+    let date = mail_parser::MessageParser::default().parse(&mail.raw[..]).unwrap().date().unwrap().to_timestamp();
+    assert!((due - 1..=due + 1).contains(&date), "{date}, due at {due}");
+}
+
+/// An outcome that stays hidden does not make copies faster than the schedule, nor past the message's end.
+#[tokio::test]
+async fn c168_a_relay_that_hides_every_outcome_gets_few_copies() {
+    let post = Post::new().await;
+    let contact = post.person("ada@example.org").await;
+    post.catcher.set_behaviour(rule(Action::Drop { stored: true }, None));
+    let mut code = post.receipt("code", contact);
+    code.expires_at = Some(post.ports().now() + TimeDelta::minutes(10));
+    let id = post.send(&[code]).await[0];
+    for _ in 0..120 {
+        post.drain().await;
+        post.advance(TimeDelta::seconds(30));
+    }
+    assert!(post.story(id).await.starts_with("unknown OUTCOME_UNKNOWN"), "{}", post.story(id).await);
+    assert!(post.catcher.count_for("ada@example.org") <= 2, "{}", post.catcher.count_for("ada@example.org"));
+}
+
+/// A hand-over that outlasts many renewals of its lease goes on beside them, on either database.
+#[tokio::test]
+async fn c062_a_slow_relay_and_its_lease_do_not_wait_for_each_other() {
+    let settings = Settings { lease: TimeDelta::milliseconds(300), ..Settings::new("https://carillon.test") };
+    let post = Post::with(WorldOptions { settings, ..WorldOptions::default() }).await;
+    let contact = post.person("ada@example.org").await;
+    post.catcher.set_behaviour(rule(Action::Delay { at: Moment::Content, millis: 150 }, None));
+    let receipts: Vec<_> = (0..40).map(|n| post.receipt(&format!("r{n}"), contact)).collect();
+    let ids = post.send(&receipts).await;
+    tokio::time::timeout(std::time::Duration::from_secs(60), post.drain()).await.expect("the batch comes to an end");
+    for id in ids {
+        assert_eq!(post.story(id).await, "sent [accepted]");
+    }
+}
+
+/// A key that cannot sign holds the mail of its sender until the mail is stale; the lane goes on.
+#[tokio::test]
+async fn c002_mail_without_a_usable_key_is_held() {
+    let post = Post::new().await;
+    let contact = post.person("ada@example.org").await;
+    let id = post.send(&[post.receipt("held", contact)]).await[0];
+    let broken = if post.wall().is_postgres() { "'\\x00'::bytea" } else { "x'00'" };
+    post.execute(&format!("UPDATE sender_identities SET dkim_sealed = {broken}")).await;
+    post.drain().await;
+    assert_eq!(post.story(id).await, "queued sender_cannot_sign []");
+    assert_eq!(post.catcher.totals().stored, 0);
+    post.settle().await;
+    assert!(post.story(id).await.starts_with("expired"), "{}", post.story(id).await);
 }

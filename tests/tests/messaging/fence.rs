@@ -1,9 +1,9 @@
 //! Leases and fences: what a worker lost it cannot touch (C-166, C-167).
 
-use carillon_domain::messaging::{self, AttemptRef, AttemptStatus, HandOver, Lane, MessageStatus};
+use carillon_domain::messaging::{self, AttemptRef, AttemptStatus, HandOver, HandOverStep, Lane, MessageStatus};
 use chrono::TimeDelta;
 
-use crate::setup::Setup;
+use crate::setup::{Setup, settled};
 
 const ADA: &str = "ada@example.org";
 
@@ -101,6 +101,8 @@ async fn c168_what_stays_unknown_is_decided_by_class() {
     assert_eq!(setup.state(news).await.0, MessageStatus::Unknown);
     let again = setup.message(receipt).await;
     assert_eq!((again.status, again.settled_at), (MessageStatus::Queued, None));
+    assert!(again.due_at >= setup.ports().now() + TimeDelta::minutes(5), "no sooner than any retry (C-61)");
+    setup.world.advance(TimeDelta::minutes(15));
     let (claimed, cleared) = setup.cleared(Lane::Transactional).await;
     assert_eq!(cleared[0].message().internet_message_id, again.internet_message_id, "the same Message-ID (C-25)");
     setup.start(&[cleared[0].attempt()]).await;
@@ -163,4 +165,43 @@ async fn each_due_message_is_claimed_once() {
     assert_eq!(ids.len(), claimed, "no message was claimed twice");
     assert_eq!(setup.count("messages WHERE state = 'claimed'").await, i64::try_from(claimed).unwrap());
     assert!(setup.claim(Lane::Bulk).await.is_empty(), "lanes are apart");
+}
+
+/// A server took it, the worker wrote that down and died before it ended the message: the sweep ends it, nobody sends
+/// it again.
+#[tokio::test]
+async fn c167_what_a_lost_worker_had_delivered_is_sent() {
+    let setup = Setup::new().await;
+    let ada = setup.reader(ADA).await;
+    let id = setup.send_news("k", ada).await;
+    let (claimed, cleared) = setup.cleared(Lane::Bulk).await;
+    let attempt = cleared[0].attempt();
+    assert_eq!(setup.start(&[attempt]).await, 1);
+    let outcomes = vec![settled(&claimed[0], attempt, HandOver::Accepted)];
+    setup.record(HandOverStep { outcomes, ..HandOverStep::default() }).await;
+    assert_eq!(setup.state(id).await.0, MessageStatus::Claimed);
+    setup.world.advance(LAPSE);
+    assert_eq!(setup.sweep().await.taken_back, 1);
+    assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
+    assert_eq!(setup.count("message_events").await, 1);
+}
+
+/// Evidence that comes after an outcome was left at unknown still settles it.
+#[tokio::test]
+async fn c168_late_evidence_is_believed() {
+    let setup = Setup::new().await;
+    let ada = setup.reader(ADA).await;
+    let id = setup.send_news("k", ada).await;
+    let (claimed, cleared) = setup.cleared(Lane::Bulk).await;
+    let attempt = cleared[0].attempt();
+    assert_eq!(setup.start(&[attempt]).await, 1);
+    setup.world.advance(LAPSE);
+    setup.sweep().await;
+    setup.world.advance(TimeDelta::hours(1));
+    assert_eq!(setup.sweep().await.decided, 1);
+    assert_eq!(setup.state(id).await.0, MessageStatus::Unknown);
+    setup.world.advance(TimeDelta::hours(1));
+    setup.settle(&claimed[0], attempt, HandOver::Accepted).await;
+    assert_eq!(setup.sweep().await.decided, 1);
+    assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
 }

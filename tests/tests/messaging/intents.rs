@@ -169,3 +169,20 @@ async fn only_what_waits_can_be_taken_back() {
     setup.settle(&claimed[0], attempt, HandOver::Accepted).await;
     assert_eq!(setup.state(first).await.0, MessageStatus::Sent);
 }
+
+/// An answer that got lost on its way is given again, whatever has become of the intent's parts since (C-164).
+#[tokio::test]
+async fn c164_what_was_accepted_stays_accepted() {
+    let setup = Setup::new().await;
+    setup.world.leave_unsettled();
+    let ada = setup.reader("ada@example.org").await;
+    let mut intent = setup.news("k", ada);
+    intent.expires_at = Some(setup.ports().now() + TimeDelta::minutes(10));
+    let first = setup.send(&[intent.clone()]).await;
+    setup.world.advance(TimeDelta::minutes(11));
+    setup.world.execute("UPDATE contacts SET state = 'archived'").await;
+    assert_eq!(setup.send(&[intent.clone()]).await, first);
+    intent.expires_at = None;
+    let verdict = setup.try_send(&[intent]).await.unwrap().remove(0);
+    assert_eq!(refusal(verdict), ("IDEMPOTENCY_MISMATCH", "idempotencyKey".to_owned()));
+}

@@ -64,10 +64,10 @@ async fn what_never_reached_a_server_is_tried_again() {
     let expired = HandOver::NotHandedOver(NotHandedOver::PermitExpired);
     setup.settle(&claimed[0], cleared[0].attempt(), expired).await;
     assert_eq!(setup.state(id).await.0, MessageStatus::Queued);
-    let network = HandOver::NotHandedOver(NotHandedOver::Network);
+    let network = HandOver::NotHandedOver(NotHandedOver::Network("relay_timeout"));
     assert_eq!(setup.round(Lane::Transactional, &network).await, 1);
     setup.world.advance(TimeDelta::hours(1));
-    let content = HandOver::NotHandedOver(NotHandedOver::Content);
+    let content = HandOver::NotHandedOver(NotHandedOver::Content("text_part_missing"));
     assert_eq!(setup.round(Lane::Transactional, &content).await, 1);
     assert_eq!(setup.state(id).await.0, MessageStatus::Failed);
     let states: Vec<_> = setup.attempts(id).await.into_iter().map(|attempt| attempt.status).collect();

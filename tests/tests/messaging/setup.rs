@@ -12,7 +12,7 @@ use carillon_domain::error::{Refusal, Result};
 use carillon_domain::messaging::{
     self, AcceptedIntent, Attempt, AttemptRef, ClaimedMessage, Cleared, ContentCache, CreateSender, DecisionRecord,
     EmailMessage, HandOver, HandOverStep, Intent, Lane, Message, MessageClass, MessageStatus, NewDkimKey,
-    PublishVersion, Recipient, RetryWindow, Settled,
+    PublishVersion, Recipient, Settled,
 };
 use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{
@@ -203,8 +203,7 @@ impl Setup {
     }
 
     pub async fn try_clear(&self, claimed: &[ClaimedMessage]) -> Result<Vec<Cleared<EmailMessage>>> {
-        let prepare =
-            |claimed: &ClaimedMessage| messaging::prepare(self.tenant, self.ports(), &self.cache, claimed.clone());
+        let prepare = |claimed: &ClaimedMessage| messaging::prepare(self.tenant, self.ports(), claimed.clone());
         let drafts = claimed.iter().map(prepare).collect();
         messaging::clear(&self.world.grant(self.tenant), self.ports(), WORKER, drafts).await
     }
@@ -289,13 +288,7 @@ impl Setup {
 }
 
 pub fn settled(claimed: &ClaimedMessage, attempt: AttemptRef, outcome: HandOver) -> Settled {
-    Settled {
-        attempt,
-        outcome,
-        class: claimed.class,
-        address: claimed.address,
-        window: RetryWindow { queued_at: claimed.created_at, expires_at: claimed.expires_at },
-    }
+    Settled { attempt, outcome, facts: claimed.facts(), address: claimed.address }
 }
 
 pub fn email(text: &str) -> EmailAddress {

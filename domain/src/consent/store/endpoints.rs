@@ -49,6 +49,10 @@ statements! {
     ENDPOINT_PAGE(Bytes, BigInt) =
         "SELECT address_hmac, channel, hmac_key_id, subject_ref, consent_version, hard_bounces, soft_bounces \
          FROM endpoints WHERE tenant_id = $1 AND address_hmac > $2 ORDER BY address_hmac, channel LIMIT $3 {for_update}";
+    /// Counts a hard bounce of each.
+    ENDPOINT_BOUNCED() [address_hmac: Bytes, channel: Text] =
+        "UPDATE endpoints SET hard_bounces = hard_bounces + 1 WHERE tenant_id = $1 \
+         AND (address_hmac, channel) IN (SELECT b.address_hmac, b.channel FROM ({batch}) AS b)";
     /// Gives endpoints another subject: what comes after an erasure is not tied to what was before.
     ENDPOINT_SUBJECT(Time) [address_hmac: Bytes, channel: Text, subject_ref: Uuid] =
         "WITH b AS ({batch}) UPDATE endpoints SET subject_ref = b.subject_ref, updated_at = $2 FROM b \
@@ -204,6 +208,16 @@ pub(in crate::consent) async fn endpoints_page(
     let after = after.map_or_else(Vec::new, |hash| hash.as_bytes().to_vec());
     let rows: Vec<Row> = tx.sql(&ENDPOINT_PAGE, Args::of([after.into(), limit.into()]))?.all().await?;
     rows.into_iter().map(Endpoint::try_from).collect()
+}
+
+/// Counts a hard bounce of each endpoint; the caller has locked them.
+pub(in crate::consent) async fn endpoints_count_hard_bounces(
+    tx: &mut TenantTx,
+    bounced: &[(AddressHmac, Channel)],
+) -> Result<(), WallError> {
+    let rows = bounced.iter().map(|(address, channel)| key_cells(&(address.hash, *channel)));
+    tx.sql(&ENDPOINT_BOUNCED, Args::batch(rows))?.execute().await?;
+    Ok(())
 }
 
 /// Gives endpoints new subjects.

@@ -13,7 +13,8 @@ use crate::contacts::{AttributeName, AttributeValue, Attributes};
 use crate::error::{Error, Result};
 use crate::keys::{AddressHash, AddressHmac};
 use crate::messaging::claim::{ClaimedMessage, ContactFacts};
-use crate::messaging::{AttemptStatus, MessageClass, MessageMove, MessageStatus};
+use crate::messaging::reply_class::FailureClass;
+use crate::messaging::{AttemptFacts, AttemptStatus, Ending, MessageClass, MessageMove, MessageStatus, RetryWindow};
 use crate::time::Timestamp;
 
 statements! {
@@ -23,7 +24,11 @@ statements! {
          WHERE tenant_id = $1 AND id IN (SELECT id FROM messages WHERE tenant_id = $1 AND lane = $2 \
          AND state = 'queued' AND due_at <= $3 ORDER BY due_at LIMIT $4 {skip_locked}) \
          RETURNING id, fence, class, contact_id, address_hmac, hmac_key_id, sealed_address, brand_id, topic_id, \
-         sender_id, template_version_id, sealed_variables, internet_message_id, attempts, is_test, expires_at, created_at";
+         sender_id, template_version_id, sealed_variables, internet_message_id, attempts, is_test, send_at, expires_at, \
+         (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id AND a.state <> 'lapsed' \
+         AND COALESCE(a.rule_id, '') NOT IN ('permit_expired', 'draining', 'busy')) AS tries, \
+         (SELECT MIN(a.cleared_at) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id \
+         AND a.started_at IS NOT NULL) AS first_cleared_at";
     /// What rendering needs of the contacts.
     CLAIM_CONTACTS() [id: Uuid] =
         "SELECT c.id, c.email, c.external_id, c.first_name, c.last_name, c.locale, c.attributes \
@@ -77,16 +82,22 @@ statements! {
          FROM moves WHERE messages.tenant_id = $1 AND messages.id = moves.id AND messages.fence = moves.fence \
          AND messages.state = 'claimed'";
     /// Messages of unknown outcome whose time for reconciling is over, with what their attempt came to since.
-    SWEEP_UNKNOWN(Time, BigInt) =
-        "SELECT m.id, m.class, m.expires_at, (SELECT a.state FROM attempts a WHERE a.tenant_id = $1 \
-         AND a.message_id = m.id AND a.number = m.attempts) AS attempt FROM messages m \
-         WHERE m.tenant_id = $1 AND m.state = 'unknown' AND m.due_at <= $2 ORDER BY m.due_at LIMIT $3 {skip_locked}";
-    /// Settles them; a marketing one without evidence stays unknown and is looked at no more.
-    UNKNOWN_MOVE(Time) [id: Uuid, state: Text, due_at: Time] =
+    UNKNOWN_DUE(Time, BigInt) =
+        "SELECT m.id, m.class, m.send_at, m.expires_at, m.attempts, a.state AS attempt, a.class AS failure FROM messages m \
+         LEFT JOIN attempts a ON a.tenant_id = $1 AND a.message_id = m.id AND a.number = m.attempts \
+         WHERE m.tenant_id = $1 AND m.state = 'unknown' AND m.due_at <= $2 ORDER BY m.due_at LIMIT $3";
+    /// Settles them, unless evidence came in that the decision did not know.
+    UNKNOWN_MOVE(Time) [id: Uuid, attempt: Text, state: Text, due_at: Time] =
         "WITH moves AS ({batch}) UPDATE messages SET state = moves.state, due_at = moves.due_at, \
          settled_at = CASE WHEN moves.state = 'queued' THEN NULL ELSE $2 END, \
          reason = CASE WHEN moves.state = 'unknown' THEN 'OUTCOME_UNKNOWN' ELSE NULL END \
-         FROM moves WHERE messages.tenant_id = $1 AND messages.id = moves.id AND messages.state = 'unknown'";
+         FROM moves WHERE messages.tenant_id = $1 AND messages.id = moves.id AND messages.state = 'unknown' \
+         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id \
+         AND a.number = messages.attempts AND a.state <> moves.attempt) RETURNING messages.id";
+    /// Has unknown outcomes looked at again now that there is evidence.
+    UNKNOWN_WAKE(Time) [id: Uuid] =
+        "UPDATE messages SET due_at = $2 WHERE tenant_id = $1 AND state = 'unknown' \
+         AND id IN (SELECT b.id FROM ({batch}) AS b)";
 }
 
 #[derive(FromQueryResult)]
@@ -106,8 +117,10 @@ struct ClaimRow {
     internet_message_id: String,
     attempts: i32,
     is_test: bool,
+    send_at: Timestamp,
     expires_at: Timestamp,
-    created_at: Timestamp,
+    tries: i64,
+    first_cleared_at: Option<Timestamp>,
 }
 
 #[derive(FromQueryResult)]
@@ -137,11 +150,11 @@ pub(in crate::messaging) async fn messages_claim(tx: &mut TenantTx, claim: &Clai
     let rows: Vec<ClaimRow> = tx.sql(&MESSAGES_CLAIM, Args::of(args))?.all().await?;
     let contacts = rows.iter().filter_map(|row| row.contact_id).map(|id| vec![Value::from(id)]);
     let contacts: Vec<ContactRow> = tx.sql(&CLAIM_CONTACTS, Args::batch(contacts))?.all().await?;
-    let mut contacts: HashMap<ContactId, ContactFacts> =
+    let contacts: HashMap<ContactId, ContactFacts> =
         contacts.into_iter().map(|row| (row.id, contact_facts(row))).collect();
     rows.into_iter()
         .map(|row| {
-            let contact = row.contact_id.and_then(|id| contacts.remove(&id).or_else(|| Some(ContactFacts::gone(id))));
+            let contact = row.contact_id.map(|id| contacts.get(&id).cloned().unwrap_or_else(|| ContactFacts::gone(id)));
             claimed(row, contact, claim.lease_until)
         })
         .collect()
@@ -187,8 +200,12 @@ fn claimed(row: ClaimRow, contact: Option<ContactFacts>, lease_until: Timestamp)
         internet_message_id: row.internet_message_id,
         attempts: row.attempts,
         is_test: row.is_test,
+        send_at: row.send_at,
         expires_at: row.expires_at,
-        created_at: row.created_at,
+        tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
+        first_cleared_at: row.first_cleared_at,
+        content: None,
+        ready_sender: None,
         lease_until,
     })
 }
@@ -276,6 +293,7 @@ pub(in crate::messaging) struct Move {
 pub(in crate::messaging) async fn messages_move(
     tx: &mut TenantTx,
     moves: &[Move],
+    reconcile: TimeDelta,
     now: Timestamp,
 ) -> Result<Vec<MessageId>> {
     if moves.is_empty() {
@@ -284,6 +302,8 @@ pub(in crate::messaging) async fn messages_move(
     let batch = moves.iter().map(|step| {
         let (state, due_at) = match step.to {
             MessageMove::Requeue { due_at } => ("queued", Some(due_at)),
+            // Late evidence is waited for (C-168).
+            MessageMove::End(Ending::Unknown) => ("unknown", Some(now + reconcile)),
             MessageMove::End(ending) => (ending.status().as_str(), None),
         };
         vec![
@@ -354,44 +374,71 @@ pub(in crate::messaging) async fn sweep_leases(
     Ok(swept.iter().map(|row| (row.id, outcome(&row.id))).collect())
 }
 
+/// A message of unknown outcome, with what its attempt has come to and why.
+#[derive(Debug)]
+pub(in crate::messaging) struct UnknownMessage {
+    pub id: MessageId,
+    pub attempt: Option<(AttemptStatus, Option<FailureClass>)>,
+    pub facts: AttemptFacts,
+}
+
 #[derive(FromQueryResult)]
 struct UnknownRow {
     id: MessageId,
     class: String,
+    send_at: Timestamp,
     expires_at: Timestamp,
+    attempts: i32,
     attempt: Option<String>,
+    failure: Option<String>,
 }
 
-/// Decides messages whose outcome stayed unknown past the time for reconciling (C-168); returns them with the state
-/// they go to.
-pub(in crate::messaging) async fn sweep_unknown(
+/// Unknown outcomes whose time for reconciling is over.
+pub(in crate::messaging) async fn unknown_due(
     tx: &mut TenantTx,
     now: Timestamp,
     limit: i64,
-) -> Result<Vec<(MessageId, MessageStatus)>> {
-    let rows: Vec<UnknownRow> = tx.sql(&SWEEP_UNKNOWN, Args::of([now.into(), limit.into()]))?.all().await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let decided: Vec<(MessageId, MessageStatus)> = rows.iter().map(|row| (row.id, reconciled(row, now))).collect();
-    // A settled one is never looked at again: its due time lies beyond any clock.
-    let never = Timestamp::from_timestamp(253_402_300_799, 0).unwrap_or(now);
-    let moves = decided.iter().map(|(id, state)| {
-        let due_at = if *state == MessageStatus::Queued { now } else { never };
-        vec![Value::from(*id), state.as_str().into(), due_at.into()]
-    });
-    tx.sql(&UNKNOWN_MOVE, Args::of([now.into()]).with_batch(moves))?.execute().await?;
-    Ok(decided)
+) -> Result<Vec<UnknownMessage>> {
+    let rows: Vec<UnknownRow> = tx.sql(&UNKNOWN_DUE, Args::of([now.into(), limit.into()]))?.all().await?;
+    let unknown = |row: UnknownRow| {
+        let failure = row.failure.as_deref().and_then(|code| code.parse().ok());
+        let status = row.attempt.as_deref().map(str::parse).transpose().map_err(Error::fault)?;
+        let window = RetryWindow { queued_at: row.send_at, expires_at: row.expires_at };
+        let attempt = u32::try_from(row.attempts).unwrap_or(u32::MAX);
+        let facts = AttemptFacts { class: row.class.parse().map_err(Error::fault)?, attempt, window };
+        Ok(UnknownMessage { id: row.id, attempt: status.map(|status| (status, failure)), facts })
+    };
+    rows.into_iter().map(unknown).collect()
 }
 
-/// Late evidence first; without it the class decides (C-168).
-fn reconciled(row: &UnknownRow, now: Timestamp) -> MessageStatus {
-    match (row.attempt.as_deref(), row.class.as_str()) {
-        (Some("accepted"), _) => MessageStatus::Sent,
-        (Some("rejected"), _) => MessageStatus::Failed,
-        (Some("deferred" | "not_handed_over"), _) | (_, "transactional") if now < row.expires_at => {
-            MessageStatus::Queued
-        }
-        _ => MessageStatus::Unknown,
+/// Moves unknown outcomes on that are still what they were decided by; returns which.
+pub(in crate::messaging) async fn unknown_move(
+    tx: &mut TenantTx,
+    moves: Vec<(MessageId, Option<AttemptStatus>, MessageMove)>,
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
+    if moves.is_empty() {
+        return Ok(Vec::new());
     }
+    // A settled one is looked at no more, unless evidence wakes it: its due time lies beyond any clock.
+    let never = Timestamp::from_timestamp(253_402_300_799, 0).unwrap_or(now);
+    let batch = moves.into_iter().map(|(id, attempt, to)| {
+        let (state, due_at) = match to {
+            MessageMove::Requeue { due_at } => (MessageStatus::Queued, due_at),
+            MessageMove::End(ending) => (ending.status(), never),
+        };
+        vec![Value::from(id), attempt.map(AttemptStatus::as_str).into(), state.as_str().into(), due_at.into()]
+    });
+    let rows: Vec<IdRow> = tx.sql(&UNKNOWN_MOVE, Args::of([now.into()]).with_batch(batch))?.all().await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Has unknown outcomes decided at once, for there is evidence.
+pub(in crate::messaging) async fn unknown_wake(tx: &mut TenantTx, ids: &[MessageId], now: Timestamp) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let batch = ids.iter().map(|id| vec![Value::from(*id)]);
+    tx.sql(&UNKNOWN_WAKE, Args::of([now.into()]).with_batch(batch))?.execute().await?;
+    Ok(())
 }

@@ -22,7 +22,7 @@ statements! {
     /// Cancels queued messages.
     MESSAGES_CANCEL(Time) [id: Uuid] =
         "UPDATE messages SET state = 'cancelled', settled_at = $2, fence = fence + 1 WHERE tenant_id = $1 \
-         AND state = 'queued' AND id IN (SELECT b.id FROM ({batch}) AS b)";
+         AND state = 'queued' AND id IN (SELECT b.id FROM ({batch}) AS b) RETURNING id";
     /// The reserved topic of a sender's brand.
     RESERVED_TOPIC(Uuid) =
         "SELECT t.id FROM sender_identities s JOIN topics t ON t.tenant_id = $1 AND t.brand_id = s.brand_id \
@@ -106,6 +106,7 @@ pub(in crate::messaging) async fn messages_insert(tx: &mut TenantTx, new: Vec<Ne
         attempts: Set(0),
         is_test: Set(message.is_test),
         due_at: Set(message.due_at),
+        send_at: Set(message.due_at),
         expires_at: Set(message.expires_at),
         fence: Set(0),
         created_at: Set(message.created_at),
@@ -163,10 +164,19 @@ pub(in crate::messaging) async fn usage_add(tx: &mut TenantTx, now: Timestamp, m
     Ok(total.is_some_and(|total| total.count <= limit.count))
 }
 
-/// Cancels queued messages; returns how many there were.
-pub(in crate::messaging) async fn messages_cancel(tx: &mut TenantTx, ids: &[MessageId], now: Timestamp) -> Result<u64> {
+/// Cancels queued messages; returns which those were.
+pub(in crate::messaging) async fn messages_cancel(
+    tx: &mut TenantTx,
+    ids: &[MessageId],
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: MessageId,
+    }
     let batch = ids.iter().map(|id| vec![Value::from(*id)]);
-    Ok(tx.sql(&MESSAGES_CANCEL, Args::of([now.into()]).with_batch(batch))?.execute().await?)
+    let rows: Vec<Row> = tx.sql(&MESSAGES_CANCEL, Args::of([now.into()]).with_batch(batch))?.all().await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// The reserved topic of a sender's brand.

@@ -12,7 +12,8 @@ pub(super) use attempts::{
     message_events_append,
 };
 pub(super) use claims::{
-    Claim, Move, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move, sweep_leases, sweep_unknown,
+    Claim, Move, UnknownMessage, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move, sweep_leases,
+    unknown_due, unknown_move, unknown_wake,
 };
 pub(super) use content::{
     brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_of_address, sender_verify,
@@ -20,7 +21,7 @@ pub(super) use content::{
     templates_list, version_insert, version_last, versions_of,
 };
 pub(super) use intents::{
-    IntentContact, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel, messages_insert,
+    IntentContact, KnownIntent, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel, messages_insert,
     reserved_topic, usage_add,
 };
 pub(super) use members::is_verified_member;

@@ -29,21 +29,12 @@ impl ContentError {
     /// Stable code for the attempt's outcome.
     pub fn code(self) -> &'static str {
         match self {
-            Self::LineBreak(_) => "HEADER_LINE_BREAK",
-            Self::Malformed(_) => "HEADER_MALFORMED",
-            Self::TooLong(_) => "HEADER_TOO_LONG",
-            Self::NoText => "TEXT_PART_MISSING",
-            Self::Key => "DKIM_KEY_UNUSABLE",
-            Self::Unaligned => "DKIM_UNALIGNED",
-        }
-    }
-
-    /// The field to blame.
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::LineBreak(field) | Self::Malformed(field) | Self::TooLong(field) => field,
-            Self::NoText => "text",
-            Self::Key | Self::Unaligned => "dkim",
+            Self::LineBreak(_) => "header_line_break",
+            Self::Malformed(_) => "header_malformed",
+            Self::TooLong(_) => "header_too_long",
+            Self::NoText => "text_part_missing",
+            Self::Key => "dkim_key_unusable",
+            Self::Unaligned => "dkim_unaligned",
         }
     }
 }

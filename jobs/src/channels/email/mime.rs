@@ -2,10 +2,9 @@
 //!
 //! The result is ASCII with CRLF line ends and lines of at most 998 octets (76 in the bodies), with exactly one of
 //! every header field; only an address that needs SMTPUTF8 brings bytes beyond ASCII, and then `needs_smtputf8` says
-//! so. The same mail and date give the same bytes.
+//! so. The same mail gives the same bytes.
 
 use carillon_domain::messaging::{EmailMessage, ListHeaders};
-use carillon_domain::time::Timestamp;
 use encodify::{base64, qp};
 
 use super::address::WireAddress;
@@ -33,8 +32,8 @@ impl std::fmt::Debug for Mime {
     }
 }
 
-/// Writes a mail; `date` is the moment of its first hand-off (C-26).
-pub(super) fn build(mail: &EmailMessage, date: Timestamp) -> Result<Mime, ContentError> {
+/// Writes a mail.
+pub(super) fn build(mail: &EmailMessage) -> Result<Mime, ContentError> {
     if mail.text.trim().is_empty() {
         return Err(ContentError::NoText);
     }
@@ -44,7 +43,7 @@ pub(super) fn build(mail: &EmailMessage, date: Timestamp) -> Result<Mime, Conten
     let reply_to = mail.reply_to.as_ref().map(|address| WireAddress::new(address, "Reply-To")).transpose()?;
 
     let mut headers = Headers::with_capacity(2048 + 4 * (mail.text.len() + mail.html.len()) / 3);
-    headers.fixed("Date", &date.to_rfc2822());
+    headers.fixed("Date", &mail.date.to_rfc2822());
     headers.mailbox("From", &mail.from.name, &from)?;
     headers.mailbox("To", "", &to)?;
     if let Some(reply_to) = &reply_to {

@@ -34,9 +34,10 @@ impl HandOver {
             Self::Deferred(reply) | Self::Rejected(reply) | Self::NotHandedOver(Obstacle::Refused(reply)) => {
                 messaging::HandOver::Refused(reply.clone())
             }
-            Self::NotHandedOver(_) => messaging::HandOver::NotHandedOver(Nothing::Network),
+            Self::NotHandedOver(Obstacle::Busy) => messaging::HandOver::NotHandedOver(Nothing::Busy),
+            Self::NotHandedOver(obstacle) => messaging::HandOver::NotHandedOver(Nothing::Network(obstacle.code())),
             Self::Withheld(why) => messaging::HandOver::NotHandedOver(*why),
-            Self::Incapable(_) => messaging::HandOver::NotHandedOver(Nothing::Capability),
+            Self::Incapable(lack) => messaging::HandOver::NotHandedOver(Nothing::Capability(lack.code())),
             Self::Unknown => messaging::HandOver::Unknown,
         }
     }
@@ -84,14 +85,14 @@ impl Obstacle {
     /// Stable code for the attempt's outcome.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Connect => "RELAY_UNREACHABLE",
-            Self::Timeout => "RELAY_TIMEOUT",
-            Self::Disconnected => "RELAY_DISCONNECTED",
-            Self::Tls => "RELAY_TLS",
-            Self::AuthUnsafe => "RELAY_AUTH_UNSAFE",
-            Self::Refused(_) => "RELAY_REFUSED",
-            Self::Protocol => "RELAY_PROTOCOL",
-            Self::Busy => "RELAY_BUSY",
+            Self::Connect => "relay_unreachable",
+            Self::Timeout => "relay_timeout",
+            Self::Disconnected => "relay_disconnected",
+            Self::Tls => "relay_tls",
+            Self::AuthUnsafe => "relay_auth_unsafe",
+            Self::Refused(_) => "relay_refused",
+            Self::Protocol => "relay_protocol",
+            Self::Busy => "relay_busy",
         }
     }
 }
@@ -100,8 +101,8 @@ impl Capability {
     /// Stable code for the attempt's outcome.
     pub fn code(self) -> &'static str {
         match self {
-            Self::SmtpUtf8 => "EAI_UNSUPPORTED",
-            Self::Size => "MAIL_TOO_LARGE",
+            Self::SmtpUtf8 => "eai_unsupported",
+            Self::Size => "mail_too_large",
         }
     }
 }

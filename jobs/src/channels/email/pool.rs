@@ -18,17 +18,25 @@ use super::relay::Relay;
 use super::smtp::{SmtpConnection, Timeouts};
 use super::tls::TlsTrust;
 
-/// Whether a hand-over may still begin: the gate's permit has not expired, the lease holds, the worker is not draining.
-///
-/// Any closure from the mail to that answer is one.
-pub trait Permit: Send + Sync {
-    /// `Ok` to begin, or why not.
-    fn ask(&self, mail: &PreparedEmail) -> Result<(), NotHandedOver>;
+/// When a permit is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the first octet about a mail.
+    Begin,
+    /// Before the final dot: the relay may have taken its time.
+    End,
 }
 
-impl<F: Fn(&PreparedEmail) -> Result<(), NotHandedOver> + Send + Sync> Permit for F {
-    fn ask(&self, mail: &PreparedEmail) -> Result<(), NotHandedOver> {
-        self(mail)
+/// Whether a hand-over may go on: the gate's permit has not expired, the lease holds, and, to begin, the worker is not
+/// draining. Any closure from the moment to that answer is one.
+pub trait Permit: Send + Sync {
+    /// `Ok` to go on, or why not.
+    fn ask(&self, moment: Moment) -> Result<(), NotHandedOver>;
+}
+
+impl<F: Fn(Moment) -> Result<(), NotHandedOver> + Send + Sync> Permit for F {
+    fn ask(&self, moment: Moment) -> Result<(), NotHandedOver> {
+        self(moment)
     }
 }
 
@@ -86,18 +94,18 @@ impl Pool {
 
     /// Hands one mail over, on a kept connection or a new one.
     ///
-    /// The permit is asked when a connection is ready, just before the first octet about this mail, and again before
-    /// every further try. Dropping the future after it was polled leaves the outcome unknown.
+    /// The permit is asked when a connection is ready, just before the first octet about this mail, again before every
+    /// further try, and before the final dot. Dropping the future after it was polled leaves the outcome unknown.
     pub async fn hand_over(&self, mail: &PreparedEmail, permit: impl Permit) -> HandOver {
         let Ok(Ok(_slot)) = timeout(self.settings.wait, self.slots.acquire()).await else {
             return HandOver::NotHandedOver(Obstacle::Busy);
         };
         while let Some(mut kept) = self.take() {
-            if let Err(why) = permit.ask(mail) {
+            if let Err(why) = permit.ask(Moment::Begin) {
                 self.keep(kept).await;
                 return HandOver::Withheld(why);
             }
-            let outcome = kept.hand_over(mail).await;
+            let outcome = kept.hand_over(mail, &permit).await;
             if !gone_stale(&outcome) {
                 self.keep(kept).await;
                 return outcome;
@@ -105,8 +113,8 @@ impl Pool {
         }
         match self.dialer.connect().await {
             Ok(mut fresh) => {
-                let outcome = match permit.ask(mail) {
-                    Ok(()) => fresh.hand_over(mail).await,
+                let outcome = match permit.ask(Moment::Begin) {
+                    Ok(()) => fresh.hand_over(mail, &permit).await,
                     Err(why) => HandOver::Withheld(why),
                 };
                 self.keep(fresh).await;

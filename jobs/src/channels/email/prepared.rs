@@ -1,9 +1,31 @@
 //! A built and signed mail with its envelope: what the pool hands over.
 
 use carillon_domain::ids::MessageId;
+use carillon_domain::messaging::EmailMessage;
 
 use super::address::WireAddress;
-use super::mime::Mime;
+use super::content::ContentError;
+use super::dkim::DkimSigners;
+use super::mime::{self, Mime};
+
+/// Builds a mail and signs it with the key of its From domain (C-02).
+pub fn prepare(mail: &EmailMessage, signers: &DkimSigners) -> Result<PreparedEmail, ContentError> {
+    if !are_aligned(mail.from.address.domain_ascii(), &mail.dkim.domain) {
+        return Err(ContentError::Unaligned);
+    }
+    let signer = signers.get(&mail.dkim)?;
+    let mime = mime::build(mail)?;
+    let signature = signer.sign(&mime, mail.date)?;
+    Ok(PreparedEmail::new(mail.message, mail.attempt, mime, signature))
+}
+
+/// True when one domain is the other or lies under it.
+fn are_aligned(from: &str, signing: &str) -> bool {
+    let lies_under =
+        |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let (from, signing) = (from.to_ascii_lowercase(), signing.to_ascii_lowercase());
+    lies_under(&from, &signing) || lies_under(&signing, &from)
+}
 
 /// A mail whose bytes will not change any more. Made only by [`EmailChannel::prepare`](super::EmailChannel::prepare),
 /// so that whatever guards that function guards every hand-over.

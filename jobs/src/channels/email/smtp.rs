@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, timeout};
 
 use super::outcome::{Capability, HandOver, Obstacle};
+use super::pool::{Moment, Permit};
 use super::prepared::PreparedEmail;
 use super::reply::reply;
 use super::tls::Wire;
@@ -95,13 +96,13 @@ impl SmtpConnection {
     /// Hands one mail over.
     ///
     /// When the future is dropped before it ends, the connection stays unusable, and the mail counts as `Unknown`.
-    pub(super) async fn hand_over(&mut self, mail: &PreparedEmail) -> HandOver {
+    pub(super) async fn hand_over(&mut self, mail: &PreparedEmail, permit: &impl Permit) -> HandOver {
         if let Some(lack) = self.lack(mail) {
             return HandOver::Incapable(lack);
         }
         self.usable = false;
         let outcome = match self.envelope(mail).await {
-            Ok(None) => self.content(&mail.bytes).await,
+            Ok(None) => self.content(&mail.bytes, permit).await,
             Ok(Some(refusal)) => Ok(refused(refusal)),
             Err(obstacle) => Err(obstacle),
         };
@@ -124,8 +125,13 @@ impl SmtpConnection {
 
     /// MAIL, RCPT and DATA, in one write where the server allows it (RFC 2920); gives the first refusal.
     async fn envelope(&mut self, mail: &PreparedEmail) -> Result<Option<Reply>, Obstacle> {
-        if self.open && !is_positive(&self.command(SmtpStage::Sender, "RSET\r\n").await?) {
-            return Err(Obstacle::Protocol);
+        if self.open {
+            match self.command(SmtpStage::Sender, "RSET\r\n").await? {
+                reply if is_positive(&reply) => {}
+                // The relay closes a connection that was idle (RFC 5321 s3.8).
+                reply if reply.code == 421 => return Err(Obstacle::Disconnected),
+                _ => return Err(Obstacle::Protocol),
+            }
         }
         self.open = true;
         let commands = self.envelope_commands(mail);
@@ -179,9 +185,13 @@ impl SmtpConnection {
         ]
     }
 
-    /// The content, then the final dot. An error means that the dot was not sent.
-    async fn content(&mut self, bytes: &[u8]) -> Result<HandOver, Obstacle> {
+    /// The content, then the final dot, if the permit still holds by then (L3). An error means that the dot was not sent;
+    /// without it only closing the connection ends the transaction.
+    async fn content(&mut self, bytes: &[u8], permit: &impl Permit) -> Result<HandOver, Obstacle> {
         self.write(&stuffed(bytes), self.timeouts.content).await?;
+        if let Err(why) = permit.ask(Moment::End) {
+            return Ok(HandOver::Withheld(why));
+        }
         let Ok(Ok(reply)) = timeout(self.timeouts.final_dot, self.final_dot()).await else {
             return Ok(HandOver::Unknown);
         };

@@ -17,7 +17,8 @@ use carillon_domain::messaging::{
 use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::SendMessages;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
-use carillon_jobs::channels::email::{DkimSigners, HandOver, Pool, PoolSettings, TlsTrust, prepare};
+use carillon_jobs::channels::email::bare::{Pool, prepare};
+use carillon_jobs::channels::email::{DkimSigners, HandOver, PoolSettings, TlsTrust};
 use carillon_jobs::engine::{Engine, Workers};
 use carillon_jobs::queue::{Backend, MemoryQueue, RedisQueue};
 use carillon_jobs::redis::Signals;
@@ -160,6 +161,7 @@ impl Bare {
             html: format!(
                 "<p>Dear Ada,</p><p>{text}</p><p>1 Stage Street, Example Town</p><p><a href=\"{url}\">Unsubscribe</a></p>"
             ),
+            date: stage.ports.now(),
             internet_message_id: String::new(),
             list: Some(ListHeaders {
                 one_click_url: url,
@@ -203,10 +205,11 @@ impl Bare {
 
     async fn one(&self, number: u32) -> Result<()> {
         let mut mail = self.mail.clone();
+        mail.date = self.ports.now();
         mail.to = EmailAddress::parse(&format!("p{number}@send.people.example")).map_err(|error| anyhow!("{error}"))?;
         mail.internet_message_id = format!("{number}@bench.carillon.example");
-        let prepared = prepare(&mail, self.ports.now(), &self.signers)?;
-        match self.pool.hand_over(&prepared, |_: &_| Ok(())).await {
+        let prepared = prepare(&mail, &self.signers)?;
+        match self.pool.hand_over(&prepared, |_| Ok(())).await {
             HandOver::Accepted(_) => Ok(()),
             other => bail!("the sink took no mail: {other:?}"),
         }

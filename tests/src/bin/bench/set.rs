@@ -7,7 +7,7 @@ use carillon_domain::files::Files;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::settings::Settings;
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, TlsTrust};
-use carillon_jobs::handlers::Handlers;
+use carillon_jobs::handlers::{Handlers, Pace};
 use carillon_jobs::redis::Signals;
 use carillon_tests::stage::Stage;
 use sqlx::{Connection as _, PgConnection};
@@ -50,6 +50,7 @@ impl Set {
             channel: EmailChannel::new(pool, TlsTrust::public()),
             relay: relay.parse()?,
             cache: ContentCache::default(),
+            pace: Pace::default(),
             worker: format!("bench-{}", self.stage.ports.new_id::<uuid::Uuid>().simple()),
             signals,
             draining: CancellationToken::new(),

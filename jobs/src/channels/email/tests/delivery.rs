@@ -214,7 +214,7 @@ async fn c161_without_a_permit_nothing_begins_and_the_connection_stays_good() {
     let (catcher, relay) = catcher(settings).await;
     let channel = channel();
     let mail = prepared(&marketing("ann@example.org"));
-    let expired = |_: &PreparedEmail| Err(NotHandedOver::PermitExpired);
+    let expired = |_: crate::channels::email::Moment| Err(NotHandedOver::PermitExpired);
     for _ in 0..2 {
         let outcome = channel.hand_over(&relay, &mail, expired).await;
         assert_eq!(outcome, HandOver::Withheld(NotHandedOver::PermitExpired));
@@ -222,5 +222,23 @@ async fn c161_without_a_permit_nothing_begins_and_the_connection_stays_good() {
     }
     assert!(matches!(channel.hand_over(&relay, &mail, may_start).await, HandOver::Accepted(_)));
     assert_eq!(channel.hand_over(&relay, &mail, expired).await, HandOver::Withheld(NotHandedOver::PermitExpired));
+    assert_eq!(catcher.totals().stored, 1);
+}
+
+#[tokio::test]
+async fn c175_a_permit_that_ran_out_meanwhile_keeps_the_final_dot_back() {
+    let (catcher, relay) = catcher(CatcherSettings::default()).await;
+    let channel = channel();
+    let mail = prepared(&marketing("ann@example.org"));
+    let ran_out = |moment: crate::channels::email::Moment| match moment {
+        crate::channels::email::Moment::Begin => Ok(()),
+        crate::channels::email::Moment::End => Err(NotHandedOver::PermitExpired),
+    };
+    for _ in 0..2 {
+        let outcome = channel.hand_over(&relay, &mail, ran_out).await;
+        assert_eq!(outcome, HandOver::Withheld(NotHandedOver::PermitExpired));
+    }
+    assert_eq!(catcher.totals().stored, 0);
+    assert!(matches!(channel.hand_over(&relay, &mail, may_start).await, HandOver::Accepted(_)));
     assert_eq!(catcher.totals().stored, 1);
 }

@@ -7,7 +7,7 @@ use super::super::mime::build;
 use super::*;
 
 fn bytes(mail: &EmailMessage) -> Vec<u8> {
-    build(mail, now()).unwrap().bytes
+    build(mail).unwrap().bytes
 }
 
 /// CRLF and nothing else ends a line, no line passes the limit, and every octet is ASCII.
@@ -39,7 +39,7 @@ fn c001_a_one_click_url_that_is_not_https_is_refused_unless_it_stays_on_this_mac
     let with = |url: &str| {
         let mut mail = marketing("ann@example.org");
         mail.list.as_mut().unwrap().one_click_url = url.to_owned();
-        build(&mail, now()).map(drop)
+        build(&mail).map(drop)
     };
     for url in ["http://links.shop.example/u", "mailto:u@shop.example", "", "http://127.0.0.1.evil.example/u"] {
         assert_eq!(with(url), Err(ContentError::Malformed("List-Unsubscribe")), "{url}");
@@ -56,7 +56,7 @@ fn c017_a_long_token_is_never_folded_and_one_past_the_line_is_refused() {
         let mut mail = marketing("ann@example.org");
         let url = format!("https://links.shop.example/{}", "t".repeat(length));
         mail.list.as_mut().unwrap().one_click_url.clone_from(&url);
-        (build(&mail, now()), url)
+        (build(&mail), url)
     };
     let (mail, url) = with(900);
     let bytes = mail.unwrap().bytes;
@@ -114,7 +114,7 @@ fn c024_a_line_break_or_nul_in_any_header_value_is_an_error_that_names_the_field
         for bad in ["\r\n", "\n", "\r", "\0"] {
             let mut mail = marketing("ann@example.org");
             spoil(&mut mail, format!("https://a:b@c:d:{bad}Bcc: victim@example.org"));
-            let error = build(&mail, now()).map(drop).unwrap_err();
+            let error = build(&mail).map(drop).unwrap_err();
             assert_eq!(error, ContentError::LineBreak(field));
             assert!(!error.to_string().contains("victim"));
         }
@@ -184,10 +184,10 @@ proptest! {
 
 #[test]
 fn c028_an_idn_domain_goes_as_a_labels_and_a_local_part_beyond_ascii_says_what_it_needs() {
-    let idn = build(&transactional("Ann@exämple.de"), now()).unwrap();
+    let idn = build(&transactional("Ann@exämple.de")).unwrap();
     assert_eq!(fields(&idn.bytes, "To"), ["<Ann@xn--exmple-cua.de>"]);
     assert!(!idn.needs_smtputf8 && idn.bytes.is_ascii());
-    let eai = build(&transactional("δοκιμή@example.org"), now()).unwrap();
+    let eai = build(&transactional("δοκιμή@example.org")).unwrap();
     assert!(eai.needs_smtputf8);
     assert_eq!(fields(&eai.bytes, "To"), ["<δοκιμή@example.org>"]);
     assert!(!format!("{eai:?} {:?}", eai.to).contains("example.org"));
@@ -201,7 +201,7 @@ fn c031_text_comes_first_and_is_a_must() {
     assert!(text.find("text/plain").unwrap() < text.find("text/html").unwrap());
     let mut mail = transactional("ann@example.org");
     mail.text = " \r\n".to_owned();
-    assert_eq!(build(&mail, now()).map(drop), Err(ContentError::NoText));
+    assert_eq!(build(&mail).map(drop), Err(ContentError::NoText));
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn transactional(to: &str) -> EmailMessage {
         subject: "Grüße aus Köln".to_owned(),
         text: "Hello.\nA second line.\n".to_owned(),
         html: "<p>Hello.</p>\n".to_owned(),
+        date: now(),
         internet_message_id: "message_01h4@shop.example".to_owned(),
         list: None,
         dkim: DkimKey {
@@ -60,7 +61,7 @@ fn marketing(to: &str) -> EmailMessage {
 }
 
 fn prepared(mail: &EmailMessage) -> PreparedEmail {
-    prepare(mail, now(), &DkimSigners::default()).unwrap()
+    prepare(mail, &DkimSigners::default()).unwrap()
 }
 
 /// The values of a field, line ends and all, as they stand in a mail.
@@ -84,6 +85,6 @@ fn channel() -> EmailChannel {
 
 /// The permit of a mail that may go.
 #[expect(clippy::unnecessary_wraps, reason = "a permit gives a reason when it refuses")]
-fn may_start(_: &PreparedEmail) -> Result<(), NotHandedOver> {
+fn may_start(_: Moment) -> Result<(), NotHandedOver> {
     Ok(())
 }

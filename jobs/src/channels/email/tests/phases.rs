@@ -155,7 +155,7 @@ async fn a_kept_connection_that_the_relay_closed_meanwhile_is_replaced_at_once()
 async fn connections_are_bounded_and_waiting_ends() {
     let relay = saying("").await;
     let settings = PoolSettings { max_connections: 0, wait: std::time::Duration::ZERO, ..PoolSettings::default() };
-    let channel = EmailChannel::new(settings, TlsTrust::public());
-    let outcome = channel.hand_over(&relay, &prepared(&marketing("ann@example.org")), may_start).await;
+    let pool = Pool::new(relay, settings, TlsTrust::public());
+    let outcome = pool.hand_over(&prepared(&marketing("ann@example.org")), may_start).await;
     assert_eq!(outcome, HandOver::NotHandedOver(Obstacle::Busy));
 }
