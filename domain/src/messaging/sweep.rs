@@ -40,11 +40,12 @@ pub async fn sweep(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Swept> 
 
 /// Decides unknown outcomes whose time for reconciling is over; returns the messages that were moved.
 async fn sweep_unknown(tx: &mut TenantTx, ports: &Ports, now: Timestamp) -> Result<Vec<MessageId>> {
-    let unknown = store::unknown_due(tx, now, LIMIT).await?;
     let decide = |unknown: store::UnknownMessage| {
         let jitter = ports.entropy.below(u64::MAX);
         let to = decide_reconciled(unknown.attempt, unknown.facts, &ports.settings.retry, jitter, now);
-        (unknown.id, unknown.attempt.map(|(status, _)| status), to)
+        (unknown.id, to)
     };
-    store::unknown_move(tx, unknown.into_iter().map(decide).collect(), now).await
+    let decided: Vec<_> = store::unknown_due(tx, now, LIMIT).await?.into_iter().map(decide).collect();
+    store::unknown_move(tx, &decided, now).await?;
+    Ok(decided.into_iter().map(|(id, _)| id).collect())
 }

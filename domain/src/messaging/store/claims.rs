@@ -13,8 +13,7 @@ use crate::contacts::{AttributeName, AttributeValue, Attributes};
 use crate::error::{Error, Result};
 use crate::keys::{AddressHash, AddressHmac};
 use crate::messaging::claim::{ClaimedMessage, ContactFacts};
-use crate::messaging::reply_class::FailureClass;
-use crate::messaging::{AttemptFacts, AttemptStatus, Ending, MessageClass, MessageMove, MessageStatus, RetryWindow};
+use crate::messaging::{Ending, MessageClass, MessageMove};
 use crate::time::Timestamp;
 
 statements! {
@@ -59,45 +58,6 @@ statements! {
         "WITH held AS ({batch}) UPDATE messages SET lease_until = $3 FROM held \
          WHERE messages.tenant_id = $1 AND messages.id = held.id AND messages.fence = held.fence \
          AND messages.state = 'claimed' AND messages.lease_until > $2";
-    /// Messages whose lease ran out.
-    SWEEP_LEASES(Time, BigInt) =
-        "SELECT m.id, m.fence FROM messages m WHERE m.tenant_id = $1 AND m.state = 'claimed' \
-         AND m.lease_until < $2 ORDER BY m.id LIMIT $3 {skip_locked}";
-    /// Their open attempts: a cleared one lapses, a started one is unknown (C-167).
-    SWEEP_ATTEMPTS(Time) [id: Uuid] =
-        "UPDATE attempts SET state = CASE WHEN state = 'cleared' THEN 'lapsed' ELSE 'unknown' END, settled_at = $2 \
-         WHERE tenant_id = $1 AND state IN ('cleared', 'started') \
-         AND message_id IN (SELECT b.id FROM ({batch}) AS b)";
-    /// What their last attempts have come to. Asked only now that none is open: a worker that is slow, not dead, may have
-    /// started or settled one until the very statement before.
-    SWEEP_OUTCOMES() [id: Uuid] =
-        "SELECT m.id, a.state FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.id = b.id \
-         JOIN attempts a ON a.tenant_id = $1 AND a.message_id = m.id AND a.number = m.attempts";
-    /// Takes swept messages back: a new fence, so that the old worker changes nothing any more.
-    SWEEP_MOVE(Time) [id: Uuid, fence: BigInt, state: Text, due_at: Time] =
-        "WITH moves AS ({batch}) UPDATE messages SET state = moves.state, due_at = moves.due_at, \
-         fence = messages.fence + 1, lease_until = NULL, claimed_by = NULL, \
-         settled_at = CASE WHEN moves.state = 'queued' THEN NULL ELSE $2 END, \
-         reason = CASE WHEN moves.state = 'unknown' THEN 'OUTCOME_UNKNOWN' ELSE NULL END \
-         FROM moves WHERE messages.tenant_id = $1 AND messages.id = moves.id AND messages.fence = moves.fence \
-         AND messages.state = 'claimed'";
-    /// Messages of unknown outcome whose time for reconciling is over, with what their attempt came to since.
-    UNKNOWN_DUE(Time, BigInt) =
-        "SELECT m.id, m.class, m.send_at, m.expires_at, m.attempts, a.state AS attempt, a.class AS failure FROM messages m \
-         LEFT JOIN attempts a ON a.tenant_id = $1 AND a.message_id = m.id AND a.number = m.attempts \
-         WHERE m.tenant_id = $1 AND m.state = 'unknown' AND m.due_at <= $2 ORDER BY m.due_at LIMIT $3";
-    /// Settles them, unless evidence came in that the decision did not know.
-    UNKNOWN_MOVE(Time) [id: Uuid, attempt: Text, state: Text, due_at: Time] =
-        "WITH moves AS ({batch}) UPDATE messages SET state = moves.state, due_at = moves.due_at, \
-         settled_at = CASE WHEN moves.state = 'queued' THEN NULL ELSE $2 END, \
-         reason = CASE WHEN moves.state = 'unknown' THEN 'OUTCOME_UNKNOWN' ELSE NULL END \
-         FROM moves WHERE messages.tenant_id = $1 AND messages.id = moves.id AND messages.state = 'unknown' \
-         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id \
-         AND a.number = messages.attempts AND a.state <> moves.attempt) RETURNING messages.id";
-    /// Has unknown outcomes looked at again now that there is evidence.
-    UNKNOWN_WAKE(Time) [id: Uuid] =
-        "UPDATE messages SET due_at = $2 WHERE tenant_id = $1 AND state = 'unknown' \
-         AND id IN (SELECT b.id FROM ({batch}) AS b)";
 }
 
 #[derive(FromQueryResult)]
@@ -328,117 +288,4 @@ pub(in crate::messaging) async fn lease_renew(
 ) -> Result<u64> {
     let batch = held.iter().map(|(id, fence)| vec![Value::from(*id), (*fence).into()]);
     Ok(tx.sql(&LEASE_RENEW, Args::of([now.into(), until.into()]).with_batch(batch))?.execute().await?)
-}
-
-#[derive(FromQueryResult)]
-struct SweptRow {
-    id: MessageId,
-    fence: i64,
-}
-
-#[derive(FromQueryResult)]
-struct SweptAttempt {
-    id: MessageId,
-    state: String,
-}
-
-/// Takes messages back whose lease ran out: one that a server took ends, one whose outcome nobody knows waits to be
-/// reconciled, the others are due again. Returns them with what their attempts came to.
-pub(in crate::messaging) async fn sweep_leases(
-    tx: &mut TenantTx,
-    now: Timestamp,
-    reconcile: TimeDelta,
-    limit: i64,
-) -> Result<Vec<(MessageId, AttemptStatus)>> {
-    let swept: Vec<SweptRow> = tx.sql(&SWEEP_LEASES, Args::of([now.into(), limit.into()]))?.all().await?;
-    if swept.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids = || swept.iter().map(|row| vec![Value::from(row.id)]);
-    tx.sql(&SWEEP_ATTEMPTS, Args::of([now.into()]).with_batch(ids()))?.execute().await?;
-    let outcomes: Vec<SweptAttempt> = tx.sql(&SWEEP_OUTCOMES, Args::batch(ids()))?.all().await?;
-    let outcomes: HashMap<MessageId, AttemptStatus> = outcomes
-        .into_iter()
-        .map(|attempt| Ok((attempt.id, attempt.state.parse().map_err(Error::fault)?)))
-        .collect::<Result<_>>()?;
-    let outcome = |id| outcomes.get(id).copied().unwrap_or(AttemptStatus::Lapsed);
-    let moves = swept.iter().map(|row| {
-        let (state, due_at) = match outcome(&row.id) {
-            AttemptStatus::Accepted => (MessageStatus::Sent, now),
-            AttemptStatus::Unknown => (MessageStatus::Unknown, now + reconcile),
-            _ => (MessageStatus::Queued, now),
-        };
-        vec![Value::from(row.id), row.fence.into(), state.as_str().into(), due_at.into()]
-    });
-    tx.sql(&SWEEP_MOVE, Args::of([now.into()]).with_batch(moves))?.execute().await?;
-    Ok(swept.iter().map(|row| (row.id, outcome(&row.id))).collect())
-}
-
-/// A message of unknown outcome, with what its attempt has come to and why.
-#[derive(Debug)]
-pub(in crate::messaging) struct UnknownMessage {
-    pub id: MessageId,
-    pub attempt: Option<(AttemptStatus, Option<FailureClass>)>,
-    pub facts: AttemptFacts,
-}
-
-#[derive(FromQueryResult)]
-struct UnknownRow {
-    id: MessageId,
-    class: String,
-    send_at: Timestamp,
-    expires_at: Timestamp,
-    attempts: i32,
-    attempt: Option<String>,
-    failure: Option<String>,
-}
-
-/// Unknown outcomes whose time for reconciling is over.
-pub(in crate::messaging) async fn unknown_due(
-    tx: &mut TenantTx,
-    now: Timestamp,
-    limit: i64,
-) -> Result<Vec<UnknownMessage>> {
-    let rows: Vec<UnknownRow> = tx.sql(&UNKNOWN_DUE, Args::of([now.into(), limit.into()]))?.all().await?;
-    let unknown = |row: UnknownRow| {
-        let failure = row.failure.as_deref().and_then(|code| code.parse().ok());
-        let status = row.attempt.as_deref().map(str::parse).transpose().map_err(Error::fault)?;
-        let window = RetryWindow { queued_at: row.send_at, expires_at: row.expires_at };
-        let attempt = u32::try_from(row.attempts).unwrap_or(u32::MAX);
-        let facts = AttemptFacts { class: row.class.parse().map_err(Error::fault)?, attempt, window };
-        Ok(UnknownMessage { id: row.id, attempt: status.map(|status| (status, failure)), facts })
-    };
-    rows.into_iter().map(unknown).collect()
-}
-
-/// Moves unknown outcomes on that are still what they were decided by; returns which.
-pub(in crate::messaging) async fn unknown_move(
-    tx: &mut TenantTx,
-    moves: Vec<(MessageId, Option<AttemptStatus>, MessageMove)>,
-    now: Timestamp,
-) -> Result<Vec<MessageId>> {
-    if moves.is_empty() {
-        return Ok(Vec::new());
-    }
-    // A settled one is looked at no more, unless evidence wakes it: its due time lies beyond any clock.
-    let never = Timestamp::from_timestamp(253_402_300_799, 0).unwrap_or(now);
-    let batch = moves.into_iter().map(|(id, attempt, to)| {
-        let (state, due_at) = match to {
-            MessageMove::Requeue { due_at } => (MessageStatus::Queued, due_at),
-            MessageMove::End(ending) => (ending.status(), never),
-        };
-        vec![Value::from(id), attempt.map(AttemptStatus::as_str).into(), state.as_str().into(), due_at.into()]
-    });
-    let rows: Vec<IdRow> = tx.sql(&UNKNOWN_MOVE, Args::of([now.into()]).with_batch(batch))?.all().await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
-}
-
-/// Has unknown outcomes decided at once, for there is evidence.
-pub(in crate::messaging) async fn unknown_wake(tx: &mut TenantTx, ids: &[MessageId], now: Timestamp) -> Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let batch = ids.iter().map(|id| vec![Value::from(*id)]);
-    tx.sql(&UNKNOWN_WAKE, Args::of([now.into()]).with_batch(batch))?.execute().await?;
-    Ok(())
 }

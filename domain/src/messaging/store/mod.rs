@@ -6,15 +6,13 @@ mod content;
 mod intents;
 mod members;
 mod reads;
+mod sweeps;
 
 pub(super) use attempts::{
     AttemptStep, MessageEvent, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append,
     message_events_append,
 };
-pub(super) use claims::{
-    Claim, Move, UnknownMessage, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move, sweep_leases,
-    unknown_due, unknown_move, unknown_wake,
-};
+pub(super) use claims::{Claim, Move, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move};
 pub(super) use content::{
     brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_of_address, sender_verify,
     senders_brands, senders_find, senders_list, template_find, template_insert, template_versions_find, templates_find,
@@ -26,9 +24,16 @@ pub(super) use intents::{
 };
 pub(super) use members::is_verified_member;
 pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};
+pub(super) use sweeps::{UnknownMessage, sweep_leases, unknown_due, unknown_move, unknown_wake};
 
 use carillon_entities::wall::Sql;
 
 /// Every registered statement of messaging.
-pub static STATEMENTS: &[&[&Sql]] =
-    &[attempts::STATEMENTS, claims::STATEMENTS, content::STATEMENTS, intents::STATEMENTS, reads::STATEMENTS];
+pub static STATEMENTS: &[&[&Sql]] = &[
+    attempts::STATEMENTS,
+    claims::STATEMENTS,
+    content::STATEMENTS,
+    intents::STATEMENTS,
+    reads::STATEMENTS,
+    sweeps::STATEMENTS,
+];
