@@ -102,11 +102,11 @@ async fn messages_move(
 ) -> Result<()> {
     moves.sort_by_key(|step| step.id);
     let reconcile = ports.settings.reconcile;
-    let moved: HashSet<MessageId> = store::messages_move(tx, &moves, reconcile, now).await?.into_iter().collect();
+    let held: HashSet<MessageId> = store::messages_move(tx, &moves, reconcile, now).await?.into_iter().collect();
     // The claim was lost, and the sweep took the outcome for unknown: here is the evidence it waits for (C-168).
-    let late: Vec<MessageId> = moves.iter().map(|step| step.id).filter(|id| !moved.contains(id)).collect();
+    let late: Vec<MessageId> = moves.iter().map(|step| step.id).filter(|id| !held.contains(id)).collect();
     store::unknown_wake(tx, &late, now).await?;
-    let events = events.into_iter().filter(|event| moved.contains(&event.0));
+    let events = events.into_iter().filter(|event| held.contains(&event.0));
     store::message_events_append(tx, ports, events, now).await
 }
 

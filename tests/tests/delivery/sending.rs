@@ -183,7 +183,7 @@ async fn c062_a_slow_relay_and_its_lease_do_not_wait_for_each_other() {
     post.catcher.set_behaviour(rule(Action::Delay { at: Moment::Content, millis: 150 }, None));
     let receipts: Vec<_> = (0..40).map(|n| post.receipt(&format!("r{n}"), contact)).collect();
     let ids = post.send(&receipts).await;
-    tokio::time::timeout(std::time::Duration::from_secs(60), post.drain()).await.expect("the batch comes to an end");
+    tokio::time::timeout(std::time::Duration::from_mins(1), post.drain()).await.expect("the batch comes to an end");
     for id in ids {
         assert_eq!(post.story(id).await, "sent [accepted]");
     }
