@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
+use super::list::{self, People};
 use super::mailbox::{Mail, Totals};
 use super::mailing::{Contact, Round, Stats};
-use super::tenant::{Import, LIST_BAD_ROWS, LIST_PEOPLE, LIST_ROWS};
+use super::tenant::Import;
 
 /// Everything that was seen of one tenant.
 #[derive(Debug, Default)]
@@ -23,7 +24,9 @@ pub struct Seen {
     pub clicked: BTreeSet<String>,
     /// Addresses whose mails the scanner opened.
     pub scanned: BTreeSet<String>,
-    /// Suppressed addresses by reason.
+    /// Addresses that were suppressed for unsubscribing before anybody clicked: the file's.
+    pub unsubscribed_before: u64,
+    /// Suppressed addresses by reason, at the end.
     pub suppressed: BTreeMap<String, u64>,
     /// Contacts of the other tenant that it could see.
     pub foreign: u64,
@@ -44,6 +47,11 @@ impl Seen {
         self.sum(|stats| stats.in_state("BOUNCED"))
     }
 
+    /// People who unsubscribed since the import, as the API counts them.
+    pub fn unsubscribed(&self) -> u64 {
+        unsubscriptions(&self.suppressed).saturating_sub(self.unsubscribed_before)
+    }
+
     /// Mails that were deferred first.
     pub fn retried(&self) -> u64 {
         self.sum(|stats| stats.retried)
@@ -53,6 +61,11 @@ impl Seen {
         let second = self.rounds.get(1).map(|(_, stats)| stats);
         second.map_or(0, |stats| reasons.iter().map(|reason| stats.refused_for(reason)).sum())
     }
+}
+
+/// Addresses that are suppressed for unsubscribing.
+pub fn unsubscriptions(suppressed: &BTreeMap<String, u64>) -> u64 {
+    suppressed.get("UNSUBSCRIBE").copied().unwrap_or_default()
 }
 
 /// The last line of the demo.
@@ -68,9 +81,9 @@ pub struct Verdict {
     pub retried: u64,
     /// Mails whose mailbox does not exist.
     pub bounced: u64,
-    /// People who used the one click.
-    pub unsubscribed: usize,
-    /// Mails that reached somebody who had unsubscribed.
+    /// People who unsubscribed by one click.
+    pub unsubscribed: u64,
+    /// Mails that reached somebody who had said no: by one click, or in the file.
     pub after_unsubscribe: usize,
     /// Second copies.
     pub repeated: usize,
@@ -90,6 +103,10 @@ pub struct Caught<'a> {
     pub totals: Totals,
     /// Addresses it said did not exist.
     pub gone: &'a [String],
+    /// What the list says of the people in it.
+    pub people: &'a People,
+    /// Mails without a good signature over their one-click fields.
+    pub unsigned: usize,
 }
 
 /// Compares the API's word with what arrived.
@@ -98,16 +115,21 @@ pub fn judge(tenants: &[Seen], caught: &Caught<'_>) -> Verdict {
     let arrived: Vec<&Mail> = caught.mails.iter().filter(|mail| Round::of_intent(&mail.intent).is_some()).collect();
     // The catcher counts copies of a Message-ID itself.
     let repeated = repeated(&arrived).max(usize::try_from(caught.totals.repeated).unwrap_or(usize::MAX));
-    let after_unsubscribe = tenants.iter().map(|tenant| after_unsubscribe(tenant, &arrived)).sum();
+    let after_unsubscribe = tenants.iter().map(|tenant| after_unsubscribe(tenant, &arrived)).sum::<usize>()
+        + arrived.iter().filter(|mail| caught.people.said_no.contains(&mail.to)).count();
     let crossed = crossed(tenants, &arrived);
     checks.equal("repeated mails", repeated, 0);
     checks.equal("mails after an unsubscribe", after_unsubscribe, 0);
     checks.equal("mails and contacts across tenants", crossed, 0);
-    checks.holds("every mail has a one-click link inside a signature", arrived.iter().all(|mail| mail.is_complete));
+    checks.holds("every mail has a one-click link", arrived.iter().all(|mail| mail.has_one_click));
+    checks.equal("mails whose signature does not hold or leaves out the one-click link", caught.unsigned, 0);
+    let unasked = arrived.iter().filter(|mail| caught.people.forbid(&mail.to)).count();
+    checks.equal("mails to people who said no, have not confirmed, or whose consent nobody can prove", unasked, 0);
     let to_gone = arrived.iter().filter(|mail| caught.gone.contains(&mail.to)).count();
     checks.equal("mails to addresses that do not exist", to_gone, 0);
     for tenant in tenants {
         checks.tenant(tenant, &arrived);
+        checks.people(tenant, &arrived, caught);
     }
     let total = |count: fn(&Seen) -> u64| tenants.iter().map(count).sum::<u64>();
     checks.equal("mails the catcher has taken and shows", caught.mails.len() as u64, caught.totals.stored);
@@ -121,7 +143,7 @@ pub fn judge(tenants: &[Seen], caught: &Caught<'_>) -> Verdict {
         sent: arrived.len(),
         retried: total(Seen::retried),
         bounced: total(Seen::bounced),
-        unsubscribed: tenants.iter().map(|tenant| tenant.clicked.len()).sum(),
+        unsubscribed: total(Seen::unsubscribed),
         after_unsubscribe,
         repeated,
         cross_tenant: crossed,
@@ -150,13 +172,13 @@ impl Checks {
     fn tenant(&mut self, tenant: &Seen, arrived: &[&Mail]) {
         let of = |what: &str| format!("{}: {what}", tenant.from);
         if let Some(import) = &tenant.import {
-            self.equal(&of("rows"), import.rows_seen, LIST_ROWS);
-            self.equal(&of("bad rows"), import.rows_failed, LIST_BAD_ROWS);
+            self.equal(&of("rows"), import.rows_seen, list::ROWS);
+            self.equal(&of("bad rows"), import.rows_failed, list::BAD_ROWS);
             let lines: BTreeSet<u64> = import.mistakes().iter().map(|error| error.line).collect();
-            self.equal(&of("lines with an error"), lines.len() as u64, LIST_BAD_ROWS);
+            self.equal(&of("lines with an error"), lines.len() as u64, list::BAD_ROWS);
             self.equal(&of("rows that made a contact"), import.rows_created, tenant.contacts.len() as u64);
         }
-        self.equal(&of("contacts"), tenant.contacts.len(), LIST_PEOPLE);
+        self.equal(&of("contacts"), tenant.contacts.len(), list::PEOPLE);
         let mine: Vec<&&Mail> = arrived.iter().filter(|mail| mail.from == tenant.from).collect();
         self.equal(&of("mails that arrived"), mine.len() as u64, tenant.sent());
         for (intents, stats) in &tenant.rounds {
@@ -164,21 +186,42 @@ impl Checks {
             let known = ["SENT", "BOUNCED", "REFUSED", "FAILED"].map(|state| stats.in_state(state)).iter().sum();
             self.equal(&of("intents with a known end"), known, *intents);
         }
-        let second: HashSet<&str> = mine
-            .iter()
-            .filter(|mail| Round::of_intent(&mail.intent).is_some_and(|(round, _)| round == Round::Second))
-            .map(|mail| mail.to.as_str())
-            .collect();
-        let still_written_to = tenant.scanned.iter().filter(|to| second.contains(to.as_str())).count();
-        self.equal(&of("scanned people who get the second mail"), still_written_to, tenant.scanned.len());
         let hard = tenant.suppressed.get("HARD_BOUNCE").copied().unwrap_or_default();
         self.equal(&of("suppressions after a bounce"), hard, tenant.bounced());
         let refused = tenant.refused_later(&["suppressed_hard_bounce", "hard_bounced"]);
         self.equal(&of("refused because of an earlier bounce"), refused, tenant.bounced());
         let before = tenant.rounds.first().map_or(0, |(_, stats)| said_no(stats));
         let after = tenant.rounds.get(1).map_or(0, |(_, stats)| said_no(stats));
-        self.equal(&of("refused because people said no"), after, before + tenant.clicked.len() as u64);
+        self.equal(&of("refused because people said no"), after, before + tenant.unsubscribed());
+        self.equal(&of("people who unsubscribed"), tenant.unsubscribed(), tenant.clicked.len() as u64);
     }
+
+    /// Who got which mail: exactly the people whom the list, the catcher and the clicks leave, so a scanner's GET too
+    /// changed nothing.
+    fn people(&mut self, tenant: &Seen, arrived: &[&Mail], caught: &Caught<'_>) {
+        let of = |what: &str| format!("{}: {what}", tenant.from);
+        let gone: BTreeSet<&str> = caught.gone.iter().map(String::as_str).collect();
+        let agreed: BTreeSet<&str> = caught.people.agreed.iter().map(String::as_str).collect();
+        for (at, round) in [Round::First, Round::Second].into_iter().enumerate() {
+            let is_out = |to: &&str| gone.contains(to) || round == Round::Second && tenant.clicked.contains(*to);
+            let expected: BTreeSet<&str> = agreed.iter().copied().filter(|to| !is_out(to)).collect();
+            let reached = reached(tenant, arrived, round);
+            let missing = expected.difference(&reached).count();
+            self.equal(&of(&format!("people mail {} did not reach", at + 1)), missing, 0);
+            let unexpected = reached.difference(&expected).count();
+            self.equal(&of(&format!("people mail {} reached without reason", at + 1)), unexpected, 0);
+            let failed = tenant.rounds.get(at).map_or(0, |(_, stats)| stats.in_state("FAILED"));
+            self.equal(&of(&format!("failures of mail {}", at + 1)), failed, caught.people.unreachable.len() as u64);
+        }
+        self.equal(&of("bounces"), tenant.bounced(), agreed.intersection(&gone).count() as u64);
+    }
+}
+
+/// Whom a mail of the tenant reached.
+fn reached<'a>(tenant: &Seen, arrived: &[&'a Mail], round: Round) -> BTreeSet<&'a str> {
+    let is_of =
+        |mail: &&&Mail| mail.from == tenant.from && Round::of_intent(&mail.intent).is_some_and(|(of, _)| of == round);
+    arrived.iter().filter(is_of).map(|mail| mail.to.as_str()).collect()
 }
 
 /// Refusals that rest on a person's no, given at a link or in the file.
@@ -198,13 +241,9 @@ fn repeated(arrived: &[&Mail]) -> usize {
     repeated
 }
 
-/// Second mails to who used the link of their first.
+/// People who get the second mail although they used the link of their first.
 fn after_unsubscribe(tenant: &Seen, arrived: &[&Mail]) -> usize {
-    let is_second = |mail: &Mail| Round::of_intent(&mail.intent).is_some_and(|(round, _)| round == Round::Second);
-    arrived
-        .iter()
-        .filter(|mail| mail.from == tenant.from && is_second(mail) && tenant.clicked.contains(&mail.to))
-        .count()
+    reached(tenant, arrived, Round::Second).into_iter().filter(|to| tenant.clicked.contains(*to)).count()
 }
 
 /// Mails whose sender, contact and address are not all of one tenant, and contacts that the other tenant could see.
@@ -234,9 +273,8 @@ mod tests {
             from: from.into(),
             message_id: format!("{intent}@x"),
             intent: intent.into(),
-            one_click: None,
-            links: BTreeSet::new(),
-            is_complete: true,
+            has_one_click: true,
+            ..Mail::default()
         }
     }
 
@@ -245,13 +283,87 @@ mod tests {
         Seen { from, contacts, ..Seen::default() }
     }
 
+    fn caught<'a>(mails: &'a [Mail], people: &'a People) -> Caught<'a> {
+        Caught { mails, totals: Totals::default(), gone: &[], people, unsigned: 0 }
+    }
+
+    /// A tenant to which all of this happened as it should: one agreed, one said no, one cannot be reached.
+    fn good() -> (Seen, People, [Mail; 2]) {
+        let people = People {
+            agreed: ["ann@b.example".to_owned()].into(),
+            said_no: ["no@b.example".to_owned()].into(),
+            unproven: ["who@b.example".to_owned()].into(),
+            pending: ["maybe@b.example".to_owned()].into(),
+            unreachable: ["jörg@b.example".to_owned()].into(),
+            without_address: 0,
+        };
+        let states = BTreeMap::from([("SENT".to_owned(), 1), ("FAILED".to_owned(), 1)]);
+        let stats = Stats { states, ..Stats::default() };
+        let seen = Seen { rounds: vec![(2, stats.clone()), (2, stats)], ..tenant("a@a.example", "contact_a") };
+        let mails = ["first:contact_a", "second:contact_a"].map(|intent| mail("a@a.example", "ann@b.example", intent));
+        (seen, people, mails)
+    }
+
+    fn failures(seen: &Seen, caught: &Caught<'_>) -> Vec<String> {
+        let verdict = judge(std::slice::from_ref(seen), caught);
+        // What a demo of one person cannot have.
+        let is_about_size = |failed: &String| {
+            ["contacts: 1", "some mails", "catcher has taken"].iter().any(|part| failed.contains(part))
+        };
+        verdict.failed.into_iter().filter(|failed| !is_about_size(failed)).collect()
+    }
+
+    #[test]
+    fn a_mailing_as_it_should_be_passes() {
+        let (seen, people, mails) = good();
+        assert_eq!(failures(&seen, &caught(&mails, &people)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn c112_a_mail_to_somebody_who_did_not_agree_fails() {
+        let (seen, people, mails) = good();
+        for (to, after_no) in [("no@b.example", 1), ("who@b.example", 0), ("maybe@b.example", 0)] {
+            let wrong = [mails[0].clone(), mails[1].clone(), mail("a@a.example", to, "first:contact_b")];
+            let failed = failures(&seen, &caught(&wrong, &people)).join("; ");
+            assert!(failed.contains("nobody can prove: 1"), "{failed}");
+            assert!(failed.contains("people mail 1 reached without reason: 1"), "{failed}");
+            assert_eq!(judge(&[], &caught(&wrong, &people)).after_unsubscribe, after_no, "{to}");
+        }
+    }
+
+    #[test]
+    fn a_mail_that_is_missing_failed_or_badly_signed_fails() {
+        let (seen, people, mails) = good();
+        let failed = failures(&seen, &caught(&mails[..1], &people)).join("; ");
+        assert!(failed.contains("people mail 2 did not reach: 1"), "{failed}");
+        let (mut seen, people, mails) = good();
+        seen.rounds[1].1.states = BTreeMap::from([("FAILED".to_owned(), 2)]);
+        let failed = failures(&seen, &caught(&mails, &people)).join("; ");
+        assert!(failed.contains("failures of mail 2: 2 instead of 1"), "{failed}");
+        let (seen, people, mails) = good();
+        let failed = failures(&seen, &Caught { unsigned: 1, ..caught(&mails, &people) }).join("; ");
+        assert!(failed.contains("signature"), "{failed}");
+    }
+
+    #[test]
+    fn an_unsubscribe_that_the_database_does_not_know_fails() {
+        let (mut seen, people, mails) = good();
+        seen.clicked.insert("ann@b.example".into());
+        let failed = failures(&seen, &caught(&mails[..1], &people)).join("; ");
+        assert!(failed.contains("people who unsubscribed: 0 instead of 1"), "{failed}");
+        (seen.unsubscribed_before, seen.suppressed) = (1, BTreeMap::from([("UNSUBSCRIBE".to_owned(), 2)]));
+        let verdict = judge(&[seen], &caught(&mails[..1], &people));
+        assert_eq!((verdict.unsubscribed, verdict.after_unsubscribe), (1, 0));
+    }
+
     #[test]
     fn what_must_not_happen_is_noticed() {
         let mut tenants = [tenant("a@a.example", "contact_a"), tenant("b@b.example", "contact_b")];
         tenants[0].clicked.insert("ann@b.example".into());
         let good = [mail("a@a.example", "ann@b.example", "first:contact_a")];
+        let people = People::default();
         let count = |mails: &[Mail]| {
-            let verdict = judge(&tenants, &Caught { mails, totals: Totals::default(), gone: &[] });
+            let verdict = judge(&tenants, &caught(mails, &people));
             (verdict.sent, verdict.after_unsubscribe, verdict.repeated, verdict.cross_tenant)
         };
         assert_eq!(count(&good), (1, 0, 0, 0));
@@ -272,8 +384,7 @@ mod tests {
 
     #[test]
     fn the_last_line_is_what_was_asked_for() {
-        let verdict =
-            Verdict { failed: Vec::new(), ..judge(&[], &Caught { mails: &[], totals: Totals::default(), gone: &[] }) };
+        let verdict = Verdict { failed: Vec::new(), ..judge(&[], &caught(&[], &People::default())) };
         let line = serde_json::to_string(&verdict).unwrap();
         assert_eq!(
             line.replace("failed", "passed"),

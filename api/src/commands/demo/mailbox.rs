@@ -18,7 +18,7 @@ struct Caught {
 }
 
 /// A mail that arrived.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Mail {
     /// Envelope recipient in lower case.
     pub to: String,
@@ -32,8 +32,10 @@ pub struct Mail {
     pub one_click: Option<String>,
     /// Every link a scanner finds: in the header, the text and the html.
     pub links: BTreeSet<String>,
-    /// True with List-Unsubscribe, List-Unsubscribe-Post and a signature.
-    pub is_complete: bool,
+    /// True with List-Unsubscribe and List-Unsubscribe-Post as RFC 8058 wants them.
+    pub has_one_click: bool,
+    /// The mail as it came.
+    pub raw: String,
 }
 
 /// What the catcher counted, kept mails or not.
@@ -73,16 +75,16 @@ fn read(caught: &Caught) -> Result<Mail> {
     links.extend(self::links(&parsed.body_html(0).unwrap_or_default()));
     let one_click = header(&parsed, "List-Unsubscribe").map(|link| link.trim_matches(['<', '>']).to_owned());
     links.extend(one_click.clone());
-    let is_signed = parsed.header_raw("DKIM-Signature").is_some();
     let post = header(&parsed, "List-Unsubscribe-Post");
     Ok(Mail {
         to: caught.recipients.first().map(|to| to.to_lowercase()).unwrap_or_default(),
         from: from.unwrap_or_default().to_lowercase(),
         message_id: parsed.message_id().unwrap_or_default().to_owned(),
         intent: intent.to_owned(),
-        is_complete: is_signed && one_click.is_some() && post == Some("List-Unsubscribe=One-Click"),
+        has_one_click: one_click.is_some() && post == Some("List-Unsubscribe=One-Click"),
         one_click,
         links,
+        raw: caught.raw.clone(),
     })
 }
 
@@ -107,7 +109,7 @@ mod tests {
     fn a_mail_is_read_as_a_mail_program_would() {
         let raw = "From: \"Wine\" <News@Wein.example>\r\nTo: <a@b.example>\r\nMessage-ID: <1@x>\r\n\
                    List-Unsubscribe: <http://127.0.0.1:1/u/t>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\
-                   DKIM-Signature: v=1\r\nMIME-Version: 1.0\r\n\
+                   MIME-Version: 1.0\r\n\
                    Content-Type: multipart/alternative; boundary=\"b\"\r\n\r\n\
                    --b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
                    Gr=C3=BC=C3=9Fe\r\nReference: first:contact_1\r\nhttp://127.0.0.1:1/unsub=\r\nscribe/t\r\n\
@@ -120,6 +122,6 @@ mod tests {
         assert_eq!(mail.one_click.as_deref(), Some("http://127.0.0.1:1/u/t"));
         let links: Vec<_> = mail.links.iter().map(|link| &link["http://127.0.0.1:1".len()..]).collect();
         assert_eq!(links, ["/u/t", "/unsubscribe/t", "/unsubscribe/t?a=1&b=2"]);
-        assert!(mail.is_complete);
+        assert!(mail.has_one_click);
     }
 }

@@ -7,12 +7,14 @@
 mod agency;
 mod checks;
 mod client;
+mod list;
 mod mailbox;
 mod mailing;
 mod product;
 mod progress;
 mod recipients;
 mod report;
+mod signatures;
 mod story;
 mod tenant;
 
@@ -43,23 +45,37 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     let (config, folder) = product::plan(&log)?;
     super::logs::start(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let settings = product::SETTINGS.map(|(name, value)| format!("{name}={value}"));
+    println!("Carillon demo. Nothing outside this machine is touched. Settings: {}", settings.join(" "));
     let code = runtime.block_on(async {
-        let settings = product::SETTINGS.map(|(name, value)| format!("{name}={value}"));
-        println!("Carillon demo. Nothing outside this machine is touched. Settings: {}", settings.join(" "));
-        let product = Product::start(config, folder).await?;
-        let outcome = story::tell(&product.base).await;
-        if arguments.exit {
-            product.end()?;
-            return Ok(conclude(&outcome));
-        }
-        let verdict = outcome?;
-        invite(&product.base);
-        product.stay().await?;
-        Ok(code(&verdict))
+        let product = Product::start(config, folder).await;
+        if arguments.exit { Ok(run_once(product).await) } else { stay(product?).await }
     });
     // What still runs is of no use to anybody.
     runtime.shutdown_background();
     code
+}
+
+/// Whatever happens, the last line says it.
+async fn run_once(product: Result<Product>) -> ExitCode {
+    let outcome = match product {
+        Ok(product) => {
+            let outcome = story::tell(&product.base).await;
+            if let Err(error) = product.end() {
+                eprintln!("{error:#}");
+            }
+            outcome
+        }
+        Err(error) => Err(error),
+    };
+    conclude(&outcome)
+}
+
+async fn stay(product: Product) -> Result<ExitCode> {
+    let verdict = story::tell(&product.base).await?;
+    invite(&product.base);
+    product.stay().await?;
+    Ok(code(&verdict))
 }
 
 /// Writes the last line.

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use super::agency::CLIENTS;
 use super::checks::{Seen, Verdict};
 use super::mailing::Stats;
-use super::tenant::LIST_ROWS;
 
 /// How many mistakes are shown.
 const EXAMPLES: usize = 5;
@@ -19,7 +18,7 @@ pub fn text(tenants: &[Seen], verdict: &Verdict) -> String {
         for (number, (intents, stats)) in tenant.rounds.iter().enumerate() {
             round(&mut out, number + 1, *intents, stats);
         }
-        line(&mut out, "unsubscribed by one click", tenant.clicked.len() as u64);
+        line(&mut out, "unsubscribed by one click", tenant.unsubscribed());
         line(&mut out, "people whose links a scanner opened", tenant.scanned.len() as u64);
     }
     let _ = writeln!(out, "\nChecks: {}", verdict.checks);
@@ -31,7 +30,7 @@ pub fn text(tenants: &[Seen], verdict: &Verdict) -> String {
 
 fn import(out: &mut String, tenant: &Seen) {
     let Some(import) = &tenant.import else { return };
-    let _ = writeln!(out, "Import of {LIST_ROWS} rows");
+    let _ = writeln!(out, "Import of {} rows", import.rows_seen);
     line(out, "new contacts", import.rows_created);
     line(out, "the same person again", import.rows_updated);
     line(out, "rows with a mistake", import.rows_failed);
@@ -51,7 +50,7 @@ fn round(out: &mut String, number: usize, intents: u64, stats: &Stats) {
     line(out, "sent", stats.in_state("SENT"));
     line(out, "of these after a retry", stats.retried);
     line(out, "bounced: no such mailbox", stats.in_state("BOUNCED"));
-    line(out, "failed: the mail server cannot take the address", stats.in_state("FAILED"));
+    line(out, "failed: could not be handed over (here: umlauts before the @)", stats.in_state("FAILED"));
     line(out, "refused by the gate", stats.in_state("REFUSED"));
     for (reason, count) in &stats.refusals {
         let _ = writeln!(out, "      {count:>5}  {}", in_words(reason));
@@ -65,11 +64,15 @@ fn line(out: &mut String, what: &str, count: u64) {
 /// The gate's reasons for people; one that has no words here is shown as it is.
 fn in_words(reason: &str) -> &str {
     match reason {
-        "consent_withdrawn" | "suppressed_unsubscribe" => "said no: in the file, or by unsubscribing",
+        "suppressed_unsubscribe" => "said no: in the file, or by unsubscribing",
+        "consent_withdrawn" => "took back that they agreed",
+        "consent_objected" => "objected to being written to",
+        "consent_expired" => "agreed too long ago",
         "consent_unproven" => "nobody knows when and where they agreed",
         "no_consent" => "never agreed",
         "consent_pending" => "have not confirmed yet",
-        "suppressed_hard_bounce" | "hard_bounced" => "their mailbox does not exist",
+        "suppressed_hard_bounce" => "their mailbox does not exist: suppressed",
+        "hard_bounced" => "their mailbox does not exist",
         other => other,
     }
 }

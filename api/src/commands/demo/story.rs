@@ -8,13 +8,14 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::agency::{self, CLIENTS};
-use super::checks::{self, Caught, Seen, Verdict};
+use super::checks::{self, Caught, Seen, Verdict, unsubscriptions};
 use super::client::{self, Api};
+use super::list::People;
 use super::mailbox::{self, Mail};
 use super::mailing::{self, Contact, Round};
 use super::progress::Progress;
 use super::tenant::{self, Tenant};
-use super::{recipients, report};
+use super::{recipients, report, signatures};
 
 /// One address in so many does not exist.
 const GONE_EVERY: usize = 40;
@@ -57,6 +58,9 @@ pub async fn tell(base: &str) -> Result<Verdict> {
     let gone = misbehave(&tenants[0].api, &contacts[0]).await?;
     let first = mailing::run(&tenants, &contacts, Round::First, &progress.bars("mails")).await?;
 
+    for (seen, tenant) in seen.iter_mut().zip(&tenants) {
+        seen.unsubscribed_before = unsubscriptions(&suppressions(tenant).await?);
+    }
     progress.step("Some people unsubscribe with one click; a scanner opens every link of fifty mails.");
     react(&anonymous, &mut seen).await?;
 
@@ -68,6 +72,15 @@ pub async fn tell(base: &str) -> Result<Verdict> {
     let verdict = examine(&anonymous, &tenants, &contacts, &mut seen, &gone).await?;
     print!("{}", report::text(&seen, &verdict));
     Ok(verdict)
+}
+
+/// Suppressed addresses of a tenant by reason, as the API lists them.
+async fn suppressions(tenant: &Tenant) -> Result<BTreeMap<String, u64>> {
+    let all: Vec<Suppression> = tenant.api.all(client::SUPPRESSIONS_PAGE, json!({})).await?;
+    Ok(all.into_iter().fold(BTreeMap::new(), |mut counts, suppression| {
+        *counts.entry(suppression.reason).or_default() += 1;
+        counts
+    }))
 }
 
 /// Tells the catcher who is busy at first and who does not exist; returns the latter.
@@ -113,11 +126,7 @@ async fn examine(
 ) -> Result<Verdict> {
     for (at, (tenant, seen)) in tenants.iter().zip(seen.iter_mut()).enumerate() {
         seen.contacts.clone_from(&contacts[at]);
-        let all: Vec<Suppression> = tenant.api.all(client::SUPPRESSIONS_PAGE, json!({})).await?;
-        seen.suppressed = all.into_iter().fold(BTreeMap::new(), |mut counts, suppression| {
-            *counts.entry(suppression.reason).or_default() += 1;
-            counts
-        });
+        seen.suppressed = suppressions(tenant).await?;
         for contact in contacts[1 - at].iter().take(PROBES) {
             let foreign: Json = tenant.api.call(client::CONTACT_BY_ID, json!({ "id": contact.id })).await?;
             seen.foreign += u64::from(!foreign.is_null());
@@ -125,5 +134,7 @@ async fn examine(
     }
     let mails = mailbox::mails(anonymous, None).await?;
     let totals = mailbox::totals(anonymous).await?;
-    Ok(checks::judge(seen, &Caught { mails: &mails, totals, gone }))
+    let own: Vec<Mail> = mails.iter().filter(|mail| Round::of_intent(&mail.intent).is_some()).cloned().collect();
+    let unsigned = signatures::broken(&own, tenants.iter().map(|tenant| &tenant.dns_record)).await?;
+    Ok(checks::judge(seen, &Caught { mails: &mails, totals, gone, people: &People::read()?, unsigned }))
 }

@@ -7,16 +7,9 @@ use serde_json::{Value as Json, json};
 
 use super::agency::Client;
 use super::client::{self, Api, WithId, until};
+use super::list::LIST;
 use super::mailbox::INTENT_MARK;
-
-/// A list as a spreadsheet saves it, with everything such lists have.
-pub const LIST: &[u8] = include_bytes!("../../../assets/demo-contacts.csv");
-/// Rows of the list.
-pub const LIST_ROWS: u64 = 1_000;
-/// Rows of the list that hold a mistake, one each.
-pub const LIST_BAD_ROWS: u64 = 20;
-/// People in the list, however often they are in it.
-pub const LIST_PEOPLE: usize = 950;
+use super::signatures::DnsRecord;
 
 /// A tenant that is ready to write.
 #[derive(Debug)]
@@ -27,6 +20,8 @@ pub struct Tenant {
     pub topic: String,
     /// Who writes.
     pub sender: String,
+    /// What is to be published for its signatures.
+    pub dns_record: DnsRecord,
     /// The two mails.
     pub versions: [String; 2],
 }
@@ -89,6 +84,13 @@ struct Nodes {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sender {
+    id: String,
+    dns_record: DnsRecord,
+}
+
+#[derive(Debug, Deserialize)]
 struct Upload {
     id: String,
     url: String,
@@ -103,14 +105,15 @@ pub async fn prepare(api: Api, client: Client) -> Result<Tenant> {
     let sender = json!({
         "brandId": brand, "fromName": client.name, "fromEmail": client.from, "postalAddress": client.postal_address,
     });
-    let sender: WithId = api.mutate(client::CREATE_SENDER, sender).await?;
+    let sender: Sender = api.mutate(client::CREATE_SENDER, sender).await?;
     let _: Json = api.mutate(client::VERIFY_SENDER, json!({ "id": sender.id })).await?;
     let mut versions = Vec::new();
     for subject in client.subjects {
         versions.push(publish(&api, subject).await?);
     }
     let [first, second]: [String; 2] = versions.try_into().unwrap_or_default();
-    Ok(Tenant { api, topic: topic.id, sender: sender.id, versions: [first, second] })
+    let Sender { id: sender, dns_record } = sender;
+    Ok(Tenant { api, topic: topic.id, sender, dns_record, versions: [first, second] })
 }
 
 async fn publish(api: &Api, subject: &str) -> Result<String> {
@@ -177,6 +180,7 @@ mod tests {
     use carillon_domain::contacts::{AttributeKind, AttributeName, Country};
     use carillon_domain::time::Timestamp;
 
+    use super::super::list::{BAD_ROWS, PEOPLE, ROWS};
     use super::*;
 
     #[test]
@@ -202,9 +206,9 @@ mod tests {
                 Err(errors) => bad.push(errors.into_iter().map(|error| error.code).collect::<Vec<_>>()),
             }
         }
-        assert_eq!(rows, LIST_ROWS);
+        assert_eq!(rows, ROWS);
         assert!(bad.iter().all(|errors| errors.len() == 1), "one mistake each: {bad:?}");
-        assert_eq!(bad.len() as u64, LIST_BAD_ROWS, "{bad:?}");
-        assert_eq!(people.len(), LIST_PEOPLE);
+        assert_eq!(bad.len() as u64, BAD_ROWS, "{bad:?}");
+        assert_eq!(people.len(), PEOPLE);
     }
 }
