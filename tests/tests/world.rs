@@ -41,8 +41,8 @@ async fn a_world_with_unsettled_work_fails_its_test() {
     };
     world
         .execute(&format!(
-            "INSERT INTO uploads (tenant_id, id, file_name, size, received, state, expires_at, created_at) \
-             VALUES ({tenant}, {id}, 'a.csv', 1, 1, 'complete', '2026-03-02T10:00:00+00:00', '2026-03-02T09:00:00+00:00')"
+            "INSERT INTO uploads (tenant_id, id, file_name, size, received, fence, state, expires_at, created_at) \
+             VALUES ({tenant}, {id}, 'a.csv', 1, 1, 1, 'complete', '2026-03-02T10:00:00+00:00', '2026-03-02T09:00:00+00:00')"
         ))
         .await;
     world

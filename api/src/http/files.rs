@@ -4,15 +4,19 @@
 //! missing one. `PUT` with `Content-Range: bytes FIRST-LAST/SIZE` (or without, for a whole file) answers 204 with
 //! `Upload-Offset`; 409 with it when the part begins elsewhere; 413 when there are more bytes than were declared.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
 use carillon_domain::contacts::import::errors_csv;
 use carillon_domain::error::{Error, WallError};
 use carillon_domain::files::{FileTarget, Part, ReceiveError, Received, SignedFile, receive, received};
 use carillon_domain::tenancy::enter_by_file;
-use futures::TryStreamExt;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Gateway, Problem};
 
@@ -63,6 +67,7 @@ async fn put(
     };
     let process = &gateway.process;
     let grant = enter_by_file(&process.ports.wall, &file);
+    let body = Box::pin(timely(body, gateway.settings.body_timeout, gateway.settings.upload_timeout));
     match receive(&grant, (&process.ports, &process.files), id, part, body).await {
         Ok(at) => answer(StatusCode::NO_CONTENT, at).finish(),
         Err(error) => refusal(&error),
@@ -80,6 +85,23 @@ async fn errors(gateway: web::Data<Gateway>, token: web::Path<String>) -> HttpRe
         Err(Error::Refused(_)) => Problem::NotFound.response(),
         Err(error) => failed(&error),
     }
+}
+
+/// The body, broken off when it stalls for `stall` or takes longer than `whole`: what came is kept, and its sender goes on
+/// from there with another request.
+fn timely<S, E>(body: S, stall: Duration, whole: Duration) -> impl Stream<Item = Result<Bytes, ()>>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    let over = Instant::now() + whole;
+    futures::stream::unfold(Some(body), move |body| async move {
+        let mut body = body?;
+        match tokio::time::timeout_at(over.min(Instant::now() + stall), body.next()).await {
+            Ok(None) => None,
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(body))),
+            Ok(Some(Err(_))) | Err(_) => Some((Err(()), None)),
+        }
+    })
 }
 
 /// Which bytes a request brings; none for a `Content-Range` that is not one.
@@ -151,6 +173,19 @@ mod tests {
         put(header::CONTENT_RANGE, range);
         put(header::CONTENT_LENGTH, length);
         part(&headers)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stalls_breaks_off_and_what_came_is_kept() {
+        let chunk = || Ok::<_, ()>(Bytes::from_static(b"a"));
+        let stalling = || futures::stream::iter([chunk()]).chain(futures::stream::pending());
+        let (now, long) = (Duration::ZERO, Duration::from_secs(3_600));
+        for (stall, whole) in [(now, long), (long, now)] {
+            let read: Vec<_> = timely(Box::pin(stalling()), stall, whole).collect().await;
+            assert_eq!(read, [chunk(), Err(())], "and no more");
+        }
+        let whole: Vec<_> = timely(futures::stream::iter([chunk()]), long, long).collect().await;
+        assert_eq!(whole, [chunk()]);
     }
 
     #[test]

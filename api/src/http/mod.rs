@@ -36,8 +36,10 @@ pub use problem::Problem;
 pub struct HttpSettings {
     /// The largest body of a GraphQL request, in bytes.
     pub body_limit: usize,
-    /// The longest a body may take to arrive.
+    /// The longest a body may take to arrive; of a file, the longest it may stall.
     pub body_timeout: Duration,
+    /// The longest a part of a file may take to arrive.
+    pub upload_timeout: Duration,
     /// The longest a request may run.
     pub request_timeout: Duration,
     /// Proxies whose `X-Forwarded-For` is believed (C-201).
@@ -49,6 +51,7 @@ impl Default for HttpSettings {
         Self {
             body_limit: 1_000_000,
             body_timeout: Duration::from_secs(20),
+            upload_timeout: Duration::from_mins(15),
             request_timeout: Duration::from_secs(30),
             trusted_proxies: TrustedProxies::default(),
         }

@@ -80,15 +80,15 @@ impl Files {
         self.root.clone().join("uploads").join(tenant.to_string()).join(upload.to_string())
     }
 
-    /// Stores the part that starts at `offset`, in the place of one that is there.
+    /// Stores the part that starts at `offset` and was announced under `fence`.
     pub(super) async fn put_part(
         &self,
         (tenant, upload): (TenantId, UploadId),
-        offset: u64,
+        (offset, fence): (u64, i64),
         part: PutPayload,
     ) -> Result<(), BlobsError> {
         // Twenty digits: names sort as the numbers do.
-        let path = self.folder(tenant, upload).join(format!("{offset:020}"));
+        let path = self.folder(tenant, upload).join(format!("{offset:020}-{fence:020}"));
         self.store.put(&path, part).await?;
         Ok(())
     }
@@ -115,18 +115,21 @@ impl Files {
         Ok(Box::pin(bytes.try_flatten()))
     }
 
-    /// The counted parts in order, each with its place in the file.
+    /// The counted parts in order, each with its place in the file. Of several that start at one place the one announced
+    /// last was counted: nothing is announced there any more once the file goes on behind it.
     async fn parts(&self, tenant: TenantId, upload: UploadId, size: u64) -> Result<Vec<(u64, ObjectMeta)>, BlobsError> {
         let listed = self.store.list(Some(&self.folder(tenant, upload)));
         let mut parts: Vec<(u64, ObjectMeta)> = listed
             .try_filter_map(|part| async move {
-                let start = part.location.filename().and_then(|name| name.parse().ok());
+                let start = part.location.filename().and_then(|name| name.split('-').next()?.parse().ok());
                 Ok(start.map(|start: u64| (start, part)))
             })
             .try_collect()
             .await?;
         parts.retain(|(start, _)| *start < size);
-        parts.sort_by_key(|(start, _)| *start);
+        parts.sort_by(|(_, one), (_, other)| other.location.cmp(&one.location));
+        parts.dedup_by_key(|(start, _)| *start);
+        parts.reverse();
         let mut end = 0;
         for (start, part) in &parts {
             if *start != end {

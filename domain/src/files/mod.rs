@@ -2,7 +2,7 @@
 //!
 //! A file is as long as it was declared to be. What was received is counted in its row, moved on only after the part is
 //! in the store, so an upload that broke off goes on where the row says (and a part that was stored without being
-//! counted is overwritten). Memory is flat: at most one part per upload is held.
+//! counted is never read). Memory is flat: at most one part per upload is held.
 
 mod blobs;
 mod create_upload;

@@ -10,7 +10,7 @@ use object_store::{PutPayload, PutPayloadMut};
 
 use super::Files;
 use super::create_upload::{Upload, UploadState};
-use super::store::{upload_advance, upload_find, upload_lock};
+use super::store::{upload_advance, upload_announce, upload_find};
 use crate::error::Error;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, ImportContacts};
@@ -118,7 +118,8 @@ fn check(at: Received, part: Part) -> std::result::Result<(), ReceiveError> {
     Ok(())
 }
 
-/// Stores what is held and counts it. The row is locked meanwhile: of two writers of one file, one stores at a time.
+/// Announces what is held, stores it, and counts it: no transaction waits for the store. Of two writers of one part the one
+/// who announced it last is counted, and what the other stored is never read.
 async fn flush(
     grant: &Grant<ImportContacts>,
     (ports, files): (&Ports, &Files),
@@ -131,17 +132,20 @@ async fn flush(
     }
     let payload: PutPayload = std::mem::take(segment).freeze();
     let mut tx = grant.begin().await?;
-    let upload = living(upload_lock(&mut tx, id).await?, ports)?;
-    if upload.received != at.offset || upload.state != UploadState::Open {
-        return Err(ReceiveError::WrongOffset(progress(&upload)));
-    }
-    let next = Received { offset: at.offset + payload.content_length() as u64, ..at };
-    files.put_part((grant.tenant(), id), at.offset, payload).await.map_err(Error::from)?;
-    if !upload_advance(&mut tx, &upload, next.offset).await? {
-        return Err(ReceiveError::WrongOffset(progress(&upload)));
-    }
+    let fence = upload_announce(&mut tx, id, at.offset).await?;
     tx.commit().await.map_err(Error::from)?;
-    Ok(next)
+    let Some(fence) = fence else { return Err(overtaken(grant, ports, id).await) };
+    let next = Received { offset: at.offset + payload.content_length() as u64, ..at };
+    files.put_part((grant.tenant(), id), (at.offset, fence), payload).await.map_err(Error::from)?;
+    let mut tx = grant.begin().await?;
+    let upload = living(upload_find(&mut tx, id).await?, ports)?;
+    let counted = upload_advance(&mut tx, &upload, fence, next.offset).await?;
+    tx.commit().await.map_err(Error::from)?;
+    if counted { Ok(next) } else { Err(overtaken(grant, ports, id).await) }
+}
+
+async fn overtaken(grant: &Grant<ImportContacts>, ports: &Ports, id: UploadId) -> ReceiveError {
+    received(grant, ports, id).await.map_or_else(|error| error, ReceiveError::WrongOffset)
 }
 
 fn living(upload: Option<Upload>, ports: &Ports) -> std::result::Result<Upload, ReceiveError> {

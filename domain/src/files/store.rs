@@ -4,16 +4,19 @@ use carillon_entities::ids::UploadId;
 use carillon_entities::rows::contacts::uploads;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx};
-use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveValue::Set, FromQueryResult};
 
 use super::create_upload::{Upload, UploadState};
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 
 statements! {
-    /// Moves the counter on; only from where the part began, so two writers never count the same bytes.
+    /// Announces a part from where the file ends so far: whoever announced the same one before can count theirs no more.
+    UPLOAD_ANNOUNCE(Uuid, BigInt) = "UPDATE uploads SET fence = fence + 1 \
+        WHERE tenant_id = $1 AND id = $2 AND received = $3 AND state = 'open' RETURNING fence";
+    /// Counts the part that was announced under a fence.
     UPLOAD_ADVANCE(Uuid, BigInt, BigInt, Text) = "UPDATE uploads SET received = $4, state = $5 \
-        WHERE tenant_id = $1 AND id = $2 AND received = $3 AND state = 'open'";
+        WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND state = 'open'";
     /// Uploads that nobody may read any more: expired, and no import is at work on them.
     UPLOAD_EXPIRED(Time, BigInt) = "SELECT u.* FROM uploads u WHERE u.tenant_id = $1 \
         AND u.state IN ('open', 'complete') AND u.expires_at <= $2 \
@@ -51,6 +54,7 @@ pub(super) async fn upload_insert(tx: &mut TenantTx, upload: &Upload, now: Times
         size: Set(signed(upload.size)?),
         received: Set(signed(upload.received)?),
         state: Set(upload.state.as_str().to_owned()),
+        fence: Set(0),
         expires_at: Set(upload.expires_at),
         created_at: Set(now),
         ..Default::default()
@@ -69,21 +73,21 @@ pub(crate) async fn uploads_find(tx: &mut TenantTx, ids: &[UploadId]) -> Result<
     rows.into_iter().map(Upload::try_from).collect()
 }
 
-/// As [`upload_find`], and keeps others from writing to it until the transaction ends.
-pub(super) async fn upload_lock(tx: &mut TenantTx, id: UploadId) -> Result<Option<Upload>> {
-    let row = tx.select::<uploads::Entity>().eq(uploads::Column::Id, id).for_update().one().await?;
-    row.map(Upload::try_from).transpose()
+/// The fence of a part that begins at `received`; none when the file does not go on there.
+pub(super) async fn upload_announce(tx: &mut TenantTx, id: UploadId, received: u64) -> Result<Option<i64>> {
+    #[derive(FromQueryResult)]
+    struct Announced {
+        fence: i64,
+    }
+    let args = Args::of([id.0.into(), signed(received)?.into()]);
+    let announced: Option<Announced> = tx.sql(&UPLOAD_ANNOUNCE, args)?.one().await?;
+    Ok(announced.map(|announced| announced.fence))
 }
 
-/// Counts a part that lies in the store; false when somebody else was there first.
-pub(super) async fn upload_advance(tx: &mut TenantTx, upload: &Upload, received: u64) -> Result<bool> {
+/// Counts a part that lies in the store; false when somebody else announced it since.
+pub(super) async fn upload_advance(tx: &mut TenantTx, upload: &Upload, fence: i64, received: u64) -> Result<bool> {
     let state = if received == upload.size { UploadState::Complete } else { UploadState::Open };
-    let args = [
-        upload.id.0.into(),
-        signed(upload.received)?.into(),
-        signed(received)?.into(),
-        state.as_str().to_owned().into(),
-    ];
+    let args = [upload.id.0.into(), fence.into(), signed(received)?.into(), state.as_str().to_owned().into()];
     Ok(tx.sql(&UPLOAD_ADVANCE, Args::of(args))?.execute().await? == 1)
 }
 

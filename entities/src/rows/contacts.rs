@@ -98,6 +98,7 @@ row! {
         file_name: String,
         size: i64,
         received: i64,
+        fence: i64,
         state: String,
         expires_at: DateTimeUtc,
         created_at: DateTimeUtc,

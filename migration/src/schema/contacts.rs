@@ -109,6 +109,7 @@ pub const TABLES: &[Table] = &[
             file_name TEXT NOT NULL,
             size BIGINT NOT NULL,
             received BIGINT NOT NULL,
+            fence BIGINT NOT NULL,
             state TEXT NOT NULL CHECK (state IN ('open', 'complete', 'expired')),
             expires_at TIME NOT NULL,
             created_at TIME NOT NULL,
