@@ -67,9 +67,30 @@ impl Settings {
         }
     }
 
-    /// The right side of Message-IDs: the host of our public URL, a domain we control (C-25).
-    pub fn message_id_domain(&self) -> &str {
-        let rest = self.public_url.split_once("://").map_or(self.public_url.as_str(), |(_, rest)| rest);
-        rest.split(['/', ':']).next().filter(|host| !host.is_empty()).unwrap_or("localhost")
+    /// What we are called in mail, as the right side of Message-IDs and in EHLO: the host of our public URL, a domain we
+    /// control (C-25). An address stands in brackets (RFC 5321 s4.1.3).
+    pub fn mail_host(&self) -> String {
+        match url::Url::parse(&self.public_url).ok().as_ref().and_then(url::Url::host) {
+            Some(url::Host::Domain(domain)) => domain.to_owned(),
+            Some(url::Host::Ipv4(address)) => format!("[{address}]"),
+            Some(url::Host::Ipv6(address)) => format!("[IPv6:{address}]"),
+            None => "localhost".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c025_our_name_in_mail_is_a_domain_or_an_address_literal() {
+        let host = |url: &str| Settings::new(url).mail_host();
+        assert_eq!(host("https://mail.example.org"), "mail.example.org");
+        assert_eq!(host("https://mail.example.org:8443/carillon"), "mail.example.org");
+        assert_eq!(host("http://localhost:8080"), "localhost");
+        assert_eq!(host("http://127.0.0.1:8080"), "[127.0.0.1]");
+        assert_eq!(host("http://[::1]:8080"), "[IPv6:::1]");
+        assert_eq!(host("nonsense"), "localhost");
     }
 }

@@ -72,7 +72,7 @@ impl Works {
     pub fn start(&self, ports: &Ports, config: &Config) -> Option<Engine> {
         let pool = PoolSettings {
             max_connections: usize::try_from(config.smtp_pool).unwrap_or(16),
-            hello: ports.settings.message_id_domain().to_owned(),
+            hello: ports.settings.mail_host(),
             ..PoolSettings::default()
         };
         let handlers = Handlers {

@@ -237,7 +237,7 @@ impl Accepting<'_> {
             sender: intent.sender,
             template_version: intent.template_version,
             sealed_variables: (!intent.variables.is_empty()).then(|| seal("sealed_variables", &variables)),
-            internet_message_id: format!("{id}@{}", self.ports.settings.message_id_domain()),
+            internet_message_id: format!("{id}@{}", self.ports.settings.mail_host()),
             is_test: intent.is_test,
             due_at,
             expires_at,
