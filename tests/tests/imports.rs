@@ -3,18 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::task::Poll;
 
 use carillon_domain::consent::{Basis, RecordOptOut, read_evidence, record_opt_out};
 use carillon_domain::contacts::import::{
-    ATTEMPTS_MAX, DeclareColumn, ImportConsent, ImportOptions, ImportState, OnExisting, Progress, errors_csv,
-    list_import_errors, run_slice,
+    ATTEMPTS_MAX, DeclareColumn, ImportConsent, ImportOptions, ImportState, OnExisting, Progress, claim_imports,
+    errors_csv, list_import_errors, run_slice,
 };
 use carillon_domain::contacts::{ContactFilter, EmailAddress};
 use carillon_domain::files::{FileTarget, Part, ReceiveError, SignedFile, create_upload, receive, received};
 use carillon_domain::paging::Ahead;
+use carillon_domain::ports::Ports;
 use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{ReadPersonalData, enter_by_file};
+use carillon_domain::time::{Clock as _, DatabaseClock};
 use carillon_tests::people::{People, codes, email};
 use carillon_tests::{World, WorldOptions};
 use chrono::TimeDelta;
@@ -405,4 +408,74 @@ async fn an_upload_goes_on_where_it_broke_off() {
     assert_eq!(content.concat(), b"il\na@bc");
     people.world.advance(TimeDelta::days(2));
     assert!(matches!(received(&grant, ports, upload.id).await, Err(ReceiveError::NotFound)));
+}
+
+#[tokio::test]
+async fn of_two_writers_of_a_part_one_is_counted_and_the_other_is_passed_over() {
+    let people = People::new().await;
+    let (ports, grant) = (people.world.ports(), people.imports());
+    let mut tx = grant.begin().await.unwrap();
+    let command = carillon_domain::files::CreateUpload::parse("a.csv", 10, 100).unwrap();
+    let upload = create_upload(&grant, &mut tx, ports, command).await.unwrap().id;
+    tx.commit().await.unwrap();
+    let put = async |offset, bytes: &'static [u8]| {
+        let body = futures::stream::iter([std::io::Result::Ok(bytes::Bytes::from_static(bytes))]);
+        receive(&grant, (ports, &people.files), upload, Part { offset, length: None, total: None }, body).await
+    };
+    // The first writer's bytes arrive only after the second has been counted.
+    let late = Box::pin(futures::stream::once(async {
+        put(0, b"email\n").await.unwrap();
+        std::io::Result::Ok(bytes::Bytes::from_static(b"email\na@"))
+    }));
+    let part = Part { offset: 0, length: None, total: None };
+    let lost = receive(&grant, (ports, &people.files), upload, part, late).await;
+    assert!(matches!(lost, Err(ReceiveError::WrongOffset(at)) if at.offset == 6));
+    assert_eq!(put(6, b"b@c1").await.unwrap().offset, 10);
+    let content: Vec<_> = people.files.read((people.tenant, upload), 0, 10).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(content.concat(), b"email\nb@c1");
+}
+
+#[tokio::test]
+async fn blank_rows_do_not_outlast_a_claim() {
+    let people = People::new().await;
+    let ports = people.world.ports();
+    for filler in ["\n".to_owned(), format!("{},\n", " ".repeat(4_000))] {
+        let filler = filler.repeat((20 << 20) / filler.len());
+        let file = format!("email,id\n{filler}\nlast@example.org,7\n");
+        let import = people.start(file, ImportOptions::default()).await.unwrap().id;
+        // Slices whose time is over before they begin end with their first batch.
+        let mut unfinished = 0;
+        loop {
+            let claim = people.claim().await.unwrap();
+            let grant = people.imports();
+            match run_slice(&grant, (ports, &people.files), claim, ports.now()).await.unwrap() {
+                Progress::More => unfinished += 1,
+                progress => break assert_eq!(progress, Progress::Done),
+            }
+        }
+        assert!(unfinished > 0, "20 MiB are more than one batch");
+        let done = people.import(import).await;
+        assert_eq!((done.state, done.done_bytes), (ImportState::Completed, done.total_bytes));
+        assert_eq!(done.rows_created + done.rows_updated, 1);
+    }
+}
+
+#[tokio::test]
+async fn c180_without_the_time_no_import_is_claimed() {
+    let people = People::new().await;
+    people.start("email\na@example.org\n", ImportOptions::default()).await.unwrap();
+    people.world.leave_unsettled();
+    let clock = Arc::new(DatabaseClock::new());
+    let ports = Ports { clock: clock.clone(), ..people.world.ports().clone() };
+    let claimed = async || {
+        let grant = people.imports();
+        let mut tx = grant.begin().await.unwrap();
+        let claims = claim_imports(&grant, &mut tx, &ports, 1).await.unwrap();
+        tx.commit().await.unwrap();
+        claims.len()
+    };
+    let now = people.world.ports().now() + TimeDelta::seconds(1);
+    assert_eq!(claimed().await, 0);
+    clock.measured(now, clock.monotonic(), clock.monotonic());
+    assert_eq!(claimed().await, 1);
 }

@@ -48,8 +48,8 @@ async fn a_world_with_unsettled_work_fails_its_test() {
     world
         .execute(&format!(
             "INSERT INTO imports (tenant_id, id, upload_id, file_name, state, options, cursor, total_bytes, done_bytes, rows_seen, \
-             rows_created, rows_updated, rows_failed, actor_kind, due_at, fence, created_at) VALUES ({tenant}, {id}, {id}, \
-             'a.csv', 'queued', '{{}}', '{{}}', 1, 0, 0, 0, 0, 0, 'system', '2026-03-02T09:00:00+00:00', 0, '2026-03-02T09:00:00+00:00')"
+             rows_created, rows_updated, rows_failed, actor_kind, due_at, fence, attempts, created_at) VALUES ({tenant}, {id}, {id}, \
+             'a.csv', 'queued', '{{}}', '{{}}', 1, 0, 0, 0, 0, 0, 'system', '2026-03-02T09:00:00+00:00', 0, 0, '2026-03-02T09:00:00+00:00')"
         ))
         .await;
 }

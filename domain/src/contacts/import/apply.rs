@@ -26,7 +26,7 @@ use crate::keys::AddressHmac;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, ImportContacts};
 
-/// Rows whose errors are listed; those of further rows are only counted.
+/// What is listed of an import, mistakes and kept-out consent alike; what comes after is only counted.
 const LISTED_MAX: i64 = 100_000;
 /// How often a batch that lost a race is tried again.
 const ATTEMPTS: u32 = 5;
@@ -35,6 +35,8 @@ const ATTEMPTS: u32 = 5;
 pub(super) struct Job {
     pub import: Import,
     pub claim: ImportClaim,
+    /// Errors listed so far.
+    pub listed: i64,
     pub definitions: Definitions,
     /// What subscribed people are subscribed to.
     pub topic: Option<ConsentTopic>,
@@ -44,8 +46,13 @@ pub(super) struct Job {
     pub all_subscribed: bool,
 }
 
-/// Writes a batch; false when the claim is lost and nothing was written.
-pub(super) async fn apply(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, batch: &Batch) -> Result<bool> {
+/// Writes a batch, and says how many errors it listed; none when the claim is lost and nothing was written.
+pub(super) async fn apply(
+    grant: &Grant<ImportContacts>,
+    ports: &Ports,
+    job: &Job,
+    batch: &Batch,
+) -> Result<Option<i64>> {
     let mut attempt = 1;
     loop {
         match apply_once(grant, ports, job, batch).await {
@@ -55,7 +62,7 @@ pub(super) async fn apply(grant: &Grant<ImportContacts>, ports: &Ports, job: &Jo
     }
 }
 
-async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, batch: &Batch) -> Result<bool> {
+async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, batch: &Batch) -> Result<Option<i64>> {
     let mut tx = grant.begin().await?;
     let wishes: Vec<Wish> = batch.rows.iter().map(|row| wish(row, job.import.options.on_existing)).collect();
     let sought = seek(&mut tx, &wishes).await?;
@@ -66,18 +73,17 @@ async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, bat
     let mut errors = batch.errors.clone();
     errors.extend(refused(&batch.rows, &plan));
     errors.extend(append(&mut tx, ports, (job, &batch.rows), (&plan, said), locked).await?);
-    if job.import.rows_failed < LISTED_MAX {
-        import_errors_insert(&mut tx, job.import.id, &errors).await?;
-    }
+    errors.truncate(usize::try_from(LISTED_MAX - job.listed).unwrap_or(0));
+    import_errors_insert(&mut tx, job.import.id, &errors).await?;
     let cursor = Cursor { position: batch.behind, ..job.import.cursor };
     let done = i64::try_from(batch.behind.offset).map_err(Error::fault)?;
     let lease_until = ports.now() + ports.settings.lease;
     if !import_advance(&mut tx, job.claim, (&cursor, done), counts(job, batch, &plan), lease_until).await? {
         tx.rollback().await?;
-        return Ok(false);
+        return Ok(None);
     }
     tx.commit().await?;
-    Ok(true)
+    Ok(Some(i64::try_from(errors.len()).map_err(Error::fault)?))
 }
 
 fn wish(row: &ImportRow, on_existing: OnExisting) -> Wish {

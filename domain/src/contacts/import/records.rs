@@ -150,7 +150,7 @@ impl RecordReader {
         }
     }
 
-    /// The place behind the last record given, where a new reader can go on.
+    /// The place behind the last record given and the blank lines skipped since, where a new reader can go on.
     pub fn position(&self) -> Position {
         self.assembler.behind
     }
@@ -178,7 +178,7 @@ struct Assembler {
     mode: Mode,
     /// Where parsing is.
     at: Position,
-    /// Behind the last record given.
+    /// Behind the last record given and the blank lines skipped since.
     behind: Position,
     /// Where the present record starts.
     start: Position,
@@ -228,6 +228,7 @@ impl Assembler {
     fn skip_line_ends(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         self.advance(&bytes[..taken]);
+        self.behind = self.at;
         if taken < bytes.len() {
             self.mode = Mode::Record;
             self.start = self.at;

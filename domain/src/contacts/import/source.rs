@@ -88,6 +88,10 @@ pub(super) struct Batch {
     pub behind: Position,
 }
 
+/// Bytes after which a batch ends, however few rows were in them: the claim is renewed with every batch, and blank rows must
+/// not outlast it, nor rows of a megabyte fill the memory.
+const BATCH_BYTES: u64 = 8 << 20;
+
 /// The rows of a file from a cursor on.
 pub(super) struct Rows {
     reader: RecordReader,
@@ -123,7 +127,9 @@ impl Rows {
         }
         let behind = self.reader.position();
         let mut batch = Batch { rows: Vec::new(), errors: Vec::new(), seen: 0, failed: 0, behind };
-        while batch.rows.len() + batch.errors.len() < self.size {
+        while batch.rows.len() + batch.errors.len() < self.size
+            && self.reader.position().offset - behind.offset < BATCH_BYTES
+        {
             match self.reader.next_record() {
                 Some(Ok(record)) => match self.header.read_row(&record, &self.rules) {
                     Ok(Some(row)) => {

@@ -225,6 +225,11 @@ pub(in crate::contacts) async fn import_errors_insert(
     run(tx, &IMPORT_ERRORS_INSERT, &[import.0.into()], rows).await.map(drop)
 }
 
+/// How many errors are listed.
+pub(in crate::contacts) async fn import_errors_count(tx: &mut TenantTx, import: ImportId) -> Result<i64, WallError> {
+    tx.select::<import_errors::Entity>().eq(import_errors::Column::ImportId, import).count().await
+}
+
 /// An error as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportError {
