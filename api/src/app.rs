@@ -16,7 +16,7 @@ use carillon_domain::error::Error;
 use carillon_domain::ports::{Ports, Wall};
 use carillon_domain::tenancy::{Doorkeeper, PasswordSettings, bootstrap};
 use carillon_domain::time::{Clock, DatabaseClock};
-use carillon_entities::wall::{DatabaseSettings, WallError};
+use carillon_entities::wall::{DatabaseSettings, Login, WallError};
 use carillon_jobs::engine::Engine;
 
 use crate::catcher::MailCatcher;
@@ -27,6 +27,9 @@ use engine::Works;
 
 /// How long readiness is off before the doors close, so that nobody is sent here any more (C-185).
 const LEAVING: Duration = Duration::from_secs(5);
+
+/// How long a database may take to say what a login may do.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest pause between two tries to reach the database.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -84,6 +87,7 @@ impl App {
             keys::private_folder(&config.data).map_err(|source| AppError::Io { what: "CARILLON_DATA", source })?;
             migrate(&config).await?;
         }
+        refuse_strong_logins(&config).await?;
         let wall = Wall::open(&database_settings(&config)).await?;
         let clock = Arc::new(DatabaseClock::new());
         let keeper = clock::Keeper::start(wall.clone(), Arc::clone(&clock)).await;
@@ -232,7 +236,26 @@ pub fn database_settings(config: &Config) -> DatabaseSettings {
         pool: database.pool,
         acquire_timeout: Duration::from_secs(10),
         named_statements: database.named_statements,
+        weak_logins: true,
     }
+}
+
+/// Refuses to start with a login that row security does not hold (C-205). A database that is away is no reason not to
+/// start: then the pools refuse such a login when it comes, and the process does not become ready.
+async fn refuse_strong_logins(config: &Config) -> Result<(), AppError> {
+    let database = &config.database;
+    if !database.is_postgres() {
+        return Ok(());
+    }
+    let urls = [&database.url, &database.identity_url, &database.dispatch_url];
+    let logins = urls.map(|url| tokio::time::timeout(PATIENCE, Login::of(url.reveal())));
+    for login in futures::future::join_all(logins).await.into_iter().flatten() {
+        match login {
+            Ok(login) => drop(login.weak()?),
+            Err(error) => tracing::warn!(%error, "a login cannot be looked at yet"),
+        }
+    }
+    Ok(())
 }
 
 /// Brings the schema up; the embedded mode does it at every start.

@@ -34,6 +34,7 @@ pub fn ddl(backend: DbBackend) -> Vec<String> {
         ddl.extend(owned(&roles::BEFORE_TABLES));
         ddl.extend(schema::tables().flat_map(render::postgres));
         ddl.extend(owned(&roles::AFTER_TABLES));
+        ddl.extend(owned(&roles::APPLICATION_READS));
         ddl.extend(owned(&roles::DISPATCH_POLICIES));
         ddl.extend(owned(&roles::HOT_TABLES));
         ddl

@@ -1,7 +1,7 @@
 //! Monthly partitions of the append-only tables, by the time in the UUIDv7 id (Postgres).
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement, TransactionTrait};
 use uuid::Uuid;
 
 use crate::schema::{Access, tables};
@@ -22,45 +22,63 @@ struct Name {
 
 /// Makes the partitions from last month to `months_ahead` months from `now`, and drops those of the event history
 /// that lie wholly before `keep_from`. Decisions and contact changes are evidence and are never dropped here.
+///
+/// A partition is made whole or not at all: one without row security would be open to whoever names it.
 pub async fn maintain(
-    connection: &impl ConnectionTrait,
+    connection: &DatabaseConnection,
     now: DateTime<Utc>,
     months_ahead: u32,
     keep_from: Option<DateTime<Utc>>,
 ) -> Result<Maintained, DbErr> {
-    let backend = connection.get_database_backend();
     let mut done = Maintained::default();
     let first = month(now).checked_sub_months(Months::new(1)).unwrap_or_default();
     for table in tables().filter(|table| table.access == Access::AppendOnlyPartitioned) {
-        let existing = Name::find_by_statement(Statement::from_sql_and_values(
-            backend,
-            "SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
-             WHERE i.inhparent = $1::text::regclass",
-            [table.name.into()],
-        ))
-        .all(connection)
-        .await?;
+        let existing = partitions_of(connection, table.name).await?;
         for ahead in 0..months_ahead + 2 {
             let from = first.checked_add_months(Months::new(ahead)).unwrap_or(first);
             let until = from.checked_add_months(Months::new(1)).unwrap_or(from);
             let name = partition_name(table.name, from);
-            if existing.iter().any(|partition| partition.name == name) {
+            if existing.contains(&name) {
                 continue;
             }
+            let whole = connection.begin().await?;
             for ddl in partition_ddl(table.name, &name, from, until) {
-                connection.execute_unprepared(&ddl).await?;
+                whole.execute_unprepared(&ddl).await?;
             }
+            whole.commit().await?;
             done.made.push(name);
         }
         if let (Some(keep_from), true) = (keep_from, table.name == "message_events") {
             let oldest = partition_name(table.name, month(keep_from));
-            for partition in existing.iter().filter(|partition| partition.name < oldest) {
-                connection.execute_unprepared(&format!("DROP TABLE {}", partition.name)).await?;
-                done.dropped.push(partition.name.clone());
+            for partition in existing.into_iter().filter(|partition| *partition < oldest) {
+                connection.execute_unprepared(&format!("DROP TABLE {partition}")).await?;
+                done.dropped.push(partition);
             }
         }
     }
     Ok(done)
+}
+
+/// Partitions of this month and the next that are not there: without them writes will fail.
+pub async fn missing(connection: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Vec<String>, DbErr> {
+    let mut missing = Vec::new();
+    for table in tables().filter(|table| table.access == Access::AppendOnlyPartitioned) {
+        let existing = partitions_of(connection, table.name).await?;
+        let months = [0, 1].map(|ahead| month(now).checked_add_months(Months::new(ahead)).unwrap_or_default());
+        let names = months.map(|from| partition_name(table.name, from));
+        missing.extend(names.into_iter().filter(|name| !existing.contains(name)));
+    }
+    Ok(missing)
+}
+
+async fn partitions_of(connection: &impl ConnectionTrait, table: &str) -> Result<Vec<String>, DbErr> {
+    let found = Name::find_by_statement(Statement::from_sql_and_values(
+        connection.get_database_backend(),
+        "SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+         JOIN pg_class p ON p.oid = i.inhparent WHERE p.relname = $1 AND p.relnamespace = 'public'::regnamespace",
+        [table.into()],
+    ));
+    Ok(found.all(connection).await?.into_iter().map(|partition| partition.name).collect())
 }
 
 fn month(at: DateTime<Utc>) -> NaiveDate {

@@ -33,7 +33,7 @@ pub const BEFORE_TABLES: [&str; 3] = [
 ];
 
 /// What needs the tables: the attempts' one-way states, the freshness checks (C-213), the dispatch role's view.
-pub const AFTER_TABLES: [&str; 12] = [
+pub const AFTER_TABLES: [&str; 9] = [
     r"CREATE FUNCTION carillon_attempt_step() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'DELETE' THEN
@@ -47,9 +47,6 @@ pub const AFTER_TABLES: [&str; 12] = [
         RETURN NEW;
     END $$",
     "CREATE TRIGGER attempt_step BEFORE UPDATE OR DELETE ON attempts FOR EACH ROW EXECUTE FUNCTION carillon_attempt_step()",
-    "GRANT SELECT (id, auth_version, disabled_at) ON users TO carillon_app",
-    "GRANT SELECT (id, suspended_at, max_messages_per_day) ON tenants TO carillon_app",
-    "GRANT SELECT (id, revoked_at, expires_at) ON credentials TO carillon_app",
     r"CREATE FUNCTION carillon_assert_tenant(wanted uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
     BEGIN
         IF NOT EXISTS (SELECT 1 FROM tenants WHERE id = wanted AND suspended_at IS NULL) THEN
@@ -65,7 +62,7 @@ pub const AFTER_TABLES: [&str; 12] = [
     END $$",
     r"CREATE FUNCTION carillon_assert_key(wanted uuid, tenant uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
     BEGIN
-        IF NOT EXISTS (SELECT 1 FROM credentials WHERE id = wanted AND revoked_at IS NULL
+        IF NOT EXISTS (SELECT 1 FROM credentials WHERE id = wanted AND scope_id = tenant AND revoked_at IS NULL
             AND (expires_at IS NULL OR expires_at > now())) THEN
             RAISE EXCEPTION 'the credential is no longer good' USING ERRCODE = 'CA401';
         END IF;
@@ -75,6 +72,26 @@ pub const AFTER_TABLES: [&str; 12] = [
     "GRANT SELECT (tenant_id, state, due_at, lease_until) ON imports TO carillon_dispatch",
     "GRANT SELECT (tenant_id, state, expires_at) ON uploads TO carillon_dispatch",
     "GRANT SELECT (tenant_id, expires_at) ON idempotency_keys TO carillon_dispatch",
+];
+
+/// What the application role reads of the tables without a tenant, in the transaction of the send or the read that
+/// depends on it: whether the credential is still good (C-213), whether the tenant is suspended, and its daily limit.
+/// Named columns only; and of tenants and credentials only the rows of the tenant that is set. A user belongs to no
+/// tenant, so of users it is the columns alone: no address, no name, no password.
+pub const APPLICATION_READS: [&str; 11] = [
+    "GRANT SELECT (id, auth_version, disabled_at) ON users TO carillon_app",
+    "GRANT SELECT (id, suspended_at, max_messages_per_day) ON tenants TO carillon_app",
+    "GRANT SELECT (id, scope_kind, scope_id, revoked_at, expires_at) ON credentials TO carillon_app",
+    "ALTER TABLE tenants ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE tenants FORCE ROW LEVEL SECURITY",
+    "CREATE POLICY all_rows ON tenants TO carillon_identity USING (true) WITH CHECK (true)",
+    "CREATE POLICY own_tenant ON tenants FOR SELECT TO carillon_app \
+     USING (id = (SELECT NULLIF(current_setting('app.tenant_id', true), '')::uuid))",
+    "ALTER TABLE credentials ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE credentials FORCE ROW LEVEL SECURITY",
+    "CREATE POLICY all_rows ON credentials TO carillon_identity USING (true) WITH CHECK (true)",
+    "CREATE POLICY own_keys ON credentials FOR SELECT TO carillon_app USING (scope_kind = 'tenant' \
+     AND scope_id = (SELECT NULLIF(current_setting('app.tenant_id', true), '')::uuid))",
 ];
 
 /// Policies of the dispatch role: it reads the due columns of every tenant.

@@ -107,6 +107,7 @@ impl TestDatabase {
             settings.url = login("carillon_app");
             settings.identity_url = login("carillon_identity");
             settings.dispatch_url = login("carillon_dispatch");
+            settings.weak_logins = true;
         }
         settings.acquire_timeout = Duration::from_secs(30);
         settings

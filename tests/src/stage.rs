@@ -91,6 +91,7 @@ impl Stage {
             url: role("carillon_app"),
             identity_url: role("carillon_identity"),
             dispatch_url: role("carillon_dispatch"),
+            weak_logins: true,
             ..DatabaseSettings::single(&owner_url)
         };
         let wall = Wall::open(&database).await?;

@@ -158,6 +158,36 @@ fn only_enter_opens_the_door() {
     assert_none(&faults);
 }
 
+/// Where Carillon works in a tenant of its own accord (C-209), and from where it has the tenant's id. Each of these must
+/// have it from a row, a ticket or the operator, never from a request.
+const OWN_WORK: &[(&str, &str)] = &[
+    ("api/src/commands/admin.rs", "the operator names it"),
+    ("domain/src/messaging/system_mail.rs", "the system tenant"),
+    ("domain/src/tenancy/audit.rs", "the scope of a permission that was given, or the system tenant"),
+    ("domain/src/tenancy/bootstrap.rs", "the system tenant, or the one that is being made"),
+    ("domain/src/tenancy/enter.rs", "declares it"),
+    ("domain/src/tenancy/mod.rs", "shows it"),
+    ("jobs/src/handlers/deliver_messages.rs", "a ticket"),
+    ("jobs/src/handlers/mod.rs", "what the dispatch role found due"),
+    ("jobs/src/handlers/run_import.rs", "a ticket"),
+];
+
+/// L1: whoever may enter any tenant is on a list.
+#[test]
+fn c209_only_carillons_own_work_enters_a_tenant_without_a_credential() {
+    let mut found = Vec::new();
+    for room in ["domain", "jobs", "api"] {
+        let sources = sources(room).into_iter().filter(|(_, text)| {
+            let words = words(text);
+            words.contains("enter_for_work") || words.contains("enter_to_import")
+        });
+        found.extend(sources.map(|(file, _)| file));
+    }
+    found.sort();
+    let listed: Vec<&str> = OWN_WORK.iter().map(|(file, _)| *file).collect();
+    assert_eq!(found, listed, "files that enter tenants of their own accord");
+}
+
 #[test]
 fn files_are_short_and_named_after_what_they_decide() {
     let mut faults = Vec::new();

@@ -32,6 +32,9 @@ pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
     {
         errors.push("CARILLON_JWT_KEYS: shares a key with CARILLON_KEYS; a key has one use".to_owned());
     }
+    if config.mode == Mode::Embedded {
+        embedded(config, &mut errors);
+    }
     if config.mode == Mode::Production {
         let missing = REQUIRED.into_iter().filter(|name| source.get(name).is_none());
         errors.extend(missing.map(|name| format!("{name}: required in production")));
@@ -88,6 +91,18 @@ fn durations(config: &Config, errors: &mut Vec<String>) {
     }
 }
 
+fn embedded(config: &Config, errors: &mut Vec<String>) {
+    if !config.bind.ip().is_loopback() {
+        // Whoever reaches the port reads every caught mail, and with it the link that sets somebody's password.
+        errors
+            .push("CARILLON_BIND: the embedded mode shows caught mail to whoever reaches it; loopback only".to_owned());
+    }
+    if config.database.is_postgres() {
+        // It would migrate and serve as one role, which row security does not hold (L1, C-205).
+        errors.push("DATABASE_URL: Postgres is for production; the embedded mode takes SQLite".to_owned());
+    }
+}
+
 fn production(config: &Config, source: &Source, errors: &mut Vec<String>) {
     let database = &config.database;
     if source.get("DATABASE_URL").is_some() && !database.is_postgres() {
@@ -99,6 +114,9 @@ fn production(config: &Config, source: &Source, errors: &mut Vec<String>) {
     logins.extend(database.owner_url.as_ref().map(|url| ("DATABASE_OWNER_URL", url)));
     // One login for two roles would be one role with the rights of both (L1, C-205).
     for (at, (name, url)) in logins.iter().enumerate() {
+        if database.is_postgres() && user(url).is_none() {
+            errors.push(format!("{name}: name the role that logs in, postgres://role:..@host/database"));
+        }
         if let Some((other, _)) = logins[..at].iter().find(|(_, other)| user(url).is_some() && user(other) == user(url))
         {
             errors.push(format!("{name}: logs in as the same role as {other}"));

@@ -32,7 +32,7 @@ settings! {
         "`embedded`: one process, SQLite, an in-memory queue, a mail catcher, keys of its own. `production`: everything below is yours.";
     CARILLON_PUBLIC_URL plain ["`http://localhost` and the port"]
         "Where recipients and clients reach this deployment; stands in every link. https in production.";
-    CARILLON_BIND plain ["`127.0.0.1:8080`"] "Address and port to listen on.";
+    CARILLON_BIND plain ["`127.0.0.1:8080`"] "Address and port to listen on; loopback only in embedded mode.";
     CARILLON_DATA plain ["`./data`"] "Folder of the embedded mode: database, keys, files.";
     DATABASE_URL secret ["`sqlite:` under `CARILLON_DATA`"] "Login of the application role, `postgres://carillon_app:..`.";
     DATABASE_IDENTITY_URL secret ["none; required in production"] "Login of the role `carillon_identity`, which alone reaches accounts and users.";

@@ -76,7 +76,11 @@ fn everything_that_is_missing_is_told_at_once() {
 #[test]
 fn dangerous_combinations_are_refused() {
     let same_keys = keyring(1);
-    let cases: [(&[(&str, &str)], &str); 14] = [
+    let cases: [(&[(&str, &str)], &str); 20] = [
+        (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "0.0.0.0:8080")], "CARILLON_BIND"),
+        (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "[::]:8080")], "CARILLON_BIND"),
+        (&[("CARILLON_MODE", "embedded")], "DATABASE_URL"),
+        (&[("DATABASE_DISPATCH_URL", "postgres://db/carillon")], "DATABASE_DISPATCH_URL"),
         (&[("DATABASE_URL", "sqlite:/srv/carillon.db")], "DATABASE_URL"),
         (&[("CARILLON_PUBLIC_URL", "http://mail.example.com")], "CARILLON_PUBLIC_URL"),
         (&[("CARILLON_PUBLIC_URL", "https://mail.example.com/path")], "CARILLON_PUBLIC_URL"),
@@ -91,6 +95,8 @@ fn dangerous_combinations_are_refused() {
         (&[("SMTP_URL", "http://relay")], "SMTP_URL"),
         (&[("REDIS_URL", "redis:6379")], "REDIS_URL"),
         (&[("CARILLON_TRUSTED_PROXIES", "everybody")], "CARILLON_TRUSTED_PROXIES"),
+        (&[("CARILLON_TRUSTED_PROXIES", "10.0.0.1,0.0.0.0/0")], "CARILLON_TRUSTED_PROXIES"),
+        (&[("CARILLON_TRUSTED_PROXIES", "::/0")], "CARILLON_TRUSTED_PROXIES"),
     ];
     for (changes, named) in cases {
         let changes: Vec<(&'static str, &str)> = changes

@@ -15,7 +15,7 @@ pub struct TrustedProxies(Vec<IpNet>);
 
 /// An entry of the list is neither an address nor a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an address nor a network such as 10.0.0.0/8")]
+#[error("{0:?} is neither an address nor a network such as 10.0.0.0/8, which is as wide as they may be")]
 pub struct InvalidProxy(String);
 
 impl FromStr for TrustedProxies {
@@ -25,10 +25,17 @@ impl FromStr for TrustedProxies {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let network = |entry: &str| {
             let network = entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
-            network.map_err(|_| InvalidProxy(entry.to_owned()))
+            network.ok().filter(is_narrow).ok_or_else(|| InvalidProxy(entry.to_owned()))
         };
         entries.map(network).collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// Whoever trusts half the world lets strangers choose the address that their attempts are counted by (C-216). The
+/// widest network that somebody has to themselves is 10.0.0.0/8, or fc00::/7.
+fn is_narrow(network: &IpNet) -> bool {
+    let widest = if network.addr().is_ipv4() { 8 } else { 7 };
+    network.prefix_len() >= widest
 }
 
 impl TrustedProxies {

@@ -31,14 +31,20 @@ pub fn enter_for_work(wall: &Wall, tenant: TenantId) -> SystemContext {
     SystemContext::new(open(wall, tenant, Freshness::Unchecked))
 }
 
+/// Carillon's own work on the imports of a tenant: none while it is suspended.
+pub fn enter_to_import(wall: &Wall, tenant: TenantId) -> Grant<ImportContacts> {
+    Grant::new(open(wall, tenant, Freshness::Tenant), Actor::System)
+}
+
 /// The person who follows a link in a mail: they may record what they want, for their own address only.
 pub fn enter_by_link(wall: &Wall, link: &VerifiedLink) -> Grant<RecordConsent> {
     Grant::new(open(wall, link.tenant, Freshness::Unchecked), Actor::Recipient)
 }
 
-/// Whoever holds a signed file address: it was given to somebody who may import, for one file, until it expires.
+/// Whoever holds a signed file address: it was given to somebody who may import, for one file, until it expires
+/// or the tenant is suspended.
 pub fn enter_by_file(wall: &Wall, file: &SignedFile) -> Grant<ImportContacts> {
-    Grant::new(open(wall, file.tenant(), Freshness::Unchecked), Actor::System)
+    Grant::new(open(wall, file.tenant(), Freshness::Tenant), Actor::System)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place the ban leaves open (L1)")]

@@ -130,10 +130,13 @@ impl<A: Action> Grant<A> {
     }
 }
 
+/// The refusal of whatever begins in a suspended tenant.
+pub(crate) const TENANT_SUSPENDED: &str = "TENANT_SUSPENDED";
+
 async fn begin(door: &TenantDoor, mode: TxMode) -> Result<TenantTx> {
     door.begin(mode).await.map_err(|error| match error {
         WallError::NotFresh => Error::Unauthenticated,
-        WallError::Suspended => Refusal::new("TENANT_SUSPENDED", "", "The tenant is suspended.").into(),
+        WallError::Suspended => Refusal::new(TENANT_SUSPENDED, "", "The tenant is suspended.").into(),
         error => Error::Wall(error),
     })
 }

@@ -12,13 +12,14 @@ use futures::TryStreamExt;
 use sea_orm::{DbBackend, ExecResult, QueryResult, Statement};
 use sea_query_sqlx::SqlxValues;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Database, Pool, Postgres, SqlSafeStr, Sqlite};
 use sqlx::{Executor, Row};
 use sqlx_core::transaction::TransactionManager;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::login::{options, refuse_strong};
 use super::{DatabaseSettings, Freshness, TxMode, WallError};
 use crate::ids::TenantId;
 use crate::seeded_bugs;
@@ -67,7 +68,7 @@ impl Pools {
         };
         Ok(Self::Sqlite {
             writer: pool(1).connect_with(options.clone()).await?,
-            readers: pool(settings.pool.clamp(2, 8)).connect_with(options).await?,
+            readers: pool(settings.pool.clamp(2, 8)).connect_with(options.pragma("query_only", "ON")).await?,
             turn: Arc::new(Mutex::new(())),
         })
     }
@@ -86,13 +87,14 @@ impl Pools {
             Self::Postgres { app, named_statements, .. } => {
                 let check = match freshness {
                     Freshness::Unchecked => String::new(),
+                    Freshness::Tenant => format!("; SELECT carillon_assert_tenant('{}')", tenant.0),
                     Freshness::User(user, version) => {
                         format!("; SELECT carillon_assert_user('{}', {version}, '{}')", user.0, tenant.0)
                     }
                     Freshness::Key(key) => format!("; SELECT carillon_assert_key('{}', '{}')", key.0, tenant.0),
                 };
                 let set = if seeded_bugs::on("tenant_set_for_session") { "SET" } else { "SET LOCAL" };
-                let begin = format!("BEGIN; {set} app.tenant_id = '{}'{check}", tenant.0);
+                let begin = format!("{}; {set} app.tenant_id = '{}'{check}", begin(mode), tenant.0);
                 Connection::begin_postgres(app, begin, *named_statements).await
             }
             Self::Sqlite { .. } => {
@@ -106,7 +108,7 @@ impl Pools {
     pub(super) async fn begin_identity(&self, mode: TxMode) -> Result<Connection, WallError> {
         match self {
             Self::Postgres { identity, named_statements, .. } => {
-                Connection::begin_postgres(identity, "BEGIN".to_owned(), *named_statements).await
+                Connection::begin_postgres(identity, begin(mode).to_owned(), *named_statements).await
             }
             Self::Sqlite { .. } => self.begin_sqlite(mode).await,
         }
@@ -115,7 +117,7 @@ impl Pools {
     pub(super) async fn begin_dispatch(&self) -> Result<Connection, WallError> {
         match self {
             Self::Postgres { dispatch, named_statements, .. } => {
-                Connection::begin_postgres(dispatch, "BEGIN READ ONLY".to_owned(), *named_statements).await
+                Connection::begin_postgres(dispatch, begin(TxMode::Read).to_owned(), *named_statements).await
             }
             Self::Sqlite { .. } => self.begin_sqlite(TxMode::Read).await,
         }
@@ -160,14 +162,18 @@ impl Pools {
     }
 }
 
+fn begin(mode: TxMode) -> &'static str {
+    match mode {
+        TxMode::Read => "BEGIN READ ONLY",
+        TxMode::Write => "BEGIN",
+    }
+}
+
 fn postgres_pool(url: &str, size: u32, settings: &DatabaseSettings) -> Result<Pool<Postgres>, WallError> {
-    // PgBouncer refuses the extra_float_digits start-up parameter.
-    let options = PgConnectOptions::from_str(url)?.extra_float_digits(None).application_name("carillon");
-    Ok(PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false)
-        .connect_lazy_with(options))
+    let pool =
+        PgPoolOptions::new().max_connections(size).acquire_timeout(settings.acquire_timeout).test_before_acquire(false);
+    let pool = if settings.weak_logins { pool.after_connect(|connection, _| refuse_strong(connection)) } else { pool };
+    Ok(pool.connect_lazy_with(options(url)?))
 }
 
 /// A connection on which `BEGIN` is under way: dropped before [`Opening::opened`], it is closed.
@@ -242,6 +248,12 @@ impl Connection {
     async fn check_freshness(&mut self, tenant: TenantId, freshness: Freshness) -> Result<(), WallError> {
         let (sql, id, version) = match freshness {
             Freshness::Unchecked => return Ok(()),
+            Freshness::Tenant => (
+                "SELECT 1 AS good, (SELECT COUNT(*) FROM tenants WHERE $1 = $1 AND $2 = $2 AND id = $3 \
+                 AND suspended_at IS NULL) AS live",
+                tenant.0,
+                0,
+            ),
             Freshness::User(user, version) => (
                 "SELECT (SELECT COUNT(*) FROM users WHERE id = $1 AND auth_version = $2 AND disabled_at IS NULL) AS good, \
                  (SELECT COUNT(*) FROM tenants WHERE id = $3 AND suspended_at IS NULL) AS live",
@@ -249,7 +261,8 @@ impl Connection {
                 version,
             ),
             Freshness::Key(key) => (
-                "SELECT (SELECT COUNT(*) FROM credentials WHERE id = $1 AND $2 = $2 AND revoked_at IS NULL \
+                "SELECT (SELECT COUNT(*) FROM credentials WHERE id = $1 AND $2 = $2 AND scope_id = $3 \
+                 AND revoked_at IS NULL \
                  AND (expires_at IS NULL OR julianday(expires_at) > julianday('now'))) AS good, \
                  (SELECT COUNT(*) FROM tenants WHERE id = $3 AND suspended_at IS NULL) AS live",
                 key.0,

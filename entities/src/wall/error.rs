@@ -27,6 +27,14 @@ pub enum WallError {
     /// COMMIT was sent and the connection was lost: the outcome must be read back (C-187).
     #[error("the outcome of the commit is unknown")]
     CommitUnknown,
+    /// The login has powers that a serving process must not have (C-205).
+    #[error("row security does not hold the login {role}: it {excess}")]
+    StrongLogin {
+        /// Its role.
+        role: String,
+        /// The powers, in words.
+        excess: String,
+    },
     /// A row that the types cannot hold.
     #[error("the row does not fit its type: {0}")]
     Row(String),

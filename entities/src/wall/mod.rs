@@ -38,6 +38,7 @@
 mod connection;
 mod due;
 mod error;
+mod login;
 mod settings;
 mod space;
 mod sql;
@@ -51,6 +52,7 @@ use crate::ids::{CredentialId, TenantId, UserId};
 use connection::{Connection, Pools};
 pub use due::DueTenant;
 pub use error::WallError;
+pub use login::Login;
 pub use settings::DatabaseSettings;
 pub use space::{Belongs, Identity, Space, Tenant};
 pub use sql::{Args, IdentitySql, Kind, Query, Sql};
@@ -62,7 +64,7 @@ pub use sea_orm::Value;
 /// Whether a transaction may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TxMode {
-    /// Read only; on SQLite it does not wait for the writer.
+    /// Read only, and a write in it fails; on SQLite it does not wait for the writer.
     Read,
     /// Read and write.
     Write,
@@ -73,6 +75,8 @@ pub enum TxMode {
 pub enum Freshness {
     /// A worker or a signed link: nothing to check.
     Unchecked,
+    /// A worker or a signed link that does nothing for a suspended tenant.
+    Tenant,
     /// The user must be enabled and still at this version.
     User(UserId, i64),
     /// The key must not be revoked or expired.

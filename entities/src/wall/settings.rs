@@ -17,6 +17,8 @@ pub struct DatabaseSettings {
     pub acquire_timeout: Duration,
     /// False behind a pooler in transaction mode: statements are then unnamed.
     pub named_statements: bool,
+    /// Refuse every connection whose login row security does not hold (C-205). Only a test that looks past it says no.
+    pub weak_logins: bool,
 }
 
 impl DatabaseSettings {
@@ -30,6 +32,7 @@ impl DatabaseSettings {
             pool: 16,
             acquire_timeout: Duration::from_secs(10),
             named_statements: true,
+            weak_logins: false,
         }
     }
 

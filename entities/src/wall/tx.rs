@@ -56,7 +56,7 @@ impl<S: Space> Tx<S> {
     /// Changes rows of one entity.
     pub fn update<E: Belongs<S>>(&mut self) -> Update<'_, S, E> {
         let filter = Filter::new(&self.space);
-        Update { tx: self, filter, values: Vec::new() }
+        Update { tx: self, filter, values: Vec::new(), moves: false }
     }
 
     /// Deletes rows of one entity.
@@ -74,7 +74,7 @@ impl<S: Space> Tx<S> {
         self.insert_many(vec![row], OnConflict::Fail).await.map(drop)
     }
 
-    /// Inserts rows, all with the same columns set, in as few statements as the database allows; returns how many
+    /// Inserts rows, all with the same columns set (anything else is an error), in as few statements as the database allows; returns how many
     /// were inserted. The wall sets the tenant.
     pub async fn insert_many<A>(&mut self, mut rows: Vec<A>, on_conflict: OnConflict) -> Result<u64, WallError>
     where
@@ -88,9 +88,13 @@ impl<S: Space> Tx<S> {
             }
         }
         let Some(first) = rows.first() else { return Ok(0) };
-        let columns: Vec<<A::Entity as EntityTrait>::Column> = <A::Entity as EntityTrait>::Column::iter()
-            .filter(|column| !matches!(first.get(*column), ActiveValue::NotSet))
-            .collect();
+        let columns: Vec<<A::Entity as EntityTrait>::Column> =
+            <A::Entity as EntityTrait>::Column::iter().filter(|column| is_set(first, *column)).collect();
+        for column in <A::Entity as EntityTrait>::Column::iter() {
+            if rows.iter().any(|row| is_set(row, column) != is_set(first, column)) {
+                return Err(WallError::Row(format!("rows differ in column {}", column.unquoted())));
+            }
+        }
         let names: Vec<String> = columns.iter().map(|column| column.unquoted().to_owned()).collect();
         let kinds = columns
             .iter()
@@ -194,6 +198,10 @@ impl<S: Space> Query<'_, S> {
     }
 }
 
+fn is_set<A: ActiveModelTrait>(row: &A, column: <A::Entity as EntityTrait>::Column) -> bool {
+    !matches!(row.get(column), ActiveValue::NotSet)
+}
+
 fn cells<A: ActiveModelTrait>(
     row: &A,
     columns: &[<A::Entity as EntityTrait>::Column],
@@ -202,7 +210,7 @@ fn cells<A: ActiveModelTrait>(
         .iter()
         .map(|column| match row.get(*column) {
             ActiveValue::Set(value) | ActiveValue::Unchanged(value) => Ok(value),
-            ActiveValue::NotSet => Err(WallError::Row(format!("rows differ in column {}", column.unquoted()))),
+            ActiveValue::NotSet => Err(WallError::Row(format!("no value for column {}", column.unquoted()))),
         })
         .collect()
 }
@@ -409,21 +417,24 @@ pub struct Update<'a, S, E: EntityTrait> {
     tx: &'a mut Tx<S>,
     filter: Filter<E>,
     values: Vec<(E::Column, Value)>,
+    /// The tenant column is among the values: the row would move to another tenant.
+    moves: bool,
 }
 
 impl<S: Space, E: Belongs<S>> Update<'_, S, E> {
-    /// Sets a column; the tenant column cannot be set.
+    /// Sets a column; an update that sets the tenant column fails.
     #[must_use]
     pub fn set(mut self, column: E::Column, value: impl Into<Value>) -> Self {
-        let is_tenant = E::TENANT.is_some_and(|tenant| tenant.unquoted() == column.unquoted());
-        if !is_tenant {
-            self.values.push((column, value.into()));
-        }
+        self.moves |= E::TENANT.is_some_and(|tenant| tenant.unquoted() == column.unquoted());
+        self.values.push((column, value.into()));
         self
     }
 
     /// Runs it and returns how many rows changed.
     pub async fn execute(self) -> Result<u64, WallError> {
+        if self.moves {
+            return Err(WallError::Row("a row cannot move to another tenant".to_owned()));
+        }
         let mut update = sea_orm::sea_query::Query::update();
         update.table(E::default()).cond_where(self.filter.condition);
         for (column, value) in self.values {

@@ -1,9 +1,9 @@
 //! `RunImportV1`: goes on with a tenant's due import for a slice of time.
 
 use carillon_domain::contacts::import::{Progress, claim_imports, run_slice};
-use carillon_domain::error::Result;
+use carillon_domain::error::{Error, Result};
 use carillon_domain::ids::TenantId;
-use carillon_domain::tenancy::{ImportContacts, enter_for_work};
+use carillon_domain::tenancy::enter_to_import;
 use chrono::TimeDelta;
 
 use super::Handlers;
@@ -18,8 +18,12 @@ impl Handlers {
         if self.draining.is_cancelled() {
             return Ok(0);
         }
-        let grant = enter_for_work(&self.ports.wall, tenant).grant::<ImportContacts>();
-        let mut tx = grant.begin().await?;
+        let grant = enter_to_import(&self.ports.wall, tenant);
+        let mut tx = match grant.begin().await {
+            // The tenant is suspended: its imports wait.
+            Err(Error::Refused(_)) => return Ok(0),
+            begun => begun?,
+        };
         let claims = claim_imports(&grant, &mut tx, &self.ports, 1).await?;
         tx.commit().await?;
         let count = claims.len();

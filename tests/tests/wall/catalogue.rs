@@ -16,6 +16,21 @@ const WITHOUT_TENANT: [&str; 8] = [
     "users",
 ];
 
+/// What the application role reads of them all the same, in the transaction of a tenant that depends on it, and why.
+const APPLICATION_READS: [(&str, &str); 11] = [
+    ("credentials.id", "an API key is still good (C-213), asked with BEGIN"),
+    ("credentials.scope_kind", "only keys of the tenant that is set"),
+    ("credentials.scope_id", "only keys of the tenant that is set"),
+    ("credentials.expires_at", "an API key is still good (C-213), asked with BEGIN"),
+    ("credentials.revoked_at", "an API key is still good (C-213), asked with BEGIN"),
+    ("tenants.id", "the tenant is not suspended: asked with BEGIN, and by the gate"),
+    ("tenants.max_messages_per_day", "the daily limit is counted in the transaction that takes the messages"),
+    ("tenants.suspended_at", "the tenant is not suspended: asked with BEGIN, and by the gate"),
+    ("users.id", "an access token is still good (C-213), asked with BEGIN"),
+    ("users.auth_version", "an access token is still good (C-213), asked with BEGIN"),
+    ("users.disabled_at", "an access token is still good (C-213), asked with BEGIN"),
+];
+
 /// The policy of the wall, as Postgres prints it.
 const WALL: &str =
     "(tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS \"nullif\"))";
@@ -126,7 +141,9 @@ async fn c205_every_table_has_the_policy_and_forced_row_security() {
         "further policies, each a hole unless it is the dispatch role's",
         "SELECT tablename || '.' || policyname AS line FROM pg_policies WHERE policyname <> 'tenant_wall' AND NOT \
          (policyname = 'dispatch_reads' AND cmd = 'SELECT' AND roles = '{carillon_dispatch}' \
-         AND tablename IN ('messages', 'imports', 'uploads', 'idempotency_keys'))",
+         AND tablename IN ('messages', 'imports', 'uploads', 'idempotency_keys')) AND NOT (tablename IN ('tenants', 'credentials') \
+         AND ((policyname = 'all_rows' AND roles = '{carillon_identity}') \
+         OR (policyname IN ('own_tenant', 'own_keys') AND cmd = 'SELECT' AND roles = '{carillon_app}')))",
     )
     .await;
 }
@@ -212,6 +229,31 @@ async fn c208_each_role_reaches_its_own_tables_only() {
     assert_eq!(found, identity);
     let overlap = format!("{} INTERSECT {}", reachable("carillon_app"), reachable("carillon_identity"));
     none(&world, "tables both the application and the identity role reach", &overlap).await;
+    let columns = world
+        .lines(&format!(
+            "SELECT c.relname || '.' || a.attname AS line FROM pg_class c \
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') \
+             AND c.relname IN ('{}') \
+             AND has_column_privilege('carillon_app', c.oid, a.attnum, 'SELECT, INSERT, UPDATE, REFERENCES') \
+             ORDER BY c.relname, a.attnum",
+            WITHOUT_TENANT.join("', '")
+        ))
+        .await;
+    let allowed: Vec<_> = APPLICATION_READS.iter().map(|(column, _)| *column).collect();
+    assert_eq!(columns, allowed, "columns of tables without a tenant that the application role reaches");
+    none(
+        &world,
+        "columns of tables without a tenant that the application role may change",
+        &format!(
+            "SELECT c.relname || '.' || a.attname AS line FROM pg_class c \
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+             WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ('{}') \
+             AND has_column_privilege('carillon_app', c.oid, a.attnum, 'INSERT, UPDATE, REFERENCES')",
+            WITHOUT_TENANT.join("', '")
+        ),
+    )
+    .await;
     none(&world, "whole tables of the dispatch role", &reachable("carillon_dispatch")).await;
     none(
         &world,

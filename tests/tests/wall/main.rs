@@ -8,6 +8,7 @@ mod catalogue;
 mod compile;
 mod dialect;
 mod explain;
+mod held;
 mod leaks;
 mod statements;
 mod writers;

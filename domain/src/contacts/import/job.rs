@@ -93,6 +93,6 @@ pub enum Progress {
     Done,
     /// It cannot go on.
     Failed,
-    /// Somebody else has it.
+    /// Somebody else has it, or nobody until the tenant's suspension ends.
     LostLease,
 }

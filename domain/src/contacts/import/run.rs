@@ -18,7 +18,7 @@ use crate::contacts::store::imports::{
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::ports::Ports;
-use crate::tenancy::{Grant, ImportContacts};
+use crate::tenancy::{Grant, ImportContacts, TENANT_SUSPENDED};
 use crate::time::Timestamp;
 
 /// How often in a row an import is tried without a batch getting through.
@@ -60,8 +60,11 @@ pub async fn run_slice(
     }
     match work(grant, (ports, files), claim, until).await {
         Err(Error::Refused(refusals)) => {
-            // What was accepted at the start is refused now: the file is gone.
+            // What was accepted at the start is refused now: the file is gone, or the tenant suspended.
             let code = refusals.first().map_or("FILE_GONE", |refusal| refusal.code);
+            if code == TENANT_SUSPENDED {
+                return Ok(Progress::LostLease);
+            }
             finish(grant, ports, claim, Some(code)).await
         }
         Err(fault) if claim.attempt == ATTEMPTS_MAX => {

@@ -1,0 +1,102 @@
+//! What a login on Postgres may do. Row security holds neither a superuser nor the owner of a table, so a process that
+//! logged in as one would serve without the wall's second half and never notice (L1, C-205).
+
+use std::str::FromStr;
+
+use futures::future::BoxFuture;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection as _, PgConnection, Row};
+
+use super::WallError;
+
+/// A role, and each power that a serving process must not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Its role.
+    pub role: String,
+    /// The powers it has, in words.
+    pub excess: Vec<&'static str>,
+}
+
+/// The powers by column of [`LOGIN`].
+const POWERS: [(&str, &str); 5] = [
+    ("is_superuser", "is a superuser"),
+    ("bypasses_row_security", "bypasses row security"),
+    ("makes_roles", "may make roles"),
+    ("owns_tables", "owns tables or is a member of their owner"),
+    ("makes_tables", "may make tables"),
+];
+
+const LOGIN: &str = "SELECT r.rolname::text AS role, r.rolsuper AS is_superuser, \
+    r.rolbypassrls AS bypasses_row_security, r.rolcreaterole AS makes_roles, \
+    EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND pg_has_role(r.oid, c.relowner, 'MEMBER')) \
+        AS owns_tables, \
+    has_schema_privilege(r.oid, 'public', 'CREATE') AS makes_tables \
+    FROM pg_roles r WHERE r.rolname = current_user";
+
+impl Login {
+    /// Logs in on Postgres and looks at itself.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or does not let it in.
+    pub async fn of(url: &str) -> Result<Self, WallError> {
+        let mut connection = options(url)?.connect().await?;
+        let login = Self::on(&mut connection).await?;
+        connection.close().await?;
+        Ok(login)
+    }
+
+    async fn on(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        // Unnamed, so that it works behind a pooler too.
+        let row = sqlx::raw_sql(LOGIN).fetch_one(connection).await?;
+        let mut excess = Vec::new();
+        for (column, power) in POWERS {
+            if row.try_get(column)? {
+                excess.push(power);
+            }
+        }
+        Ok(Self { role: row.try_get("role")?, excess })
+    }
+
+    /// The login, if row security holds it.
+    ///
+    /// # Errors
+    /// [`WallError::StrongLogin`] otherwise.
+    pub fn weak(self) -> Result<Self, WallError> {
+        if self.excess.is_empty() {
+            return Ok(self);
+        }
+        Err(WallError::StrongLogin { role: self.role, excess: self.excess.join(", ") })
+    }
+}
+
+/// How to reach a server.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, WallError> {
+    // PgBouncer refuses the extra_float_digits start-up parameter.
+    Ok(PgConnectOptions::from_str(url)?.extra_float_digits(None).application_name("carillon"))
+}
+
+/// What a pool asks every connection before it is used: a role may have been given powers since the start.
+pub(super) fn refuse_strong(connection: &mut PgConnection) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+    Box::pin(async move {
+        let login = Login::on(connection).await?;
+        login.weak().map(drop).map_err(|error| sqlx::Error::Configuration(error.into()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c205_every_power_too_many_is_named() {
+        let login = |excess: &[&'static str]| Login { role: "carillon_app".to_owned(), excess: excess.to_vec() };
+        assert!(login(&[]).weak().is_ok());
+        let error = login(&["is a superuser", "owns tables"]).weak().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "row security does not hold the login carillon_app: it is a superuser, owns tables"
+        );
+    }
+}
