@@ -29,3 +29,8 @@ pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
         &[&contacts::statements(), files::STATEMENTS, idempotency::STATEMENTS];
     [consent::store::STATEMENTS, messaging::STATEMENTS, rest].concat().concat()
 }
+
+/// Every registered statement of the identity role.
+pub fn identity_statements() -> Vec<&'static carillon_entities::wall::IdentitySql> {
+    [tenancy::IDENTITY_STATEMENTS, messaging::IDENTITY_STATEMENTS, dispatch::IDENTITY_STATEMENTS].concat()
+}

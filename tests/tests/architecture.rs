@@ -168,8 +168,8 @@ const OWN_WORK: &[(&str, &str)] = &[
     ("domain/src/tenancy/enter.rs", "declares it"),
     ("domain/src/tenancy/mod.rs", "shows it"),
     ("jobs/src/handlers/deliver_messages.rs", "a ticket"),
-    ("jobs/src/handlers/mod.rs", "what the dispatch role found due"),
     ("jobs/src/handlers/run_import.rs", "a ticket"),
+    ("jobs/src/handlers/sweep.rs", "what the dispatch role found due"),
 ];
 
 /// L1: whoever may enter any tenant is on a list.
@@ -186,6 +186,20 @@ fn c209_only_carillons_own_work_enters_a_tenant_without_a_credential() {
     found.sort();
     let listed: Vec<&str> = OWN_WORK.iter().map(|(file, _)| *file).collect();
     assert_eq!(found, listed, "files that enter tenants of their own accord");
+}
+
+/// A statement that is not registered is run by no test.
+#[test]
+fn every_statement_of_the_other_roles_is_registered() {
+    let identity = carillon_domain::identity_statements();
+    let registered = identity.iter().chain(carillon_domain::dispatch::DISPATCH_STATEMENTS);
+    let registered: Vec<&str> = registered.map(|sql| sql.name).collect();
+    let declared = sources("domain");
+    let declared = declared.iter().flat_map(|(_, text)| text.split(": IdentitySql =").skip(1));
+    let names: Vec<&str> = declared.filter_map(|rest| rest.split("name: \"").nth(1)?.split('"').next()).collect();
+    assert!(names.len() > 15, "only {} statements were found", names.len());
+    let missing: Vec<_> = names.iter().filter(|name| !registered.contains(name)).collect();
+    assert!(missing.is_empty(), "declared and registered nowhere: {missing:?}");
 }
 
 #[test]

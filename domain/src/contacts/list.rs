@@ -87,6 +87,7 @@ pub(crate) struct Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
     Id,
+    Search,
     State,
     Tag,
     Text,
@@ -99,7 +100,7 @@ impl Filter {
     pub fn driver(&self) -> Driver {
         match &self.attribute {
             // A search has indexes of its own, which a walk along something else would not use.
-            _ if self.search.is_some() => Driver::Id,
+            _ if self.search.is_some() => Driver::Search,
             Some((_, AttributeTest::Text(_))) => Driver::Text,
             Some((_, AttributeTest::Number(..))) => Driver::Number,
             Some((_, AttributeTest::Date(..))) => Driver::Date,
@@ -225,6 +226,6 @@ mod tests {
         filter.attribute = Some((AttributeId(uuid::Uuid::nil()), AttributeTest::Number(1.0, 2.0)));
         assert_eq!(filter.driver(), Driver::Number);
         filter.search = Search::of("a");
-        assert_eq!(filter.driver(), Driver::Id);
+        assert_eq!(filter.driver(), Driver::Search);
     }
 }

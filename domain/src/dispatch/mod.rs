@@ -4,12 +4,17 @@
 
 mod store;
 
-use carillon_entities::wall::{DueTenant, TxMode};
+use carillon_entities::wall::{DueTenant, IdentitySql, TxMode};
 
 use crate::error::Result;
 use crate::messaging::Lane;
 use crate::ports::Ports;
 use crate::tenancy::{self, SYSTEM_TENANT};
+
+/// Every registered statement of the dispatch role.
+pub static DISPATCH_STATEMENTS: &[&IdentitySql] = &[&store::DUE_MESSAGES, &store::DUE_IMPORTS, &store::DUE_SWEEPS];
+/// Every registered statement on the dispatchers' leases.
+pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[&store::LEASE_TAKE];
 
 /// How long an election holds without a renewal.
 pub const ELECTION: chrono::TimeDelta = chrono::TimeDelta::seconds(5);

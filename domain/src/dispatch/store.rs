@@ -47,7 +47,7 @@ pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {
         GROUP BY lapsed.tenant_id ORDER BY lapsed.tenant_id",
 };
 
-static LEASE_TAKE: IdentitySql = IdentitySql {
+pub(super) static LEASE_TAKE: IdentitySql = IdentitySql {
     name: "LEASE_TAKE",
     text: "INSERT INTO dispatcher_leases (lane, holder, fence, lease_until) VALUES ($1, $2, 1, $4)
         ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until,

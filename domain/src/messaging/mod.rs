@@ -13,6 +13,7 @@ mod cleared;
 mod content;
 mod dkim_key;
 mod email_message;
+mod global_address;
 mod hand_over;
 mod prepare;
 mod queries;
@@ -38,6 +39,7 @@ pub use cleared::{AttemptRef, Cleared};
 pub use content::{ContentCache, ReadySender, ReadyVersion, Sender, StoredVersion, Template};
 pub use dkim_key::NewDkimKey;
 pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
+pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use prepare::{Draft, prepare};
 pub use queries::{
@@ -55,7 +57,7 @@ pub use settle::{AttemptFacts, HandOver, MessageMove, NotHandedOver, Settlement,
 pub use state::{
     AttemptOutcome, AttemptState, AttemptStatus, Ending, Evidence, IllegalTransition, MessageState, MessageStatus,
 };
-pub use store::STATEMENTS;
+pub use store::{IDENTITY_STATEMENTS, STATEMENTS};
 pub use sweep::{Swept, sweep};
 pub use system_mail::{SYSTEM_TENANT, SystemMail, enqueue_system_mail, seed_system_tenant, system_sender};
 pub use templates::{

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
+use super::global_address::is_global;
+
 /// How a connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TlsMode {
@@ -35,6 +37,16 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Where a relay may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Reach {
+    /// Anywhere: the operator named it.
+    #[default]
+    Anywhere,
+    /// At a public address, whatever its name resolves to at the moment: a tenant named it (C-227).
+    Public,
+}
+
 /// An SMTP relay, of the deployment or of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Relay {
@@ -46,6 +58,8 @@ pub struct Relay {
     pub tls: TlsMode,
     /// Whom to sign in as.
     pub credentials: Option<Credentials>,
+    /// Where it may lie.
+    pub reach: Reach,
 }
 
 /// Why a text is not a relay; never repeats the text, which may hold a password.
@@ -76,19 +90,17 @@ impl Relay {
         is_loopback(&self.host)
     }
 
-    /// True for what a tenant may name as its relay: a public host name or address, not one of the deployment's own
-    /// network (a tenant must not make us knock at our own doors).
+    /// The same as a tenant's: a tenant must not make us knock at our own doors.
+    #[must_use]
+    pub fn of_a_tenant(self) -> Self {
+        Self { reach: Reach::Public, ..self }
+    }
+
+    /// True for what a tenant may name as its relay, as far as the text tells: a public address, or a name that is not
+    /// plainly one of the deployment's own network. What a name resolves to is judged at each connection (C-227).
     pub fn is_public(&self) -> bool {
-        match self.host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-            Ok(IpAddr::V4(ip)) => {
-                let shared = ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
-                let ours = ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.octets()[0] == 0;
-                !(ours || shared || ip.is_multicast() || ip.is_broadcast())
-            }
-            Ok(IpAddr::V6(ip)) => {
-                let ours = ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local();
-                !(ours || ip.is_unicast_link_local() || ip.is_multicast())
-            }
+        match self.host.parse::<IpAddr>() {
+            Ok(ip) => is_global(ip),
             Err(_) => {
                 self.host.contains('.') && !self.host.ends_with(".localhost") && !self.host.ends_with(".internal")
             }
@@ -105,12 +117,17 @@ impl FromStr for Relay {
             return Err(InvalidRelay::Form);
         }
         let url = Url::parse(text).map_err(|_| InvalidRelay::Form)?;
-        // A non-special scheme leaves the host as an opaque text.
+        // A non-special scheme leaves the host as an opaque text, in which 127.1 and 0x7f000001 are still names.
         let host = match url.host() {
-            Some(Host::Domain(name)) if !name.is_empty() && !name.contains('%') => name.to_ascii_lowercase(),
-            Some(Host::Ipv4(ip)) => ip.to_string(),
-            Some(Host::Ipv6(ip)) => ip.to_string(),
-            _ => return Err(InvalidRelay::Form),
+            Some(Host::Domain(name)) if !name.is_empty() && !name.contains('%') => Host::parse(name).ok(),
+            Some(Host::Ipv4(ip)) => Some(Host::Ipv4(ip)),
+            Some(Host::Ipv6(ip)) => Some(Host::Ipv6(ip)),
+            _ => None,
+        };
+        let host = match host.ok_or(InvalidRelay::Form)? {
+            Host::Domain(name) => name,
+            Host::Ipv4(ip) => ip.to_string(),
+            Host::Ipv6(ip) => ip.to_string(),
         };
         if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
             return Err(InvalidRelay::Form);
@@ -125,7 +142,7 @@ impl FromStr for Relay {
             (_, Some(_)) => 587,
             (_, None) => 25,
         };
-        Ok(Self { host, port: url.port().unwrap_or(usual), tls, credentials })
+        Ok(Self { host, port: url.port().unwrap_or(usual), tls, credentials, reach: Reach::Anywhere })
     }
 }
 
@@ -205,14 +222,15 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_relay_lies_outside() {
-        for text in ["smtp://mx.example.org", "smtp://192.0.2.7", "smtps://[2001:db8::1]"] {
+    fn c227_a_tenants_relay_lies_outside() {
+        for text in ["smtp://mx.example.org", "smtp://9.9.9.9", "smtps://[2620:fe::9]"] {
             assert!(relay(text).unwrap().is_public(), "{text}");
         }
-        let inside = ["localhost", "127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"];
-        let inside =
-            inside.iter().chain(&["[::1]", "[fd00::1]", "[fe80::1]", "[::ffff:10.0.0.1]", "postgres", "x.internal"]);
-        for host in inside {
+        let names = ["localhost", "postgres", "x.internal", "a.localhost"];
+        let plain = ["127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"];
+        let disguised = ["127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "10.0.0.1."];
+        let v6 = ["[::1]", "[fd00::1]", "[fe80::1]", "[::ffff:10.0.0.1]", "[64:ff9b::a00:1]", "[2002:a00:1::]"];
+        for host in names.iter().chain(&plain).chain(&disguised).chain(&v6) {
             assert!(!relay(&format!("smtp://{host}")).unwrap().is_public(), "{host}");
         }
     }

@@ -40,7 +40,9 @@ impl Handlers {
     fn relay_of(&self, own: Option<OwnRelayUrl>) -> Option<Relay> {
         match own {
             None => Some(self.relay.clone()),
-            Some(url) => url.0?.parse().ok(),
+            // Nothing leaves the machine in embedded mode, where a tenant's relay may be one's own.
+            Some(url) if self.ports.settings.embedded => url.0?.parse().ok(),
+            Some(url) => url.0?.parse().ok().map(Relay::of_a_tenant),
         }
     }
 

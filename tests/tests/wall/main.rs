@@ -10,5 +10,6 @@ mod dialect;
 mod explain;
 mod held;
 mod leaks;
+mod partitions;
 mod statements;
 mod writers;

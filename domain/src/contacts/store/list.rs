@@ -47,6 +47,27 @@ macro_rules! contacts {
     };
 }
 
+/// Walks along what starts with a prefix: three ranges, each with an index of its own, and no contact twice.
+macro_rules! searched {
+    ($place:literal, $order:literal) => {
+        concat!(
+            "SELECT c.* FROM (SELECT e.id FROM contacts AS e WHERE e.tenant_id = $1 AND e.email_norm >= $11 \
+                 AND e.email_norm < $14 \
+             UNION SELECT x.id FROM contacts AS x WHERE x.tenant_id = $1 AND x.external_id >= $12 \
+                 AND x.external_id < $15 \
+             UNION SELECT n.id FROM contacts AS n WHERE n.tenant_id = $1 AND n.name_norm >= $13 \
+                 AND n.name_norm < $16) AS d JOIN contacts AS c ON c.tenant_id = $1 AND c.id = d.id \
+             WHERE d.id ",
+            $place,
+            " $17",
+            filter!(),
+            "ORDER BY d.id ",
+            $order,
+            " LIMIT $18"
+        )
+    };
+}
+
 /// Walks along a table that refers to contacts.
 macro_rules! referring {
     ($table:literal, $condition:literal, $place:literal, $order:literal) => {
@@ -74,6 +95,12 @@ statements! {
     /// By id, backward.
     CONTACT_LIST_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         contacts!("", "<", "DESC");
+    /// By a prefix, forward.
+    CONTACT_LIST_SEARCH(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        searched!(">", "");
+    /// By a prefix, backward.
+    CONTACT_LIST_SEARCH_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        searched!("<", "DESC");
     /// Of one state, forward.
     CONTACT_LIST_STATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         contacts!(" AND c.state = $2", ">", "");
@@ -114,6 +141,8 @@ fn statement(driver: Driver, forward: bool) -> &'static Sql {
     match (driver, forward) {
         (Driver::Id, true) => &CONTACT_LIST,
         (Driver::Id, false) => &CONTACT_LIST_BACK,
+        (Driver::Search, true) => &CONTACT_LIST_SEARCH,
+        (Driver::Search, false) => &CONTACT_LIST_SEARCH_BACK,
         (Driver::State, true) => &CONTACT_LIST_STATE,
         (Driver::State, false) => &CONTACT_LIST_STATE_BACK,
         (Driver::Tag, true) => &CONTACT_LIST_TAG,

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::ports::Ports;
 
 /// Memberships of an enabled, verified user on a tenant or on an account above it.
-static VERIFIED_MEMBER: IdentitySql = IdentitySql {
+pub(in crate::messaging) static VERIFIED_MEMBER: IdentitySql = IdentitySql {
     name: "VERIFIED_MEMBER",
     text: "WITH RECURSIVE above (id, parent_id) AS (
             SELECT a.id, a.parent_id FROM tenants t JOIN accounts a ON a.id = t.account_id WHERE t.id = $1

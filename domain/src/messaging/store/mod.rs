@@ -26,7 +26,10 @@ pub(super) use members::is_verified_member;
 pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};
 pub(super) use sweeps::{UnknownMessage, sweep_leases, unknown_due, unknown_move, unknown_wake};
 
-use carillon_entities::wall::Sql;
+use carillon_entities::wall::{IdentitySql, Sql};
+
+/// Every registered statement of messaging on the tables without a tenant.
+pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[&members::VERIFIED_MEMBER];
 
 /// Every registered statement of messaging.
 pub static STATEMENTS: &[&[&Sql]] = &[

@@ -1,13 +1,14 @@
 //! From a relay's address to a connection that may send: TCP without delay, greeting, TLS, EHLO, AUTH.
 
+use carillon_domain::messaging::is_global;
 use carillon_domain::messaging::reply_class::SmtpStage;
 use encodify::base64::STANDARD;
 use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN, EXT_START_TLS};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::outcome::Obstacle;
-use super::relay::{Credentials, Relay, TlsMode};
+use super::relay::{Credentials, Reach, Relay, TlsMode};
 use super::smtp::{SmtpConnection, Timeouts, is_positive};
 use super::tls::{TlsTrust, Wire};
 
@@ -53,8 +54,7 @@ impl Dialer {
     async fn wire(&self) -> Result<(Box<dyn Wire>, bool), Obstacle> {
         let open = async {
             // Nagle's algorithm would hold each mail back for the peer's delayed acknowledgement: 44 ms a mail.
-            let tcp = TcpStream::connect((self.relay.host.as_str(), self.relay.port)).await;
-            let tcp = tcp.map_err(|_| Obstacle::Connect)?;
+            let tcp = self.tcp().await.map_err(|_| Obstacle::Connect)?;
             tcp.set_nodelay(true).map_err(|_| Obstacle::Connect)?;
             let tcp: Box<dyn Wire> = Box::new(tcp);
             match self.relay.tls {
@@ -63,6 +63,15 @@ impl Dialer {
             }
         };
         timeout(self.timeouts.connect, open).await.map_err(|_| Obstacle::Timeout)?
+    }
+
+    /// Connects to one of the addresses that the name has at this moment and that the relay may lie at: whoever names a
+    /// host decides what it resolves to, and again when it is asked a second time (C-227).
+    async fn tcp(&self) -> std::io::Result<TcpStream> {
+        let found = lookup_host((self.relay.host.as_str(), self.relay.port)).await?;
+        let allowed: Vec<_> =
+            found.filter(|address| self.relay.reach == Reach::Anywhere || is_global(address.ip())).collect();
+        TcpStream::connect(allowed.as_slice()).await
     }
 
     /// Everything learnt in the clear is forgotten: EHLO is asked anew (RFC 3207 s4.2).

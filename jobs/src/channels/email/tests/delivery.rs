@@ -18,6 +18,21 @@ async fn deliver_under(behaviour: Behaviour) -> (HandOver, Catcher) {
     (outcome, catcher)
 }
 
+/// A name that resolves to this machine is no way in, whoever it belongs to.
+#[tokio::test]
+async fn c227_a_tenants_relay_is_never_inside() {
+    let (sink, _) = catcher(CatcherSettings::default()).await;
+    for host in ["localhost", "127.0.0.1", "127.1"] {
+        let relay: Relay = format!("smtp://{host}:{}?tls=none", sink.addr().port()).parse().unwrap();
+        let mail = prepared(&marketing("ann@example.org"));
+        let outcome = channel().hand_over(&relay.clone().of_a_tenant(), &mail, may_start).await;
+        assert_eq!(outcome, HandOver::NotHandedOver(Obstacle::Connect), "{host}");
+        let outcome = channel().hand_over(&relay, &mail, may_start).await;
+        assert!(matches!(outcome, HandOver::Accepted(_)), "{host}: {outcome:?}");
+    }
+    assert_eq!(sink.totals().stored, 3);
+}
+
 #[tokio::test]
 async fn c032_an_accepted_mail_arrives_once_byte_for_byte() {
     let (catcher, relay) = catcher(CatcherSettings::default()).await;
