@@ -103,7 +103,10 @@ impl App {
         if config.is_embedded() {
             bootstrap(&ports).await?;
         }
-        let desk = Doorkeeper::new(&ports, &keys.tokens, PasswordSettings::default())?;
+        let mut desk = Doorkeeper::new(&ports, &keys.tokens, PasswordSettings::default())?;
+        if let Some(limits) = works.limits.clone() {
+            desk = desk.sharing(Arc::new(limits), &keys.tokens);
+        }
         let mut checks = vec![http::database_check(ports.wall.clone())];
         if config.redis_url.is_some() {
             checks.push(works.redis_check());

@@ -1,14 +1,15 @@
 //! Signing up, in and out, passwords and API keys, on a real database.
 
 use carillon_domain::error::{Error, Result};
+use carillon_domain::messaging::own_user;
 use carillon_domain::paging::Page;
 use carillon_domain::settings::SignUpMode;
 use carillon_domain::tenancy::{
-    AdministerTenant, ChangePassword, CreateApiKey, FAMILY_LIFE, MemberGrant, Name, NewPassword, OwnedAccount,
-    Permission, PresentedKey, REFRESH_LIFE, ReadContacts, ReadTenant, Role, Scope, SecretKind, SendMessages, SignUp,
-    api_keys, authenticate_key, change_password, create_api_key, disable_user, forget_expired, invite_member,
-    make_account, refresh_session, request_password_reset, reset_password, revoke_api_key, sign_in, sign_out, sign_up,
-    verify_email, viewer, viewer_accounts,
+    AdministerTenant, ChangePassword, CreateApiKey, Doorkeeper, FAMILY_LIFE, MemberGrant, Name, NewPassword,
+    OwnedAccount, PasswordSettings, Permission, PresentedKey, REFRESH_LIFE, ReadContacts, ReadTenant, Role, Scope,
+    SecretKind, SendMessages, SignUp, api_keys, authenticate_key, change_password, create_api_key, disable_user,
+    forget_expired, invite_member, make_account, refresh_session, request_password_reset, reset_password,
+    revoke_api_key, sign_in, sign_out, sign_up, verify_email, viewer, viewer_accounts,
 };
 use carillon_tests::access::{AccessWorld, KEY_LIFE, PASSWORD, code, refusals};
 use chrono::TimeDelta;
@@ -103,6 +104,25 @@ async fn sign_up_can_be_closed_or_by_invitation_only() {
 }
 
 #[tokio::test]
+async fn of_two_links_for_one_address_one_is_good_even_at_once() {
+    let world = AccessWorld::new().await;
+    let verify = async |token: String| verify_email(world.ports(), world.desk(), &token, None).await;
+    for round in 0..4 {
+        let email = format!("ada{round}@example.org");
+        let mut tokens = Vec::new();
+        for _ in 0..2 {
+            world.advance(TimeDelta::milliseconds(1));
+            world.sign_up(&email, "Ada").await.unwrap();
+            tokens.push(world.mailed(SecretKind::EmailVerification).await);
+        }
+        let (one, two) = futures::join!(verify(tokens[0].clone()), verify(tokens[1].clone()));
+        assert!(one.is_ok() != two.is_ok(), "round {round}: {one:?} {two:?}");
+        assert_eq!(code(if one.is_ok() { two } else { one }), "INVALID_TOKEN");
+        assert_eq!(world.users().await, round + 1);
+    }
+}
+
+#[tokio::test]
 async fn c216_attempts_are_counted_before_a_password_is_hashed() {
     let world = AccessWorld::new().await;
     let mut refused = 0;
@@ -118,6 +138,64 @@ async fn c216_attempts_are_counted_before_a_password_is_hashed() {
     assert_eq!(refused, 2, "ten at once, for an address without a user too");
     world.advance(TimeDelta::seconds(30));
     assert_eq!(code(world.sign_in("nobody@example.org", "wrong").await), "INVALID_CREDENTIALS");
+}
+
+/// Hashing is bounded, and what has no password to compare goes on meanwhile.
+#[tokio::test]
+async fn c216_five_hundred_sign_ins_at_once_are_turned_away_and_hold_up_nobody() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let tenant = world.new_tenant(&ada, account, "One").await;
+    let read = world.entered(&ada, tenant).await.grant::<ReadTenant>().unwrap();
+    // A hash takes long enough for a crowd to gather.
+    let settings = PasswordSettings { memory_kib: 16 * 1024, passes: 1, lanes: 1, permits: 1, queue: 4 };
+    let desk = Doorkeeper::new(world.ports(), &world.ports().keys, settings).unwrap();
+    let attempt = async |number: usize| {
+        sign_in(world.ports(), &desk, world.person(&format!("n{number}@example.org"), "wrong")).await
+    };
+    let crowd = futures::future::join_all((0..500).map(attempt));
+    let others = async {
+        for _ in 0..20 {
+            read.begin_read().await.unwrap().commit().await.unwrap();
+        }
+    };
+    let (crowd, ()) = futures::join!(crowd, others);
+    let turned_away = crowd.iter().filter(|result| matches!(result, Err(Error::TooMany { .. }))).count();
+    let judged = crowd.into_iter().filter(|result| !matches!(result, Err(Error::TooMany { .. })));
+    let judged = judged.map(|result| assert_eq!(code(result), "INVALID_CREDENTIALS")).count();
+    assert!(turned_away > 0 && judged > 0, "{turned_away} turned away, {judged} judged");
+    // The doors are open again.
+    assert_eq!(
+        code(sign_in(world.ports(), &desk, world.person("last@example.org", "wrong")).await),
+        "INVALID_CREDENTIALS"
+    );
+}
+
+/// Two processes over one Redis let somebody in no more often than one would.
+#[tokio::test]
+async fn c216_processes_share_their_limits() {
+    let Some(url) = std::env::var("REDIS_URL").ok().filter(|url| !url.is_empty()) else { return };
+    let world = AccessWorld::new().await;
+    let prefix = format!("test-{}", std::process::id());
+    let settings = PasswordSettings { memory_kib: 64, passes: 1, lanes: 1, permits: 2, queue: 64 };
+    let desk = |url: &str| {
+        let limits = carillon_jobs::redis::Limits::redis(url, Some(&prefix)).unwrap();
+        let desk = Doorkeeper::new(world.ports(), &world.ports().keys, settings).unwrap();
+        desk.sharing(std::sync::Arc::new(limits), &world.ports().keys)
+    };
+    let attempts = async |desks: &[Doorkeeper]| {
+        let mut refused = 0;
+        for number in 0..12 {
+            let attempt =
+                sign_in(world.ports(), &desks[number % desks.len()], world.person("a@example.org", "x")).await;
+            refused += usize::from(matches!(attempt, Err(Error::TooMany { .. })));
+        }
+        refused
+    };
+    assert_eq!(attempts(&[desk(&url), desk(&url)]).await, 2, "ten at once over both");
+    // Nobody listens there: each process counts for itself.
+    let alone = desk("redis://127.0.0.1:1/");
+    assert_eq!(attempts(&[alone]).await, 2);
 }
 
 #[tokio::test]
@@ -208,6 +286,34 @@ async fn c213_a_reset_password_ends_every_token_and_session() {
     let token = world.mailed(SecretKind::PasswordReset).await;
     world.advance(TimeDelta::minutes(30));
     assert_eq!(code(reset_password_of(&world, token, new.clone()).await), "INVALID_TOKEN", "half an hour");
+}
+
+#[tokio::test]
+async fn c214_a_password_is_not_made_of_its_users_words() {
+    let world = AccessWorld::new().await;
+    let access = world.owner("lovelace@example.org").await;
+    let new = world.new_password("lovelace1815");
+    let command = ChangePassword { current: PASSWORD.to_owned(), new: new.clone(), address: None };
+    let changed = change_password(world.ports(), world.desk(), &access, command).await;
+    assert_eq!(code(changed), "PASSWORD_TOO_COMMON");
+    request_password_reset(world.ports(), world.desk(), &"lovelace@example.org".parse().unwrap(), None).await.unwrap();
+    let token = world.mailed(SecretKind::PasswordReset).await;
+    assert_eq!(code(reset_password_of(&world, token.clone(), new).await), "PASSWORD_TOO_COMMON");
+    reset_password_of(&world, token, world.new_password("another long secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn c213_a_stale_token_learns_nothing_of_the_tenants_users() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let tenant = world.new_tenant(&ada, account, "One").await;
+    let grant = world.entered(&ada, tenant).await.grant::<SendMessages>().unwrap();
+    let address: carillon_domain::contacts::EmailAddress = "ada@example.org".parse().unwrap();
+    own_user(&grant, world.ports(), address.clone()).await.unwrap();
+    disable_user(world.ports(), &address, true).await.unwrap();
+    for address in [address, "nobody@example.org".parse().unwrap()] {
+        assert!(matches!(own_user(&grant, world.ports(), address).await, Err(Error::Unauthenticated)));
+    }
 }
 
 async fn reset_password_of(world: &AccessWorld, token: String, new: NewPassword) -> Result<()> {

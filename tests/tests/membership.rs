@@ -3,10 +3,11 @@
 use carillon_domain::error::Error;
 use carillon_domain::paging::Page;
 use carillon_domain::tenancy::{
-    AdministerAccount, AdministerTenant, Caps, CreateTenant, MemberGrant, Name, ReadTenant, Role, Scope, SecretKind,
-    SendMessages, accept_invitation, account_members, audit_events, cap_account, change_member_role, create_account,
-    create_tenant, enter_account, enter_tenant, invite_member, leave, members, refresh_session, remove_member,
-    resume_account, revoke_api_key, suspend_account, tenant, viewer_accounts, viewer_tenants,
+    AdministerAccount, AdministerTenant, Caps, CreateTenant, MemberGrant, Name, ReadContacts, ReadTenant, Role, Scope,
+    SecretKind, SendMessages, accept_invitation, account_members, audit_events, authenticate_key, cap_account,
+    change_member_role, create_account, create_tenant, disable_user, enter_account, enter_tenant, enter_to_import,
+    invite_member, leave, members, refresh_session, remove_member, resume_account, revoke_api_key, suspend_account,
+    tenant, viewer_accounts, viewer_tenants,
 };
 use carillon_entities::ids::{AccountId, CredentialId, MembershipId, TenantId};
 use carillon_tests::access::{AccessWorld, PASSWORD, code, refusals};
@@ -244,6 +245,98 @@ async fn an_invitation_is_worth_no_more_than_its_inviter() {
     let membership = accept_invitation(ports, world.desk(), &cyd, &token).await.unwrap();
     assert_eq!((membership.role, membership.scope), (Role::Admin, Scope::Tenant(tenant)));
     assert_eq!(code(accept_invitation(ports, world.desk(), &cyd, &token).await), "INVALID_INVITATION", "once");
+}
+
+#[tokio::test]
+async fn an_invitation_of_a_disabled_inviter_opens_nothing() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let bob = world.invited(&ada, Scope::Account(account), "bob@example.org", Role::Admin).await;
+    let cyd = world.owner("cyd@example.org").await;
+    let ports = world.ports();
+    let grant = MemberGrant::on(ports, &ada, Scope::Account(account), "accountId").await.unwrap();
+    invite_member(&grant, ports, world.desk(), &"cyd@example.org".parse().unwrap(), Role::Viewer).await.unwrap();
+    let token = world.mailed(SecretKind::Invitation).await;
+    let inviter = "ada@example.org".parse().unwrap();
+    disable_user(ports, &inviter, true).await.unwrap();
+    assert_eq!(code(accept_invitation(ports, world.desk(), &cyd, &token).await), "INVALID_INVITATION");
+    assert!(enter_account(ports, &bob, account, "accountId").await.is_ok(), "members stay");
+    disable_user(ports, &inviter, false).await.unwrap();
+    accept_invitation(ports, world.desk(), &cyd, &token).await.unwrap();
+}
+
+#[tokio::test]
+async fn c216_one_person_gets_few_invitations_whoever_sends_them() {
+    let world = AccessWorld::new().await;
+    let (ada, hers) = world.owner_and_account("ada@example.org").await;
+    let (bob, his) = world.owner_and_account("bob@example.org").await;
+    let ports = world.ports();
+    let mut results = Vec::new();
+    for (by, account) in [(&ada, hers), (&bob, his)].repeat(3) {
+        let grant = MemberGrant::on(ports, by, Scope::Account(account), "accountId").await.unwrap();
+        let invited = "cyd@example.org".parse().unwrap();
+        results.push(invite_member(&grant, ports, world.desk(), &invited, Role::Viewer).await);
+    }
+    assert!(results[..5].iter().all(Result::is_ok));
+    assert!(matches!(results[5], Err(Error::TooMany { .. })));
+    let grant = MemberGrant::on(ports, &ada, Scope::Account(hers), "accountId").await.unwrap();
+    invite_member(&grant, ports, world.desk(), &"dan@example.org".parse().unwrap(), Role::Viewer).await.unwrap();
+}
+
+#[tokio::test]
+async fn c213_who_leaves_is_out_with_the_next_request() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let tenant = world.new_tenant(&ada, account, "One").await;
+    let bob = world.invited(&ada, Scope::Tenant(tenant), "bob@example.org", Role::Marketer).await;
+    let read = world.entered(&bob, tenant).await.grant::<ReadTenant>().unwrap();
+    read.begin_read().await.unwrap().commit().await.unwrap();
+    let ports = world.ports();
+    leave(ports, &bob, Scope::Tenant(tenant), "tenantId").await.unwrap();
+    assert!(matches!(read.begin_read().await, Err(Error::Unauthenticated)));
+    let bob = world.access("bob@example.org").await;
+    assert_eq!(code(enter_tenant(ports, world.desk(), &bob, tenant).await), "NOT_FOUND");
+    // The account's owner belongs to the tenant through the account alone.
+    assert_eq!(code(leave(ports, &ada, Scope::Tenant(tenant), "tenantId").await), "NOT_A_DIRECT_MEMBER");
+    assert!(enter_tenant(ports, world.desk(), &ada, tenant).await.is_ok());
+}
+
+#[tokio::test]
+async fn c213_a_role_changed_on_the_account_acts_in_its_tenants() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let tenant = world.new_tenant(&ada, account, "One").await;
+    let bob = world.invited(&ada, Scope::Account(account), "bob@example.org", Role::Marketer).await;
+    let send = world.entered(&bob, tenant).await.grant::<SendMessages>().unwrap();
+    send.begin_read().await.unwrap().commit().await.unwrap();
+    let membership = world.own_membership(&bob, Scope::Account(account)).await;
+    change_member_role(world.ports(), &ada, membership, Role::Viewer).await.unwrap();
+    assert!(matches!(send.begin().await, Err(Error::Unauthenticated)));
+    let bob = world.access("bob@example.org").await;
+    let entered = world.entered(&bob, tenant).await;
+    assert_eq!(entered.role(), Role::Viewer);
+    assert!(matches!(entered.grant::<SendMessages>(), Err(Error::Forbidden)));
+}
+
+#[tokio::test]
+async fn a_suspended_tenants_keys_and_imports_stand_still() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let tenant = world.new_tenant(&ada, account, "One").await;
+    let (_, text) = world.new_key(&ada, tenant).await;
+    let ports = world.ports();
+    let read = authenticate_key(ports, &text).await.unwrap().grant::<ReadContacts>().unwrap();
+    read.begin_read().await.unwrap().commit().await.unwrap();
+    suspend_account(ports, account).await.unwrap();
+    let context = authenticate_key(ports, &text).await.unwrap();
+    for grant in [read.clone(), context.grant::<ReadContacts>().unwrap()] {
+        assert_eq!(code(grant.begin_read().await), "TENANT_SUSPENDED");
+        assert_eq!(code(grant.begin().await), "TENANT_SUSPENDED");
+    }
+    assert_eq!(code(enter_to_import(world.wall(), tenant).begin().await), "TENANT_SUSPENDED");
+    resume_account(ports, account).await.unwrap();
+    read.begin_read().await.unwrap().commit().await.unwrap();
+    enter_to_import(world.wall(), tenant).begin().await.unwrap().commit().await.unwrap();
 }
 
 #[tokio::test]

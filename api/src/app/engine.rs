@@ -11,7 +11,7 @@ use carillon_jobs::channels::email::{EmailChannel, PoolSettings, Relay, TlsTrust
 use carillon_jobs::engine::{Engine, Workers};
 use carillon_jobs::handlers::{Handlers, Pace};
 use carillon_jobs::queue::{Backend, MemoryQueue, RedisQueue};
-use carillon_jobs::redis::Signals;
+use carillon_jobs::redis::{Limits, Signals};
 use tokio_util::sync::CancellationToken;
 
 use super::AppError;
@@ -23,6 +23,8 @@ use crate::http::{Check, Probe};
 pub struct Works {
     /// Between processes; also the doorbell.
     pub signals: Signals,
+    /// What is counted for all processes; none without Redis.
+    pub limits: Option<Limits>,
     /// Uploaded files.
     pub files: Files,
     /// The built-in catcher, where there is no relay.
@@ -35,12 +37,13 @@ pub struct Works {
 impl Works {
     /// Opens what the configuration names. A Redis that is away is no reason not to start.
     pub async fn open(config: &Config) -> Result<Self, AppError> {
-        let (signals, backend) = match &config.redis_url {
-            None => (Signals::local(), Backend::Memory(MemoryQueue::new())),
+        let (signals, limits, backend) = match &config.redis_url {
+            None => (Signals::local(), None, Backend::Memory(MemoryQueue::new())),
             Some(url) => {
                 let bad = |_| AppError::Setting { name: "REDIS_URL", why: "it is no Redis URL" };
                 let signals = Signals::redis(url.reveal(), None).map_err(bad)?;
-                (signals, Backend::Redis(RedisQueue::new(url.reveal(), None).map_err(bad)?))
+                let limits = Limits::redis(url.reveal(), None).map_err(bad)?;
+                (signals, Some(limits), Backend::Redis(RedisQueue::new(url.reveal(), None).map_err(bad)?))
             }
         };
         let files = Files::open(&config.blobs)
@@ -55,7 +58,7 @@ impl Works {
             }
             None => (None, None),
         };
-        Ok(Self { signals, files, catcher, backend, relay, trust: trust(config)? })
+        Ok(Self { signals, limits, files, catcher, backend, relay, trust: trust(config)? })
     }
 
     /// Redis answers. Without it everything goes on, slower: due work is found by polling (L4).

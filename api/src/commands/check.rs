@@ -19,10 +19,10 @@ use crate::config::{Config, Secret};
 /// One question may take this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Answers, in the order they were asked.
+/// What is wrong, in the order it was asked.
 #[derive(Debug, Default)]
 struct Report {
-    wrong: usize,
+    wrong: Vec<String>,
 }
 
 impl Report {
@@ -32,14 +32,24 @@ impl Report {
             Ok(detail) if detail.is_empty() => println!("ok     {what}"),
             Ok(detail) => println!("ok     {what}: {detail}"),
             Err(error) => {
-                self.wrong += 1;
-                println!("WRONG  {what}: {error:#}");
+                let wrong = format!("{what}: {error:#}");
+                println!("WRONG  {wrong}");
+                self.wrong.push(wrong);
             }
         }
     }
 }
 
 pub async fn run(config: &Config) -> Result<ExitCode> {
+    let Report { wrong } = ask_everything(config).await;
+    if wrong.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} of these must be put right", wrong.len());
+    Ok(ExitCode::FAILURE)
+}
+
+async fn ask_everything(config: &Config) -> Report {
     let mut report = Report::default();
     report.ask("configuration", async { Ok(format!("{:?}", config.mode).to_lowercase()) }).await;
     report.ask("database schema", schema(config)).await;
@@ -59,11 +69,7 @@ pub async fn run(config: &Config) -> Result<ExitCode> {
         Some(url) => report.ask("relay", smtp(url)).await,
         None => report.ask("relay", async { Ok("the built-in catcher".to_owned()) }).await,
     }
-    if report.wrong == 0 {
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("{} of these must be put right", report.wrong);
-    Ok(ExitCode::FAILURE)
+    report
 }
 
 async fn schema(config: &Config) -> Result<String> {
@@ -161,6 +167,28 @@ async fn smtp(url: &Secret) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn wrong(folder: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> {
+        let data = [("CARILLON_DATA", folder.to_str().unwrap())];
+        let source = crate::config::Source::of(settings.iter().copied().chain(data)).unwrap();
+        let wrong = ask_everything(&Config::new(&source).unwrap()).await.wrong;
+        wrong.iter().map(|line| line.split_once(": ").unwrap().0.to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn everything_that_is_wrong_is_said_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(wrong(folder.path(), &[]).await, ["database schema"]);
+        let database = format!("sqlite:{}", folder.path().join("carillon.db").display());
+        carillon_migration::migrate(&database, DatabaseClock::new().now()).await.unwrap();
+        assert_eq!(wrong(folder.path(), &[]).await, Vec::<String>::new());
+        // Nobody listens on port 1.
+        let away = [("REDIS_URL", "redis://127.0.0.1:1"), ("SMTP_URL", "smtp://127.0.0.1:1")];
+        assert_eq!(wrong(folder.path(), &away).await, ["Redis", "relay"]);
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let blobs = format!("file:{}/file/blobs", folder.path().display());
+        assert_eq!(wrong(folder.path(), &[("CARILLON_BLOBS", &blobs)]).await, ["files"]);
+    }
 
     #[tokio::test]
     async fn redis_is_asked_in_its_own_words() {

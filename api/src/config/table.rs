@@ -40,7 +40,7 @@ settings! {
     DATABASE_OWNER_URL secret ["none"] "Login of the owner of the schema, for `migrate` and `check` only; no serving process needs it.";
     DATABASE_POOL plain ["`16`"] "Connections of the application role; the other roles get a quarter of it each.";
     DATABASE_POOLER plain ["`none`"] "`transaction` behind a pooler in transaction mode (PgBouncer): statements are then unnamed.";
-    REDIS_URL secret ["none; required in production"] "Redis 7 or later, `redis://` or `rediss://` (`SSL_CERT_FILE` names a private authority): the ticket queue and the doorbell. Losing it loses no work.";
+    REDIS_URL secret ["none; required in production"] "Redis 7 or later, `redis://` or `rediss://` (`SSL_CERT_FILE` names a private authority): the ticket queue, the doorbell, the limits that processes count together. Losing it loses no work.";
     SMTP_URL secret ["the built-in catcher"] "Relay for outgoing mail, `smtp://user:pass@host:587?tls=required` or `smtps://..`; required in production.";
     SMTP_CA_FILE plain ["none"] "A PEM file with certificate authorities that relays may have besides the public ones, for a relay of your own network.";
     SMTP_POOL plain ["`8`"] "Connections to the relay.";

@@ -1,11 +1,27 @@
 //! Running a request: the one place that knows what resolvers find in its data.
 
 use async_graphql::{Request, Response};
+use carillon_domain::tenancy::viewer;
 
 use super::catcher::CatcherPort;
 use super::rounds::Rounds;
-use super::scope::RequestScope;
+use super::scope::{Caller, RequestScope};
 use super::{CarillonSchema, loader, nulls};
+
+/// True for who said nothing, and for who says so with a token that is no longer good (C-213): a token of a disabled
+/// user still has its signature. Only a document that names the schema costs the look; keys were looked up already.
+async fn is_stranger(scope: &RequestScope, query: &str) -> bool {
+    match scope.caller() {
+        Caller::Anonymous => true,
+        Caller::User(access, _) => names_schema(query) && viewer(scope.ports(), access).await.is_err(),
+        Caller::ApiKey(_) => false,
+    }
+}
+
+/// True for a document that may ask for more of the schema than `__typename`, which every client sends along.
+fn names_schema(query: &str) -> bool {
+    query.split("__typename").any(|part| part.contains("__"))
+}
 
 /// Runs a request as its scope's caller, and ends what it read from.
 pub async fn execute(
@@ -15,7 +31,7 @@ pub async fn execute(
     mut request: Request,
 ) -> Response {
     // Strangers learn no schema from a production server (C-222).
-    if scope.is_anonymous() && !scope.ports().settings.embedded {
+    if !scope.ports().settings.embedded && is_stranger(&scope, &request.query).await {
         request = request.disable_introspection();
     }
     let (query, operation) = (request.query.clone(), request.operation_name.clone());

@@ -100,11 +100,6 @@ impl RequestScope {
         &self.0.caller
     }
 
-    /// True for a caller without any credential.
-    pub fn is_anonymous(&self) -> bool {
-        matches!(self.0.caller, Caller::Anonymous)
-    }
-
     /// The tenant the caller is in.
     ///
     /// # Errors

@@ -45,6 +45,8 @@ pub enum Purpose {
     Upload,
     /// Keyed fingerprints of inputs, per tenant.
     Fingerprint,
+    /// Names of callers in the limiter that processes share (C-216).
+    Throttle,
 }
 
 impl Purpose {
@@ -57,6 +59,7 @@ impl Purpose {
             Self::AccessToken => b"carillon/1/access-token",
             Self::Upload => b"carillon/1/upload",
             Self::Fingerprint => b"carillon/1/fingerprint",
+            Self::Throttle => b"carillon/1/throttle",
         }
     }
 }
@@ -229,6 +232,8 @@ mod tests {
             Purpose::Seal,
             Purpose::AccessToken,
             Purpose::Upload,
+            Purpose::Fingerprint,
+            Purpose::Throttle,
         ];
         let all: std::collections::HashSet<_> = purposes
             .into_iter()

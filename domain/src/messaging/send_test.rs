@@ -9,7 +9,7 @@ use super::{MessageClass, store};
 use crate::contacts::EmailAddress;
 use crate::error::{Error, Refusal, Result};
 use crate::ports::Ports;
-use crate::tenancy::{Grant, SendMessages};
+use crate::tenancy::{Grant, SendMessages, assert_fresh};
 
 /// A verified user who is a member of the tenant or of an account above it; only [`own_user`] makes one.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct OwnUser(EmailAddress);
 /// # Errors
 /// `NOT_AN_OWN_USER` if not: nobody learns whether there is such a user elsewhere.
 pub async fn own_user(grant: &Grant<SendMessages>, ports: &Ports, address: EmailAddress) -> Result<OwnUser> {
+    // The identity space does not ask whether the credential is still good (C-213).
+    assert_fresh(grant).await?;
     if store::is_verified_member(ports, grant.tenant(), &address).await? {
         return Ok(OwnUser(address));
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::{AccessTokens, Caller, Limit, PasswordSettings, Passwords, Throttle};
+use super::throttle::Sharing;
+use super::{AccessTokens, Caller, Limit, PasswordSettings, Passwords, SharedLimits, Throttle};
 use crate::error::Result;
 use crate::keys::Keyring;
 use crate::ports::Ports;
@@ -22,6 +23,7 @@ pub struct Doorkeeper {
     pub tokens: AccessTokens,
     /// Limits.
     pub throttle: Throttle,
+    sharing: Option<Sharing>,
 }
 
 /// How often something may be tried.
@@ -40,6 +42,7 @@ impl Attempt {
     pub const RESET: Self = Self::new("reset", (3, 300), (30, 10));
     pub const TOKEN: Self = Self::new("token", (60, 1), (120, 1));
     pub const INVITE: Self = Self::new("invite", (60, 10), (120, 1));
+    pub const INVITED: Self = Self::new("invited", (5, 600), (120, 1));
 
     const fn new(what: &'static str, account: (u32, i64), address: (u32, i64)) -> Self {
         let (account_burst, account_every) = account;
@@ -62,14 +65,26 @@ impl Doorkeeper {
             passwords: Passwords::new(passwords, Arc::clone(&ports.entropy))?,
             tokens: AccessTokens::new(token_keys, ports.settings.public_url.clone())?,
             throttle: Throttle::new(Arc::clone(&ports.clock), REMEMBERED),
+            sharing: None,
         })
     }
 
+    /// The same, counting together with the deployment's other processes, which have the same keys.
+    #[must_use]
+    pub fn sharing(self, limits: Arc<dyn SharedLimits>, token_keys: &Keyring) -> Self {
+        Self { sharing: Sharing::new(limits, token_keys), ..self }
+    }
+
     /// Counts an attempt, by where it comes from and then by whom it names.
-    pub(super) fn count(&self, attempt: Attempt, address: Option<IpAddr>, account: Option<&str>) -> Result<()> {
+    pub(super) async fn count(&self, attempt: Attempt, address: Option<IpAddr>, account: Option<&str>) -> Result<()> {
         let address = address.map(|address| (Caller::Address(address), attempt.address));
         let account = account.map(|account| (Caller::Account(account), attempt.account));
         let callers: Vec<_> = address.into_iter().chain(account).collect();
+        if let Some(sharing) = &self.sharing
+            && let Some(verdict) = sharing.take(attempt.what, &callers).await
+        {
+            return verdict;
+        }
         self.throttle.take(attempt.what, &callers)
     }
 }

@@ -21,7 +21,9 @@ impl Scopes {
     fn include(&self, permission: Permission) -> bool {
         match self {
             Self::All => true,
-            Self::Only(permissions) => permissions.contains(&permission),
+            Self::Only(permissions) => {
+                permissions.iter().any(|given| *given == permission || given.reads() == Some(permission))
+            }
         }
     }
 }
@@ -219,6 +221,20 @@ mod tests {
         assert!(!may(Role::Marketer, &only(Permission::SendMessages), Permission::WriteContacts));
         assert!(!may(Role::Viewer, &only(Permission::SendMessages), Permission::SendMessages));
         assert!(!may(Role::Owner, &Scopes::All, Permission::AdministerTenant));
+    }
+
+    #[test]
+    fn who_may_change_something_may_see_what_came_of_it() {
+        let key = Actor::ApiKey(CredentialId(Uuid::from_u128(1)));
+        for given in Permission::ALL.iter().filter(|permission| permission.allows_keys()) {
+            let scopes = Scopes::Only(vec![*given]);
+            let may = |permission| permits(key, Role::Owner, &scopes, permission);
+            let included: Vec<_> = Permission::ALL.iter().copied().filter(|permission| may(*permission)).collect();
+            let expected: Vec<_> = [given.reads(), Some(*given)].into_iter().flatten().collect();
+            assert_eq!(included.len(), expected.len(), "{given}");
+            assert!(expected.iter().all(|permission| included.contains(permission)), "{given}");
+            assert!(given.reads() != Some(Permission::ReadPersonalData), "that is given by its own name only");
+        }
     }
 
     #[test]

@@ -57,7 +57,9 @@ pub(super) async fn spend(tx: &mut IdentityTx, ports: &Ports, invitation: &Invit
     if place.is_suspended() {
         return Err(suspended(invitation.scope).into());
     }
-    let roles = store::memberships::roles_on(tx, invitation.inviter, &place.scope_ids()).await?;
+    let inviter = store::users::user_find(tx, invitation.inviter).await?.filter(|inviter| !inviter.is_disabled);
+    let inviter = inviter.ok_or_else(|| invalid(field))?;
+    let roles = store::memberships::roles_on(tx, inviter.id, &place.scope_ids()).await?;
     let is_backed = Role::effective(roles).is_some_and(|role| role.may_give(invitation.role));
     if !is_backed || !credentials::secret_use(tx, invitation.id, ports.now()).await? {
         return Err(invalid(field).into());
@@ -78,7 +80,9 @@ pub async fn invite_member(
     email: &EmailAddress,
     role: Role,
 ) -> Result<()> {
-    desk.count(Attempt::INVITE, None, Some(&grant.user.id.to_string()))?;
+    desk.count(Attempt::INVITE, None, Some(&grant.user.id.to_string())).await?;
+    // Whoever invites, one person gets few of these mails (C-216).
+    desk.count(Attempt::INVITED, None, Some(email.norm())).await?;
     grant.reaches(role, "role")?;
     let secret = SecretKind::Invitation.generate(ports.entropy.as_ref());
     let (id, now) = (ports.new_id::<CredentialId>(), ports.now());
@@ -107,7 +111,7 @@ pub async fn accept_invitation(
     access: &VerifiedAccess,
     token: &str,
 ) -> Result<Membership> {
-    desk.count(Attempt::TOKEN, None, Some(&access.subject().user.to_string()))?;
+    desk.count(Attempt::TOKEN, None, Some(&access.subject().user.to_string())).await?;
     let (id, now) = (ports.new_id(), ports.now());
     let membership = store::write!(ports, |tx| {
         let user = user_of(tx, access).await?;

@@ -44,7 +44,7 @@ pub async fn is_mailed_link_good(
     token: &str,
     address: Option<IpAddr>,
 ) -> Result<bool> {
-    desk.count(Attempt::TOKEN, address, None)?;
+    desk.count(Attempt::TOKEN, address, None).await?;
     let Some(hash) = kind.hash_of(token) else { return Ok(false) };
     let found = store::read!(ports, |tx| credentials::secret_find(tx, kind, hash).await)?;
     Ok(found.is_some_and(|found| found.is_good(ports.now())))

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
+use super::User;
 use super::common_passwords::is_common;
 use crate::entropy::Entropy;
 use crate::error::{Error, Refusal, Result};
@@ -62,10 +63,22 @@ impl NewPassword {
             return Err(Refusal::new("PASSWORD_TOO_SHORT", field, "At least 8 characters; 15 are better."));
         }
         if is_common(text, known) {
-            return Err(Refusal::new("PASSWORD_TOO_COMMON", field, "Among the first that attackers try."));
+            return Err(too_common(field));
         }
         Ok(Self(normalised(text)))
     }
+
+    /// Refuses the words of the user whose password it shall be, once they are known (C-214).
+    ///
+    /// # Errors
+    /// `PASSWORD_TOO_COMMON`.
+    pub(super) fn not_made_of(self, field: &str, user: &User) -> Result<Self, Refusal> {
+        if is_common(&self.0, &[user.email.as_sent(), &user.name]) { Err(too_common(field)) } else { Ok(self) }
+    }
+}
+
+fn too_common(field: &str) -> Refusal {
+    Refusal::new("PASSWORD_TOO_COMMON", field, "Among the first that attackers try.")
 }
 
 impl std::fmt::Debug for NewPassword {

@@ -111,6 +111,19 @@ policy! {
     CreateTenant = "account.create_tenant" account [yes yes no no no | no no];
 }
 
+impl Permission {
+    /// What a key with this scope may also see: the answer of a change is read after it is committed, and must not be
+    /// refused then.
+    pub const fn reads(self) -> Option<Self> {
+        match self {
+            Self::WriteContacts => Some(Self::ReadContacts),
+            Self::RecordConsent => Some(Self::ReadConsent),
+            Self::SendMessages | Self::PublishTemplates => Some(Self::ReadMessages),
+            _ => None,
+        }
+    }
+}
+
 /// The table as text, for the access matrix snapshot.
 pub fn matrix() -> String {
     let roles: Vec<Role> = Role::ALL.iter().rev().copied().collect();

@@ -26,7 +26,7 @@ pub async fn request_password_reset(
     email: &EmailAddress,
     address: Option<IpAddr>,
 ) -> Result<()> {
-    desk.count(Attempt::RESET, address, Some(email.norm()))?;
+    desk.count(Attempt::RESET, address, Some(email.norm())).await?;
     let secret = SecretKind::PasswordReset.generate(ports.entropy.as_ref());
     let (id, now) = (ports.new_id(), ports.now());
     let is_known = store::write!(ports, |tx| {
@@ -52,14 +52,18 @@ pub async fn reset_password(
     password: NewPassword,
     address: Option<IpAddr>,
 ) -> Result<()> {
-    desk.count(Attempt::TOKEN, address, None)?;
+    desk.count(Attempt::TOKEN, address, None).await?;
     let secret = SecretKind::PasswordReset.hash_of(token).ok_or_else(invalid_token)?;
     let now = ports.now();
     // Nobody costs us a hash who has no link.
-    let found = store::read!(ports, |tx| credentials::secret_find(tx, SecretKind::PasswordReset, secret).await)?;
-    let found = found.filter(|found| found.is_good(now)).ok_or_else(invalid_token)?;
-    let user = found.user.ok_or_else(invalid_token)?;
-    let hash = desk.passwords.hash(password).await?;
+    let (found, user) = store::read!(ports, |tx| {
+        let found = credentials::secret_find(tx, SecretKind::PasswordReset, secret).await?;
+        let found = found.filter(|found| found.is_good(now)).ok_or_else(invalid_token)?;
+        let user = store::users::user_find(tx, found.user.ok_or_else(invalid_token)?).await?;
+        Ok((found, user.ok_or_else(invalid_token)?))
+    })?;
+    let hash = desk.passwords.hash(password.not_made_of("newPassword", &user)?).await?;
+    let user = user.id;
     store::write!(ports, |tx| {
         store::users::user_lock(tx, user).await?.filter(|user| !user.is_disabled).ok_or_else(invalid_token)?;
         if !credentials::secret_use(tx, found.id, now).await? {
@@ -98,12 +102,12 @@ pub async fn change_password(
     command: ChangePassword,
 ) -> Result<Session> {
     let user = store::read!(ports, |tx| user_of(tx, access).await)?;
-    desk.count(Attempt::SIGN_IN, command.address, Some(user.email.norm()))?;
+    desk.count(Attempt::SIGN_IN, command.address, Some(user.email.norm())).await?;
     let check = desk.passwords.check(&command.current, user.password_hash.as_deref()).await?;
     if check == PasswordCheck::Wrong {
         return Err(Refusal { field: "currentPassword".to_owned(), ..refused() }.into());
     }
-    let hash = desk.passwords.hash(command.new).await?;
+    let hash = desk.passwords.hash(command.new.not_made_of("newPassword", &user)?).await?;
     let family = Family::new(ports);
     let session = store::write!(ports, |tx| {
         store::users::user_lock(tx, user.id).await?;

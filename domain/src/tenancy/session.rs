@@ -99,7 +99,7 @@ pub async fn refresh_session(
     token: &str,
     address: Option<IpAddr>,
 ) -> Result<Session> {
-    desk.count(Attempt::TOKEN, address, None)?;
+    desk.count(Attempt::TOKEN, address, None).await?;
     let refreshed = match SecretKind::RefreshSession.hash_of(token) {
         Some(hash) => store::write!(ports, |tx| rotate(tx, ports, desk, hash).await)?,
         None => Refreshed::Ended,

@@ -29,7 +29,7 @@ impl std::fmt::Debug for SignIn {
 
 /// Opens a session for the right password; counts the attempt before it costs a hash (C-216).
 pub async fn sign_in(ports: &Ports, desk: &Doorkeeper, command: SignIn) -> Result<Session> {
-    desk.count(Attempt::SIGN_IN, command.address, Some(command.email.norm()))?;
+    desk.count(Attempt::SIGN_IN, command.address, Some(command.email.norm())).await?;
     let found = store::read!(ports, |tx| store::users::user_by_email(tx, &command.email).await)?;
     let stored = found.as_ref().and_then(|user| user.password_hash.as_deref());
     let check = desk.passwords.check(&command.password, stored).await?;

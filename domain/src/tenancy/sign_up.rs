@@ -19,7 +19,7 @@ use super::store::credentials::{self, OneTime};
 use super::store::users::NewUser;
 use super::{Account, Actor, Doorkeeper, Membership, Name, NewPassword, Role, Scope, SecretKind, life, store};
 use crate::contacts::EmailAddress;
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Refusal, Result, WallError};
 use crate::messaging::{SystemMail, enqueue_system_mail};
 use crate::ports::Ports;
 use crate::settings::SignUpMode;
@@ -52,7 +52,7 @@ struct Pending {
 
 /// Takes a sign-up; the answer says nothing about the address.
 pub async fn sign_up(ports: &Ports, desk: &Doorkeeper, command: SignUp) -> Result<()> {
-    desk.count(Attempt::SIGN_UP, command.address, Some(command.email.norm()))?;
+    desk.count(Attempt::SIGN_UP, command.address, Some(command.email.norm())).await?;
     let invitation = allowed_by(ports, &command).await?;
     let hash = desk.passwords.hash(command.password.clone()).await?;
     match (invitation, &command.account_name) {
@@ -120,7 +120,8 @@ async fn join(ports: &Ports, command: &SignUp, password_hash: String, invitation
             email_verified_at: Some(now),
             now,
         };
-        store::users::user_insert(tx, user).await?;
+        let taken = || invitation::invalid("invitation");
+        store::users::user_insert(tx, user).await.map_err(|error| unless_taken(error, taken))?;
         store::memberships::membership_insert(tx, &membership).await
     })?;
     if joined {
@@ -132,7 +133,7 @@ async fn join(ports: &Ports, command: &SignUp, password_hash: String, invitation
 
 /// Makes the user, the account and the membership that a sign-up promised.
 pub async fn verify_email(ports: &Ports, desk: &Doorkeeper, token: &str, address: Option<IpAddr>) -> Result<()> {
-    desk.count(Attempt::TOKEN, address, None)?;
+    desk.count(Attempt::TOKEN, address, None).await?;
     let hash = SecretKind::EmailVerification.hash_of(token).ok_or_else(invalid_token)?;
     let (user, account) = (ports.new_id::<UserId>(), ports.new_id::<AccountId>());
     store::write!(ports, |tx| {
@@ -167,11 +168,19 @@ async fn fulfil(
         email_verified_at: Some(now),
         now,
     };
-    store::users::user_insert(tx, new).await?;
+    store::users::user_insert(tx, new).await.map_err(|error| unless_taken(error, invalid_token))?;
     store::accounts::account_insert(tx, &top_account(ports, account, pending.account)).await?;
     let owner = Membership::new(ports.new_id(), user, Scope::Account(account), Role::Owner, now);
     store::memberships::membership_insert(tx, &owner).await?;
     Ok(())
+}
+
+/// Two links for one address, followed at once: whoever commits second finds the address taken.
+fn unless_taken(error: Error, refusal: impl FnOnce() -> Refusal) -> Error {
+    match error {
+        Error::Wall(WallError::Conflict { .. }) => refusal().into(),
+        error => error,
+    }
 }
 
 /// An account at the top of a tree of its own, with the deployment's limits.

@@ -126,6 +126,6 @@ pub(super) fn is_bound_elsewhere(access: &VerifiedAccess, scope: Scope) -> bool 
 }
 
 /// Refuses a grant whose credential is no longer good: the identity space does not ask by itself (C-213).
-pub(super) async fn assert_fresh<A: Action>(grant: &Grant<A>) -> Result<()> {
+pub(crate) async fn assert_fresh<A: Action>(grant: &Grant<A>) -> Result<()> {
     Ok(grant.begin_read().await?.commit().await?)
 }

@@ -1,6 +1,9 @@
 //! Limits in front of costly or guessable operations (C-216): per account and per address of the caller, before any
 //! password is hashed, in a fixed amount of memory.
 //!
+//! Where processes share a limiter ([`SharedLimits`]), it counts for all of them; while it cannot be asked, each process
+//! counts for itself.
+//!
 //! Generic cell rate algorithm: per key one time, before which the next attempt comes too early. When the table is
 //! full of keys that still matter, new keys share a fixed number of buckets: a flood makes limits stricter, never
 //! looser, and never takes more memory.
@@ -10,9 +13,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::hmac;
 use chrono::TimeDelta;
+use futures::future::BoxFuture;
 
 use crate::error::{Error, Result};
+use crate::keys::{Keyring, Purpose};
 use crate::time::{Clock, Monotonic};
 
 const SHARED: usize = 1024;
@@ -33,6 +39,55 @@ pub enum Caller<'a> {
     Account(&'a str),
     /// Where the request comes from; IPv6 by its /64, which is one customer.
     Address(IpAddr),
+}
+
+impl Caller<'_> {
+    /// One text per caller: a mapped IPv4 address is what it maps.
+    fn canonical(self) -> String {
+        match self {
+            Self::Account(name) => format!("a{name}"),
+            Self::Address(IpAddr::V4(address)) => format!("4{address}"),
+            Self::Address(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+                Some(address) => format!("4{address}"),
+                None => format!("6{:x?}", &address.segments()[..4]),
+            },
+        }
+    }
+}
+
+/// The limiter that the processes of a deployment share.
+pub trait SharedLimits: Send + Sync + std::fmt::Debug {
+    /// Counts one attempt of a caller, who is named by a keyed hash: nothing personal leaves the process. Answers how
+    /// long they must wait (zero when the attempt was counted), or nothing when it cannot be asked.
+    fn take<'a>(&'a self, caller: &'a str, limit: Limit) -> BoxFuture<'a, Option<TimeDelta>>;
+}
+
+/// The way to the shared limiter.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    limits: Arc<dyn SharedLimits>,
+    key: hmac::Key,
+}
+
+impl Sharing {
+    /// Names callers by their hash under the keyring's active key.
+    pub fn new(limits: Arc<dyn SharedLimits>, keys: &Keyring) -> Option<Self> {
+        let key = keys.derive(keys.active(), Purpose::Throttle, None)?;
+        Some(Self { limits, key: hmac::Key::new(hmac::HMAC_SHA256, &key) })
+    }
+
+    /// As [`Throttle::take`], or nothing when the limiter cannot be asked.
+    pub async fn take(&self, what: &str, callers: &[(Caller<'_>, Limit)]) -> Option<Result<()>> {
+        for (caller, limit) in callers {
+            let name = format!("{what}:{}", caller.canonical());
+            let name = hex::encode(hmac::sign(&self.key, name.as_bytes()));
+            let wait = self.limits.take(&name, *limit).await?;
+            if wait > TimeDelta::zero() {
+                return Some(Err(too_many(wait.num_microseconds().unwrap_or(i64::MAX))));
+            }
+        }
+        Some(Ok(()))
+    }
 }
 
 /// The limiter of one process.
@@ -67,21 +122,10 @@ impl Throttle {
         let Monotonic(now) = self.clock.monotonic();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         for (caller, limit) in callers {
-            let key = self.key(what, *caller);
+            let key = self.hasher.hash_one((what, caller.canonical()));
             charge(buckets.bucket(key, now, self.capacity), now, *limit)?;
         }
         Ok(())
-    }
-
-    fn key(&self, what: &'static str, caller: Caller<'_>) -> u64 {
-        match caller {
-            Caller::Account(name) => self.hasher.hash_one((what, 0, name)),
-            Caller::Address(IpAddr::V4(address)) => self.hasher.hash_one((what, 4, address)),
-            Caller::Address(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-                Some(address) => self.hasher.hash_one((what, 4, address)),
-                None => self.hasher.hash_one((what, 6, &address.segments()[..4])),
-            },
-        }
     }
 }
 
@@ -104,11 +148,15 @@ fn charge(empty_at: &mut i64, now: i64, limit: Limit) -> Result<()> {
     let after = now.max(*empty_at).saturating_add(every);
     let over = after.saturating_sub(now).saturating_sub(room);
     if over > 0 {
-        let seconds = over.saturating_add(999_999) / 1_000_000;
-        return Err(Error::TooMany { retry_after_s: u32::try_from(seconds).unwrap_or(u32::MAX) });
+        return Err(too_many(over));
     }
     *empty_at = after;
     Ok(())
+}
+
+fn too_many(wait_us: i64) -> Error {
+    let seconds = wait_us.saturating_add(999_999) / 1_000_000;
+    Error::TooMany { retry_after_s: u32::try_from(seconds).unwrap_or(u32::MAX) }
 }
 
 #[cfg(test)]

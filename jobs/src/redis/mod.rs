@@ -1,9 +1,10 @@
-//! What Redis carries besides tickets: signals between processes, with a twin within the process.
+//! What Redis carries besides tickets: signals between processes and the limits they share, with twins within the process.
 //!
 //! Nothing waits for Redis here and nothing is lost with it: listeners of the same process always hear a signal, other
 //! processes hear it when Redis is there, and whoever hears nothing looks for work each second (L4).
 
 pub(crate) mod connect;
+mod limits;
 mod relay;
 mod signal;
 
@@ -21,6 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use self::connect::InvalidRedisUrl;
+pub use self::limits::Limits;
 pub use self::signal::Signal;
 
 /// Signals a slow listener may be behind by before it misses some.

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod limits;
 mod queue;
 mod server;
 mod signals;

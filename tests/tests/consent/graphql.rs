@@ -5,6 +5,7 @@ use actix_web::test;
 use actix_web::test::TestRequest;
 use carillon_domain::consent::{ConsentAction, Reason, SourceKind};
 use carillon_domain::messaging::MessageClass;
+use carillon_domain::tenancy::Role;
 use serde_json::{Value, json};
 
 use crate::links::gateway;
@@ -128,4 +129,18 @@ async fn addresses_are_suppressed_by_api_whether_they_are_contacts_or_not() {
     setup.append(vec![setup.event(ADA, setup.news, ConsentAction::Object, SourceKind::Subject)]).await;
     let listed = setup.ask("{ suppressions(first: 1) { nodes { reason } pageInfo { hasNextPage } } }", json!({})).await;
     assert_eq!(listed["data"]["suppressions"]["pageInfo"]["hasNextPage"], true, "{listed}");
+}
+
+/// Who may not see addresses may not guess them: by a look-up as little as in the list of contacts.
+#[actix_web::test]
+async fn c225_suppressions_of_an_address_are_for_who_may_see_addresses() {
+    let setup = Setup::new().await;
+    let input = json!({ "email": ADA, "scope": "MARKETING", "reason": "LEGAL" });
+    setup.change("suppressAddress", "suppression { id }", input).await;
+    let analyst = setup.acting_as(Role::Analyst);
+    let listed = analyst.ask("{ suppressions { nodes { reason } } }", json!({})).await;
+    assert_eq!(listed["data"]["suppressions"]["nodes"][0]["reason"], "LEGAL", "{listed}");
+    let query = format!("{{ suppressions(email: \"{ADA}\") {{ nodes {{ reason }} }} }}");
+    let guessed = analyst.ask(&query, json!({})).await;
+    assert_eq!(guessed["errors"][0]["extensions"]["code"], "FORBIDDEN", "{guessed}");
 }

@@ -57,6 +57,15 @@ impl Setup {
         Self { tenant, all, news: topics[0], offers: topics[1], admin, token, world }
     }
 
+    /// The same as if the token named another role.
+    pub fn acting_as(self, role: Role) -> Self {
+        let Actor::User(user) = self.admin.actor() else { panic!("the admin is a user") };
+        let tokens = AccessTokens::new(&self.ports().keys, "https://carillon.test").unwrap();
+        let subject = AccessSubject { user, auth_version: 1, entered: Some((self.tenant, role)) };
+        let (token, _) = tokens.issue(&subject, self.ports().now()).unwrap();
+        Self { token, ..self }
+    }
+
     pub fn ports(&self) -> &Ports {
         self.world.ports()
     }

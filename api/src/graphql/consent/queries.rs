@@ -5,7 +5,7 @@ use carillon_domain::consent::{Recipient, list_brands, list_suppressions, list_t
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::paging::Paged;
-use carillon_domain::tenancy::{ReadConsent, ReadTenant};
+use carillon_domain::tenancy::{ReadConsent, ReadPersonalData, ReadTenant};
 
 use super::loaders::{ConsentsOf, LedgerOf};
 use super::types::{Brand, ConsentEvent, ConsentState, Suppression, Topic};
@@ -44,6 +44,10 @@ impl ConsentQuery {
     ) -> Result<List<Suppression>> {
         let page = PageArgs::forward(first, after).page()?;
         let scope = RequestScope::of(ctx);
+        if email.is_some() {
+            // Whoever may not see addresses may not guess them either (C-225).
+            scope.grant::<ReadPersonalData>()?;
+        }
         let (grant, mut tx) = scope.read::<ReadConsent>().await?;
         let page = match email {
             None => list_suppressions(&grant, &mut tx, &page).await?,
