@@ -11,7 +11,7 @@ test: ## Everything CI runs: lints, contract, tests on SQLite and Postgres + Red
 test-sqlite: ## The tests on SQLite only, without any service
 	@tests/run.sh test-sqlite
 
-crash: ## 20,000 intents under 30 seeded faults, release build (CRASH_SEEDS="1 2 3")
+crash: ## 20,000 intents under 30 seeded faults, three seeds, release build (CRASH_SEEDS="1 2 3")
 	@tests/run.sh crash
 
 selftest: ## Seeds known bugs one by one and expects the harness to catch each

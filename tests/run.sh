@@ -2,7 +2,7 @@
 # What `make` runs. `test` goes through every part even after one failed, names what it could not run, and ends with
 # one plain line that counts the tests; its status is 0 only if every part held.
 #
-# Settings: CRASH_SEEDS (one run each), CRASH_SECONDS (short form), BENCH_SCALE (sizes divided by it, no thresholds).
+# Settings: CRASH_SEEDS (one run each; 1 2 3), CRASH_SECONDS (short form), BENCH_SCALE (sizes divided by it, no thresholds).
 # The harnesses get CARILLON_BIN (the executable to start), CRASH_SEED and what tests/services.sh exports.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -115,7 +115,7 @@ harness() {
 # crash PROFILE: one run per seed, each on fresh services. The harness checks itself; its last line is read again.
 crash() {
   local profile=$1 seed out=$logs/crash.out key last
-  for seed in ${CRASH_SEEDS:-1}; do
+  for seed in ${CRASH_SEEDS:-1 2 3}; do
     CRASH_SEED=$seed harness "$profile" crash | tee "$out"
     last=$(tail -n 1 "$out")
     for key in lost=0 repeated=0 after_unsubscribe=0; do
@@ -201,7 +201,7 @@ test_all() {
     skip "bench"
   else
     part 'tests on postgres' tests_postgres
-    export CRASH_SECONDS=${CRASH_SECONDS:-60}
+    export CRASH_SECONDS=${CRASH_SECONDS:-60} CRASH_SEEDS=${CRASH_SEEDS:-1}
     part 'crash, short form' crash debug
     if [[ $lacking == *' smtp-sink '* ]]; then
       skip 'bench (smtp-sink)'

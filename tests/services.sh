@@ -96,6 +96,8 @@ unix_socket_directories = '$CARILLON_TEST_DIR'
 max_connections = 300
 max_locks_per_transaction = 256
 timezone = 'UTC'
+# The crash harness judges by the order of commits.
+track_commit_timestamp = on
 log_timezone = 'UTC'
 CONF
   # One syncfs on restart after an immediate stop instead of seconds of fsync, file by file.

@@ -48,6 +48,8 @@ pub struct Cast {
     pub sender: SenderId,
     /// Its published marketing version.
     pub version: TemplateVersionId,
+    /// Its published transactional version.
+    pub receipt: TemplateVersionId,
     /// People who agreed: contact and address.
     pub people: Vec<(ContactId, String)>,
     /// An access token of its owner.
@@ -180,11 +182,12 @@ impl Stage {
         let topic = consent::create_topic(&grant, &mut tx, &self.ports, command).await?;
         tx.commit().await?;
         let sender = self.make_sender(&context, brand.id, name).await?;
-        let version = self.publish(&context).await?;
+        let version = self.publish(&context, MessageClass::Marketing).await?;
+        let receipt = self.publish(&context, MessageClass::Transactional).await?;
         let about = ConsentTopic { brand: brand.id, topic: topic.id, all_marketing: Some(all_marketing.id) };
         let people = self.make_people(&context, about, name, people).await?;
         let token = self.token(tenant)?;
-        Ok(Cast { tenant, topic: topic.id, brand: brand.id, sender, version, people, token })
+        Ok(Cast { tenant, topic: topic.id, brand: brand.id, sender, version, receipt, people, token })
     }
 
     /// Who a gateway in this process asks about credentials.
@@ -245,22 +248,27 @@ impl Stage {
         Ok(sender.id)
     }
 
-    async fn publish(&self, context: &TenantContext) -> Result<TemplateVersionId> {
+    async fn publish(&self, context: &TenantContext, class: MessageClass) -> Result<TemplateVersionId> {
         let grant = context.grant()?;
         let mut tx = grant.begin().await?;
-        let template = create_template(&grant, &mut tx, &self.ports, "news", MessageClass::Marketing).await?;
+        let template = create_template(&grant, &mut tx, &self.ports, class.as_str(), class).await?;
         let paragraph = paragraph();
+        // The way out stands in marketing mail alone: a receipt has none.
+        let (html_end, text_end) = match class {
+            MessageClass::Marketing => {
+                ("<p><a href=\"{{ unsubscribe_url }}\">Unsubscribe</a></p>", "\n\nUnsubscribe: {{ unsubscribe_url }}\n")
+            }
+            MessageClass::Transactional => ("", "\n"),
+        };
         let command = PublishVersion {
             template: template.id,
             locale: "en".to_owned(),
             subject: "News for {{ contact.first_name }}".to_owned(),
             html: format!(
                 "<p>Dear {{{{ contact.first_name }}}},</p><p>{paragraph}</p><p>{{{{ sender.postal_address }}}}</p>\
-                 <p><a href=\"{{{{ unsubscribe_url }}}}\">Unsubscribe</a></p>"
+                 {html_end}"
             ),
-            text: format!(
-                "Dear {{{{ contact.first_name }}}},\n\n{paragraph}\n\nUnsubscribe: {{{{ unsubscribe_url }}}}\n"
-            ),
+            text: format!("Dear {{{{ contact.first_name }}}},\n\n{paragraph}{text_end}"),
         };
         let version = publish_version(&grant, &mut tx, &self.ports, command).await?;
         tx.commit().await?;

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::behaviour::address_hash;
+use super::transaction::Envelope;
 
 /// Recipients, and copies, that are counted apart; more are only part of the totals.
 const COUNTED: usize = 5_000_000;
@@ -24,6 +26,8 @@ pub struct CaughtMail {
     pub message_id: Option<String>,
     /// The content, dots unstuffed.
     pub raw: Arc<[u8]>,
+    /// When its MAIL command had been read: from then on it was leaving its sender.
+    pub began: Instant,
 }
 
 impl std::fmt::Debug for CaughtMail {
@@ -80,14 +84,17 @@ impl Mailbox {
         Self { max_mails, max_octets, contents: Mutex::default(), changed: watch::Sender::new(0) }
     }
 
-    pub fn store(&self, envelope_from: String, recipients: Vec<String>, raw: Vec<u8>) {
+    pub fn store(&self, envelope: Envelope, raw: Vec<u8>) {
+        let Envelope { from, recipients, began } = envelope;
+        let envelope_from = from.unwrap_or_default();
         let message_id = message_id(&raw);
         let mut contents = self.lock();
         contents.count(&recipients, message_id.as_deref());
         contents.last_seq += 1;
         contents.octets += raw.len();
         let seq = contents.last_seq;
-        contents.mails.push_back(Arc::new(CaughtMail { seq, envelope_from, recipients, message_id, raw: raw.into() }));
+        let mail = CaughtMail { seq, envelope_from, recipients, message_id, raw: raw.into(), began };
+        contents.mails.push_back(Arc::new(mail));
         while contents.mails.len() > self.max_mails || contents.octets > self.max_octets {
             let Some(oldest) = contents.mails.pop_front() else { break };
             contents.octets -= oldest.raw.len();
@@ -190,7 +197,8 @@ mod tests {
 
     fn store(mailbox: &Mailbox, to: &str, id: &str) {
         let raw = format!("Subject: x\r\nMessage-ID: <{id}>\r\n\r\nMessage-ID: <not@this>\r\n").into_bytes();
-        mailbox.store("bounce@example.org".to_owned(), vec![to.to_owned()], raw);
+        let from = Some("bounce@example.org".to_owned());
+        mailbox.store(Envelope { from, recipients: vec![to.to_owned()], began: Instant::now() }, raw);
     }
 
     #[test]

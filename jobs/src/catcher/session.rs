@@ -189,7 +189,7 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Session<W> {
         } else if !from.address.is_ascii() && !utf8 {
             b"553 5.6.7 Address needs SMTPUTF8\r\n"
         } else {
-            self.envelope.from = Some(from.address);
+            self.envelope = Envelope::opened(Some(from.address));
             b"250 2.1.0 OK\r\n"
         };
         self.say(reply);
@@ -228,18 +228,18 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Session<W> {
         let recipients = envelope.recipients.iter().map(String::as_str);
         let verdict = self.shared.director.decide(recipients, Moment::Content);
         self.wait(verdict.delay).await?;
-        let store = |raw| self.shared.mailbox.store(envelope.from.unwrap_or_default(), envelope.recipients, raw);
+        let mailbox = &self.shared.mailbox;
         match verdict.end {
             End::Take => {
-                store(raw);
+                mailbox.store(envelope, raw);
                 self.say(b"250 2.0.0 Caught\r\n");
             }
             End::Answer(code, text) => self.answer(code, &text),
             End::Drop { stored } => {
                 if stored {
-                    store(raw);
+                    mailbox.store(envelope, raw);
                 }
-                self.shared.mailbox.tally(Tally::Dropped { stored });
+                mailbox.tally(Tally::Dropped { stored });
                 return Ok(Next::Close);
             }
         }

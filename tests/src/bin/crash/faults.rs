@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carillon_jobs::catcher::{Action, Behaviour, Catcher, Rule, Whom};
+use carillon_jobs::catcher::{Action, Behaviour, Catcher, Moment, Rule, Whom};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use tokio::process::Command;
@@ -21,11 +21,22 @@ pub struct Faults {
     /// Kills and freezes of engines: each may leave a group of attempts unknown.
     pub engine_losses: usize,
     pub struck: usize,
+    /// Processes that ended although nobody killed them.
+    pub ended: usize,
+    /// Engines that did not end well when they were told to end (C-185).
+    pub unwell: usize,
 }
+
+/// Kinds of faults.
+const KINDS: usize = 9;
+
+/// How long the sink takes over each mail, as relays do: so hand-overs are on their way when a fault strikes.
+const SINK_MS: u64 = 60;
 
 impl Faults {
     pub fn new(random: StdRng, processes: Arc<Processes>, sink: Arc<Catcher>) -> Self {
-        Self { random, processes, sink, engine_losses: 0, struck: 0 }
+        sink.set_behaviour(behaviour(None));
+        Self { random, processes, sink, engine_losses: 0, struck: 0, ended: 0, unwell: 0 }
     }
 
     /// Does one of them and tells which.
@@ -33,7 +44,7 @@ impl Faults {
         self.struck += 1;
         let which = self.random.random_range(0..2);
         // Each kind once before any by chance.
-        let kind = if self.struck <= 8 { self.struck - 1 } else { self.random.random_range(0..8) };
+        let kind = if self.struck <= KINDS { self.struck - 1 } else { self.random.random_range(0..KINDS) };
         let told = match kind {
             0 => {
                 self.engine_losses += 1;
@@ -56,9 +67,14 @@ impl Faults {
             }
             5 => self.sink_drops(true).await,
             6 => self.sink_drops(false).await,
-            _ => self.processes.kill(false, which).await?,
+            7 => self.processes.kill(false, which).await?,
+            _ => {
+                let (told, well) = self.processes.terminate(which).await?;
+                self.unwell += usize::from(!well);
+                told
+            }
         };
-        self.processes.revive().await?;
+        self.ended += self.processes.revive().await?;
         Ok(told)
     }
 
@@ -66,17 +82,24 @@ impl Faults {
     async fn sink_drops(&mut self, stored: bool) -> String {
         let share = Whom::Share { of: 10, is: self.random.random_range(0..10) };
         let rule = Rule { whom: share, first: None, action: Action::Drop { stored } };
-        self.sink.set_behaviour(Behaviour { rules: vec![rule] });
+        self.sink.set_behaviour(behaviour(Some(rule)));
         tokio::time::sleep(Duration::from_secs(2)).await;
-        self.sink.set_behaviour(Behaviour::default());
+        self.sink.set_behaviour(behaviour(None));
         format!("sink dropped after DATA, mails {}", if stored { "kept" } else { "lost" })
     }
 
     /// Everything works again.
     pub async fn mend(&mut self) -> Result<()> {
         self.sink.set_behaviour(Behaviour::default());
-        self.processes.revive().await.map(drop)
+        self.ended += self.processes.revive().await?;
+        Ok(())
     }
+}
+
+fn behaviour(rule: Option<Rule>) -> Behaviour {
+    let slow = Action::Delay { at: Moment::Content, millis: SINK_MS };
+    let slow = Rule { whom: Whom::Everyone, first: None, action: slow };
+    Behaviour { rules: std::iter::once(slow).chain(rule).collect() }
 }
 
 async fn redis(command: &str) -> Result<String> {

@@ -1,181 +1,260 @@
-//! What goes on meanwhile: intents through the API, repeated under the same key until acknowledged, and people who
-//! unsubscribe by the one-click link in the header of a mail they got.
+//! What goes on meanwhile: intents through the API in waves, repeated under the same key until acknowledged, and people
+//! who unsubscribe by the one-click link of a mail they got, just when the next one for them is queued.
+//!
+//! A wave goes with each fault, so that the fault strikes a system at work; what a wave leaves open is counted.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use carillon_domain::messaging::MessageClass;
+use carillon_entities::ids::TenantId;
 use carillon_jobs::catcher::Catcher;
 use carillon_tests::stage::Cast;
-use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
-use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Mutex, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
+use super::links::Links;
 use super::processes::Processes;
+
+/// Intents of one call.
+const BATCH: usize = 50;
+/// Between two calls of a tenant, so that a wave lasts into its fault.
+const PACE: Duration = Duration::from_millis(150);
+/// An unsubscribe begins within this time of the call that queued a mail to the same person: about when the gate asks.
+const TOGETHER_MS: u64 = 200;
+/// One in so many messages is transactional.
+const RECEIPT_EVERY: usize = 5;
+/// One in so many of those who could unsubscribe does.
+const LEAVE_EVERY: u32 = 16;
+
+/// An acknowledged intent.
+#[derive(Debug)]
+pub struct Accepted {
+    pub tenant: TenantId,
+    pub address: String,
+    pub class: MessageClass,
+    /// When it was first posted.
+    pub posted: Instant,
+}
 
 /// What the load did.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// Acknowledged intents: message id, and the address it is for.
-    pub accepted: HashMap<String, String>,
-    /// Acknowledged unsubscribes: address and when the 200 had arrived.
-    pub unsubscribed: HashMap<String, DateTime<Utc>>,
+    /// Acknowledged intents by message.
+    pub accepted: HashMap<String, Accepted>,
+    /// Keys posted; each is acknowledged in the end.
+    pub keys: usize,
+    /// Whoever began to unsubscribe, acknowledged or not.
+    pub leaving: HashSet<String>,
+    /// When the 200 to an unsubscribe had arrived.
+    pub left: HashMap<String, Instant>,
 }
 
 /// The load of a run.
 pub struct Load {
     done: Arc<Mutex<Done>>,
+    sink: Arc<Catcher>,
+    released: watch::Sender<usize>,
     senders: Vec<JoinHandle<Result<()>>>,
-    leaver: JoinHandle<()>,
+}
+
+impl Load {
+    /// Makes ready to send `intents` in all, in waves.
+    pub fn start(processes: &Arc<Processes>, sink: &Arc<Catcher>, cast: &[Cast], intents: usize, seed: u64) -> Self {
+        let done = Arc::new(Mutex::new(Done::default()));
+        let share = intents.div_ceil(cast.len());
+        let (released, waves) = watch::channel(0);
+        let mut load = Self { done, sink: Arc::clone(sink), released, senders: Vec::new() };
+        for (cast, number) in cast.iter().zip(0..) {
+            let sender = Sender::new(processes, cast, &load, seed ^ (0x5eed << number));
+            load.senders.push(tokio::spawn(sender.run(share, waves.clone())));
+        }
+        load
+    }
+
+    /// What is done so far.
+    pub fn done(&self) -> Arc<Mutex<Done>> {
+        Arc::clone(&self.done)
+    }
+
+    /// Lets the next wave go, of so many intents for each tenant.
+    pub fn wave(&self, size: usize) {
+        self.released.send_modify(|released| *released += size);
+    }
+
+    /// Lets everything go and waits until it is acknowledged.
+    pub async fn all_acknowledged(&mut self) -> Result<()> {
+        self.wave(usize::MAX / 2);
+        for sender in self.senders.drain(..) {
+            sender.await??;
+        }
+        Ok(())
+    }
+}
+
+/// A client that follows no redirect.
+pub fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(20));
+    client.redirect(reqwest::redirect::Policy::none()).build().expect("a client without special wishes")
+}
+
+/// What one tenant sends, and its people do.
+pub struct Sender {
+    processes: Arc<Processes>,
+    cast: Cast,
+    done: Arc<Mutex<Done>>,
+    links: Links,
+    random: StdRng,
+    client: reqwest::Client,
 }
 
 const SEND: &str = "mutation ($input: SendMessagesInput!) { sendMessages(input: $input) { \
     results { message { id } userErrors { code } } userErrors { code } } }";
 
-impl Load {
-    /// Starts sending for every tenant, and leaving.
-    pub fn start(
-        processes: &Arc<Processes>,
-        sink: &Arc<Catcher>,
-        cast: &[Cast],
-        intents: usize,
-        seed: u64,
-        over: CancellationToken,
-    ) -> Self {
-        let done = Arc::new(Mutex::new(Done::default()));
-        let share = intents.div_ceil(cast.len());
-        let senders = cast
-            .iter()
-            .map(|cast| {
-                let (processes, cast, done) = (Arc::clone(processes), cast.clone(), Arc::clone(&done));
-                tokio::spawn(async move { send(&processes, &cast, share, &done).await })
-            })
-            .collect();
-        let leaver = tokio::spawn(leave(Arc::clone(processes), Arc::clone(sink), Arc::clone(&done), seed, over));
-        Self { done, senders, leaver }
-    }
-
-    /// Waits until all intents are acknowledged, then ends the unsubscribing.
-    pub async fn finish(self, over: CancellationToken) -> Result<Done> {
-        for sender in self.senders {
-            sender.await??;
+impl Sender {
+    pub fn new(processes: &Arc<Processes>, cast: &Cast, load: &Load, seed: u64) -> Self {
+        Self {
+            processes: Arc::clone(processes),
+            cast: cast.clone(),
+            done: Arc::clone(&load.done),
+            links: Links::new(Arc::clone(&load.sink)),
+            random: StdRng::seed_from_u64(seed),
+            client: client(),
         }
-        over.cancel();
-        self.leaver.await?;
-        Ok(std::mem::take(&mut *self.done.lock().await))
     }
-}
 
-fn client() -> Result<reqwest::Client> {
-    Ok(reqwest::Client::builder()
-        .timeout(Duration::from_secs(20))
-        .redirect(reqwest::redirect::Policy::none())
-        .build()?)
-}
+    async fn run(mut self, intents: usize, mut waves: watch::Receiver<usize>) -> Result<()> {
+        let mut leaving = JoinSet::new();
+        let mut first = 0;
+        while first < intents {
+            let released = *waves.wait_for(|released| *released > first).await.context("the waves ended")?;
+            let batch = first..intents.min(first + BATCH).min(released);
+            first = batch.end;
+            self.post(batch.clone(), class).await?;
+            self.leave(batch, &mut leaving).await;
+            tokio::time::sleep(PACE).await;
+        }
+        while leaving.join_next().await.is_some() {}
+        Ok(())
+    }
 
-async fn send(processes: &Processes, cast: &Cast, intents: usize, done: &Mutex<Done>) -> Result<()> {
-    let client = client()?;
-    for first in (0..intents).step_by(50) {
-        let batch: Vec<usize> = (first..intents.min(first + 50)).collect();
-        let messages: Vec<Json> = batch.iter().map(|number| intent(cast, *number)).collect();
+    /// Queues marketing for people of these numbers; returns messages and addresses.
+    pub async fn post_all_marketing(&self, batch: Range<usize>) -> Result<Vec<(String, String)>> {
+        self.post(batch, |_| MessageClass::Marketing).await
+    }
+
+    /// Posts intents until they are acknowledged, by one gateway or the other; returns messages and addresses.
+    async fn post(&self, batch: Range<usize>, class: impl Fn(usize) -> MessageClass) -> Result<Vec<(String, String)>> {
+        let messages: Vec<Json> = batch.clone().map(|number| self.intent(number, class(self.round(number)))).collect();
         let body = json!({ "query": SEND, "variables": { "input": { "messages": messages } } });
-        let mut turn = first / 50;
+        let posted = Instant::now();
+        let mut turn = batch.start / BATCH;
         let results = loop {
             turn += 1;
-            let url = format!("{}/graphql", processes.gateway(turn));
-            match post(&client, &url, &cast.token, &body).await {
+            match self.call(&format!("{}/graphql", self.processes.gateway(turn)), &body).await {
                 Some(results) => break results,
                 None => tokio::time::sleep(Duration::from_millis(300)).await,
             }
         };
-        let mut done = done.lock().await;
-        for (number, result) in batch.iter().zip(results) {
-            if let Some(id) = result["message"]["id"].as_str() {
-                done.accepted.insert(id.to_owned(), cast.people[number % cast.people.len()].1.clone());
-            } else {
-                anyhow::bail!("an intent was refused: {}", result["userErrors"]);
+        let mut done = self.done.lock().await;
+        done.keys += batch.len();
+        let mut made = Vec::with_capacity(batch.len());
+        for (number, result) in batch.zip(results) {
+            let id = result["message"]["id"].as_str();
+            let id = id.with_context(|| format!("an intent was refused: {}", result["userErrors"]))?;
+            let (tenant, address) = (self.cast.tenant, self.person(number).1.clone());
+            made.push((id.to_owned(), address.clone()));
+            done.accepted.insert(id.to_owned(), Accepted { tenant, address, class: class(self.round(number)), posted });
+        }
+        Ok(made)
+    }
+
+    /// The verdicts of a call; none when it was not acknowledged, or not all of it.
+    async fn call(&self, url: &str, body: &Json) -> Option<Vec<Json>> {
+        let answer = self.client.post(url).bearer_auth(&self.cast.token).json(body).send().await.ok()?;
+        let answer: Json = answer.json().await.ok()?;
+        if let Some(errors) = answer["errors"].as_array() {
+            let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
+            if !matches!(code, "UNAVAILABLE" | "INTERNAL") {
+                eprintln!("crash: sendMessages answered {errors:?}");
             }
+            return None;
         }
+        answer["data"]["sendMessages"]["results"].as_array().cloned()
     }
-    Ok(())
-}
 
-fn intent(cast: &Cast, number: usize) -> Json {
-    json!({
-        "idempotencyKey": format!("intent-{number}"),
-        "class": "MARKETING",
-        "topicId": cast.topic.to_string(),
-        "senderId": cast.sender.to_string(),
-        "templateVersionId": cast.version.to_string(),
-        "to": { "contactId": cast.people[number % cast.people.len()].0.to_string() },
-    })
-}
-
-/// The verdicts of a call; none when it was not acknowledged.
-async fn post(client: &reqwest::Client, url: &str, token: &str, body: &Json) -> Option<Vec<Json>> {
-    let answer = client.post(url).bearer_auth(token).json(body).send().await.ok()?;
-    let answer: Json = answer.json().await.ok()?;
-    if let Some(errors) = answer["errors"].as_array() {
-        let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
-        if !matches!(code, "UNAVAILABLE" | "INTERNAL") {
-            eprintln!("crash: sendMessages answered {errors:?}");
-        }
-    }
-    answer["data"]["sendMessages"]["results"].as_array().cloned()
-}
-
-async fn leave(
-    processes: Arc<Processes>,
-    sink: Arc<Catcher>,
-    done: Arc<Mutex<Done>>,
-    seed: u64,
-    over: CancellationToken,
-) {
-    let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
-    let Ok(client) = client() else { return };
-    let mut left: HashSet<String> = HashSet::new();
-    let mut read_to = 0;
-    while !over.is_cancelled() {
-        tokio::time::sleep(Duration::from_millis(40)).await;
-        let mails = sink.mails(read_to, 100);
-        let Some(last) = mails.last() else { continue };
-        read_to = last.seq;
-        for mail in &mails {
-            if !random.random_ratio(1, 40) {
+    /// Some of those who just had a mail queued, and got one before, unsubscribe.
+    async fn leave(&mut self, batch: Range<usize>, leaving: &mut JoinSet<()>) {
+        self.links.read();
+        for number in batch {
+            let address = self.person(number).1.clone();
+            let Some(path) = self.links.of(&address) else { continue };
+            let goes = class(self.round(number)) == MessageClass::Marketing && self.random.random_ratio(1, LEAVE_EVERY);
+            if !goes || !self.done.lock().await.leaving.insert(address.clone()) {
                 continue;
             }
-            let Some(address) = mail.recipients.first().filter(|address| !left.contains(*address)) else { continue };
-            let Some(path) = one_click_path(&mail.raw) else { continue };
-            let url = format!("{}{path}", processes.gateway(random.random_range(0..2)));
-            // A mail provider tries again when it gets no 200.
-            for _ in 0..50 {
-                let answer = client.post(&url).body("List-Unsubscribe=One-Click").send().await;
-                if answer.is_ok_and(|answer| answer.status().is_success()) {
-                    left.insert(address.clone());
-                    done.lock().await.unsubscribed.insert(address.clone(), now());
-                    break;
+            let after = Duration::from_millis(self.random.random_range(0..TOGETHER_MS));
+            let gateway = self.random.random_range(0..2);
+            let (processes, done, client) = (Arc::clone(&self.processes), Arc::clone(&self.done), self.client.clone());
+            leaving.spawn(async move {
+                tokio::time::sleep(after).await;
+                let acknowledged = unsubscribe(&client, &processes, gateway, &path).await;
+                if let Some(at) = acknowledged {
+                    done.lock().await.left.insert(address, at);
                 }
-                tokio::time::sleep(Duration::from_millis(300)).await;
-            }
+            });
         }
+    }
+
+    fn intent(&self, number: usize, class: MessageClass) -> Json {
+        let marketing = class == MessageClass::Marketing;
+        let (class, version) =
+            if marketing { ("MARKETING", self.cast.version) } else { ("TRANSACTIONAL", self.cast.receipt) };
+        json!({
+            "idempotencyKey": format!("intent-{number}"),
+            "class": class,
+            "topicId": marketing.then(|| self.cast.topic.to_string()),
+            "senderId": self.cast.sender.to_string(),
+            "templateVersionId": version.to_string(),
+            "to": { "contactId": self.person(number).0.to_string() },
+        })
+    }
+
+    fn person(&self, number: usize) -> &(carillon_entities::ids::ContactId, String) {
+        &self.cast.people[number % self.cast.people.len()]
+    }
+
+    /// So that the same people do not get all the receipts.
+    fn round(&self, number: usize) -> usize {
+        number + number / self.cast.people.len()
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the harness compares its own time with the database's on one machine")]
-pub fn now() -> DateTime<Utc> {
-    Utc::now()
+fn class(round: usize) -> MessageClass {
+    if round.is_multiple_of(RECEIPT_EVERY) { MessageClass::Transactional } else { MessageClass::Marketing }
 }
 
-/// The path of the one-click URL in the List-Unsubscribe field.
-fn one_click_path(raw: &[u8]) -> Option<String> {
-    let message = mail_parser::MessageParser::default().parse(raw)?;
-    let field = message.header_raw("List-Unsubscribe")?.replace(['\r', '\n', ' ', '\t'], "");
-    let url = field.trim_start_matches('<').split('>').next()?.to_owned();
-    let rest = url.split_once("://")?.1;
-    Some(rest[rest.find('/')?..].to_owned())
+/// A mail provider tries again when it gets no 200; returns when it got one.
+pub async fn unsubscribe(
+    client: &reqwest::Client,
+    processes: &Processes,
+    gateway: usize,
+    path: &str,
+) -> Option<Instant> {
+    for turn in 0..50 {
+        let url = format!("{}{path}", processes.gateway(gateway + turn));
+        let answer = client.post(&url).body("List-Unsubscribe=One-Click").send().await;
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            return Some(Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    None
 }

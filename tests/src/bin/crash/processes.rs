@@ -90,6 +90,20 @@ impl Processes {
         Ok(format!("SIGSTOP {name} for {} s, SIGCONT", pause.as_secs()))
     }
 
+    /// Tells an engine to end, waits until it has, and starts it again; false when it ended badly or not at all.
+    ///
+    /// It drains, so nothing becomes unknown by it.
+    pub async fn terminate(&self, which: usize) -> Result<(String, bool)> {
+        let mut all = self.all.lock().await;
+        let process = pick(&mut all, true, which);
+        signal(process.child.id().context("a running process")?, "TERM").await?;
+        let ended = tokio::time::timeout(Duration::from_mins(1), process.child.wait()).await;
+        let well = matches!(ended, Ok(Ok(status)) if status.success());
+        process.child.kill().await.ok();
+        process.child = self.spawn(process.role, process.bind)?;
+        Ok((format!("SIGTERM {}", process.name), well))
+    }
+
     /// Starts whatever ended by itself; returns how many those were.
     pub async fn revive(&self) -> Result<usize> {
         let mut all = self.all.lock().await;

@@ -1,21 +1,34 @@
-//! The count: every acknowledged intent, every copy at the sink, every unsubscribe.
+//! The verdict: every acknowledged intent, every copy at the sink, every unsubscribe, held against the promise.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use carillon_domain::consent::Channel;
-use carillon_domain::contacts::EmailAddress;
-use carillon_jobs::catcher::Catcher;
-use carillon_tests::database::connect;
-use carillon_tests::stage::{Cast, Stage};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
+use carillon_domain::messaging::MessageClass;
+use carillon_entities::ids::TenantId;
 
-use super::WORKERS;
+use super::count::{Count, Row};
 use super::faults::Faults;
-use super::load::Done;
+use super::load::{Accepted, Done};
+use super::rush::Rush;
+use super::{PERMIT_S, SLOTS};
+
+/// The sink reads a command a little later than it was sent, on a machine that is busy.
+const READING: Duration = Duration::from_millis(500);
+
+/// What was done to the system.
+pub struct Run<'a> {
+    pub faults: &'a Faults,
+    /// Faults that struck while nothing was open.
+    pub idle: usize,
+    /// So many must have left, and so many intents must have been for somebody who had.
+    pub leavers: usize,
+    /// How everybody left at once.
+    pub rush: &'a Rush,
+    pub seed: u64,
+}
 
 /// What came out.
+#[derive(Debug, Default)]
 pub struct Verdict {
     lost: usize,
     repeated: usize,
@@ -26,12 +39,14 @@ pub struct Verdict {
     intents: usize,
     faults: usize,
     seed: u64,
+    /// Whatever else was wrong, with the run or with the system.
+    complaints: Vec<String>,
 }
 
 impl Verdict {
-    /// True when the promise was kept.
+    /// True when the promise was kept, and the run could have shown otherwise.
     pub fn holds(&self) -> bool {
-        self.lost == 0 && self.repeated == 0 && self.after_unsubscribe == 0 && self.unknown <= self.unknown_most
+        self.lost == 0 && self.repeated == 0 && self.after_unsubscribe == 0 && self.complaints.is_empty()
     }
 }
 
@@ -52,103 +67,186 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// Waits until the work is done, then counts.
-pub async fn reach(
-    stage: &Stage,
-    sink: &Catcher,
-    cast: &[Cast],
-    done: &Done,
-    faults: &Faults,
-    seed: u64,
-) -> Result<Verdict> {
-    let database = connect(&stage.owner_url).await?;
-    quiet(&database).await?;
-    let states = states(&database).await?;
-    let mut copies: HashMap<String, usize> = HashMap::new();
-    let mut read_to = 0;
-    loop {
-        let mails = sink.mails(read_to, 1_000);
-        let Some(last) = mails.last() else { break };
-        read_to = last.seq;
-        for mail in &mails {
-            let id = mail.message_id.as_deref().unwrap_or_default();
-            *copies.entry(id.split('@').next().unwrap_or_default().to_owned()).or_default() += 1;
+/// What the promise says about one intent.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Fate {
+    lost: bool,
+    /// Copies that no hidden outcome explains.
+    repeated: usize,
+    unknown: bool,
+}
+
+/// Counts.
+pub fn reach(count: &Count, done: &Done, run: &Run<'_>) -> Verdict {
+    let mut verdict =
+        Verdict { intents: done.accepted.len(), faults: run.faults.struck, seed: run.seed, ..Verdict::default() };
+    let mut later = 0;
+    for (id, intent) in &done.accepted {
+        let Some(row) = count.rows.get(id) else {
+            verdict.lost += 1;
+            continue;
+        };
+        let copies = count.copies_of(row);
+        let fate = fate(row, intent.class, copies.len(), done.leaving.contains(&intent.address));
+        verdict.lost += usize::from(fate.lost);
+        verdict.repeated += fate.repeated;
+        verdict.unknown += usize::from(fate.unknown);
+        verdict.unknown_at_sink += usize::from(fate.unknown && !copies.is_empty());
+        if fate.lost {
+            eprintln!("crash: lost: {} {:?} {} {} copies", intent.class.as_str(), row.state, row.reason, copies.len());
         }
+        if copies.iter().any(|mail| mail.recipients != [intent.address.as_str()]) {
+            verdict.complaints.push("a mail went to somebody else".to_owned());
+        }
+        let (came_late, was_later) = after_leaving(intent, done, row, copies.iter().map(|mail| mail.began));
+        verdict.after_unsubscribe += came_late;
+        later += usize::from(was_later);
     }
-    let copies_of = |id: &str| copies.get(id).copied().unwrap_or_default();
-    let lost = done.accepted.keys().filter(|id| match states.get(*id).map(String::as_str) {
-        Some("sent") => copies_of(id) == 0,
-        Some("unknown" | "refused" | "bounced" | "failed" | "expired") => false,
+    verdict.after_unsubscribe += usize::try_from(count.cleared_late).unwrap_or(usize::MAX);
+    verdict.unknown_most = 16 * SLOTS * run.faults.engine_losses
+        + usize::try_from(count.totals.dropped_stored + count.totals.dropped_lost).unwrap_or(usize::MAX);
+    strangers(&mut verdict, count, done);
+    complain(&mut verdict, count, done, run, later);
+    print(&verdict, count, done, run, later);
+    verdict
+}
+
+/// An intent is lost unless it is at the sink, or unknown and marketing, or refused to somebody who was leaving.
+fn fate(row: &Row, class: MessageClass, copies: usize, was_leaving: bool) -> Fate {
+    let marketing = class == MessageClass::Marketing;
+    let refused = matches!(row.reason.as_str(), "suppressed_unsubscribe" | "consent_withdrawn");
+    let lost = match row.state.as_str() {
+        "sent" => copies == 0,
+        "refused" => !(marketing && was_leaving && refused),
+        // A receipt is tried again until it is known to have arrived (C-168).
+        "unknown" => !marketing,
         _ => true,
-    });
-    let unknown: Vec<&String> =
-        done.accepted.keys().filter(|id| states.get(*id).is_some_and(|s| s == "unknown")).collect();
-    let totals = sink.totals();
-    let hidden = usize::try_from(totals.dropped_stored + totals.dropped_lost)?;
-    let verdict = Verdict {
-        lost: lost.count(),
-        repeated: copies.values().filter(|count| **count > 1).count(),
-        after_unsubscribe: after_unsubscribe(stage, &database, cast, done).await?,
-        unknown_at_sink: unknown.iter().filter(|id| copies_of(id) > 0).count(),
-        unknown: unknown.len(),
-        unknown_most: 16 * WORKERS * faults.engine_losses + hidden,
-        intents: done.accepted.len(),
-        faults: faults.struck,
-        seed,
     };
-    let mut by_state: HashMap<&str, usize> = HashMap::new();
-    for state in states.values() {
-        *by_state.entry(state).or_default() += 1;
+    let hidden = if marketing { 0 } else { usize::try_from(row.hidden).unwrap_or_default() };
+    let repeated = copies.saturating_sub(1 + hidden);
+    Fate { lost, repeated, unknown: marketing && row.state == "unknown" }
+}
+
+/// Marketing that left too late after an acknowledged unsubscribe, and whether it was queued after it.
+fn after_leaving(
+    intent: &Accepted,
+    done: &Done,
+    row: &Row,
+    mut began: impl Iterator<Item = tokio::time::Instant>,
+) -> (usize, bool) {
+    let Some(left) = done.left.get(&intent.address).filter(|_| intent.class == MessageClass::Marketing) else {
+        return (0, false);
+    };
+    let permit = Duration::from_secs(PERMIT_S.unsigned_abs());
+    let was_later = intent.posted > *left;
+    let came_late = began.any(|began| began > *left + permit + READING) || (was_later && row.state != "refused");
+    (usize::from(came_late), was_later)
+}
+
+/// Rows and copies that no acknowledged intent explains.
+fn strangers(verdict: &mut Verdict, count: &Count, done: &Done) {
+    if count.rows.len() != done.keys || done.accepted.len() != done.keys {
+        let (rows, accepted) = (count.rows.len(), done.accepted.len());
+        verdict.complaints.push(format!("{} keys made {rows} messages, {accepted} acknowledged", done.keys));
     }
+    let ours: std::collections::HashSet<&str> =
+        count.rows.values().map(|row| row.internet_message_id.as_str()).collect();
+    let strange = count.copies.keys().filter(|id| !ours.contains(id.as_str())).count();
+    if strange > 0 {
+        verdict.complaints.push(format!("{strange} mails at the sink belong to no message"));
+    }
+}
+
+fn complain(verdict: &mut Verdict, count: &Count, done: &Done, run: &Run<'_>, later: usize) {
+    let complaints = &mut verdict.complaints;
+    if verdict.unknown > verdict.unknown_most {
+        complaints.push(format!("{} unknown are more than {}", verdict.unknown, verdict.unknown_most));
+    }
+    if 2 * run.idle >= run.faults.struck {
+        complaints.push(format!("{} of {} faults struck an idle system", run.idle, run.faults.struck));
+    }
+    if run.faults.ended > 0 {
+        complaints.push(format!("{} processes ended by themselves", run.faults.ended));
+    }
+    if done.left.len() < run.leavers + run.rush.people || later < run.leavers {
+        complaints.push(format!("{} left, and {later} intents came later: too few to tell", done.left.len()));
+    }
+    complaints.extend(run.rush.complaint());
+    let stayed = run.faults.unwell;
+    if stayed > 0 {
+        complaints.push(format!("{stayed} engines did not end well when told to"));
+    }
+    let tenants: HashMap<&str, TenantId> =
+        done.accepted.values().map(|intent| (intent.address.as_str(), intent.tenant)).collect();
+    let in_ledger = |address: &str| {
+        tenants.get(address).is_some_and(|tenant| count.has_withdrawn(*tenant, address).unwrap_or_default())
+    };
+    let forgotten = done.left.keys().filter(|address| !in_ledger(address)).count();
+    if forgotten > 0 {
+        complaints.push(format!("{forgotten} acknowledged unsubscribes are not in the ledger"));
+    }
+}
+
+fn print(verdict: &Verdict, count: &Count, done: &Done, run: &Run<'_>, later: usize) {
+    let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in count.rows.values() {
+        *states.entry(&row.state).or_default() += 1;
+    }
+    let second = count.copies.values().map(|mails| mails.len() - 1).sum::<usize>();
+    eprintln!("crash: {states:?}, {second} second copies of receipts whose outcome was hidden");
     eprintln!(
-        "crash: {by_state:?}, {} unsubscribed, unknown at most {}",
-        done.unsubscribed.len(),
-        verdict.unknown_most
+        "crash: {} of {} unsubscribes acknowledged, {later} intents came later, {} cleared late",
+        done.left.len(),
+        done.leaving.len(),
+        count.cleared_late
     );
-    database.close().await?;
-    Ok(verdict)
+    let hidden = count.totals.dropped_stored + count.totals.dropped_lost;
+    eprintln!(
+        "crash: unknown at most 16 x {SLOTS} worker slots x {} kills + {hidden} that the sink hid = {}",
+        run.faults.engine_losses, verdict.unknown_most
+    );
+    for complaint in &verdict.complaints {
+        eprintln!("crash: {complaint}");
+    }
 }
 
-/// Waits until nothing is queued, claimed, or of an outcome that may still be decided.
-async fn quiet(database: &DatabaseConnection) -> Result<()> {
-    const OPEN: &str = "SELECT COUNT(*) AS amount FROM messages WHERE state IN ('queued', 'claimed') \
-        OR (state = 'unknown' AND due_at < '2100-01-01')";
-    for _ in 0..240 {
-        let row =
-            database.query_one_raw(Statement::from_string(DbBackend::Postgres, OPEN)).await?.context("a count")?;
-        if row.try_get::<i64>("", "amount")? == 0 {
-            return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(state: &str, reason: &str, hidden: i64) -> Row {
+        let (state, reason) = (state.to_owned(), reason.to_owned());
+        Row { state, reason, internet_message_id: String::new(), hidden }
+    }
+
+    #[test]
+    fn what_counts_as_lost() {
+        use MessageClass::{Marketing, Transactional};
+        for (state, reason, class, copies, leaving, lost) in [
+            ("sent", "", Marketing, 1, false, false),
+            ("sent", "", Marketing, 0, false, true),
+            ("refused", "suppressed_unsubscribe", Marketing, 0, true, false),
+            ("refused", "suppressed_unsubscribe", Marketing, 0, false, true),
+            ("refused", "hard_bounced", Marketing, 0, true, true),
+            ("refused", "suppressed_unsubscribe", Transactional, 0, true, true),
+            ("unknown", "", Marketing, 0, false, false),
+            ("unknown", "", Transactional, 1, false, true),
+            ("failed", "", Marketing, 0, false, true),
+            ("bounced", "", Marketing, 0, false, true),
+            ("expired", "", Marketing, 0, false, true),
+            ("queued", "", Marketing, 0, false, true),
+        ] {
+            assert_eq!(fate(&row(state, reason, 0), class, copies, leaving).lost, lost, "{state} {reason} {class:?}");
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    eprintln!("crash: work was still open after four minutes");
-    Ok(())
-}
 
-async fn states(database: &DatabaseConnection) -> Result<HashMap<String, String>> {
-    let rows =
-        database.query_all_raw(Statement::from_string(DbBackend::Postgres, "SELECT id, state FROM messages")).await?;
-    rows.iter()
-        .map(|row| {
-            let id: carillon_entities::ids::MessageId = row.try_get("", "id")?;
-            Ok((id.to_string(), row.try_get("", "state")?))
-        })
-        .collect()
-}
-
-/// Attempts that the gate let through after the 200 of an unsubscribe had arrived.
-async fn after_unsubscribe(stage: &Stage, database: &DatabaseConnection, cast: &[Cast], done: &Done) -> Result<usize> {
-    const LATE: &str = "SELECT COUNT(*) AS amount FROM attempts a JOIN messages m ON m.tenant_id = a.tenant_id \
-        AND m.id = a.message_id WHERE m.address_hmac = $1 AND a.cleared_at > $2";
-    let mut late = 0;
-    for (address, at) in &done.unsubscribed {
-        let tenant =
-            cast.iter().find(|cast| cast.people.iter().any(|(_, own)| own == address)).context("whose")?.tenant;
-        let email = EmailAddress::parse(address).map_err(|error| anyhow::anyhow!("{error}"))?;
-        let hmac = stage.ports.keys.address_hmac(tenant, Channel::Email, email.norm());
-        let args = [hmac.hash.as_bytes().to_vec().into(), (*at).into()];
-        let row = database.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, LATE, args)).await?;
-        late += usize::try_from(row.context("a count")?.try_get::<i64>("", "amount")?)?;
+    #[test]
+    fn c168_only_a_hidden_outcome_explains_a_second_receipt_and_nothing_a_second_advertisement() {
+        let copies = |class, hidden, copies| fate(&row("sent", "", hidden), class, copies, false).repeated;
+        assert_eq!(copies(MessageClass::Transactional, 0, 2), 1);
+        assert_eq!(copies(MessageClass::Transactional, 1, 2), 0);
+        assert_eq!(copies(MessageClass::Transactional, 1, 3), 1);
+        assert_eq!(copies(MessageClass::Marketing, 1, 2), 1);
+        assert_eq!(copies(MessageClass::Marketing, 0, 1), 0);
     }
-    Ok(late)
 }
