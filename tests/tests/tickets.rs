@@ -1,0 +1,146 @@
+//! Tickets are permission to claim, never a claim (L4): lost, late and doubled ones cost time and claim nothing twice; and
+//! one process at a time hands them out.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use carillon_domain::dispatch;
+use carillon_domain::messaging::Lane;
+use carillon_entities::ids::ContactId;
+use carillon_jobs::engine::{Engine, Workers};
+use carillon_jobs::queue::{Backend, MemoryQueue, Ticket, TicketHandler as _};
+use carillon_tests::post::Post;
+use chrono::TimeDelta;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const PEOPLE: usize = 12;
+
+/// What becomes of one ticket.
+#[derive(Debug, Clone, Copy)]
+struct Fate {
+    /// 0 is lost, 2 is doubled.
+    times: usize,
+    n: u32,
+    late: bool,
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    prop::collection::vec(
+        (0usize..3, 1u32..8, any::<bool>()).prop_map(|(times, n, late)| Fate { times, n, late }),
+        1..8,
+    )
+}
+
+async fn queue(post: &Post, people: &[ContactId], round: usize) {
+    let intents: Vec<_> =
+        people.iter().enumerate().map(|(n, contact)| post.intent(&format!("{round}-{n}"), *contact)).collect();
+    post.send(&intents).await;
+}
+
+/// Claims so far, without those that a worker gave back by itself before it handed anything over.
+async fn claims(post: &Post) -> i64 {
+    let claimed = "SELECT CAST(COALESCE(SUM(fence), 0) AS BIGINT) AS amount FROM messages";
+    let given_back = "SELECT COUNT(*) AS amount FROM attempts WHERE state IN ('lapsed', 'not_handed_over')";
+    post.number(claimed).await - post.number(given_back).await
+}
+
+/// One world for all cases: what a case left behind is done before the next begins.
+#[test]
+fn whatever_happens_to_tickets_every_message_is_claimed_once_and_sent_once() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (post, people) = runtime.block_on(async {
+        let post = Arc::new(Post::new().await);
+        let mut people = Vec::new();
+        for number in 0..PEOPLE {
+            people.push(post.person(&format!("p{number}@example.org")).await);
+        }
+        (post, people)
+    });
+    let round = std::cell::Cell::new(0);
+    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let done = runner.run(&fates(), |fates| {
+        round.set(round.get() + 1);
+        runtime.block_on(async {
+            queue(&post, &people, round.get()).await;
+            let (claimed, stored) = (claims(&post).await, post.catcher.totals().stored);
+            hand_out(&post, &fates).await;
+            let most: u32 = fates.iter().map(|fate| fate.n * u32::try_from(fate.times).unwrap()).sum();
+            let went = post.catcher.totals().stored - stored;
+            prop_assert!(went <= u64::from(most), "{went} went with permission for {most}");
+            post.drain().await;
+            prop_assert_eq!(post.catcher.totals().stored - stored, PEOPLE as u64);
+            let claimed = claims(&post).await - claimed;
+            prop_assert_eq!(claimed, i64::try_from(PEOPLE).unwrap(), "claims that sent nothing");
+            prop_assert_eq!(post.catcher.totals().repeated, 0);
+            Ok(())
+        })
+    });
+    runtime.block_on(async move { drop(post) });
+    done.unwrap();
+}
+
+/// All at once over two workers, and the late ones when nothing may be left to claim.
+async fn hand_out(post: &Post, fates: &[Fate]) {
+    let workers = [post.worker("one").await, post.worker("two").await];
+    for late in [false, true] {
+        let tickets = fates.iter().filter(|fate| fate.late == late).flat_map(|fate| {
+            let (id, lane, tenant) = (post.ports().new_id::<Uuid>(), Lane::Bulk, post.tenant);
+            std::iter::repeat_n(Ticket::DeliverMessagesV1 { id, lane, tenant, n: fate.n }, fate.times)
+        });
+        let handled = tickets.zip(workers.iter().cycle()).map(|(ticket, worker)| {
+            let worker = Arc::clone(worker);
+            tokio::spawn(async move { worker.handle(ticket).await })
+        });
+        for task in handled.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_dispatcher_is_elected_and_another_when_it_goes_or_dies() {
+    let post = Post::new().await;
+    let elect = async |holder| dispatch::elect(post.ports(), "bulk", holder).await.unwrap();
+    assert!(elect("one").await);
+    assert!(!elect("two").await && elect("one").await, "two at a time");
+    assert!(dispatch::elect(post.ports(), "imports", "two").await.unwrap(), "each lane has its own");
+    dispatch::step_down(post.ports(), "bulk", "two").await.unwrap();
+    assert!(!elect("two").await, "only the holder steps down");
+    dispatch::step_down(post.ports(), "bulk", "one").await.unwrap();
+    assert!(elect("two").await && !elect("one").await);
+    post.advance(dispatch::ELECTION);
+    assert!(!elect("one").await, "the last moment is still its own");
+    post.advance(TimeDelta::milliseconds(1));
+    assert!(elect("one").await, "nobody renewed it");
+    assert!(!elect("two").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_over_one_queue_send_everything_once_and_one_goes_on_alone() {
+    let post = Post::new().await;
+    let backend = Backend::Memory(MemoryQueue::new());
+    let workers = Workers { messages: 2, imports: 1 };
+    let engine = async |name| Engine::start(post.worker(name).await, &backend, workers);
+    let (one, two) = (engine("one").await, engine("two").await);
+    let mut people = Vec::new();
+    for number in 0..PEOPLE {
+        people.push(post.person(&format!("p{number}@example.org")).await);
+    }
+    for round in 0..3 {
+        queue(&post, &people, round).await;
+    }
+    post.catcher.stored_at_least(3 * PEOPLE as u64).await;
+    let holders = "SELECT COUNT(DISTINCT holder) AS amount FROM dispatcher_leases WHERE lane = 'bulk'";
+    assert_eq!(post.number(holders).await, 1);
+
+    one.stop(Duration::from_secs(20)).await;
+    queue(&post, &people, 3).await;
+    post.catcher.stored_at_least(4 * PEOPLE as u64).await;
+    two.stop(Duration::from_secs(20)).await;
+    assert_eq!(post.catcher.totals().repeated, 0);
+    assert_eq!(post.number("SELECT COUNT(*) AS amount FROM messages WHERE state <> 'sent'").await, 0);
+}
