@@ -51,7 +51,7 @@ impl<M> Cleared<M> {
 
     /// True while the permit is good.
     pub fn is_fresh(&self, now: Monotonic) -> bool {
-        now < self.expires
+        now < self.expires || carillon_entities::seeded_bugs::on("permit_unchecked")
     }
 
     /// The permitted message.

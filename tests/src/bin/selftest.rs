@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-/// A seeded bug, and the test that must catch it on a database (`sqlite` or `postgres`).
+/// A seeded bug, and the test that must catch it on a database (`sqlite` or `postgres`); of the crash harness, the count
+/// that must not be zero.
 struct Bug {
     name: &'static str,
     binary: &'static str,
@@ -28,7 +29,7 @@ const LITE: &str = "sqlite";
 
 /// One line per bug and test: the name in the code, the database, the test binary, the test's full name.
 const BUGS: &[Bug] = &[
-    bug("tenant_set_for_session", PG, "wall", "leaks::c206_the_next_client_of_a_pooled_connection_finds_no_tenant"),
+    bug("tenant_set_for_session", PG, "wall", "pooled::c206_whoever_speaks_next_on_a_connection_finds_no_tenant"),
     bug("begin_not_guarded", PG, "wall", "leaks::c206_a_dropped_beginning_leaves_no_open_transaction_behind"),
     bug("commit_lies", PG, "wall", "leaks::c187_a_commit_after_a_failed_statement_is_refused"),
     bug("commit_lies", LITE, "wall", "leaks::c187_a_commit_after_a_failed_statement_is_refused"),
@@ -50,7 +51,29 @@ const BUGS: &[Bug] = &[
     bug("gate_reads_before_locking", PG, "messaging", "race::c175_the_gate_reads_after_it_locked"),
     bug("fence_unchecked", PG, "messaging", "fence::c166_a_worker_that_lost_its_claim_starts_nothing"),
     bug("fence_unchecked", LITE, "messaging", "fence::c166_a_worker_that_lost_its_claim_starts_nothing"),
+    bug(
+        "permit_unchecked",
+        PG,
+        "delivery",
+        "permits::what_did_not_leave_while_its_permit_was_good_passes_the_gate_again",
+    ),
+    bug(
+        "permit_unchecked",
+        LITE,
+        "delivery",
+        "permits::what_did_not_leave_while_its_permit_was_good_passes_the_gate_again",
+    ),
+    bug("lease_unchecked", PG, "messaging", "fence::c166_a_worker_that_lost_its_claim_starts_nothing"),
+    bug("lease_unchecked", LITE, "messaging", "fence::c166_a_worker_that_lost_its_claim_starts_nothing"),
+    bug("sweep_ignores_accepted", PG, "messaging", "fence::c167_what_a_lost_worker_had_delivered_is_sent"),
+    bug("sweep_ignores_accepted", LITE, "messaging", "fence::c167_what_a_lost_worker_had_delivered_is_sent"),
+    bug("bounce_without_lock", PG, "messaging", "race::c175_a_bounce_waits_for_the_gate_that_holds_the_address"),
+    bug("gate_reads_before_locking", PG, CRASH, "after_unsubscribe"),
+    bug("unsubscribe_without_lock", PG, CRASH, "after_unsubscribe"),
 ];
+
+/// The whole harness of `make crash` in its short form, as if it were a test.
+const CRASH: &str = "crash";
 
 /// No test named above takes this long.
 const LONGEST: Duration = Duration::from_mins(5);
@@ -107,19 +130,14 @@ fn build(bugs: &[&Bug]) -> Result<BTreeMap<String, PathBuf>> {
     let mut names: Vec<&str> = bugs.iter().map(|bug| bug.binary).collect();
     names.sort_unstable();
     names.dedup();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["test", "-p", "carillon-tests", "--features", "seeded-bugs", "--no-run", "--message-format", "json"]);
-    for name in &names {
-        cargo.args(["--test", name]);
-    }
-    let built = cargo.stderr(Stdio::inherit()).output().context("cargo starts")?;
-    ensure!(built.status.success(), "the tests did not build with seeded bugs");
+    let (harness, tests): (Vec<&str>, Vec<&str>) = names.iter().copied().partition(|name| *name == CRASH);
     let mut binaries = BTreeMap::new();
-    for line in String::from_utf8_lossy(&built.stdout).lines() {
-        let message: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-        let (name, executable) = (message["target"]["name"].as_str(), message["executable"].as_str());
-        if let (Some(name), Some(executable), Some(true)) = (name, executable, message["profile"]["test"].as_bool()) {
-            binaries.insert(name.to_owned(), PathBuf::from(executable));
+    for (verb, kind, some) in [(&["test", "--no-run"][..], "--test", tests), (&["build"], "--bin", harness)] {
+        if !some.is_empty() {
+            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            cargo.args(verb).args(["-p", "carillon-tests", "--features", "seeded-bugs", "--message-format", "json"]);
+            cargo.args(some.iter().flat_map(|name| [kind, name]));
+            binaries.extend(executables(cargo, &some)?);
         }
     }
     for name in names {
@@ -128,10 +146,32 @@ fn build(bugs: &[&Bug]) -> Result<BTreeMap<String, PathBuf>> {
     Ok(binaries)
 }
 
+/// What a build made of these names.
+fn executables(mut cargo: Command, names: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let built = cargo.stderr(Stdio::inherit()).output().context("cargo starts")?;
+    ensure!(built.status.success(), "the tests did not build with seeded bugs");
+    let mut binaries = BTreeMap::new();
+    for line in String::from_utf8_lossy(&built.stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        let (name, executable) = (message["target"]["name"].as_str(), message["executable"].as_str());
+        if let (Some(name), Some(executable)) = (name, executable)
+            && names.contains(&name)
+        {
+            binaries.insert(name.to_owned(), PathBuf::from(executable));
+        }
+    }
+    Ok(binaries)
+}
+
 fn try_test(binary: &Path, bug: &Bug, seeded: Option<&str>) -> Result<Outcome> {
     let output = tempfile::tempfile()?;
     let mut command = Command::new(binary);
-    command.args(["--exact", bug.test]).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("CARILLON_BUG");
+    if bug.binary == CRASH {
+        command.env("CRASH_SECONDS", "60");
+    } else {
+        command.args(["--exact", bug.test]);
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("CARILLON_BUG");
     command.env("CARILLON_TEST_BACKEND", bug.backend).env("RUST_BACKTRACE", "0");
     if let Some(seeded) = seeded {
         command.env("CARILLON_BUG", seeded);
@@ -151,13 +191,23 @@ fn try_test(binary: &Path, bug: &Bug, seeded: Option<&str>) -> Result<Outcome> {
         std::thread::sleep(Duration::from_millis(20));
     };
     let printed = read_from_start(output)?;
-    if status.success() && printed.contains("1 passed; 0 failed") {
-        return Ok(Outcome::Passed);
+    Ok(judge(bug, status, &printed))
+}
+
+fn judge(bug: &Bug, status: std::process::ExitStatus, printed: &str) -> Outcome {
+    let (passed, failed) = if bug.binary == CRASH {
+        let verdict = printed.lines().last().unwrap_or_default();
+        let count = verdict.split(' ').find_map(|pair| pair.strip_prefix(bug.test)?.strip_prefix('='));
+        let amount = count.and_then(|count| count.parse::<usize>().ok());
+        (amount == Some(0), amount.is_some_and(|amount| amount > 0))
+    } else {
+        (printed.contains("1 passed; 0 failed"), printed.contains(&format!("test {} ... FAILED", bug.test)))
+    };
+    match (status.success(), passed, failed) {
+        (true, true, _) => Outcome::Passed,
+        (false, _, true) => Outcome::Failed,
+        _ => Outcome::Neither(format!("no test of this name ran ({status})")),
     }
-    if printed.contains(&format!("test {} ... FAILED", bug.test)) {
-        return Ok(Outcome::Failed);
-    }
-    Ok(Outcome::Neither(format!("no test of this name ran ({status})")))
 }
 
 fn read_from_start(mut file: std::fs::File) -> Result<String> {

@@ -5,5 +5,6 @@
 
 mod clock;
 mod crashes;
+mod permits;
 mod race;
 mod sending;

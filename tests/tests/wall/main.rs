@@ -11,5 +11,6 @@ mod explain;
 mod held;
 mod leaks;
 mod partitions;
+mod pooled;
 mod statements;
 mod writers;

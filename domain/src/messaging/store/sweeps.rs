@@ -84,7 +84,9 @@ pub(in crate::messaging) async fn sweep_leases(
     let outcome = |id| outcomes.get(id).map_or(AttemptStatus::Lapsed, |(status, _)| *status);
     let moves = swept.iter().map(|row| {
         let (state, due_at) = match outcome(&row.id) {
-            AttemptStatus::Accepted => (MessageStatus::Sent, now),
+            AttemptStatus::Accepted if !carillon_entities::seeded_bugs::on("sweep_ignores_accepted") => {
+                (MessageStatus::Sent, now)
+            }
             AttemptStatus::Unknown => (MessageStatus::Unknown, now + reconcile),
             _ => (MessageStatus::Queued, now),
         };
