@@ -17,6 +17,7 @@ pub mod keys;
 pub mod messaging;
 pub mod paging;
 pub mod ports;
+pub mod reruns;
 pub mod settings;
 pub mod tenancy;
 pub mod time;

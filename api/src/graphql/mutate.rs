@@ -7,14 +7,12 @@ use async_graphql::{InputType, Value};
 use carillon_domain::error::{Error, Result, WallError};
 use carillon_domain::idempotency::{self, Call, Reserved};
 use carillon_domain::ports::TenantTx;
+use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::{Action, Grant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::scope::RequestScope;
-
-/// How often a transaction is run again that lost a race (40P01, 40001).
-const RETRIES: u32 = 3;
 
 /// One call of a mutation: its name, and the key and input that make it the same call again.
 #[derive(Debug, Clone)]
@@ -77,7 +75,7 @@ impl RequestScope {
     {
         let call = once.call()?;
         self.end_reading().await;
-        let mut attempt = 0;
+        let mut reruns = Reruns::default();
         loop {
             let result = match self.start(grant, call.as_ref()).await {
                 Ok(Started::Answered(answer)) => return answer_from(&answer),
@@ -88,13 +86,12 @@ impl RequestScope {
                 Err(error) => Err(error),
             };
             match result {
-                Err(Error::Wall(WallError::Retry)) if attempt < RETRIES => {}
-                Err(Error::Wall(WallError::CommitUnknown)) if call.is_some() && attempt < RETRIES => {}
+                Err(Error::Wall(WallError::CommitUnknown)) if call.is_some() && reruns.take() => {}
+                Err(error) if reruns.after(&error) => {}
                 result => return result,
             }
-            attempt += 1;
-            tracing::warn!(operation = once.operation, attempt, "transaction is run again");
-            self.pause(attempt).await;
+            tracing::warn!(operation = once.operation, run = reruns.taken(), "transaction is run again");
+            self.pause(reruns.taken()).await;
         }
     }
 

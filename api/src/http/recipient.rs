@@ -13,6 +13,7 @@ use carillon_domain::consent::{OptOutScope, unsubscribe, unsubscribe_page};
 use carillon_domain::error::{Error, Result, WallError};
 use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
 use carillon_domain::ports::Ports;
+use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::enter_by_link;
 use futures::StreamExt;
 use serde::Deserialize;
@@ -20,8 +21,6 @@ use serde::Deserialize;
 use super::Gateway;
 use super::pages::{self, UnsubscribeView};
 
-/// How often a transaction is run again that lost a race.
-const RETRIES: u32 = 3;
 /// Bytes and time that the body of a one-click is read for, so that its sender gets to read the answer.
 const BODY_MAX: usize = 1024 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(5);
@@ -112,7 +111,7 @@ fn link(request: &HttpRequest, ports: &Ports, purpose: LinkPurpose) -> Option<Ve
 /// Unsubscribes and commits.
 async fn act(ports: &Ports, link: &VerifiedLink, scope: OptOutScope) -> Result<()> {
     let grant = enter_by_link(&ports.wall, link);
-    let mut attempt = 0;
+    let mut reruns = Reruns::default();
     loop {
         let result = async {
             let mut tx = grant.begin().await?;
@@ -120,7 +119,7 @@ async fn act(ports: &Ports, link: &VerifiedLink, scope: OptOutScope) -> Result<(
             Ok(tx.commit().await?)
         };
         match result.await {
-            Err(Error::Wall(WallError::Retry)) if attempt < RETRIES => attempt += 1,
+            Err(error) if reruns.after(&error) => {}
             result => return result,
         }
     }

@@ -67,11 +67,6 @@ impl From<sea_orm::DbErr> for WallError {
 }
 
 impl WallError {
-    /// True when the transaction lost a race and may be run again.
-    pub fn is_retry(&self) -> bool {
-        matches!(self, Self::Retry)
-    }
-
     /// True when the same work may succeed later: a lost race, or a database that is away.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Retry | Self::Unavailable | Self::CommitUnknown)

@@ -1,16 +1,14 @@
 //! `DeliverMessagesV1`: claim, render, pass the gate, hand over, settle (design.md, section 5).
 
-use carillon_domain::error::{Error, Result};
+use carillon_domain::error::Result;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::{self, ClaimedMessage, Cleared, Draft, EmailMessage, Lane, OwnRelayUrl};
+use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::{Grant, SendMessages, enter_for_work};
 
 use super::Handlers;
 use super::hand_over::{Facts, HandingOver};
 use crate::channels::email::Relay;
-
-/// A transaction that lost a race is run this often in all.
-const RUNS: u32 = 3;
 
 impl Handlers {
     /// Claims up to `n` due messages of a tenant and brings each to an outcome; returns how many were claimed.
@@ -53,7 +51,7 @@ impl Handlers {
         tenant: TenantId,
         claimed: Vec<ClaimedMessage>,
     ) -> Result<Vec<Cleared<EmailMessage>>> {
-        let mut run = 1;
+        let mut reruns = Reruns::default();
         loop {
             let mut drafts: Vec<Draft> = Vec::with_capacity(claimed.len());
             for claimed in &claimed {
@@ -62,7 +60,7 @@ impl Handlers {
                 tokio::task::yield_now().await;
             }
             match messaging::clear(grant, &self.ports, &self.worker, drafts).await {
-                Err(Error::Wall(error)) if error.is_retry() && run < RUNS => run += 1,
+                Err(error) if reruns.after(&error) => {}
                 result => return result,
             }
         }

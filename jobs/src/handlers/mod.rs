@@ -24,7 +24,7 @@ use crate::redis::{Signal, Signals};
 
 /// How many messages one ticket permits to claim: large enough that the cost per message is small, small enough that
 /// another tenant waits for one batch at most.
-pub const BATCH: u32 = 256;
+pub const BATCH: u32 = 480;
 
 /// Everything the tasks need; shared by the workers of a process.
 #[derive(Debug)]

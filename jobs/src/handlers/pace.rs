@@ -44,13 +44,13 @@ mod tests {
     fn slow_relays_make_claims_smaller_and_quick_ones_large_again() {
         let pace = Pace::default();
         assert_eq!((pace.of(500), pace.of(10)), (BATCH, 10));
-        for expected in [128, 64, 32, 16, 16] {
+        for expected in [240, 120, 60, 30, 16, 16] {
             pace.learn(usize::try_from(pace.of(BATCH)).unwrap(), true);
             assert_eq!(pace.of(BATCH), expected);
         }
         pace.learn(3, false);
         assert_eq!(pace.of(BATCH), 16);
-        for expected in [32, 64, 128, 256, 256] {
+        for expected in [32, 64, 128, 256, 480, 480] {
             pace.learn(usize::try_from(pace.of(BATCH)).unwrap(), false);
             assert_eq!(pace.of(BATCH), expected);
         }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use carillon_entities::ids::ContactId;
-use carillon_entities::wall::{TenantTx, WallError};
+use carillon_entities::wall::TenantTx;
 
 use super::job::{Cursor, Import, ImportClaim};
 use super::source::Batch;
@@ -24,12 +24,11 @@ use crate::contacts::{ContactPatch, Definitions, EmailAddress, IdentityKind, Pat
 use crate::error::{Error, Result};
 use crate::keys::AddressHmac;
 use crate::ports::Ports;
+use crate::reruns::Reruns;
 use crate::tenancy::{Grant, ImportContacts};
 
 /// What is listed of an import, mistakes and kept-out consent alike; what comes after is only counted.
 const LISTED_MAX: i64 = 100_000;
-/// How often a batch that lost a race is tried again.
-const ATTEMPTS: u32 = 5;
 
 /// What all batches of an import have in common.
 pub(super) struct Job {
@@ -53,10 +52,10 @@ pub(super) async fn apply(
     job: &Job,
     batch: &Batch,
 ) -> Result<Option<i64>> {
-    let mut attempt = 1;
+    let mut reruns = Reruns::default();
     loop {
         match apply_once(grant, ports, job, batch).await {
-            Err(Error::Wall(WallError::Retry)) if attempt < ATTEMPTS => attempt += 1,
+            Err(error) if reruns.after(&error) => {}
             done => return done,
         }
     }

@@ -32,16 +32,13 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
     &credentials::SECRETS_FORGET,
 ];
 
-/// A transaction that lost a race is run this often in all.
-pub(in crate::tenancy) const RUNS: u32 = 3;
-
 /// Runs a body in one write transaction on the tables without a tenant and commits it; runs it again when it lost a race.
 ///
 /// A macro, because the compiler does not see that a generic function over async closures gives futures that are `Send`.
 /// The body must not begin another write transaction: on SQLite the single writer would wait for itself.
 macro_rules! identity_write {
     ($ports:expr, |$tx:ident| $body:expr) => {{
-        let mut run = 1;
+        let mut reruns = $crate::reruns::Reruns::default();
         loop {
             let outcome: $crate::error::Result<_> = async {
                 let mut held = $ports.wall.begin_identity(carillon_entities::wall::TxMode::Write).await?;
@@ -53,11 +50,7 @@ macro_rules! identity_write {
             }
             .await;
             match outcome {
-                Err($crate::error::Error::Wall(carillon_entities::wall::WallError::Retry))
-                    if run < $crate::tenancy::store::RUNS =>
-                {
-                    run += 1;
-                }
+                Err(error) if reruns.after(&error) => {}
                 outcome => break outcome,
             }
         }
