@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use carillon_domain::contacts::import::{ImportOptions, ImportState, list_import_errors};
 use carillon_domain::files::{CreateUpload, Part, Upload, create_upload, receive};
+use carillon_domain::paging::Ahead;
 use carillon_tests::gateway::gateway_with;
 use carillon_tests::people::{People, codes};
 use futures::{StreamExt as _, stream};
@@ -147,7 +148,9 @@ async fn over_import(people: &People) {
     assert_eq!((import.rows_seen, import.rows_created, import.rows_failed), (2, 1, 1));
     let grant = people.imports();
     let mut tx = grant.begin_read().await.unwrap();
-    let errors = list_import_errors(&grant, &mut tx, import.id, None, 10).await.unwrap().items;
+    let page = Ahead { after: None, size: 10 };
+    let errors =
+        list_import_errors(&grant, &mut tx, &[import.id], page).await.unwrap().remove(&import.id).unwrap().items;
     assert_eq!((errors[0].line, errors[0].code.as_str()), (3, "ROW_ENDLESS"));
     tx.commit().await.unwrap();
 }
@@ -157,5 +160,5 @@ async fn c231_a_gigabyte_is_refused_early_and_in_flat_memory() {
     let people = People::new().await;
     over_http(&people).await;
     over_smtp(&people).await;
-    over_import(&people).await;
+    Box::pin(over_import(&people)).await;
 }

@@ -1,5 +1,7 @@
 //! The links of Carillon's own mails over HTTP: a GET shows a page, a POST of its form acts.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};

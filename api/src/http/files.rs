@@ -179,7 +179,7 @@ mod tests {
     async fn a_body_that_stalls_breaks_off_and_what_came_is_kept() {
         let chunk = || Ok::<_, ()>(Bytes::from_static(b"a"));
         let stalling = || futures::stream::iter([chunk()]).chain(futures::stream::pending());
-        let (now, long) = (Duration::ZERO, Duration::from_secs(3_600));
+        let (now, long) = (Duration::ZERO, Duration::from_hours(1));
         for (stall, whole) in [(now, long), (long, now)] {
             let read: Vec<_> = timely(Box::pin(stalling()), stall, whole).collect().await;
             assert_eq!(read, [chunk(), Err(())], "and no more");

@@ -10,7 +10,7 @@ use actix_web::http::header::ALLOW;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use carillon_domain::consent::{OptOutScope, unsubscribe, unsubscribe_page};
-use carillon_domain::error::{Error, Result, WallError};
+use carillon_domain::error::{Error, Result};
 use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
 use carillon_domain::ports::Ports;
 use carillon_domain::reruns::Reruns;

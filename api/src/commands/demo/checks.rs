@@ -298,8 +298,8 @@ mod tests {
             without_address: 0,
         };
         let states = BTreeMap::from([("SENT".to_owned(), 1), ("FAILED".to_owned(), 1)]);
-        let stats = Stats { states, ..Stats::default() };
-        let seen = Seen { rounds: vec![(2, stats.clone()), (2, stats)], ..tenant("a@a.example", "contact_a") };
+        let round = Stats { states, ..Stats::default() };
+        let seen = Seen { rounds: vec![(2, round.clone()), (2, round)], ..tenant("a@a.example", "contact_a") };
         let mails = ["first:contact_a", "second:contact_a"].map(|intent| mail("a@a.example", "ann@b.example", intent));
         (seen, people, mails)
     }

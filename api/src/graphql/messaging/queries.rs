@@ -27,6 +27,7 @@ impl MessagingQuery {
     }
 
     /// The tenant's senders, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn senders(
         &self,
         ctx: &Context<'_>,
@@ -52,6 +53,7 @@ impl MessagingQuery {
     }
 
     /// The tenant's templates, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn templates(
         &self,
         ctx: &Context<'_>,
@@ -71,6 +73,7 @@ impl MessagingQuery {
     }
 
     /// The tenant's messages, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn messages(
         &self,
         ctx: &Context<'_>,
