@@ -165,8 +165,9 @@ deny() {
 # Sums the `test result:` lines of both backends.
 count_tests() {
   cat "$logs"/tests-on-*.log 2>/dev/null | awk '
-    /^test result:/ { for (i = 2; i <= NF; i++) { if ($i == "passed;") p += $(i-1); if ($i == "failed;") f += $(i-1) } }
-    END { printf "%d passed, %d failed\n", p, f }'
+    /^test result:/ { for (i = 2; i <= NF; i++) {
+      if ($i == "passed;") p += $(i-1); if ($i == "failed;") f += $(i-1); if ($i == "ignored;") s += $(i-1) } }
+    END { printf "%d passed, %d failed, %d skipped\n", p, f, s }'
 }
 
 summary() {
@@ -174,6 +175,7 @@ summary() {
   printf '\n==== summary after %d s\n' "$SECONDS"
   for part in "${passed_parts[@]+"${passed_parts[@]}"}"; do echo "ok      $part"; done
   for part in "${failed_parts[@]+"${failed_parts[@]}"}"; do echo "FAILED  $part"; verdict=1; done
+  if ! count_tests | grep -q ' 0 skipped$'; then skipped+=('tests marked as ignored'); fi
   if ((${#skipped[@]})); then
     (IFS=,; echo "skipped: ${skipped[*]}" | sed 's/,/, /g')
     if [[ ${CI:-} == true ]]; then echo 'FAILED  CI skips nothing'; verdict=1; fi

@@ -44,6 +44,10 @@ pub const AFTER_TABLES: [&str; 9] = [
             OR (OLD.state = 'unknown' AND NEW.state IN ('accepted', 'deferred', 'rejected', 'not_handed_over'))) THEN
             RAISE EXCEPTION 'an attempt cannot go from % to %', OLD.state, NEW.state USING ERRCODE = 'CA409';
         END IF;
+        IF (NEW.tenant_id, NEW.message_id, NEW.number, NEW.decision_id, NEW.fence, NEW.worker, NEW.cleared_at)
+            IS DISTINCT FROM (OLD.tenant_id, OLD.message_id, OLD.number, OLD.decision_id, OLD.fence, OLD.worker, OLD.cleared_at) THEN
+            RAISE EXCEPTION 'what an attempt was cleared for does not change' USING ERRCODE = 'CA409';
+        END IF;
         RETURN NEW;
     END $$",
     "CREATE TRIGGER attempt_step BEFORE UPDATE OR DELETE ON attempts FOR EACH ROW EXECUTE FUNCTION carillon_attempt_step()",
@@ -108,6 +112,8 @@ pub const SQLITE_ATTEMPT_TRIGGERS: [&str; 2] = [
     WHEN NOT ((OLD.state = 'cleared' AND NEW.state IN ('started', 'lapsed'))
         OR (OLD.state = 'started' AND NEW.state IN ('accepted', 'deferred', 'rejected', 'not_handed_over', 'unknown'))
         OR (OLD.state = 'unknown' AND NEW.state IN ('accepted', 'deferred', 'rejected', 'not_handed_over')))
+        OR (NEW.tenant_id, NEW.message_id, NEW.number, NEW.decision_id, NEW.fence, NEW.worker, NEW.cleared_at)
+        <> (OLD.tenant_id, OLD.message_id, OLD.number, OLD.decision_id, OLD.fence, OLD.worker, OLD.cleared_at)
     BEGIN SELECT RAISE(ABORT, 'an attempt only goes forward'); END",
     "CREATE TRIGGER attempt_no_delete BEFORE DELETE ON attempts
     BEGIN SELECT RAISE(ABORT, 'attempts are never deleted'); END",

@@ -342,6 +342,7 @@ async fn c199_no_log_line_and_no_error_shows_a_canary() {
         assert!(log.contains(heard), "{heard} is not in the log:\n{log}");
     }
     assert!(seen.errors.len() > 30 && seen.secrets.len() >= 6, "{} errors", seen.errors.len());
+    drop(seen);
     assert!(stage.world.catcher().await.totals().rejected >= 1);
     let suppressed = stage.world.number("SELECT COUNT(*) AS amount FROM suppressions").await;
     assert!(suppressed >= 2, "the bounce and the link were heard: {suppressed}");

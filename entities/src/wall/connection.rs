@@ -58,7 +58,8 @@ impl Pools {
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
+            // What was answered survives a power cut (C-11, L8).
+            .synchronous(SqliteSynchronous::Full)
             .busy_timeout(settings.acquire_timeout);
         let pool = |size| {
             SqlitePoolOptions::new()

@@ -78,7 +78,7 @@ pub struct Query<'a, S> {
 
 /// Declares registered statements and the slice that lists them.
 ///
-/// ```ignore
+/// ```text
 /// statements! {
 ///     /// Claims due messages.
 ///     MESSAGE_CLAIM(Text, Int) [id: Uuid] = "UPDATE .. WHERE tenant_id = $1 ..";

@@ -58,9 +58,13 @@ async fn commands_out_of_order_and_nonsense_are_refused_and_patience_ends() {
 async fn too_large_mails_are_thrown_away_as_they_come() {
     let catcher = start(CatcherSettings { max_size: 1000, ..CatcherSettings::default() }).await;
     let mail = b"EHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n";
-    let dialogue =
-        [&mail[..], &b"line\r\n".repeat(5000), b".\r\nMAIL FROM:<a@example.org> SIZE=1001\r\nQUIT\r\n"].concat();
-    assert_eq!(codes(&catcher, &dialogue, 9999).await, ["220", "250", "250", "250", "354", "552", "552", "221"]);
+    let dialogue = |lines: usize| {
+        let end = b".\r\nMAIL FROM:<a@example.org> SIZE=1001\r\nQUIT\r\n";
+        [&mail[..], &b"line\r\n".repeat(lines), end].concat()
+    };
+    assert_eq!(codes(&catcher, &dialogue(200), 9999).await, ["220", "250", "250", "250", "354", "552", "552", "221"]);
+    // Whoever goes on and on is cut off.
+    assert_eq!(codes(&catcher, &dialogue(5000), 9999).await, ["220", "250", "250", "250", "354", "552"]);
     assert_eq!(catcher.totals().stored, 0);
 }
 

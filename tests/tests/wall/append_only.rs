@@ -119,5 +119,8 @@ async fn c149_an_attempt_only_goes_forward() {
             }
         }
     }
+    for change in ["fence = fence + 1", "cleared_at = started_at", "worker = 'another'"] {
+        refused(&world, &format!("UPDATE attempts SET state = 'accepted', {change} WHERE state = 'started'")).await;
+    }
     refused(&world, "DELETE FROM attempts").await;
 }

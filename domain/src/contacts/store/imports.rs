@@ -20,11 +20,12 @@ use crate::time::Timestamp;
 
 statements! {
     /// Claims what is due; a claim that was not renewed falls due again by itself. Attempts are counted here, so that
-    /// one that ends its process counts, too.
+    /// one that ends its process counts, too. (A common table expression for the reason MESSAGES_CLAIM gives.)
     IMPORT_CLAIM(Time, Time, BigInt) =
-        "UPDATE imports SET state = 'running', fence = fence + 1, attempts = attempts + 1, lease_until = $3, due_at = $3 \
-         WHERE tenant_id = $1 AND id IN (SELECT i.id FROM imports AS i WHERE i.tenant_id = $1 \
+        "WITH due AS (SELECT i.id FROM imports AS i WHERE i.tenant_id = $1 \
             AND i.state IN ('queued', 'running') AND i.due_at <= $2 ORDER BY i.due_at LIMIT $4 {skip_locked}) \
+         UPDATE imports SET state = 'running', fence = fence + 1, attempts = attempts + 1, lease_until = $3, due_at = $3 \
+         WHERE tenant_id = $1 AND id IN (SELECT due.id FROM due) \
          RETURNING id, fence, attempts";
     /// Keeps the claim.
     IMPORT_RENEW(Uuid, BigInt, Time) =

@@ -17,11 +17,13 @@ use crate::messaging::{Ending, MessageClass, MessageMove};
 use crate::time::Timestamp;
 
 statements! {
-    /// Takes due messages of a lane.
+    /// Takes due messages of a lane. In a common table expression, because Postgres may run a sub-select again for every
+    /// row, and with SKIP LOCKED each run would take others.
     MESSAGES_CLAIM(Text, Time, BigInt, Time, Text) =
-        "UPDATE messages SET state = 'claimed', lease_until = $5, claimed_by = $6, fence = fence + 1, attempts = attempts + 1 \
-         WHERE tenant_id = $1 AND id IN (SELECT id FROM messages WHERE tenant_id = $1 AND lane = $2 \
+        "WITH due AS (SELECT id FROM messages WHERE tenant_id = $1 AND lane = $2 \
          AND state = 'queued' AND due_at <= $3 ORDER BY due_at LIMIT $4 {skip_locked}) \
+         UPDATE messages SET state = 'claimed', lease_until = $5, claimed_by = $6, fence = fence + 1, attempts = attempts + 1 \
+         WHERE tenant_id = $1 AND id IN (SELECT due.id FROM due) \
          RETURNING id, fence, class, contact_id, address_hmac, hmac_key_id, sealed_address, brand_id, topic_id, \
          sender_id, template_version_id, sealed_variables, internet_message_id, attempts, is_test, send_at, expires_at, \
          (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id AND a.state <> 'lapsed' \
