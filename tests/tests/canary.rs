@@ -329,7 +329,7 @@ async fn c199_no_log_line_and_no_error_shows_a_canary() {
     failures(&stage, &token).await;
 
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
-    let seen = stage.seen.lock().unwrap();
+    let seen = std::mem::take(&mut *stage.seen.lock().unwrap());
     for line in log.lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("C-200: not a line of JSON: {line}"));
         seen.check("a log line", line);
@@ -342,7 +342,6 @@ async fn c199_no_log_line_and_no_error_shows_a_canary() {
         assert!(log.contains(heard), "{heard} is not in the log:\n{log}");
     }
     assert!(seen.errors.len() > 30 && seen.secrets.len() >= 6, "{} errors", seen.errors.len());
-    drop(seen);
     assert!(stage.world.catcher().await.totals().rejected >= 1);
     let suppressed = stage.world.number("SELECT COUNT(*) AS amount FROM suppressions").await;
     assert!(suppressed >= 2, "the bounce and the link were heard: {suppressed}");
