@@ -4,7 +4,7 @@ use carillon::graphql::scope::Caller;
 use carillon_domain::tenancy::{Role, Scope, authenticate_key};
 use serde_json::{Value, json};
 
-use crate::setup::{Api, code, entered};
+use crate::setup::{Api, entered};
 
 /// The codes of an answer's errors by path, in order.
 fn errors(answer: &Value) -> Vec<(String, String)> {
