@@ -86,12 +86,14 @@ pub(crate) struct Filter {
 /// What a list is walked along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
+    /// Everybody; only where nothing is asked for.
     Id,
     Search,
     State,
     Tag,
     Text,
     Number,
+    Boolean,
     Date,
 }
 
@@ -105,8 +107,9 @@ impl Filter {
             Some((_, AttributeTest::Number(..))) => Driver::Number,
             Some((_, AttributeTest::Date(..))) => Driver::Date,
             Some((_, AttributeTest::Boolean(_))) | None if self.tag.is_some() => Driver::Tag,
-            Some((_, AttributeTest::Boolean(_))) | None if self.state.is_some() => Driver::State,
-            Some((_, AttributeTest::Boolean(_))) | None => Driver::Id,
+            Some((_, AttributeTest::Boolean(_))) => Driver::Boolean,
+            None if self.state.is_some() => Driver::State,
+            None => Driver::Id,
         }
     }
 }
@@ -217,7 +220,11 @@ mod tests {
 
     #[test]
     fn the_most_selective_way_is_walked() {
-        let mut filter = Filter { state: Some(ContactState::Active), ..Default::default() };
+        let mut filter = Filter::default();
+        assert_eq!(filter.driver(), Driver::Id);
+        filter.attribute = Some((AttributeId(uuid::Uuid::nil()), AttributeTest::Boolean(true)));
+        assert_eq!(filter.driver(), Driver::Boolean, "everybody is not walked for a few");
+        filter = Filter { state: Some(ContactState::Active), ..Default::default() };
         assert_eq!(filter.driver(), Driver::State);
         filter.tag = Some("vip".into());
         assert_eq!(filter.driver(), Driver::Tag);

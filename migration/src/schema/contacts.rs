@@ -71,6 +71,7 @@ pub const TABLES: &[Table] = &[
         indexes: &[
             "contact_attribute_values_text ON contact_attribute_values (tenant_id, attribute_id, text_value, contact_id)",
             "contact_attribute_values_number ON contact_attribute_values (tenant_id, attribute_id, number_value, contact_id)",
+            "contact_attribute_values_bool ON contact_attribute_values (tenant_id, attribute_id, bool_value, contact_id)",
             "contact_attribute_values_date ON contact_attribute_values (tenant_id, attribute_id, date_value, contact_id)",
         ],
     },

@@ -116,11 +116,14 @@ const MAY_SCAN: &[(&str, &str)] = &[
 
 /// What the hottest of the registered statements must narrow by, each by an index.
 const NARROWED: &[(&str, &[&str])] = &[
+    ("CONTACT_LIST", &["(id >"]),
+    ("CONTACT_LIST_BACK", &["(id <"]),
     ("CONTACT_LIST_SEARCH", &["email_norm", "external_id", "name_norm"]),
     ("CONTACT_LIST_SEARCH_BACK", &["email_norm", "external_id", "name_norm"]),
     ("CONTACT_LIST_TAG", &["tag"]),
     ("CONTACT_LIST_TEXT", &["text_value"]),
     ("CONTACT_LIST_NUMBER", &["number_value"]),
+    ("CONTACT_LIST_BOOLEAN", &["bool_value"]),
     ("CONTACT_LIST_DATE", &["date_value"]),
     ("DUE_MESSAGES", &["tenant_id", "lane"]),
     ("DUE_SWEEPS", &["lease_until", "due_at"]),

@@ -1,7 +1,8 @@
 //! Lists of contacts: one statement per way in, each of them served by an index through row security.
 //!
-//! Every statement takes the same arguments and applies the whole filter; they differ in what they walk along. Prefixes
-//! are ranges, never LIKE (L1).
+//! Without a filter the statement is as short as it can be, for the database plans it anew each time. Every other takes
+//! the same arguments and applies the whole filter; they differ in what they walk along. Prefixes are ranges, never LIKE
+//! (L1).
 
 use carillon_entities::ids::ContactId;
 use carillon_entities::rows::contacts::contacts;
@@ -31,14 +32,13 @@ macro_rules! filter {
     };
 }
 
-/// Walks along contacts.
-macro_rules! contacts {
-    ($condition:literal, $place:literal, $order:literal) => {
+/// Walks along contacts of a state.
+macro_rules! of_state {
+    ($place:literal, $order:literal) => {
         concat!(
             "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 AND c.id ",
             $place,
-            " $17",
-            $condition,
+            " $17 AND c.state = $2",
             filter!(),
             "ORDER BY c.id ",
             $order,
@@ -89,12 +89,12 @@ macro_rules! referring {
 }
 
 statements! {
-    /// By id, forward.
-    CONTACT_LIST(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
-        contacts!("", ">", "");
-    /// By id, backward.
-    CONTACT_LIST_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
-        contacts!("", "<", "DESC");
+    /// All, by id, forward.
+    CONTACT_LIST(Uuid, BigInt) = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 AND c.id > $2 \
+        AND c.state <> 'deleted' ORDER BY c.id LIMIT $3";
+    /// All, by id, backward.
+    CONTACT_LIST_BACK(Uuid, BigInt) = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 AND c.id < $2 \
+        AND c.state <> 'deleted' ORDER BY c.id DESC LIMIT $3";
     /// By a prefix, forward.
     CONTACT_LIST_SEARCH(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         searched!(">", "");
@@ -103,10 +103,10 @@ statements! {
         searched!("<", "DESC");
     /// Of one state, forward.
     CONTACT_LIST_STATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
-        contacts!(" AND c.state = $2", ">", "");
+        of_state!(">", "");
     /// Of one state, backward.
     CONTACT_LIST_STATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
-        contacts!(" AND c.state = $2", "<", "DESC");
+        of_state!("<", "DESC");
     /// With a tag, forward.
     CONTACT_LIST_TAG(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         referring!("contact_tags", "d.tag = $3", ">", "");
@@ -127,6 +127,12 @@ statements! {
     CONTACT_LIST_NUMBER_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         referring!("contact_attribute_values",
             "d.attribute_id = $4 AND d.number_value >= $6 AND d.number_value <= $7", "<", "DESC");
+    /// By the yes or no of an attribute, forward.
+    CONTACT_LIST_BOOLEAN(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_attribute_values", "d.attribute_id = $4 AND d.bool_value = $8", ">", "");
+    /// By the yes or no of an attribute, backward.
+    CONTACT_LIST_BOOLEAN_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        referring!("contact_attribute_values", "d.attribute_id = $4 AND d.bool_value = $8", "<", "DESC");
     /// By the day of an attribute, forward.
     CONTACT_LIST_DATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         referring!("contact_attribute_values",
@@ -151,6 +157,8 @@ fn statement(driver: Driver, forward: bool) -> &'static Sql {
         (Driver::Text, false) => &CONTACT_LIST_TEXT_BACK,
         (Driver::Number, true) => &CONTACT_LIST_NUMBER,
         (Driver::Number, false) => &CONTACT_LIST_NUMBER_BACK,
+        (Driver::Boolean, true) => &CONTACT_LIST_BOOLEAN,
+        (Driver::Boolean, false) => &CONTACT_LIST_BOOLEAN_BACK,
         (Driver::Date, true) => &CONTACT_LIST_DATE,
         (Driver::Date, false) => &CONTACT_LIST_DATE_BACK,
     }
@@ -164,10 +172,10 @@ pub(in crate::contacts) async fn contacts_page(
 ) -> Result<Paged<Contact>> {
     let edge = if page.forward { Uuid::nil() } else { Uuid::max() };
     let cursor = page.cursor.map_or(edge, |id| id.0);
-    let mut scalars = filter_cells(filter);
-    scalars.push(cursor.into());
-    scalars.push((i64::from(page.size) + 1).into());
-    let sql = statement(filter.driver(), page.forward);
+    let driver = filter.driver();
+    let mut scalars = if driver == Driver::Id { Vec::new() } else { filter_cells(filter) };
+    scalars.extend([cursor.into(), (i64::from(page.size) + 1).into()]);
+    let sql = statement(driver, page.forward);
     let rows: Vec<contacts::Model> = tx.sql(sql, Args::of(scalars))?.all().await?;
     Ok(page.finish(rows.into_iter().map(Contact::try_from).collect::<Result<Vec<_>>>()?))
 }
