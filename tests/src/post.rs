@@ -11,7 +11,7 @@ use carillon_domain::contacts::{self, ContactFields, ContactPatch, CreateContact
 use carillon_domain::error::Result;
 use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
 use carillon_domain::messaging::{
-    self, CreateSender, Intent, Message, MessageClass, NewDkimKey, PublishVersion, Recipient,
+    self, CreateSender, Intent, Lane, Message, MessageClass, NewDkimKey, PublishVersion, Recipient,
 };
 use carillon_domain::tenancy::{
     AccessSubject, AccessTokens, ReadMessages, RecordConsent, Role, SendMessages, TenantContext, WriteContacts,
@@ -21,6 +21,7 @@ use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVe
 use carillon_entities::rows::tenancy::users;
 use carillon_entities::wall::TxMode;
 use carillon_jobs::catcher::{Catcher, CaughtMail};
+use carillon_jobs::queue::{Task, Ticket};
 use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
 use tokio::sync::OnceCell;
@@ -150,6 +151,12 @@ impl Post {
         let accepted = messaging::send_messages(&grant, &mut tx, self.ports(), intents).await?;
         tx.commit().await?;
         accepted.into_iter().map(|accepted| Ok(accepted?.message)).collect()
+    }
+
+    /// Permission to claim so many of its bulk messages, pushed now.
+    pub fn ticket(&self, n: u32) -> Ticket {
+        let task = Task::DeliverMessagesV1 { lane: Lane::Bulk, n };
+        Ticket { id: self.ports().new_id(), tenant: self.tenant, pushed_at: self.ports().now(), task }
     }
 
     /// A message as it is now.

@@ -8,12 +8,10 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use carillon::application;
 use carillon_domain::consent::{Channel, Recipient};
 use carillon_domain::keys::{LinkPurpose, LinkToken};
-use carillon_domain::messaging::Lane;
 use carillon_entities::ids::MessageId;
-use carillon_jobs::queue::{Ticket, TicketHandler as _};
+use carillon_jobs::queue::TicketHandler as _;
 use carillon_tests::gateway::gateway;
 use carillon_tests::post::Post;
-use uuid::Uuid;
 
 /// The path of a one-click link for an address.
 fn path(post: &Post, email: &str) -> String {
@@ -66,8 +64,7 @@ async fn c012_who_leaves_is_out_of_a_queue_of_a_thousand_at_once() {
         post.send(some).await;
     }
     let worker = post.worker("first").await;
-    let (id, lane, tenant) = (post.ports().new_id::<Uuid>(), Lane::Bulk, post.tenant);
-    worker.handle(Ticket::DeliverMessagesV1 { id, lane, tenant, n: 40 }).await;
+    worker.handle(post.ticket(40)).await;
     let started = post.number(STARTED).await;
     assert!(started > 0, "nothing had gone before anybody left");
     for number in 0..PEOPLE {

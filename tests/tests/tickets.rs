@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carillon_domain::dispatch;
-use carillon_domain::messaging::Lane;
 use carillon_entities::ids::ContactId;
 use carillon_jobs::engine::{Engine, Workers};
 use carillon_jobs::queue::{Backend, MemoryQueue, Ticket, TicketHandler as _};
 use carillon_tests::post::Post;
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use uuid::Uuid;
 
 const PEOPLE: usize = 12;
 
@@ -87,10 +85,8 @@ fn whatever_happens_to_tickets_every_message_is_claimed_once_and_sent_once() {
 async fn hand_out(post: &Post, fates: &[Fate]) {
     let workers = [post.worker("one").await, post.worker("two").await];
     for late in [false, true] {
-        let tickets = fates.iter().filter(|fate| fate.late == late).flat_map(|fate| {
-            let (id, lane, tenant) = (post.ports().new_id::<Uuid>(), Lane::Bulk, post.tenant);
-            std::iter::repeat_n(Ticket::DeliverMessagesV1 { id, lane, tenant, n: fate.n }, fate.times)
-        });
+        let tickets = fates.iter().filter(|fate| fate.late == late);
+        let tickets = tickets.flat_map(|fate| std::iter::repeat_n(post.ticket(fate.n), fate.times));
         let handled = tickets.zip(workers.iter().cycle()).map(|(ticket, worker)| {
             let worker = Arc::clone(worker);
             tokio::spawn(async move { worker.handle(ticket).await })
@@ -99,6 +95,22 @@ async fn hand_out(post: &Post, fates: &[Fate]) {
             task.await.unwrap();
         }
     }
+}
+
+/// Its dispatcher has handed out another: with those that waited behind a slow relay, one tenant would get as many turns.
+#[tokio::test]
+async fn c174_a_ticket_that_counts_as_lost_claims_nothing() {
+    let post = Post::new().await;
+    let contact = post.person("ada@example.org").await;
+    post.send(&[post.intent("hello", contact)]).await;
+    let (worker, ticket) = (post.worker("one").await, post.ticket(480));
+    post.advance(Ticket::LOST_AFTER);
+    worker.handle(ticket).await;
+    assert_eq!(claims(&post).await, 0);
+    let almost = post.ticket(480);
+    post.advance(Ticket::LOST_AFTER - TimeDelta::microseconds(1));
+    worker.handle(almost).await;
+    assert_eq!(claims(&post).await, 1);
 }
 
 #[tokio::test]

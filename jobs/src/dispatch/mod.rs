@@ -1,6 +1,7 @@
 //! The dispatcher (L4): finds tenants with due work and hands out tickets, in turn, never more than workers can take.
 //!
-//! A ticket is permission to claim; losing one costs time, never work. One older than ten seconds counts as lost.
+//! A ticket is permission to claim; losing one costs time, never work. One older than ten seconds counts as lost,
+//! here as with the workers: whatever became of it, another may take its place.
 
 mod turns;
 
@@ -11,19 +12,17 @@ use std::time::Duration;
 use carillon_domain::dispatch as due;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
-use carillon_domain::time::Monotonic;
+use carillon_domain::time::{Monotonic, Timestamp};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::handlers::{BATCH, Handlers};
-use crate::queue::{Backend, QueueName, Ticket, TicketHandler as _};
+use crate::queue::{Backend, QueueName, Task, Ticket, TicketHandler as _};
 use crate::redis::Signal;
 use turns::Turns;
 
-/// A ticket that was not reported done for this long counts as lost.
-const LOST_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
 /// Due work is looked for at least this often.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -99,8 +98,9 @@ impl Dispatcher {
     }
 
     async fn dispatch(&mut self) {
-        let now = self.handlers.ports.clock.monotonic();
-        self.outstanding.retain(|_, (_, since)| now.since(*since) < LOST_AFTER);
+        // A ticket's age counts from here for both sides: none claims that is counted as lost.
+        let (pushed_at, now) = (self.handlers.ports.now(), self.handlers.ports.clock.monotonic());
+        self.outstanding.retain(|_, (_, since)| now.since(*since) < Ticket::LOST_AFTER);
         let free = self.most.saturating_sub(self.outstanding.len());
         if free == 0 {
             return;
@@ -117,7 +117,7 @@ impl Dispatcher {
         let waiting = |tenant: &TenantId| self.outstanding.values().filter(|(held, _)| held == tenant).count();
         let out: HashMap<TenantId, usize> = due.iter().map(|tenant| (*tenant, waiting(tenant))).collect();
         for tenant in self.turns.pick(&due, &out, free, share) {
-            self.push(tenant, now).await;
+            self.push(tenant, (pushed_at, now)).await;
         }
     }
 
@@ -132,14 +132,15 @@ impl Dispatcher {
         Ok(due.into_iter().map(|due| due.tenant).collect())
     }
 
-    async fn push(&mut self, tenant: TenantId, now: Monotonic) {
+    async fn push(&mut self, tenant: TenantId, (pushed_at, now): (Timestamp, Monotonic)) {
         let id: Uuid = self.handlers.ports.new_id();
-        let ticket = match self.queue {
-            QueueName::Transactional => Ticket::DeliverMessagesV1 { id, lane: Lane::Transactional, tenant, n: BATCH },
-            QueueName::Bulk => Ticket::DeliverMessagesV1 { id, lane: Lane::Bulk, tenant, n: BATCH },
-            QueueName::Imports => Ticket::RunImportV1 { id, tenant },
-            QueueName::Maintenance => Ticket::SweepV1 { id, tenant },
+        let task = match self.queue {
+            QueueName::Transactional => Task::DeliverMessagesV1 { lane: Lane::Transactional, n: BATCH },
+            QueueName::Bulk => Task::DeliverMessagesV1 { lane: Lane::Bulk, n: BATCH },
+            QueueName::Imports => Task::RunImportV1,
+            QueueName::Maintenance => Task::SweepV1,
         };
+        let ticket = Ticket { id, tenant, pushed_at, task };
         self.outstanding.insert(id, (tenant, now));
         if let Err(down) = self.backend.push(self.queue, ticket).await {
             // Rows are the queue: without Redis the elected process does the work itself, as much as it has slots.

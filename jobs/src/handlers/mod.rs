@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use pace::Pace;
 
 use crate::channels::email::{EmailChannel, Relay};
-use crate::queue::{Ticket, TicketHandler};
+use crate::queue::{Task, Ticket, TicketHandler};
 use crate::redis::{Signal, Signals};
 
 /// How many messages one ticket permits to claim: large enough that the cost per message is small, small enough that
@@ -52,15 +52,17 @@ pub struct Handlers {
 #[async_trait::async_trait]
 impl TicketHandler for Handlers {
     async fn handle(&self, ticket: Ticket) {
-        let result = match ticket {
-            Ticket::DeliverMessagesV1 { lane, tenant, n, .. } => self.deliver_messages(tenant, lane, n).await.map(drop),
-            Ticket::RunImportV1 { tenant, .. } => self.run_import(tenant).await.map(drop),
-            Ticket::SweepV1 { tenant, .. } => self.sweep(tenant).await.map(drop),
+        let tenant = ticket.tenant;
+        let result = match ticket.task {
+            _ if ticket.is_lost(self.ports.now()) => Ok(0),
+            Task::DeliverMessagesV1 { lane, n } => self.deliver_messages(tenant, lane, n).await,
+            Task::RunImportV1 => self.run_import(tenant).await,
+            Task::SweepV1 => self.sweep(tenant).await,
         };
         if let Err(fault) = result {
-            tracing::error!(tenant.id = %ticket.tenant(), fault = %fault, "a ticket's work failed; its rows come back by lease");
+            tracing::error!(tenant.id = %tenant, fault = %fault, "a ticket's work failed; its rows come back by lease");
         }
-        self.signals.send(Signal::Done { ticket: ticket.id() });
+        self.signals.send(Signal::Done { ticket: ticket.id });
     }
 }
 

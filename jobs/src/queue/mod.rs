@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::memory::MemoryQueue;
 pub use self::name::QueueName;
 pub use self::redis::RedisQueue;
-pub use self::ticket::Ticket;
+pub use self::ticket::{Task, Ticket};
 
 /// The queue did not take a ticket. Nothing is lost: due work is found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

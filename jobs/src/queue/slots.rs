@@ -47,7 +47,7 @@ impl Slots {
             drop(permit);
         });
         if task.await.is_err() {
-            tracing::error!(queue = %self.queue, ticket = %ticket.id(), "a ticket's handler panicked; its lease will run out");
+            tracing::error!(queue = %self.queue, ticket = %ticket.id, "a ticket's handler panicked; its lease will run out");
         }
     }
 

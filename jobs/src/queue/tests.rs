@@ -6,15 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
+use carillon_domain::time::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Backend, MemoryQueue, QueueDown, QueueName, Ticket, TicketHandler, supervise};
+use super::{Backend, MemoryQueue, QueueDown, QueueName, Task, Ticket, TicketHandler, supervise};
 
+/// Each of another tenant.
 fn ticket(number: u128) -> Ticket {
-    let tenant = TenantId(Uuid::from_u128(7));
-    Ticket::DeliverMessagesV1 { id: Uuid::from_u128(number), lane: Lane::Bulk, tenant, n: 100 }
+    let id = Uuid::from_u128(number);
+    let task = Task::DeliverMessagesV1 { lane: Lane::Bulk, n: 100 };
+    Ticket { id, tenant: TenantId(id), pushed_at: Timestamp::UNIX_EPOCH, task }
 }
 
 /// Tells what it begins and ends, and goes on only when it is let.
@@ -40,11 +43,11 @@ impl TicketHandler for Gated {
     async fn handle(&self, ticket: Ticket) {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
-        self.began.send(ticket.id()).unwrap();
+        self.began.send(ticket.id).unwrap();
         self.gate.acquire().await.unwrap().forget();
-        assert!(ticket.id() != Uuid::nil(), "the handler of the nil ticket panics");
+        assert!(ticket.id != Uuid::nil(), "the handler of the nil ticket panics");
         self.running.fetch_sub(1, Ordering::SeqCst);
-        self.ended.send(ticket.id()).unwrap();
+        self.ended.send(ticket.id).unwrap();
     }
 }
 
@@ -121,14 +124,15 @@ async fn queues_are_apart_and_bounded() {
 
 #[test]
 fn tickets_keep_their_wire_form() {
-    let tenant = TenantId(Uuid::from_u128(7));
-    let id = Uuid::from_u128(1);
-    let text = |ticket: Ticket| serde_json::to_string(&ticket).unwrap();
-    let of = r#""id":"00000000-0000-0000-0000-000000000001""#;
-    let to = r#""tenant":"tenant_00000000000000000000000007""#;
-    assert_eq!(text(ticket(1)), format!(r#"{{"v":"DeliverMessagesV1",{of},"lane":"bulk",{to},"n":100}}"#));
-    assert_eq!(text(Ticket::RunImportV1 { id, tenant }), format!(r#"{{"v":"RunImportV1",{of},{to}}}"#));
-    assert_eq!(text(Ticket::SweepV1 { id, tenant }), format!(r#"{{"v":"SweepV1",{of},{to}}}"#));
-    assert_eq!(serde_json::from_str::<Ticket>(&text(ticket(1))).unwrap(), ticket(1));
-    assert!(serde_json::from_str::<Ticket>(r#"{"v":"DeliverMessagesV2"}"#).is_err());
+    let text = |task| serde_json::to_string(&Ticket { task, ..ticket(1) }).unwrap();
+    let of =
+        r#""id":"00000000-0000-0000-0000-000000000001","tenant":"tenant_00000000000000000000000001","pushed_at":0"#;
+    let deliver = ticket(1).task;
+    assert_eq!(text(deliver), format!(r#"{{{of},"v":"DeliverMessagesV1","lane":"bulk","n":100}}"#));
+    assert_eq!(text(Task::RunImportV1), format!(r#"{{{of},"v":"RunImportV1"}}"#));
+    assert_eq!(text(Task::SweepV1), format!(r#"{{{of},"v":"SweepV1"}}"#));
+    for task in [deliver, Task::RunImportV1, Task::SweepV1] {
+        assert_eq!(serde_json::from_str::<Ticket>(&text(task)).unwrap(), Ticket { task, ..ticket(1) });
+    }
+    assert!(serde_json::from_str::<Ticket>(&format!(r#"{{{of},"v":"SweepV2"}}"#)).is_err());
 }

@@ -2,57 +2,53 @@
 
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
+use carillon_domain::time::Timestamp;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Permission to claim, not a claim: a lost, late or doubled ticket claims nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Names this ticket, so that the dispatcher learns it is done.
+    pub id: Uuid,
+    /// Whose rows.
+    pub tenant: TenantId,
+    /// When it was pushed, by the database's time.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub pushed_at: Timestamp,
+    /// What it permits.
+    #[serde(flatten)]
+    pub task: Task,
+}
+
+/// What a ticket permits.
 ///
 /// Versions are part of the name, so that during a rolling deploy an old worker leaves a ticket it does not know
 /// alone instead of misreading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "v")]
-pub enum Ticket {
-    /// Claim up to `n` due messages of a tenant in a lane.
+pub enum Task {
+    /// Claim up to `n` due messages of the tenant in a lane.
     DeliverMessagesV1 {
-        /// Names this ticket, so that the dispatcher learns it is done.
-        id: Uuid,
         /// The lane to claim in.
         lane: Lane,
-        /// Whose messages.
-        tenant: TenantId,
         /// How many messages at most.
         n: u32,
     },
-    /// Go on with the due import of a tenant.
-    RunImportV1 {
-        /// Names this ticket.
-        id: Uuid,
-        /// Whose import.
-        tenant: TenantId,
-    },
-    /// Sweep up after a tenant: leases that ran out, messages that expired.
-    SweepV1 {
-        /// Names this ticket.
-        id: Uuid,
-        /// Whose rows.
-        tenant: TenantId,
-    },
+    /// Go on with the due import of the tenant.
+    RunImportV1,
+    /// Sweep up after the tenant: leases that ran out, messages that expired.
+    SweepV1,
 }
 
 impl Ticket {
-    /// The name of this ticket.
-    pub const fn id(&self) -> Uuid {
-        match self {
-            Self::DeliverMessagesV1 { id, .. } | Self::RunImportV1 { id, .. } | Self::SweepV1 { id, .. } => *id,
-        }
-    }
+    /// One this old counts as lost: its dispatcher has handed out another, so it must claim nothing any more. Otherwise
+    /// those that pile up behind a slow relay would all claim in the end, before another tenant's first (C-174).
+    pub const LOST_AFTER: TimeDelta = TimeDelta::seconds(10);
 
-    /// The tenant it is about.
-    pub const fn tenant(&self) -> TenantId {
-        match self {
-            Self::DeliverMessagesV1 { tenant, .. }
-            | Self::RunImportV1 { tenant, .. }
-            | Self::SweepV1 { tenant, .. } => *tenant,
-        }
+    /// Whether it counts as lost by now.
+    pub fn is_lost(&self, now: Timestamp) -> bool {
+        now - self.pushed_at >= Self::LOST_AFTER
     }
 }

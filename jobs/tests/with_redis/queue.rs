@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
-use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Ticket, TicketHandler, supervise};
+use carillon_domain::time::Timestamp;
+use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Task, Ticket, TicketHandler, supervise};
 use redis::AsyncCommands;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -14,9 +15,11 @@ use super::{eventually, prefix, redis_url};
 
 const QUEUE: QueueName = QueueName::Bulk;
 
+/// Each of another tenant.
 fn ticket(number: u128) -> Ticket {
-    let tenant = TenantId(Uuid::from_u128(7));
-    Ticket::DeliverMessagesV1 { id: Uuid::from_u128(number), lane: Lane::Bulk, tenant, n: 100 }
+    let id = Uuid::from_u128(number);
+    let task = Task::DeliverMessagesV1 { lane: Lane::Bulk, n: 100 };
+    Ticket { id, tenant: TenantId(id), pushed_at: Timestamp::UNIX_EPOCH, task }
 }
 
 /// Tells what it begins and ends; goes on when it is let.
@@ -29,9 +32,9 @@ struct Gated {
 #[async_trait::async_trait]
 impl TicketHandler for Gated {
     async fn handle(&self, ticket: Ticket) {
-        let _ = self.began.send(ticket.id().as_u128());
+        let _ = self.began.send(ticket.id.as_u128());
         self.gate.acquire().await.unwrap().forget();
-        let _ = self.ended.send(ticket.id().as_u128());
+        let _ = self.ended.send(ticket.id.as_u128());
     }
 }
 

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use carillon_domain::ids::TenantId;
-use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Ticket};
+use carillon_domain::time::Timestamp;
+use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Task, Ticket};
 use carillon_jobs::redis::Signals;
 use uuid::Uuid;
 
@@ -83,7 +84,8 @@ async fn tickets_and_signals_pass_under_tls_and_only_to_whom_we_trust() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_child_asks() {
     let Ok(url) = std::env::var(ASKED) else { return };
-    let ticket = Ticket::SweepV1 { id: Uuid::nil(), tenant: TenantId(Uuid::nil()) };
+    let (id, tenant) = (Uuid::nil(), TenantId(Uuid::nil()));
+    let ticket = Ticket { id, tenant, pushed_at: Timestamp::UNIX_EPOCH, task: Task::SweepV1 };
     let queue = Backend::Redis(RedisQueue::new(&url, None).unwrap());
     let pushed = queue.push(QueueName::Maintenance, ticket).await;
     if std::env::var(TRUSTED).unwrap() == "true" {
