@@ -4,7 +4,7 @@ use carillon_entities::wall::TenantTx;
 
 use super::endpoints::endpoints_of_wishes;
 use super::history::Author;
-use super::plan::{Fate, Find, Wish};
+use super::plan::{Fate, Find, Reach, Wish};
 use super::store::attributes::definitions_load;
 use super::store::contacts::contact_find;
 use super::write::{seek, write};
@@ -32,7 +32,7 @@ pub async fn create_contact(
 ) -> Result<Contact> {
     let definitions = definitions_load(tx).await?;
     let (patch, tags) = command.fields.typed(&definitions, "").map_err(Error::Refused)?;
-    let wishes = [Wish { find: Find::New, patch, tags, skip_existing: false }];
+    let wishes = [Wish { find: Find::New, patch, tags, reach: Reach::Write }];
     let sought = seek(tx, &wishes).await?;
     endpoints_of_wishes(tx, ports, &wishes).await?;
     let author = Author::caller(grant.actor());

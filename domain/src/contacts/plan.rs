@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::contact::Identity;
 use super::definitions::Definitions;
-use super::{AttributeName, AttributeValue, Contact, ContactPatch, ContactState, IdentityKind, Tag};
+use super::{AttributeName, AttributeValue, Contact, ContactPatch, ContactState, EmailAddress, IdentityKind, Tag};
 use crate::error::Refusal;
 use crate::time::Timestamp;
 
@@ -27,14 +27,24 @@ pub(crate) enum Find {
     Any,
 }
 
+/// How far a wish goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It makes or changes a contact.
+    Write,
+    /// It makes one, and leaves one that is there as it is.
+    Make,
+    /// It was refused already: it only asks whom it is about.
+    Look,
+}
+
 /// A wish for one contact.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     pub find: Find,
     pub patch: ContactPatch,
     pub tags: Vec<Tag>,
-    /// Leave a contact that is there as it is.
-    pub skip_existing: bool,
+    pub reach: Reach,
 }
 
 impl Wish {
@@ -53,6 +63,7 @@ pub(crate) enum Fate {
     Created(ContactId),
     /// It was there, whether or not anything about it changed.
     Found(ContactId),
+    /// Without a refusal where it only looked.
     Refused(Vec<Refusal>),
 }
 
@@ -92,7 +103,7 @@ fn field_values(contact: &Contact) -> Map<String, Value> {
         }
     };
     put("externalId", contact.external_id.as_deref());
-    put("email", contact.email.as_ref().map(super::EmailAddress::as_sent));
+    put("email", contact.email.as_ref().map(EmailAddress::as_sent));
     put("phone", contact.phone.as_ref().map(super::PhoneNumber::as_e164));
     put("firstName", contact.first_name.as_deref());
     put("lastName", contact.last_name.as_deref());
@@ -121,6 +132,8 @@ pub(crate) struct Plan {
     pub fates: Vec<Fate>,
     /// In the order in which they were first touched.
     pub touched: Vec<Touched>,
+    /// The address that a contact has when the wish was taken, by wish; of wishes that name no address but an external id.
+    pub addresses: HashMap<usize, EmailAddress>,
 }
 
 impl Plan {
@@ -156,10 +169,15 @@ impl Plan {
 /// Makes the plan; `new_id` gives ids for new contacts.
 pub(crate) fn plan(known: Known, wishes: &[Wish], now: Timestamp, new_id: impl FnMut() -> ContactId) -> Plan {
     let mut planner = Planner { known, work: HashMap::new(), order: Vec::new(), now, new_id };
-    let fates = wishes.iter().map(|wish| planner.take(wish)).collect();
+    let mut fates = Vec::with_capacity(wishes.len());
+    let mut addresses = HashMap::new();
+    for (i, wish) in wishes.iter().enumerate() {
+        fates.push(planner.take(wish));
+        addresses.extend(planner.address(wish).map(|address| (i, address)));
+    }
     let Planner { mut work, order, .. } = planner;
     let touched = order.into_iter().filter_map(|id| work.remove(&id));
-    Plan { fates, touched: touched.filter(Touched::says_something).collect() }
+    Plan { fates, touched: touched.filter(Touched::says_something).collect(), addresses }
 }
 
 impl Touched {
@@ -183,10 +201,10 @@ impl<F: FnMut() -> ContactId> Planner<F> {
             Ok(target) => target,
             Err(refusals) => return Fate::Refused(refusals),
         };
-        if let Some(id) = target
-            && wish.skip_existing
-        {
-            return Fate::Found(id);
+        match (wish.reach, target) {
+            (Reach::Look, _) => return Fate::Refused(Vec::new()),
+            (Reach::Make, Some(id)) => return Fate::Found(id),
+            (Reach::Make, None) | (Reach::Write, _) => {}
         }
         let taken = self.taken(wish.find, target, &identities);
         if !taken.is_empty() {
@@ -227,6 +245,13 @@ impl<F: FnMut() -> ContactId> Planner<F> {
                 (None, None) => Ok(None),
             },
         }
+    }
+
+    /// The address of whoever a wish without one is about, as of now.
+    fn address(&self, wish: &Wish) -> Option<EmailAddress> {
+        let external = (IdentityKind::ExternalId, wish.patch.external_id.value()?.clone());
+        let owner = self.known.owners.get(&external).filter(|_| wish.patch.email.value().is_none())?;
+        self.current(*owner)?.email.clone()
     }
 
     fn current(&self, id: ContactId) -> Option<&Contact> {

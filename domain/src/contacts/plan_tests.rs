@@ -17,7 +17,7 @@ fn wish(find: Find, external: Option<&str>, email: Option<&str>) -> Wish {
         email: Patch::known(email),
         ..Default::default()
     };
-    Wish { find, patch, tags: Vec::new(), skip_existing: false }
+    Wish { find, patch, tags: Vec::new(), reach: Reach::Write }
 }
 
 fn named(mut wish: Wish, name: &str) -> Wish {

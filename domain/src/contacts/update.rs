@@ -5,7 +5,7 @@ use carillon_entities::wall::TenantTx;
 
 use super::endpoints::endpoints_of_wishes;
 use super::history::Author;
-use super::plan::{Fate, Find, Wish};
+use super::plan::{Fate, Find, Reach, Wish};
 use super::store::attributes::definitions_load;
 use super::store::contacts::contact_find;
 use super::write::{seek, write};
@@ -38,7 +38,7 @@ pub async fn update_contact(
     let UpdateContact { id, version, fields } = command;
     let definitions = definitions_load(tx).await?;
     let (patch, tags) = fields.typed(&definitions, "").map_err(Error::Refused)?;
-    let wishes = [Wish { find: Find::Id(id, version), patch, tags, skip_existing: false }];
+    let wishes = [Wish { find: Find::Id(id, version), patch, tags, reach: Reach::Write }];
     let sought = seek(tx, &wishes).await?;
     endpoints_of_wishes(tx, ports, &wishes).await?;
     let plan = write(tx, ports, Author::caller(grant.actor()), (&definitions, &wishes), sought).await?;

@@ -7,7 +7,7 @@ use carillon_entities::wall::TenantTx;
 
 use super::endpoints::endpoints_of_wishes;
 use super::history::Author;
-use super::plan::{Fate, Find, Wish};
+use super::plan::{Fate, Find, Reach, Wish};
 use super::store::attributes::definitions_load;
 use super::store::contacts::contacts_get;
 use super::write::{seek, write};
@@ -68,7 +68,7 @@ pub async fn upsert_contacts(
         });
         match fields.typed(&definitions, "") {
             Ok((patch, tags)) => {
-                wishes.push(Wish { find, patch, tags, skip_existing: false });
+                wishes.push(Wish { find, patch, tags, reach: Reach::Write });
                 refused.push(None);
             }
             Err(refusals) => refused.push(Some(refusals)),

@@ -1,6 +1,6 @@
 //! Writing a batch of contacts: look up, lock, plan, write; a constant number of statements whatever the batch (L5).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use carillon_entities::ids::ContactId;
 use carillon_entities::wall::{TenantTx, WallError};
@@ -10,7 +10,8 @@ use super::definitions::Definitions;
 use super::history::{Author, ChangeKind, Entry, history_append};
 use super::plan::{Find, Known, Plan, Touched, Wish, plan};
 use super::store::attributes::attributes_write;
-use super::store::contacts::{contacts_change, contacts_insert, contacts_lock};
+use super::EmailAddress;
+use super::store::contacts::{contacts_change, contacts_get, contacts_insert, contacts_lock};
 use super::store::identities::{identities_delete, identities_insert, identity_owners};
 use super::store::tags::tags_add;
 use crate::error::Result;
@@ -18,15 +19,8 @@ use crate::ports::Ports;
 
 /// What the database knows of a batch before anything is locked.
 pub(crate) struct Sought {
-    owners: std::collections::HashMap<Identity, ContactId>,
+    owners: HashMap<Identity, ContactId>,
     ids: Vec<ContactId>,
-}
-
-impl Sought {
-    /// Who has an identity at present.
-    pub fn owner(&self, identity: &Identity) -> Option<ContactId> {
-        self.owners.get(identity).copied()
-    }
 }
 
 /// Looks up whom the wishes are about; locks nothing.
@@ -39,6 +33,18 @@ pub(crate) async fn seek(tx: &mut TenantTx, wishes: &[Wish]) -> Result<Sought> {
     });
     let ids: BTreeSet<ContactId> = owners.values().copied().chain(named).collect();
     Ok(Sought { owners, ids: ids.into_iter().collect() })
+}
+
+/// What [`write`] will plan of addresses, if nobody changes the contacts before it locks them.
+pub(crate) async fn foresee(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    wishes: &[Wish],
+    sought: &Sought,
+) -> Result<HashMap<usize, EmailAddress>> {
+    let contacts = contacts_get(tx, &sought.ids).await?.into_iter().map(|one| (one.id, one)).collect();
+    let known = Known { owners: sought.owners.clone(), contacts };
+    Ok(plan(known, wishes, ports.now(), || ports.new_id()).addresses)
 }
 
 /// Locks the contacts that were found, plans and writes. The caller holds the endpoints it needs already: they are

@@ -203,7 +203,7 @@ mod tests {
             match header.read_row(&record.expect("good"), &rules) {
                 Ok(Some(row)) => drop(people.insert(row.external_id.expect("everybody has a number"))),
                 Ok(None) => panic!("an empty row"),
-                Err(errors) => bad.push(errors.into_iter().map(|error| error.code).collect::<Vec<_>>()),
+                Err(refused) => bad.push(refused.errors.into_iter().map(|error| error.code).collect::<Vec<_>>()),
             }
         }
         assert_eq!(rows, ROWS);

@@ -5,8 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use carillon_entities::ids::ContactId;
-use carillon_entities::wall::TenantTx;
+use carillon_entities::wall::{TenantTx, WallError};
 
 use super::job::{Cursor, Import, ImportClaim};
 use super::source::Batch;
@@ -16,13 +15,12 @@ use crate::consent::{
     endpoints_ensure, endpoints_lock_for_change, endpoints_resolve,
 };
 use crate::contacts::history::Author;
-use crate::contacts::plan::{Fate, Find, Plan, Wish};
-use crate::contacts::store::contacts::contacts_get;
+use crate::contacts::plan::{Fate, Find, Plan, Reach, Wish};
 use crate::contacts::store::imports::{Counts, import_advance, import_errors_insert};
-use crate::contacts::write::{Sought, seek, write};
-use crate::contacts::{ContactPatch, Definitions, EmailAddress, IdentityKind, Patch};
+use crate::contacts::write::{Sought, foresee, seek, write};
+use crate::contacts::{ContactPatch, Definitions, EmailAddress, Patch};
 use crate::error::{Error, Result};
-use crate::keys::AddressHmac;
+use crate::keys::{AddressHasher, AddressHmac};
 use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, ImportContacts};
@@ -65,10 +63,16 @@ async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, bat
     let mut tx = grant.begin().await?;
     let wishes: Vec<Wish> = batch.rows.iter().map(|row| wish(row, job.import.options.on_existing)).collect();
     let sought = seek(&mut tx, &wishes).await?;
-    let said = consent_said(&mut tx, ports, job, (&batch.rows, &wishes), &sought).await?;
+    let addresses = addresses(&mut tx, ports, job, (&batch.rows, &wishes), &sought).await?;
+    let hasher = ports.keys.address_hasher(tx.tenant());
+    let said = consent_said(&hasher, job, &batch.rows, addresses.as_ref());
     let locked = lock_endpoints(&mut tx, ports, &batch.rows, &said).await?;
     let author = Author { actor: job.import.actor, import: Some(job.import.id) };
     let plan = write(&mut tx, ports, author, (&job.definitions, &wishes), sought).await?;
+    // Somebody changed an address before its contact was locked: then all of it is done again.
+    if addresses.is_some_and(|addresses| addresses != plan.addresses) {
+        return Err(WallError::Retry.into());
+    }
     let mut errors = batch.errors.clone();
     errors.extend(refused(&batch.rows, &plan));
     errors.extend(append(&mut tx, ports, (job, &batch.rows), (&plan, said), locked).await?);
@@ -97,7 +101,12 @@ fn wish(row: &ImportRow, on_existing: OnExisting) -> Wish {
         country: Patch::known(row.country),
         attributes: row.attributes.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect(),
     };
-    Wish { find: Find::Any, patch, tags: row.tags.clone(), skip_existing: on_existing == OnExisting::Skip }
+    let reach = match on_existing {
+        _ if row.is_refused => Reach::Look,
+        OnExisting::Update => Reach::Write,
+        OnExisting::Skip => Reach::Make,
+    };
+    Wish { find: Find::Any, patch, tags: row.tags.clone(), reach }
 }
 
 /// A contact that was there and is left alone is only seen.
@@ -138,37 +147,46 @@ struct Said {
     recipient: Recipient,
 }
 
-/// What the rows say about consent. A row without an address speaks of the address its contact has.
-async fn consent_said(
+impl Job {
+    /// What a row says about consent.
+    fn said_by(&self, row: &ImportRow) -> Option<(ConsentAction, ConsentTopic)> {
+        match row.subscription {
+            Subscription::Unsubscribed => Some((ConsentAction::Withdraw, self.unsubscribe)),
+            Subscription::Subscribed => self.topic.map(|topic| (ConsentAction::Grant, topic)),
+            Subscription::Unspecified if self.all_subscribed => self.topic.map(|topic| (ConsentAction::Grant, topic)),
+            Subscription::Unspecified => None,
+        }
+    }
+}
+
+/// The addresses that contacts have when the rows that name none speak of them, rows before them in the batch included:
+/// where one batch ends and the next begins changes nothing. None where no such row speaks.
+async fn addresses(
     tx: &mut TenantTx,
     ports: &Ports,
     job: &Job,
     (rows, wishes): (&[ImportRow], &[Wish]),
     sought: &Sought,
-) -> Result<Vec<Said>> {
-    let speaks = |row: &ImportRow| match row.subscription {
-        Subscription::Unsubscribed => Some((ConsentAction::Withdraw, job.unsubscribe)),
-        Subscription::Subscribed => job.topic.map(|topic| (ConsentAction::Grant, topic)),
-        Subscription::Unspecified if job.all_subscribed => job.topic.map(|topic| (ConsentAction::Grant, topic)),
-        Subscription::Unspecified => None,
-    };
-    let owner = |wish: &Wish| wish.identities().find(|(kind, _)| *kind == IdentityKind::ExternalId);
-    let owner = |wish: &Wish| owner(wish).and_then(|identity| sought.owner(&identity));
-    let silent: Vec<ContactId> = rows
-        .iter()
-        .zip(wishes)
-        .filter(|(row, _)| row.email.is_none() && speaks(row).is_some())
-        .filter_map(|(_, wish)| owner(wish))
-        .collect();
-    let known: HashMap<ContactId, Option<EmailAddress>> =
-        contacts_get(tx, &silent).await?.into_iter().map(|contact| (contact.id, contact.email)).collect();
-    let hasher = ports.keys.address_hasher(tx.tenant());
-    let said = rows.iter().zip(wishes).enumerate().filter_map(|(row, (one, wish))| {
-        let (action, topic) = speaks(one)?;
-        let email = one.email.as_ref().or_else(|| known.get(&owner(wish)?)?.as_ref())?;
-        Some(Said { row, action, topic, recipient: Recipient::hashed(&hasher, email) })
+) -> Result<Option<HashMap<usize, EmailAddress>>> {
+    if rows.iter().any(|row| row.email.is_none() && job.said_by(row).is_some()) {
+        return foresee(tx, ports, wishes, sought).await.map(Some);
+    }
+    Ok(None)
+}
+
+/// What the rows say about consent.
+fn consent_said(
+    hasher: &AddressHasher,
+    job: &Job,
+    rows: &[ImportRow],
+    addresses: Option<&HashMap<usize, EmailAddress>>,
+) -> Vec<Said> {
+    let said = rows.iter().enumerate().filter_map(|(row, one)| {
+        let (action, topic) = job.said_by(one)?;
+        let email = one.email.as_ref().or_else(|| addresses?.get(&row))?;
+        Some(Said { row, action, topic, recipient: Recipient::hashed(hasher, email) })
     });
-    Ok(said.collect())
+    said.collect()
 }
 
 /// Endpoints that are locked, and the address each said thing is kept under.
@@ -209,11 +227,14 @@ async fn append(
     let mut new = Vec::new();
     for (said, address) in said.into_iter().zip(addresses) {
         let row = &rows[said.row];
-        let skipped = job.import.options.on_existing == OnExisting::Skip && said.action == ConsentAction::Grant;
-        match &plan.fates[said.row] {
-            Fate::Refused(_) => continue,
-            Fate::Found(_) if skipped => continue,
-            Fate::Found(_) | Fate::Created(_) => {}
+        let is_left_alone = match &plan.fates[said.row] {
+            Fate::Refused(_) => true,
+            Fate::Found(_) => job.import.options.on_existing == OnExisting::Skip,
+            Fate::Created(_) => false,
+        };
+        // A no is heard whatever becomes of its row.
+        if is_left_alone && said.action == ConsentAction::Grant {
+            continue;
         }
         lines.push((row.line, said.action));
         new.push((event(job, ports, row, said), address));

@@ -28,7 +28,7 @@ pub use job::{Cursor, Import, ImportClaim, ImportState, Progress};
 pub use options::{DeclareColumn, ImportConsent, ImportOptions, OnExisting};
 pub use records::{Position, Record, RecordError, RecordErrorKind, RecordReader};
 pub use report::{errors_csv, errors_url, get_import, get_imports, list_import_errors, list_imports};
-pub use row::{ImportRow, RowError, RowRules, Subscription};
+pub use row::{ImportRow, RefusedRow, RowError, RowRules, Subscription};
 pub use run::{ATTEMPTS_MAX, claim_imports, run_slice};
 pub use start::{StartImport, start_import};
 

@@ -53,6 +53,8 @@ pub struct ImportRow {
     pub consent_at: Option<Timestamp>,
     /// Where consent was given; at most [`ImportRow::SOURCE_MAX`] octets.
     pub consent_source: Option<String>,
+    /// True where the row was refused and only what it takes back is heard.
+    pub is_refused: bool,
 }
 
 impl ImportRow {
@@ -79,6 +81,21 @@ pub struct RowError {
     pub message: String,
 }
 
+/// A row that is not imported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefusedRow {
+    /// Everything that is wrong with it.
+    pub errors: Vec<RowError>,
+    /// Who takes consent back in it: a no is heard however the rest is written.
+    pub withdrawal: Option<ImportRow>,
+}
+
+impl From<super::RecordError> for RefusedRow {
+    fn from(error: super::RecordError) -> Self {
+        Self { errors: vec![error.into()], withdrawal: None }
+    }
+}
+
 impl From<super::RecordError> for RowError {
     fn from(error: super::RecordError) -> Self {
         Self { line: error.line, field: String::new(), code: error.kind.code(), message: error.kind.to_string() }
@@ -96,7 +113,7 @@ pub struct RowRules {
 
 impl Header {
     /// Reads a record behind the header; `None` for a row of empty cells.
-    pub fn read_row(&self, record: &Record, rules: &RowRules) -> Result<Option<ImportRow>, Vec<RowError>> {
+    pub fn read_row(&self, record: &Record, rules: &RowRules) -> Result<Option<ImportRow>, RefusedRow> {
         if record.cells().all(|cell| cell.trim().is_empty()) {
             return Ok(None);
         }
@@ -105,7 +122,7 @@ impl Header {
         if cells < width || record.cells().skip(width).any(|cell| !cell.trim().is_empty()) {
             let message = format!("The row has {cells} cells, the header has {width}.");
             draft.errors.push(RowError { line: record.line, field: String::new(), code: "ROW_WIDTH", message });
-            return Err(draft.errors);
+            return Err(RefusedRow { errors: draft.errors, withdrawal: None });
         }
         let mut phone = None;
         for (column, cell) in self.columns().iter().zip(record.cells()) {
@@ -176,11 +193,19 @@ impl Draft {
         self.errors.push(RowError { line: self.row.line, field: field.into(), code, message: why.to_string() });
     }
 
-    fn finish(mut self) -> Result<ImportRow, Vec<RowError>> {
-        if self.errors.is_empty() && self.row.email.is_none() && self.row.external_id.is_none() {
+    fn finish(mut self) -> Result<ImportRow, RefusedRow> {
+        let is_nobody = self.row.email.is_none() && self.row.external_id.is_none();
+        if self.errors.is_empty() && is_nobody {
             self.refuse("", "ROW_NO_IDENTITY", &"The row has neither an e-mail address nor an external id.");
         }
-        if self.errors.is_empty() { Ok(self.row) } else { Err(self.errors) }
+        if self.errors.is_empty() {
+            return Ok(self.row);
+        }
+        let ImportRow { line, email, external_id, country, subscription, .. } = self.row;
+        let heard =
+            ImportRow { line, email, external_id, country, subscription, is_refused: true, ..Default::default() };
+        let withdrawal = (subscription == Subscription::Unsubscribed && !is_nobody).then_some(heard);
+        Err(RefusedRow { errors: self.errors, withdrawal })
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::{Format, HeaderRules, RecordReader};
 use super::*;
 use crate::contacts::{AttributeKind, AttributeName};
 
-type Rows = Vec<Result<Option<ImportRow>, Vec<RowError>>>;
+type Rows = Vec<Result<Option<ImportRow>, RefusedRow>>;
 
 fn name(text: &str) -> AttributeName {
     AttributeName::parse(text).expect("a name")
@@ -29,7 +29,7 @@ fn read(file: &str) -> Rows {
     while let Some(record) = reader.next_record() {
         rows.push(match record {
             Ok(record) => header.read_row(&record, &rules),
-            Err(error) => Err(vec![error.into()]),
+            Err(error) => Err(error.into()),
         });
     }
     rows
@@ -40,7 +40,7 @@ fn row(file: &str) -> ImportRow {
 }
 
 fn errors(file: &str) -> Vec<(u64, String, &'static str)> {
-    let errors = read(file).into_iter().filter_map(Result::err).flatten();
+    let errors = read(file).into_iter().filter_map(Result::err).flat_map(|refused| refused.errors);
     errors.map(|error| (error.line, error.field, error.code)).collect()
 }
 
@@ -94,9 +94,20 @@ fn all_errors_of_a_row_are_told_without_its_content() {
     let rest: Vec<_> = told.iter().filter(|error| error.0 > 2).map(|error| (error.0, error.2)).collect();
     assert_eq!(rest, [(3, "INVALID_DATE"), (4, "ROW_WIDTH"), (5, "ROW_NO_IDENTITY"), (8, "ROW_WIDTH")]);
     let messages: String =
-        read(file).into_iter().filter_map(Result::err).flatten().map(|error| error.message).collect();
+        read(file).into_iter().filter_map(Result::err).flat_map(|refused| refused.errors).map(|error| error.message).collect();
     assert!(!messages.contains("secret"));
     assert_eq!(read(file)[4], Ok(None), "a row of empty cells is no row");
+}
+
+#[test]
+fn a_refused_row_keeps_its_no_and_nothing_else() {
+    let rows = read("email,phone,status,first_name\na@example.com,12,nein,Ada\nb@example.com,12,ja,Bea\n,12,nein,Eve\n");
+    let heard: Vec<_> = rows.into_iter().map(|row| row.expect_err("a number that is none").withdrawal).collect();
+    let a = heard[0].as_ref().expect("heard");
+    assert_eq!((a.is_refused, a.line, a.subscription), (true, 2, Subscription::Unsubscribed));
+    assert_eq!(a.email.as_ref().map(EmailAddress::norm), Some("a@example.com"));
+    assert_eq!((&a.first_name, &a.phone), (&None, &None));
+    assert_eq!(heard[1..], [None, None]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::job::Cursor;
 use super::{
-    Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordErrorKind, RecordReader, RowError, RowRules,
+    Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordErrorKind, RecordReader, RefusedRow, RowError, RowRules,
 };
 use crate::error::{Error, Refusal, Result};
 use crate::files::{BlobsError, Files};
@@ -78,11 +78,12 @@ async fn feed(
 /// Some rows of a file, and what is wrong with others.
 #[derive(Debug)]
 pub(super) struct Batch {
+    /// In order; refused ones among them where they take consent back.
     pub rows: Vec<ImportRow>,
     pub errors: Vec<RowError>,
     /// Rows that were read, blank ones not counted.
     pub seen: i64,
-    /// Rows that could not be read.
+    /// Rows that could not be read and are not among `rows`.
     pub failed: i64,
     /// Behind the last of them.
     pub behind: Position,
@@ -137,10 +138,10 @@ impl Rows {
                         batch.rows.push(row);
                     }
                     Ok(None) => {}
-                    Err(errors) => batch.refuse(errors),
+                    Err(refused) => batch.refuse(refused),
                 },
                 Some(Err(error)) => {
-                    batch.refuse(vec![error.into()]);
+                    batch.refuse(error.into());
                     if error.kind == RecordErrorKind::Endless {
                         self.given_up = true;
                         break;
@@ -159,9 +160,12 @@ impl Rows {
 }
 
 impl Batch {
-    fn refuse(&mut self, errors: Vec<RowError>) {
+    fn refuse(&mut self, refused: RefusedRow) {
         self.seen += 1;
-        self.failed += 1;
-        self.errors.extend(errors);
+        self.errors.extend(refused.errors);
+        match refused.withdrawal {
+            Some(row) => self.rows.push(row),
+            None => self.failed += 1,
+        }
     }
 }

@@ -1,0 +1,85 @@
+//! What files say about consent, and what of it reaches the ledger.
+
+use carillon_domain::contacts::import::{ImportOptions, OnExisting, Progress};
+
+use crate::setup::{consented, errors, in_batches_of, ledger};
+
+/// What the ledger says of some addresses after two files, imported in batches of so many rows.
+async fn said(rows: usize, files: [&'static str; 2], on_existing: OnExisting) -> Vec<String> {
+    let people = in_batches_of(rows).await;
+    people.run(files[0], consented(&people)).await.unwrap();
+    let options = ImportOptions { on_existing, ..consented(&people) };
+    people.start(files[1], options).await.unwrap();
+    assert_eq!(people.slice(people.claim().await.unwrap()).await.unwrap(), Progress::Done);
+    let mut said = Vec::new();
+    for address in ["a@example.org", "b@example.org", "c@example.org"] {
+        let mut actions: Vec<_> = ledger(&people, address).await.iter().map(|event| event.action.as_str()).collect();
+        // Entries of one moment have no order.
+        actions.sort_unstable();
+        said.push(format!("{address}: {}", actions.join(", ")));
+    }
+    said
+}
+
+#[tokio::test]
+async fn where_a_batch_ends_changes_nothing_in_the_ledger() {
+    let none = "email\n";
+    let (a, update, skip) = ("a@example.org: ", OnExisting::Update, OnExisting::Skip);
+    let cases = [
+        // A row without an address speaks of the one that its contact got in the same file,
+        (none, "email,id,status\na@example.org,7,subscribed\n,7,unsubscribed\n", update, "grant, withdraw", ""),
+        // even where that is a new one,
+        (
+            "email,id\na@example.org,7\n",
+            "email,id,status\nb@example.org,7,\n,7,unsubscribed\n",
+            update,
+            "grant",
+            "withdraw",
+        ),
+        // unless people who are there are left alone,
+        (
+            "email,id\na@example.org,7\n",
+            "email,id,status\nb@example.org,7,\n,7,unsubscribed\n",
+            skip,
+            "grant, withdraw",
+            "",
+        ),
+        // or the row that would have given it was refused: the number belongs to somebody else.
+        (
+            "email,id,phone\na@example.org,7,\nc@example.org,8,+43 1 234567\n",
+            "email,id,phone,status\nb@example.org,7,+43 1 234567,\n,7,,unsubscribed\n",
+            update,
+            "grant, withdraw",
+            "",
+        ),
+    ];
+    for (before, file, on_existing, of_a, of_b) in cases {
+        for rows in [1, 1000] {
+            let said = said(rows, [before, file], on_existing).await;
+            assert_eq!(said[0], format!("{a}{of_a}"), "{file} in batches of {rows}");
+            assert_eq!(said[1], format!("b@example.org: {of_b}"), "{file} in batches of {rows}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_no_is_heard_though_its_row_is_refused() {
+    for rows in [1, 1000] {
+        let people = in_batches_of(rows).await;
+        let before = "email,id,phone\na@example.org,7,+43 1 234567\nb@example.org,8,\nc@example.org,9,\n";
+        people.run(before, consented(&people)).await.unwrap();
+        // The number is another's; a number that is none; and one who is only named.
+        let file = "email,id,phone,status\nb@example.org,8,+43 1 234567,unsubscribed\n,9,12,unsubscribed\n\
+            d@example.org,,12,unsubscribed\ne@example.org,,12,subscribed\n";
+        let import = people.run(file, consented(&people)).await.unwrap();
+        assert_eq!(
+            errors(&people, &import).await,
+            ["2 phone IDENTITY_CONFLICT", "3 phone INVALID_PHONE", "4 phone INVALID_PHONE", "5 phone INVALID_PHONE"]
+        );
+        assert_eq!((import.rows_seen, import.rows_created, import.rows_updated, import.rows_failed), (4, 0, 0, 4));
+        for address in ["b@example.org", "c@example.org", "d@example.org"] {
+            assert_eq!(people.statuses(address).await, ["withdrawn"], "{address} in batches of {rows}");
+        }
+        assert!(people.statuses("e@example.org").await.is_empty(), "a yes goes with its row");
+    }
+}

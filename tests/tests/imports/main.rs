@@ -1,0 +1,7 @@
+//! Imports on a real database.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod consent;
+mod runs;
+mod setup;
