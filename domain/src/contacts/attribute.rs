@@ -6,52 +6,38 @@
 use std::collections::BTreeMap;
 
 use chrono::{Datelike, NaiveDate};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::text_code::UnknownCode;
 
 /// Attributes of one contact.
 pub type Attributes = BTreeMap<AttributeName, AttributeValue>;
 
-/// The kind of an attribute; it never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AttributeKind {
-    /// Text of at most [`AttributeValue::STRING_MAX`] octets.
-    String,
-    /// A finite 64-bit floating point number.
-    Number,
-    /// True or false.
-    Boolean,
-    /// A day of the years 1000 to 9999.
-    Date,
-}
-
-impl AttributeKind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::String, Self::Number, Self::Boolean, Self::Date];
-
-    /// The code in rows.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::String => "string",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-            Self::Date => "date",
-        }
-    }
-}
-
-impl std::str::FromStr for AttributeKind {
-    type Err = UnknownCode;
-
-    fn from_str(code: &str) -> Result<Self, UnknownCode> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == code).ok_or(UnknownCode { kind: "AttributeKind" })
+text_code! {
+    /// The kind of an attribute; it never changes.
+    pub enum AttributeKind {
+        /// Text of at most [`AttributeValue::STRING_MAX`] octets.
+        String = "string",
+        /// A finite 64-bit floating point number.
+        Number = "number",
+        /// True or false.
+        Boolean = "boolean",
+        /// A day of the years 1000 to 9999.
+        Date = "date",
     }
 }
 
 /// The name of an attribute: `[a-z][a-z0-9_]{0,62}`, so that it can stand in a template and in a condition as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct AttributeName(String);
+
+impl TryFrom<String> for AttributeName {
+    type Error = InvalidAttributeName;
+
+    fn try_from(text: String) -> Result<Self, InvalidAttributeName> {
+        Self::parse(&text)
+    }
+}
 
 /// A text that is no attribute name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

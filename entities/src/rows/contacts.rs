@@ -114,6 +114,7 @@ row! {
         file_name: String,
         state: String,
         options: Json,
+        columns: Json,
         cursor: Json,
         total_bytes: i64,
         done_bytes: i64,

@@ -125,6 +125,7 @@ pub const TABLES: &[Table] = &[
             file_name TEXT NOT NULL,
             state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'completed', 'failed')),
             options JSON NOT NULL,
+            columns JSON NOT NULL,
             cursor JSON NOT NULL,
             total_bytes BIGINT NOT NULL,
             done_bytes BIGINT NOT NULL,

@@ -1,6 +1,8 @@
 //! What files say about consent, and what of it reaches the ledger.
 
-use carillon_domain::contacts::import::{ImportOptions, OnExisting, Progress};
+use carillon_domain::contacts::import::{ImportOptions, OnExisting, Progress, run_slice};
+
+use carillon_domain::contacts::{AttributeKind, AttributeName, DeclareAttribute, declare_attributes};
 
 use crate::setup::{consented, errors, in_batches_of, ledger};
 
@@ -82,4 +84,22 @@ async fn a_no_is_heard_though_its_row_is_refused() {
         }
         assert!(people.statuses("e@example.org").await.is_empty(), "a yes goes with its row");
     }
+}
+
+#[tokio::test]
+async fn what_is_declared_meanwhile_changes_no_column() {
+    let people = in_batches_of(1).await;
+    let file = "email,status\na@example.org,subscribed\nb@example.org,unsubscribed\n";
+    people.start(file, consented(&people)).await.unwrap();
+    let (ports, claim) = (people.world.ports(), people.claim().await.unwrap());
+    let slice = run_slice(&people.imports(), (ports, &people.files), claim, ports.now()).await.unwrap();
+    assert_eq!(slice, Progress::More, "one row");
+    let grant = people.writes();
+    let mut tx = grant.begin().await.unwrap();
+    let status = DeclareAttribute { name: AttributeName::parse("status").unwrap(), kind: AttributeKind::String };
+    declare_attributes(&grant, &mut tx, ports, vec![status]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(people.slice(people.claim().await.unwrap()).await.unwrap(), Progress::Done);
+    assert_eq!(people.statuses("a@example.org").await, ["granted"]);
+    assert_eq!(people.statuses("b@example.org").await, ["withdrawn"]);
 }

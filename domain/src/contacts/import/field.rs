@@ -1,9 +1,12 @@
 //! The fields a file can have columns for, and the names people give them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::text_code::UnknownCode;
 
 /// A field of a contact, or of their consent, that a column can hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Field {
     /// E-mail address.
     Email,

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Field, Record};
 use crate::contacts::{AttributeKind, AttributeName};
 use crate::error::Refusal;
@@ -21,7 +23,8 @@ pub enum Target {
 }
 
 /// What a column means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Column {
     /// A field.
     Field(Field),
@@ -40,8 +43,10 @@ pub struct HeaderRules {
     pub attributes: BTreeMap<AttributeName, AttributeKind>,
 }
 
-/// The columns of a file in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The columns of a file in order. They are resolved once, when an import starts: what the tenant declares later does not
+/// change what a row says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Header {
     columns: Vec<Column>,
 }

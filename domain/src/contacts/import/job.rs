@@ -3,7 +3,7 @@
 use carillon_entities::ids::{EvidenceId, ImportId, UploadId};
 use serde::{Deserialize, Serialize};
 
-use super::{Format, ImportOptions, Position};
+use super::{Format, Header, ImportOptions, Position};
 use crate::tenancy::Actor;
 use crate::time::Timestamp;
 
@@ -43,6 +43,8 @@ pub struct Import {
     pub state: ImportState,
     /// What it was told.
     pub options: ImportOptions,
+    /// What its columns mean.
+    pub columns: Header,
     /// Where reading goes on.
     pub cursor: Cursor,
     /// Bytes of the file.

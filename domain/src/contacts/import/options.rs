@@ -155,7 +155,7 @@ impl ImportOptions {
         refusals
     }
 
-    /// How the header is read, given what the tenant has declared by now.
+    /// How the header is read, given what the tenant has declared.
     pub(super) fn header_rules(&self, definitions: &Definitions) -> HeaderRules {
         let mut rules = HeaderRules { mapping: BTreeMap::new(), attributes: definitions.kinds().collect() };
         let mapped = self.mapping.iter().filter_map(|(column, target)| Some((column.clone(), parse_target(target)?)));

@@ -7,7 +7,7 @@ use super::RowRules;
 use super::apply::{Job, apply};
 use super::job::{Import, ImportClaim, Progress};
 use super::prove::prove;
-use super::source::{Place, Rows, open};
+use super::source::{Place, Rows};
 use super::{Column, Field, Header};
 use crate::consent::{all_marketing, consent_topic};
 use crate::contacts::Country;
@@ -137,8 +137,7 @@ async fn prepare(
     if !prove(grant, (ports, files), (claim, place), &mut import).await? {
         return Ok(None);
     }
-    let rules = import.options.header_rules(&definitions);
-    let (header, _) = open(files, place, &rules, import.options.delimiter).await?;
+    let header = import.columns.clone();
     let all_subscribed = import.options.consent.is_some() && !says_subscription(&header);
     let row_rules = RowRules { default_country: country(&import), now: ports.now() };
     let rows = Rows::from(files, place, (header, row_rules), (&import.cursor, ports.settings.import_batch)).await?;

@@ -48,13 +48,14 @@ pub async fn start_import(
     declare_columns(tx, ports, &options).await?;
     let rules = options.header_rules(&definitions_load(tx).await?);
     let place = Place { tenant: grant.tenant(), upload: upload.id, size: upload.size };
-    let (_, cursor) = open(files, place, &rules, options.delimiter).await?;
+    let (columns, cursor) = open(files, place, &rules, options.delimiter).await?;
     let import = Import {
         id: ports.new_id(),
         upload: upload.id,
         file_name: upload.file_name,
         state: ImportState::Queued,
         options,
+        columns,
         cursor,
         total_bytes: i64::try_from(upload.size).map_err(Error::fault)?,
         done_bytes: i64::try_from(cursor.position.offset).map_err(Error::fault)?,

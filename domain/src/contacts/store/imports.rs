@@ -77,13 +77,13 @@ pub(in crate::contacts) struct Counts {
 }
 
 pub(in crate::contacts) async fn import_insert(tx: &mut TenantTx, import: &Import) -> Result<()> {
-    let json = |value| serde_json::to_value(value).map_err(Error::fault);
     tx.insert(imports::ActiveModel {
         id: Set(import.id),
         upload_id: Set(import.upload),
         file_name: Set(import.file_name.clone()),
         state: Set(import.state.as_str().to_owned()),
-        options: Set(json(&import.options)?),
+        options: Set(serde_json::to_value(&import.options).map_err(Error::fault)?),
+        columns: Set(serde_json::to_value(&import.columns).map_err(Error::fault)?),
         cursor: Set(serde_json::to_value(import.cursor).map_err(Error::fault)?),
         total_bytes: Set(import.total_bytes),
         done_bytes: Set(import.done_bytes),
@@ -301,6 +301,7 @@ impl TryFrom<imports::Model> for Import {
             file_name: row.file_name,
             state: row.state.parse().map_err(Error::fault)?,
             options: serde_json::from_value(row.options).map_err(Error::fault)?,
+            columns: serde_json::from_value(row.columns).map_err(Error::fault)?,
             cursor: serde_json::from_value(row.cursor).map_err(Error::fault)?,
             total_bytes: row.total_bytes,
             done_bytes: row.done_bytes,
