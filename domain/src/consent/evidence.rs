@@ -119,16 +119,17 @@ pub(super) async fn store(
     Ok(())
 }
 
-/// Stores what proves many entries at once, under the key of the thing they came through, such as an import.
+/// Stores what proves many entries each, under the key of the thing they came through, such as an import.
 pub(crate) async fn store_shared_evidence(
     tx: &mut TenantTx,
     ports: &Ports,
     subject: SubjectId,
-    evidence: Evidence,
-) -> Result<EvidenceId> {
-    let id = ports.new_id();
-    store(tx, ports, vec![(id, subject, evidence)]).await?;
-    Ok(id)
+    evidence: Vec<Evidence>,
+) -> Result<Vec<EvidenceId>> {
+    let proofs: Vec<_> = evidence.into_iter().map(|one| (ports.new_id(), subject, one)).collect();
+    let ids = proofs.iter().map(|proof| proof.0).collect();
+    store(tx, ports, proofs).await?;
+    Ok(ids)
 }
 
 /// Reads evidence; none when its key was destroyed.

@@ -62,6 +62,8 @@ pub struct Source {
     pub kind: SourceKind,
     /// The message, import or other thing it came through.
     pub id: Option<Uuid>,
+    /// The line of an import's file (C-155).
+    pub line: Option<i64>,
 }
 
 /// Which words the person saw (C-154).
@@ -146,7 +148,7 @@ impl NewConsentEvent {
             jurisdictions: Vec::new(),
             effective_at: at,
             actor: by,
-            source: Source { kind, id: None },
+            source: Source { kind, id: None, line: None },
             wording: Wording::default(),
             evidence: None,
             evidence_ref: None,

@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use carillon_entities::ids::ContactId;
 use carillon_entities::wall::{TenantTx, WallError};
 
+use super::EmailAddress;
 use super::contact::Identity;
 use super::definitions::Definitions;
 use super::history::{Author, ChangeKind, Entry, history_append};
 use super::plan::{Find, Known, Plan, Touched, Wish, plan};
 use super::store::attributes::attributes_write;
-use super::EmailAddress;
 use super::store::contacts::{contacts_change, contacts_get, contacts_insert, contacts_lock};
 use super::store::identities::{identities_delete, identities_insert, identity_owners};
 use super::store::tags::tags_add;

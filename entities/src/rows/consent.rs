@@ -46,6 +46,7 @@ row! {
         actor_id: Option<Uuid>,
         source_kind: String,
         source_id: Option<Uuid>,
+        source_line: Option<i64>,
         form_version: Option<String>,
         notice_version: Option<String>,
         wording_hash: Option<Vec<u8>>,

@@ -48,6 +48,7 @@ pub const TABLES: &[Table] = &[
             actor_id UUID,
             source_kind TEXT NOT NULL,
             source_id UUID,
+            source_line BIGINT,
             form_version TEXT,
             notice_version TEXT,
             wording_hash BYTES,

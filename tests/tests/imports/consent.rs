@@ -1,8 +1,9 @@
 //! What files say about consent, and what of it reaches the ledger.
 
+use carillon_domain::consent::read_evidence;
 use carillon_domain::contacts::import::{ImportOptions, OnExisting, Progress, run_slice};
-
 use carillon_domain::contacts::{AttributeKind, AttributeName, DeclareAttribute, declare_attributes};
+use carillon_domain::tenancy::ReadPersonalData;
 
 use crate::setup::{consented, errors, in_batches_of, ledger};
 
@@ -102,4 +103,28 @@ async fn what_is_declared_meanwhile_changes_no_column() {
     assert_eq!(people.slice(people.claim().await.unwrap()).await.unwrap(), Progress::Done);
     assert_eq!(people.statuses("a@example.org").await, ["granted"]);
     assert_eq!(people.statuses("b@example.org").await, ["withdrawn"]);
+}
+
+#[tokio::test]
+async fn c155_every_entry_names_its_line_and_where_the_consent_was_given() {
+    let people = in_batches_of(1000).await;
+    let file = "email,quelle,status\na@example.org,Messe,subscribed\nb@example.org,Laden,subscribed\n\
+        c@example.org,,subscribed\nd@example.org,Messe,subscribed\ne@example.org,Messe,unsubscribed\n";
+    let import = people.run(file, consented(&people)).await.unwrap();
+    let mut sources = Vec::new();
+    for (i, name) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+        let entry = ledger(&people, &format!("{name}@example.org")).await.remove(0);
+        assert_eq!((entry.source.id, entry.source.line), (Some(import.id.0), Some(i as i64 + 2)));
+        sources.push(entry.evidence);
+        let Some(evidence) = entry.evidence else { continue };
+        let grant = people.world.grant::<ReadPersonalData>(people.tenant);
+        let mut tx = grant.begin_read().await.unwrap();
+        let evidence = read_evidence(&grant, &mut tx, people.world.ports(), evidence).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        let text: serde_json::Value = serde_json::from_str(&evidence.text.unwrap()).unwrap();
+        assert_eq!(text["source"], ["Messe", "Laden", "fair", "Messe"][i]);
+        assert_eq!(text["sha256"], hex::encode(import.file_sha256.unwrap()));
+        assert_eq!(text["attestation"], "I have them");
+    }
+    assert_eq!((sources[2], sources[3], sources[4]), (import.evidence, sources[0], None), "one for each source");
 }

@@ -82,6 +82,7 @@ fn row(event: &ConsentEvent) -> consent_events::ActiveModel {
         actor_id: Set(event.actor_id),
         source_kind: Set(event.source.kind.as_str().to_owned()),
         source_id: Set(event.source.id),
+        source_line: Set(event.source.line),
         form_version: Set(event.wording.form_version.clone()),
         notice_version: Set(event.wording.notice_version.clone()),
         wording_hash: Set(event.wording.hash.clone()),
@@ -107,7 +108,7 @@ fn event(row: consent_events::Model) -> Result<ConsentEvent, WallError> {
         recorded_at: row.recorded_at,
         actor_kind: code(&row.actor_kind)?,
         actor_id: row.actor_id,
-        source: Source { kind: code(&row.source_kind)?, id: row.source_id },
+        source: Source { kind: code(&row.source_kind)?, id: row.source_id, line: row.source_line },
         wording: Wording {
             form_version: row.form_version,
             notice_version: row.notice_version,

@@ -3,11 +3,13 @@
 //! Endpoints are locked before contacts and the ledger comes last, as everywhere. The cursor is moved only where the
 //! claim still holds, so whoever was overtaken writes nothing, and a batch is never written twice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use carillon_entities::ids::EvidenceId;
 use carillon_entities::wall::{TenantTx, WallError};
 
 use super::job::{Cursor, Import, ImportClaim};
+use super::prove::evidence;
 use super::source::Batch;
 use super::{ImportRow, OnExisting, RowError, Subscription};
 use crate::consent::{
@@ -220,29 +222,19 @@ async fn append(
     tx: &mut TenantTx,
     ports: &Ports,
     (job, rows): (&Job, &[ImportRow]),
-    (plan, said): (&Plan, Vec<Said>),
+    (plan, mut said): (&Plan, Vec<Said>),
     (endpoints, addresses): Locked,
 ) -> Result<Vec<RowError>> {
-    let mut lines = Vec::new();
-    let mut new = Vec::new();
-    for (said, address) in said.into_iter().zip(addresses) {
-        let row = &rows[said.row];
-        let is_left_alone = match &plan.fates[said.row] {
-            Fate::Refused(_) => true,
-            Fate::Found(_) => job.import.options.on_existing == OnExisting::Skip,
-            Fate::Created(_) => false,
-        };
-        // A no is heard whatever becomes of its row.
-        if is_left_alone && said.action == ConsentAction::Grant {
-            continue;
-        }
-        lines.push((row.line, said.action));
-        new.push((event(job, ports, row, said), address));
-    }
-    if new.is_empty() {
+    let addresses: Vec<AddressHmac> =
+        addresses.into_iter().zip(&said).filter(|(_, said)| is_heard(job, plan, said)).map(|(one, _)| one).collect();
+    said.retain(|said| is_heard(job, plan, said));
+    if said.is_empty() {
         return Ok(Vec::new());
     }
-    let appended = append_locked(tx, ports, new, &endpoints).await?;
+    let lines: Vec<(u64, ConsentAction)> = said.iter().map(|said| (rows[said.row].line, said.action)).collect();
+    let proofs = proofs(tx, ports, job, said.iter().map(|said| (said.action, &rows[said.row]))).await?;
+    let events = said.into_iter().map(|said| event((job, &proofs), ports, &rows[said.row], said));
+    let appended = append_locked(tx, ports, events.zip(addresses).collect(), &endpoints).await?;
     let kept_out = appended
         .iter()
         .zip(lines)
@@ -256,12 +248,41 @@ async fn append(
     Ok(kept_out.map(|(_, (line, _))| error(line)).collect())
 }
 
+/// A no is heard whatever becomes of its row; a yes only with it.
+fn is_heard(job: &Job, plan: &Plan, said: &Said) -> bool {
+    said.action != ConsentAction::Grant
+        || match &plan.fates[said.row] {
+            Fate::Refused(_) => false,
+            Fate::Found(_) => job.import.options.on_existing == OnExisting::Update,
+            Fate::Created(_) => true,
+        }
+}
+
+/// The proofs of grants whose rows say where they were given, by that.
+async fn proofs<'a>(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    job: &Job,
+    said: impl Iterator<Item = (ConsentAction, &'a ImportRow)>,
+) -> Result<HashMap<&'a str, EvidenceId>> {
+    let granted = said.filter(|(action, _)| *action == ConsentAction::Grant);
+    let sources: BTreeSet<&str> = granted.filter_map(|(_, row)| row.consent_source.as_deref()).collect();
+    let named: Vec<Option<&str>> = sources.iter().copied().map(Some).collect();
+    let proofs = evidence(tx, ports, &job.import, &named).await?;
+    Ok(sources.into_iter().zip(proofs).collect())
+}
+
 /// C-155: without ground, date and source the basis is unknown, which carries no marketing.
-fn event(job: &Job, ports: &Ports, row: &ImportRow, said: Said) -> NewConsentEvent {
-    let (source, id) = Author { actor: job.import.actor, import: Some(job.import.id) }.source();
+fn event(
+    (job, proofs): (&Job, &HashMap<&str, EvidenceId>),
+    ports: &Ports,
+    row: &ImportRow,
+    said: Said,
+) -> NewConsentEvent {
+    let (kind, id) = Author { actor: job.import.actor, import: Some(job.import.id) }.source();
     let now = ports.now();
     let mut event = NewConsentEvent::new(said.recipient, said.topic, said.action, now, job.import.actor);
-    event.source = Source { kind: source, id };
+    event.source = Source { kind, id, line: i64::try_from(row.line).ok() };
     if said.action == ConsentAction::Grant {
         let consent = job.import.options.consent.as_ref();
         let date = row.consent_at.or_else(|| consent?.collected_at);
@@ -271,7 +292,8 @@ fn event(job: &Job, ports: &Ports, row: &ImportRow, said: Said) -> NewConsentEve
             Some(consent) if date.is_some() && has_source => consent.basis,
             _ => Basis::Unknown,
         };
-        event.evidence_ref = job.import.evidence;
+        let own = row.consent_source.as_deref().and_then(|source| proofs.get(source).copied());
+        event.evidence_ref = own.or(job.import.evidence);
     }
     event.jurisdictions = row.country.iter().map(|country| country.as_str().to_owned()).collect();
     event

@@ -1,7 +1,8 @@
 //! What proves an import: the hash of its file, computed before any row is written, and the evidence that names it.
 //!
-//! The ledger's entries point at the evidence, so it is there first; and it names the very bytes that were imported (C-148,
-//! C-155), which stay provable when the file itself is long deleted.
+//! The ledger's entries name the line they come from and point at the evidence, so it is there first: the import's own, or
+//! one for the place that their rows name. It names the very bytes that were imported (C-148, C-155), which stay provable
+//! when the file itself is long deleted.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use carillon_entities::ids::{EvidenceId, SubjectId};
@@ -31,7 +32,9 @@ pub(super) async fn prove(
     let Some(hash) = hash(grant, (ports, files), claim, place).await? else { return Ok(false) };
     let mut tx = grant.begin().await?;
     import.file_sha256 = Some(hash);
-    import.evidence = evidence(&mut tx, ports, import, hash).await?;
+    if let Some(consent) = &import.options.consent {
+        import.evidence = evidence(&mut tx, ports, import, &[consent.source.as_deref()]).await?.pop();
+    }
     if !import_prove(&mut tx, claim, hash, import.evidence).await? {
         tx.rollback().await?;
         return Ok(false);
@@ -69,20 +72,28 @@ async fn hash(
     Ok(Some(hash))
 }
 
-/// One proof for all entries of the import: the file, the uploader and their words (C-155).
-async fn evidence(tx: &mut TenantTx, ports: &Ports, import: &Import, hash: [u8; 32]) -> Result<Option<EvidenceId>> {
-    let Some(consent) = &import.options.consent else { return Ok(None) };
-    let text = json!({
-        "import": import.id,
-        "upload": import.upload,
-        "file": import.file_name,
-        "bytes": import.total_bytes,
-        "sha256": hex::encode(hash),
-        "uploader": {"kind": import.actor.kind(), "id": import.actor.id()},
-        "attestation": consent.attestation,
-        "source": consent.source,
-        "collectedAt": consent.collected_at,
-    });
-    let evidence = Evidence { text: Some(text.to_string()), ..Evidence::default() };
-    store_shared_evidence(tx, ports, SubjectId(import.id.0), evidence).await.map(Some)
+/// Proofs of the import's entries, one for each place their consent was given: the file, the uploader and their words
+/// (C-155). None where nothing is known of it.
+pub(super) async fn evidence(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    import: &Import,
+    sources: &[Option<&str>],
+) -> Result<Vec<EvidenceId>> {
+    let consent = import.options.consent.as_ref();
+    let proof = |source: &Option<&str>| {
+        let text = json!({
+            "import": import.id,
+            "upload": import.upload,
+            "file": import.file_name,
+            "bytes": import.total_bytes,
+            "sha256": import.file_sha256.map(hex::encode),
+            "uploader": {"kind": import.actor.kind(), "id": import.actor.id()},
+            "attestation": consent.map(|consent| &consent.attestation),
+            "source": source,
+            "collectedAt": consent.and_then(|consent| consent.collected_at),
+        });
+        Evidence { text: Some(text.to_string()), ..Evidence::default() }
+    };
+    store_shared_evidence(tx, ports, SubjectId(import.id.0), sources.iter().map(proof).collect()).await
 }

@@ -93,15 +93,20 @@ fn all_errors_of_a_row_are_told_without_its_content() {
     assert_eq!(first, ["email", "country", "subscription", "consent_at", "attributes.size", "phone"]);
     let rest: Vec<_> = told.iter().filter(|error| error.0 > 2).map(|error| (error.0, error.2)).collect();
     assert_eq!(rest, [(3, "INVALID_DATE"), (4, "ROW_WIDTH"), (5, "ROW_NO_IDENTITY"), (8, "ROW_WIDTH")]);
-    let messages: String =
-        read(file).into_iter().filter_map(Result::err).flat_map(|refused| refused.errors).map(|error| error.message).collect();
+    let messages: String = read(file)
+        .into_iter()
+        .filter_map(Result::err)
+        .flat_map(|refused| refused.errors)
+        .map(|error| error.message)
+        .collect();
     assert!(!messages.contains("secret"));
     assert_eq!(read(file)[4], Ok(None), "a row of empty cells is no row");
 }
 
 #[test]
 fn a_refused_row_keeps_its_no_and_nothing_else() {
-    let rows = read("email,phone,status,first_name\na@example.com,12,nein,Ada\nb@example.com,12,ja,Bea\n,12,nein,Eve\n");
+    let rows =
+        read("email,phone,status,first_name\na@example.com,12,nein,Ada\nb@example.com,12,ja,Bea\n,12,nein,Eve\n");
     let heard: Vec<_> = rows.into_iter().map(|row| row.expect_err("a number that is none").withdrawal).collect();
     let a = heard[0].as_ref().expect("heard");
     assert_eq!((a.is_refused, a.line, a.subscription), (true, 2, Subscription::Unsubscribed));

@@ -7,7 +7,8 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::job::Cursor;
 use super::{
-    Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordErrorKind, RecordReader, RefusedRow, RowError, RowRules,
+    Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordErrorKind, RecordReader, RefusedRow, RowError,
+    RowRules,
 };
 use crate::error::{Error, Refusal, Result};
 use crate::files::{BlobsError, Files};
