@@ -44,6 +44,8 @@ pub struct Settings {
     pub upload_life: TimeDelta,
     /// Rows that an import writes in one transaction.
     pub import_batch: usize,
+    /// What is listed of an import, mistakes and kept-out consent alike; what comes after is only counted.
+    pub import_errors: usize,
 }
 
 impl Settings {
@@ -64,6 +66,7 @@ impl Settings {
             upload_max: 1 << 30,
             upload_life: TimeDelta::hours(24),
             import_batch: 1_000,
+            import_errors: 100_000,
         }
     }
 

@@ -13,7 +13,11 @@ use carillon_tests::{World, WorldOptions};
 
 /// People whose imports write so many rows at a time.
 pub async fn in_batches_of(rows: usize) -> People {
-    let settings = Settings { import_batch: rows, ..Settings::new("https://carillon.test") };
+    under(Settings { import_batch: rows, ..Settings::new("https://carillon.test") }).await
+}
+
+/// People under settings of their own.
+pub async fn under(settings: Settings) -> People {
     People::within(Arc::new(World::with(WorldOptions { settings, ..Default::default() }).await)).await
 }
 

@@ -18,7 +18,7 @@ use crate::consent::{
 };
 use crate::contacts::history::Author;
 use crate::contacts::plan::{Fate, Find, Plan, Reach, Wish};
-use crate::contacts::store::imports::{Counts, import_advance, import_errors_insert};
+use crate::contacts::store::imports::{Counts, import_advance, import_errors_insert, import_finish};
 use crate::contacts::write::{Sought, foresee, seek, write};
 use crate::contacts::{ContactPatch, Definitions, EmailAddress, Patch};
 use crate::error::{Error, Result};
@@ -26,9 +26,6 @@ use crate::keys::{AddressHasher, AddressHmac};
 use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, ImportContacts};
-
-/// What is listed of an import, mistakes and kept-out consent alike; what comes after is only counted.
-const LISTED_MAX: i64 = 100_000;
 
 /// What all batches of an import have in common.
 pub(super) struct Job {
@@ -78,12 +75,18 @@ async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, bat
     let mut errors = batch.errors.clone();
     errors.extend(refused(&batch.rows, &plan));
     errors.extend(append(&mut tx, ports, (job, &batch.rows), (&plan, said), locked).await?);
-    errors.truncate(usize::try_from(LISTED_MAX - job.listed).unwrap_or(0));
+    let listed = usize::try_from(job.listed).map_err(Error::fault)?;
+    errors.truncate(ports.settings.import_errors.saturating_sub(listed));
     import_errors_insert(&mut tx, job.import.id, &errors).await?;
     let cursor = Cursor { position: batch.behind, ..job.import.cursor };
     let done = i64::try_from(batch.behind.offset).map_err(Error::fault)?;
     let lease_until = ports.now() + ports.settings.lease;
-    if !import_advance(&mut tx, job.claim, (&cursor, done), counts(job, batch, &plan), lease_until).await? {
+    let mut held = import_advance(&mut tx, job.claim, (&cursor, done), counts(job, batch, &plan), lease_until).await?;
+    if held && batch.cut.is_some() {
+        // With its last rows, so that nobody who comes later takes it for read to its end.
+        held = import_finish(&mut tx, job.claim, batch.cut, ports.now()).await?;
+    }
+    if !held {
         tx.rollback().await?;
         return Ok(None);
     }

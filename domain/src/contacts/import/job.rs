@@ -16,7 +16,7 @@ text_code! {
         Running = "running",
         /// Every row was read.
         Completed = "completed",
-        /// It cannot go on; `error_code` says why.
+        /// It cannot go on; `error_code` says why. What was read before stays.
         Failed = "failed",
     }
 }

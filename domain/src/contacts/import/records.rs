@@ -62,7 +62,7 @@ impl std::fmt::Debug for Record {
     }
 }
 
-/// A record that cannot be given; reading goes on behind it.
+/// A record that cannot be given; reading goes on behind it, unless [`RecordErrorKind::ends_file`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordError {
     /// The physical line it starts on.
@@ -92,6 +92,11 @@ pub enum RecordErrorKind {
 }
 
 impl RecordErrorKind {
+    /// True where nothing behind it was read as rows.
+    pub fn ends_file(self) -> bool {
+        matches!(self, Self::Endless | Self::UnclosedQuote)
+    }
+
     /// Stable upper-case code.
     pub fn code(self) -> &'static str {
         match self {

@@ -104,6 +104,9 @@ async fn work(
         };
         job.listed += listed;
         job.import.cursor.position = current.behind;
+        if current.cut.is_some() {
+            return Ok(Progress::Failed);
+        }
         batch = next?;
         if batch.is_some() && ports.now() >= until {
             return give_back(grant, claim, (ports.now(), Progress::More)).await;

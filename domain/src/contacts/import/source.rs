@@ -7,8 +7,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::job::Cursor;
 use super::{
-    Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordErrorKind, RecordReader, RefusedRow, RowError,
-    RowRules,
+    Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordReader, RefusedRow, RowError, RowRules,
 };
 use crate::error::{Error, Refusal, Result};
 use crate::files::{BlobsError, Files};
@@ -88,6 +87,8 @@ pub(super) struct Batch {
     pub failed: i64,
     /// Behind the last of them.
     pub behind: Position,
+    /// Why the rest of the file cannot be read.
+    pub cut: Option<&'static str>,
 }
 
 /// Bytes after which a batch ends, however few rows were in them: the claim is renewed with every batch, and blank rows must
@@ -101,10 +102,8 @@ pub(super) struct Rows {
     header: Header,
     rules: RowRules,
     ended: bool,
-    /// Where the file ends.
-    end: u64,
-    /// True when the rest of the file is not to be read.
-    given_up: bool,
+    /// True when the rest of the file cannot be read.
+    is_cut: bool,
     /// Rows in a batch.
     size: usize,
 }
@@ -119,19 +118,20 @@ impl Rows {
         let bytes = files.read((place.tenant, place.upload), cursor.position.offset, place.size).await?;
         let reader = RecordReader::new(&cursor.format, cursor.position);
         let (bytes, size) = (bytes.boxed(), size.max(1));
-        Ok(Self { reader, bytes, header, rules, ended: false, end: place.size, given_up: false, size })
+        Ok(Self { reader, bytes, header, rules, ended: false, is_cut: false, size })
     }
 
     /// The next rows; none when all were given.
     pub async fn next_batch(&mut self) -> Result<Option<Batch>, BlobsError> {
-        if self.given_up {
+        if self.is_cut {
             return Ok(None);
         }
         let behind = self.reader.position();
-        let mut batch = Batch { rows: Vec::new(), errors: Vec::new(), seen: 0, failed: 0, behind };
+        let mut batch = Batch { rows: Vec::new(), errors: Vec::new(), seen: 0, failed: 0, behind, cut: None };
         while batch.rows.len() + batch.errors.len() < self.size
             && self.reader.position().offset - behind.offset < BATCH_BYTES
         {
+            batch.behind = self.reader.position();
             match self.reader.next_record() {
                 Some(Ok(record)) => match self.header.read_row(&record, &self.rules) {
                     Ok(Some(row)) => {
@@ -143,9 +143,10 @@ impl Rows {
                 },
                 Some(Err(error)) => {
                     batch.refuse(error.into());
-                    if error.kind == RecordErrorKind::Endless {
-                        self.given_up = true;
-                        break;
+                    if error.kind.ends_file() {
+                        batch.cut = Some(error.kind.code());
+                        self.is_cut = true;
+                        return Ok(Some(batch));
                     }
                 }
                 None if self.ended => break,
@@ -153,9 +154,6 @@ impl Rows {
             }
         }
         batch.behind = self.reader.position();
-        if self.given_up {
-            batch.behind.offset = self.end;
-        }
         Ok((batch.seen > 0 || batch.behind != behind).then_some(batch))
     }
 }
