@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatcher;
 use crate::handlers::Handlers;
-use crate::queue::{Backend, QueueName, TicketHandler, supervise};
+use crate::queue::{Backend, QueueName, Slots, TicketHandler, supervise};
 
 /// How many workers each queue has in a process.
 #[derive(Debug, Clone, Copy)]
@@ -33,15 +33,16 @@ impl Engine {
         let stop = CancellationToken::new();
         let mut tasks = Vec::new();
         for queue in QueueName::ALL {
-            let slots = match queue {
+            let count = match queue {
                 QueueName::Transactional | QueueName::Bulk => workers.messages,
                 QueueName::Imports => workers.imports,
                 QueueName::Maintenance => 1,
             };
             let handler: Arc<dyn TicketHandler> = Arc::<Handlers>::clone(&handlers);
-            tasks.push(supervise(backend, queue, slots, handler, stop.clone()));
-            let dispatcher = Dispatcher::new(Arc::clone(&handlers), backend.clone(), queue, slots);
+            let slots = Slots::new(queue, count, handler, stop.clone());
+            let dispatcher = Dispatcher::new(Arc::clone(&handlers), backend.clone(), slots.clone());
             tasks.push(tokio::spawn(dispatcher.run(stop.clone())));
+            tasks.push(supervise(backend, slots));
         }
         Self { handlers, stop, tasks }
     }

@@ -5,6 +5,11 @@
 use super::reply_class::{self, Disposition, FailureClass, Reply};
 use super::{AttemptOutcome, AttemptStatus, Ending, MessageClass, NextAttempt, RetrySchedule, RetryWindow};
 use crate::time::Timestamp;
+use chrono::TimeDelta;
+
+/// Connections that were all in use for as long as one is waited for are not free at once: asking again and again would
+/// cost a decision and an attempt each time.
+const BUSY_PAUSE: TimeDelta = TimeDelta::seconds(30);
 
 /// What became of handing a mail over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub enum NotHandedOver {
     Capability(&'static str),
     /// The mail could not be built: a control character in a header (C-24); with what is wrong.
     Content(&'static str),
-    /// All our own connections to the relay were in use; the message goes straight back to the gate.
+    /// All our own connections to the relay were in use; the message goes back to the gate after a short wait.
     Busy,
     /// The gate's permission had run out just before the first octet; the message goes straight back to the gate.
     PermitExpired,
@@ -113,11 +118,13 @@ fn after_reply(reply: &Reply, next: NextAttempt) -> Settlement {
 fn after_nothing(why: NotHandedOver, window: RetryWindow, next: NextAttempt, now: Timestamp) -> Settlement {
     let at_once =
         if now < window.expires_at { MessageMove::Requeue { due_at: now } } else { MessageMove::End(Ending::Expired) };
+    let soon = now + BUSY_PAUSE;
+    let soon = if soon < window.expires_at { MessageMove::Requeue { due_at: soon } } else { at_once };
     let (message, class, rule) = match why {
         NotHandedOver::Network(code) => (retry(next), Some(FailureClass::Network), code),
         NotHandedOver::Capability(code) => (MessageMove::End(Ending::Failed), Some(FailureClass::Capability), code),
         NotHandedOver::Content(code) => (MessageMove::End(Ending::Failed), Some(FailureClass::Content), code),
-        NotHandedOver::Busy => (at_once, None, "busy"),
+        NotHandedOver::Busy => (soon, None, "busy"),
         NotHandedOver::PermitExpired => (at_once, None, "permit_expired"),
         NotHandedOver::Draining => (at_once, None, "draining"),
     };
@@ -165,7 +172,6 @@ fn retry(next: NextAttempt) -> MessageMove {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use proptest::prelude::*;
 
     use super::super::reply_class::SmtpStage;
@@ -214,6 +220,18 @@ mod tests {
             (permit.message, permit.attempt),
             (MessageMove::Requeue { due_at: T0 }, AttemptOutcome::NotHandedOver)
         );
+    }
+
+    #[test]
+    fn c174_a_busy_relay_is_asked_again_later_and_within_the_time_there_is() {
+        let busy = HandOver::NotHandedOver(NotHandedOver::Busy);
+        let due = decide(&busy, MessageClass::Marketing).message;
+        assert_eq!(due, MessageMove::Requeue { due_at: T0 + BUSY_PAUSE });
+        let window = RetryWindow { queued_at: T0, expires_at: T0 + BUSY_PAUSE };
+        let facts = AttemptFacts { class: MessageClass::Transactional, attempt: 1, window };
+        let due = |now| decide_after(&busy, facts, &RetrySchedule::STANDARD, 0, now).message;
+        assert_eq!(due(T0), MessageMove::Requeue { due_at: T0 });
+        assert_eq!(due(window.expires_at), MessageMove::End(Ending::Expired));
     }
 
     fn outcomes() -> impl Strategy<Value = HandOver> {

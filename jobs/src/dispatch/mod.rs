@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::handlers::{BATCH, Handlers};
-use crate::queue::{Backend, QueueName, Task, Ticket, TicketHandler as _};
+use crate::queue::{Backend, QueueName, Slots, Task, Ticket};
 use crate::redis::Signal;
 use turns::Turns;
 
@@ -31,8 +31,7 @@ pub struct Dispatcher {
     handlers: Arc<Handlers>,
     backend: Backend,
     queue: QueueName,
-    /// Tickets that may be out at the same time: two per worker slot.
-    most: usize,
+    slots: Slots,
     outstanding: HashMap<Uuid, (TenantId, Monotonic)>,
     turns: Turns,
     /// Work done here because the queue could not be reached.
@@ -40,13 +39,13 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher for `slots` worker slots.
-    pub fn new(handlers: Arc<Handlers>, backend: Backend, queue: QueueName, slots: usize) -> Self {
+    /// A dispatcher of the queue that these slots are for.
+    pub fn new(handlers: Arc<Handlers>, backend: Backend, slots: Slots) -> Self {
         Self {
             handlers,
             backend,
-            queue,
-            most: slots.max(1) * 2,
+            queue: slots.queue,
+            slots,
             outstanding: HashMap::new(),
             turns: Turns::default(),
             fallback: TaskTracker::new(),
@@ -86,7 +85,8 @@ impl Dispatcher {
     async fn wait_for_signal(&mut self, signals: &mut tokio::sync::broadcast::Receiver<Signal>) {
         loop {
             match signals.recv().await {
-                Ok(Signal::Done { ticket }) if self.outstanding.remove(&ticket).is_some() => return,
+                // One that found nothing to do leaves everything as it was: looking again at once would find the same.
+                Ok(Signal::Done { ticket, worked }) if self.outstanding.remove(&ticket).is_some() && worked => return,
                 Ok(Signal::Ring(lane)) if QueueName::from(lane) == self.queue => return,
                 Ok(Signal::RingImports) if self.queue == QueueName::Imports => return,
                 Ok(_) => {}
@@ -101,7 +101,7 @@ impl Dispatcher {
         // A ticket's age counts from here for both sides: none claims that is counted as lost.
         let (pushed_at, now) = (self.handlers.ports.now(), self.handlers.ports.clock.monotonic());
         self.outstanding.retain(|_, (_, since)| now.since(*since) < Ticket::LOST_AFTER);
-        let free = self.most.saturating_sub(self.outstanding.len());
+        let free = (self.slots.count * 2).saturating_sub(self.outstanding.len());
         if free == 0 {
             return;
         }
@@ -109,11 +109,7 @@ impl Dispatcher {
             Ok(due) => due,
             Err(fault) => return tracing::warn!(queue = %self.queue, fault = %fault, "due work cannot be looked for"),
         };
-        let share = match self.queue {
-            // One at a time is enough: a sweep or a slice takes what there is.
-            QueueName::Imports | QueueName::Maintenance => 1,
-            QueueName::Transactional | QueueName::Bulk => self.most,
-        };
+        let share = self.queue.share(self.slots.count);
         let waiting = |tenant: &TenantId| self.outstanding.values().filter(|(held, _)| held == tenant).count();
         let out: HashMap<TenantId, usize> = due.iter().map(|tenant| (*tenant, waiting(tenant))).collect();
         for tenant in self.turns.pick(&due, &out, free, share) {
@@ -145,9 +141,9 @@ impl Dispatcher {
         if let Err(down) = self.backend.push(self.queue, ticket).await {
             // Rows are the queue: without Redis the elected process does the work itself, as much as it has slots.
             tracing::warn!(queue = %self.queue, reason = %down, "doing the work here");
-            if self.fallback.len() < self.most / 2 {
-                let handlers = Arc::clone(&self.handlers);
-                self.fallback.spawn(async move { handlers.handle(ticket).await });
+            if self.fallback.len() < self.slots.count {
+                let slots = self.slots.clone();
+                self.fallback.spawn(async move { slots.run(ticket).await });
             }
         }
     }

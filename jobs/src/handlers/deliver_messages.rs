@@ -17,7 +17,7 @@ impl Handlers {
             return Ok(0);
         }
         let grant = enter_for_work(&self.ports.wall, tenant).grant::<SendMessages>();
-        let size = (i64::from(self.pace.of(n)), self.worker.as_str());
+        let size = (i64::from(self.pace.of(tenant, n)), self.worker.as_str());
         let claimed = messaging::claim(&grant, &self.ports, &self.cache, lane, size).await?;
         let count = claimed.messages.len();
         if count == 0 {

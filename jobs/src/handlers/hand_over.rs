@@ -74,7 +74,7 @@ impl<'a> HandingOver<'a> {
             done = self.groups(cleared.into()) => done,
             never = self.keep(&held) => match never {},
         };
-        self.handlers.pace.learn(size, self.too_slow.load(Ordering::Relaxed));
+        self.handlers.pace.learn(self.grant.tenant(), size, self.too_slow.load(Ordering::Relaxed));
         done
     }
 

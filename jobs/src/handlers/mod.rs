@@ -51,7 +51,7 @@ pub struct Handlers {
 
 #[async_trait::async_trait]
 impl TicketHandler for Handlers {
-    async fn handle(&self, ticket: Ticket) {
+    async fn handle(&self, ticket: Ticket) -> bool {
         let tenant = ticket.tenant;
         let result = match ticket.task {
             _ if ticket.is_lost(self.ports.now()) => Ok(0),
@@ -59,10 +59,14 @@ impl TicketHandler for Handlers {
             Task::RunImportV1 => self.run_import(tenant).await,
             Task::SweepV1 => self.sweep(tenant).await,
         };
-        if let Err(fault) = result {
+        result.unwrap_or_else(|fault| {
             tracing::error!(tenant.id = %tenant, fault = %fault, "a ticket's work failed; its rows come back by lease");
-        }
-        self.signals.send(Signal::Done { ticket: ticket.id });
+            0
+        }) > 0
+    }
+
+    fn done(&self, ticket: Ticket, worked: bool) {
+        self.signals.send(Signal::Done { ticket: ticket.id, worked });
     }
 }
 

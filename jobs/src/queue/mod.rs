@@ -13,14 +13,12 @@ mod ticket;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 pub use self::memory::MemoryQueue;
 pub use self::name::QueueName;
 pub use self::redis::RedisQueue;
+pub use self::slots::Slots;
 pub use self::ticket::{Task, Ticket};
 
 /// The queue did not take a ticket. Nothing is lost: due work is found again.
@@ -37,8 +35,11 @@ pub enum QueueDown {
 /// Does the work a ticket permits. Settles every outcome in rows and so never fails.
 #[async_trait::async_trait]
 pub trait TicketHandler: Send + Sync + 'static {
-    /// Claims and does the work.
-    async fn handle(&self, ticket: Ticket);
+    /// Claims and does the work; returns whether there was any.
+    async fn handle(&self, ticket: Ticket) -> bool;
+    /// A ticket holds no slot any more: it was handled, goes on without one, or came while its tenant had its share.
+    /// `worked` if there was anything to do.
+    fn done(&self, ticket: Ticket, worked: bool);
 }
 
 /// Where tickets wait; cloning is cheap and shares the queues.
@@ -60,18 +61,11 @@ impl Backend {
     }
 }
 
-/// Keeps a worker with `slots` concurrent tickets running on a queue until `stop` is cancelled.
+/// Keeps a worker that fills the slots running on their queue until they are stopped.
 ///
 /// The worker is started again whenever it ends or panics, later and later while that goes on. Handlers are not part
-/// of it: they run to their end even when Redis and the worker are lost. After `stop` no ticket is begun, and the
+/// of it: they run to their end even when Redis and the worker are lost. After the stop no ticket is begun, and the
 /// returned task ends when the last handler has.
-pub fn supervise(
-    backend: &Backend,
-    queue: QueueName,
-    slots: usize,
-    handler: Arc<dyn TicketHandler>,
-    stop: CancellationToken,
-) -> JoinHandle<()> {
-    let slots = slots::Slots::new(queue, slots, handler, stop.clone());
-    tokio::spawn(supervise::keep_running(backend.clone(), slots, stop))
+pub fn supervise(backend: &Backend, slots: Slots) -> JoinHandle<()> {
+    tokio::spawn(supervise::keep_running(backend.clone(), slots))
 }

@@ -29,6 +29,17 @@ impl QueueName {
         }
     }
 
+    /// How many of a process' slots a tenant may hold: all but one, so that whoever comes next need not wait (C-174); of
+    /// the others one, for a slice or a sweep takes what there is.
+    pub(crate) fn share(self, slots: usize) -> usize {
+        if self.waits_for_relays() { slots.saturating_sub(1).max(1) } else { 1 }
+    }
+
+    /// Whether its handlers may spend minutes waiting for somebody else's machine.
+    pub(crate) const fn waits_for_relays(self) -> bool {
+        matches!(self, Self::Transactional | Self::Bulk)
+    }
+
     /// The namespace of its Redis keys. The braces are a hash tag: all keys of a queue live in one slot of a cluster.
     pub(super) fn namespace(self, prefix: Option<&str>) -> String {
         match prefix {

@@ -17,8 +17,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A worker that ran this long was well: the next wait is the first again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
-/// Runs workers, one after the other, until `stop`; then waits for the handlers.
-pub(super) async fn keep_running(backend: Backend, slots: Slots, stop: CancellationToken) {
+/// Runs workers, one after the other, until the slots are stopped; then waits for the handlers.
+pub(super) async fn keep_running(backend: Backend, slots: Slots) {
+    let stop = slots.stop.clone();
     let (mut failures, mut unreadable) = (0, 0);
     while !stop.is_cancelled() {
         let started = Instant::now();

@@ -1,8 +1,9 @@
 //! Workers over the in-memory backend: the same supervision, slots and tickets as over Redis.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
@@ -11,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Backend, MemoryQueue, QueueDown, QueueName, Task, Ticket, TicketHandler, supervise};
+use super::{Backend, MemoryQueue, QueueDown, QueueName, Slots, Task, Ticket, TicketHandler, supervise};
 
 /// Each of another tenant.
 fn ticket(number: u128) -> Ticket {
@@ -25,6 +26,8 @@ struct Gated {
     gate: Semaphore,
     running: AtomicUsize,
     most: AtomicUsize,
+    /// Tickets that found nothing to do.
+    left: Mutex<Vec<Uuid>>,
     began: mpsc::UnboundedSender<Uuid>,
     ended: mpsc::UnboundedSender<Uuid>,
 }
@@ -34,13 +37,13 @@ impl Gated {
         let (began, starts) = mpsc::unbounded_channel();
         let (ended, done) = mpsc::unbounded_channel();
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        (Arc::new(Self { gate: Semaphore::new(0), running, most, began, ended }), starts, done)
+        (Arc::new(Self { gate: Semaphore::new(0), running, most, left: Mutex::default(), began, ended }), starts, done)
     }
 }
 
 #[async_trait::async_trait]
 impl TicketHandler for Gated {
-    async fn handle(&self, ticket: Ticket) {
+    async fn handle(&self, ticket: Ticket) -> bool {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
         self.began.send(ticket.id).unwrap();
@@ -48,6 +51,13 @@ impl TicketHandler for Gated {
         assert!(ticket.id != Uuid::nil(), "the handler of the nil ticket panics");
         self.running.fetch_sub(1, Ordering::SeqCst);
         self.ended.send(ticket.id).unwrap();
+        true
+    }
+
+    fn done(&self, ticket: Ticket, worked: bool) {
+        if !worked {
+            self.left.lock().unwrap().push(ticket.id);
+        }
     }
 }
 
@@ -57,7 +67,7 @@ async fn every_ticket_is_handled_in_no_more_than_its_slots() {
     let (handler, _begun, mut done) = Gated::new();
     handler.gate.add_permits(200);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, QueueName::Bulk, 4, Arc::clone(&handler) as _, stop.clone());
+    let worker = supervise(&backend, Slots::new(QueueName::Bulk, 4, Arc::clone(&handler) as _, stop.clone()));
     for number in 1..=200 {
         backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
     }
@@ -75,7 +85,7 @@ async fn stop_begins_nothing_and_waits_for_what_runs() {
     let backend = Backend::Memory(MemoryQueue::new());
     let (handler, mut begun, mut done) = Gated::new();
     let stop = CancellationToken::new();
-    let mut worker = supervise(&backend, QueueName::Bulk, 2, Arc::clone(&handler) as _, stop.clone());
+    let mut worker = supervise(&backend, Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, stop.clone()));
     for number in 1..=5 {
         backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
     }
@@ -100,12 +110,83 @@ async fn a_panicking_handler_costs_only_its_ticket() {
     let (handler, _begun, mut done) = Gated::new();
     handler.gate.add_permits(3);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, QueueName::Imports, 1, Arc::clone(&handler) as _, stop.clone());
+    let worker = supervise(&backend, Slots::new(QueueName::Imports, 1, Arc::clone(&handler) as _, stop.clone()));
     for number in [1, 0, 2] {
         backend.push(QueueName::Imports, ticket(number)).await.unwrap();
     }
     assert_eq!(done.recv().await, Some(Uuid::from_u128(1)));
     assert_eq!(done.recv().await, Some(Uuid::from_u128(2)));
+    stop.cancel();
+    worker.await.unwrap();
+}
+
+#[tokio::test]
+async fn c174_a_tenant_never_holds_the_last_slot() {
+    let backend = Backend::Memory(MemoryQueue::new());
+    let (handler, mut begun, mut done) = Gated::new();
+    let stop = CancellationToken::new();
+    let worker = supervise(&backend, Slots::new(QueueName::Bulk, 3, Arc::clone(&handler) as _, stop.clone()));
+    for number in 1..=4 {
+        let theirs = Ticket { tenant: ticket(1).tenant, ..ticket(number) };
+        backend.push(QueueName::Bulk, theirs).await.unwrap();
+    }
+    backend.push(QueueName::Bulk, ticket(5)).await.unwrap();
+    let mut running = [begun.recv().await, begun.recv().await, begun.recv().await].map(|id| id.unwrap().as_u128());
+    running.sort_unstable();
+    assert_eq!(running, [1, 2, 5]);
+    assert_eq!(*handler.left.lock().unwrap(), [3, 4].map(Uuid::from_u128));
+    handler.gate.add_permits(3);
+    for _ in 0..3 {
+        done.recv().await.unwrap();
+    }
+    stop.cancel();
+    worker.await.unwrap();
+}
+
+/// On one slot nothing can be left free: it is given back by whoever waits too long.
+#[tokio::test(start_paused = true)]
+async fn c174_who_waits_for_a_relay_gives_the_slot_back_but_takes_no_other() {
+    let backend = Backend::Memory(MemoryQueue::new());
+    let (handler, mut begun, _done) = Gated::new();
+    let stop = CancellationToken::new();
+    let slots = |queue| Slots::new(queue, 1, Arc::clone(&handler) as _, stop.clone());
+    let mail = supervise(&backend, slots(QueueName::Bulk));
+    backend.push(QueueName::Bulk, ticket(1)).await.unwrap();
+    backend.push(QueueName::Bulk, Ticket { tenant: ticket(1).tenant, ..ticket(2) }).await.unwrap();
+    backend.push(QueueName::Bulk, ticket(3)).await.unwrap();
+    assert_eq!(begun.recv().await, Some(Uuid::from_u128(1)));
+    assert_eq!(begun.recv().await, Some(Uuid::from_u128(3)));
+    assert_eq!(*handler.left.lock().unwrap(), [Uuid::from_u128(2)]);
+
+    // An import is at work all the while.
+    let imports = supervise(&backend, slots(QueueName::Imports));
+    backend.push(QueueName::Imports, ticket(4)).await.unwrap();
+    backend.push(QueueName::Imports, ticket(5)).await.unwrap();
+    assert_eq!(begun.recv().await, Some(Uuid::from_u128(4)));
+    assert!(tokio::time::timeout(Duration::from_mins(10), begun.recv()).await.is_err());
+
+    handler.gate.add_permits(10);
+    stop.cancel();
+    mail.await.unwrap();
+    imports.await.unwrap();
+}
+
+/// What handlers without a slot hold in memory has a bound.
+#[tokio::test(start_paused = true)]
+async fn handlers_without_a_slot_are_few() {
+    let backend = Backend::Memory(MemoryQueue::new());
+    let (handler, mut begun, _done) = Gated::new();
+    let stop = CancellationToken::new();
+    let worker = supervise(&backend, Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, stop.clone()));
+    for number in 1..=50 {
+        backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
+    }
+    let mut running = 0;
+    while tokio::time::timeout(Duration::from_mins(10), begun.recv()).await.is_ok() {
+        running += 1;
+    }
+    assert_eq!(running, 10);
+    handler.gate.add_permits(50);
     stop.cancel();
     worker.await.unwrap();
 }

@@ -12,10 +12,12 @@ pub enum Signal {
     Ring(Lane),
     /// An import became due.
     RingImports,
-    /// A ticket was handled.
+    /// A ticket holds no worker's slot any more.
     Done {
         /// The ticket's name.
         ticket: Uuid,
+        /// Whether there was anything to do.
+        worked: bool,
     },
 }
 

@@ -11,7 +11,7 @@ use super::{BEHIND_MAX, InvalidRedisUrl, Signal, Signals};
 async fn every_listener_hears_every_signal() {
     let signals = Signals::local();
     let mut listeners = [signals.listen(), signals.clone().listen()];
-    let done = Signal::Done { ticket: Uuid::from_u128(1) };
+    let done = Signal::Done { ticket: Uuid::from_u128(1), worked: true };
     signals.ring(Lane::Bulk);
     signals.ring_imports();
     signals.send(done);
@@ -59,6 +59,6 @@ fn signals_keep_their_wire_form() {
     let text = |signal: Signal| serde_json::to_string(&signal).unwrap();
     assert_eq!(text(Signal::Ring(Lane::Bulk)), r#"{"ring":"bulk"}"#);
     assert_eq!(text(Signal::RingImports), r#""ringImports""#);
-    let done = Signal::Done { ticket: Uuid::from_u128(1) };
-    assert_eq!(text(done), r#"{"done":{"ticket":"00000000-0000-0000-0000-000000000001"}}"#);
+    let done = Signal::Done { ticket: Uuid::from_u128(1), worked: true };
+    assert_eq!(text(done), r#"{"done":{"ticket":"00000000-0000-0000-0000-000000000001","worked":true}}"#);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use carillon_domain::time::Timestamp;
-use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Task, Ticket, TicketHandler, supervise};
+use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Slots, Task, Ticket, TicketHandler, supervise};
 use redis::AsyncCommands;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -31,11 +31,14 @@ struct Gated {
 
 #[async_trait::async_trait]
 impl TicketHandler for Gated {
-    async fn handle(&self, ticket: Ticket) {
+    async fn handle(&self, ticket: Ticket) -> bool {
         let _ = self.began.send(ticket.id.as_u128());
         self.gate.acquire().await.unwrap().forget();
         let _ = self.ended.send(ticket.id.as_u128());
+        true
     }
+
+    fn done(&self, _: Ticket, _: bool) {}
 }
 
 type Told = mpsc::UnboundedReceiver<u128>;
@@ -72,7 +75,7 @@ async fn tickets_pass_between_processes_and_stop_drains() {
     let workers: Vec<_> = (0..2)
         .map(|_| {
             let process = backend(&url, Some(&prefix));
-            supervise(&process, QUEUE, 2, Arc::clone(&handler) as _, stop.clone())
+            supervise(&process, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, stop.clone()))
         })
         .collect();
     for number in 1..=8 {
@@ -99,7 +102,7 @@ async fn memory_stays_flat_over_thousands_of_tickets() {
     let backend = backend(&server.url(), None);
     let (handler, _begun, mut done) = gated(10_000);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, QUEUE, 8, handler, stop.clone());
+    let worker = supervise(&backend, Slots::new(QUEUE, 8, handler, stop.clone()));
     push(&backend, 0).await;
     wait_for(&mut done, 0).await;
     let mut connection = server.connection().await;
@@ -135,7 +138,7 @@ async fn work_goes_on_after_redis_was_killed_and_after_it_was_flushed() {
     let backend = backend(&server.url(), None);
     let (handler, mut begun, mut done) = gated(0);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, QUEUE, 2, Arc::clone(&handler) as _, stop.clone());
+    let worker = supervise(&backend, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, stop.clone()));
     push(&backend, 1).await;
     wait_for(&mut begun, 1).await;
 
@@ -166,7 +169,7 @@ async fn a_stop_without_redis_ends_soon() {
     let backend = backend(&server.url(), None);
     let (handler, mut begun, mut done) = gated(0);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, QUEUE, 2, Arc::clone(&handler) as _, stop.clone());
+    let worker = supervise(&backend, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, stop.clone()));
     push(&backend, 1).await;
     wait_for(&mut begun, 1).await;
     server.kill();
@@ -187,7 +190,7 @@ async fn a_queue_that_cannot_be_read_heals() {
     assert_eq!(backend.push(QUEUE, ticket(1)).await, Err(QueueDown::Full));
     let (handler, _begun, mut done) = gated(10);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, QUEUE, 2, handler, stop.clone());
+    let worker = supervise(&backend, Slots::new(QUEUE, 2, handler, stop.clone()));
     push(&backend, 2).await;
     wait_for(&mut done, 2).await;
     stop.cancel();
@@ -204,7 +207,7 @@ async fn a_ticket_of_a_newer_version_is_left_alone() {
     let () = connection.hset("{carillon:bulk}:data", &ids[0], r#"{"v":"DeliverMessagesV9"}"#).await.unwrap();
     let (handler, _begun, mut done) = gated(10);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, QUEUE, 1, handler, stop.clone());
+    let worker = supervise(&backend, Slots::new(QUEUE, 1, handler, stop.clone()));
     push(&backend, 2).await;
     assert_eq!(next(&mut done).await, 2);
     stop.cancel();

@@ -17,7 +17,7 @@ async fn hear(listener: &mut Receiver<Signal>, wanted: Signal) {
 }
 
 fn done(number: u128) -> Signal {
-    Signal::Done { ticket: Uuid::from_u128(number) }
+    Signal::Done { ticket: Uuid::from_u128(number), worked: true }
 }
 
 #[tokio::test(flavor = "multi_thread")]
