@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use carillon_domain::consent::{
     self, Basis, ConsentTopic, CreateTopic, DisplayName, OptOutScope, RecordOptIn, TopicKey, Wording,
@@ -20,7 +22,7 @@ use carillon_domain::tenancy::{
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TenantId, UserId};
 use carillon_entities::rows::tenancy::users;
 use carillon_entities::wall::TxMode;
-use carillon_jobs::catcher::{Catcher, CaughtMail};
+use carillon_jobs::catcher::{Action, Behaviour, Catcher, CatcherSettings, CaughtMail, Moment, Rule, Whom};
 use carillon_jobs::queue::{Task, Ticket};
 use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
@@ -45,7 +47,7 @@ pub struct Post {
     pub marketing: TemplateVersionId,
     /// A published transactional version.
     pub transactional: TemplateVersionId,
-    world: World,
+    world: Arc<World>,
 }
 
 impl std::ops::Deref for Post {
@@ -64,8 +66,16 @@ impl Post {
     /// A world with other options, ready to send.
     pub async fn with(mut options: WorldOptions) -> Self {
         options.settings.embedded = true;
-        let world = World::with(options).await;
-        let tenant = world.tenant("Confiserie").await;
+        Self::of(Arc::new(World::with(options).await), "Confiserie").await
+    }
+
+    /// Another tenant of the same world.
+    pub async fn beside(&self, name: &str) -> Self {
+        Self::of(Arc::clone(&self.world), name).await
+    }
+
+    async fn of(world: Arc<World>, name: &str) -> Self {
+        let tenant = world.tenant(name).await;
         let admin = member(&world, tenant, Role::Admin).await;
         let (topic, brand) = topic(&world, &admin).await;
         let sender = sender(&world, &admin, brand).await;
@@ -74,6 +84,21 @@ impl Post {
         let transactional = version(&world, &marketer, MessageClass::Transactional).await;
         let catcher = world.catcher().await;
         Self { catcher, tenant, marketer, topic, sender, marketing, transactional, world }
+    }
+
+    /// Sends through a relay of its own, whose catcher keeps each mail for so long before it answers.
+    pub async fn with_own_relay(mut self, delay: Duration) -> Self {
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        self.catcher = Arc::new(Catcher::start(bind, CatcherSettings::default()).await.unwrap());
+        let millis = u64::try_from(delay.as_millis()).unwrap();
+        let action = Action::Delay { at: Moment::Content, millis };
+        self.catcher.set_behaviour(Behaviour { rules: vec![Rule { whom: Whom::Everyone, first: None, action }] });
+        let grant = member(&self, self.tenant, Role::Admin).await.grant().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        let url = format!("smtp://{}?tls=none", self.catcher.addr());
+        messaging::set_relay(&grant, &mut tx, self.ports(), &url).await.unwrap();
+        tx.commit().await.unwrap();
+        self
     }
 
     /// Moves the clock on and drains, until no work is left at all.

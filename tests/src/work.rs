@@ -23,6 +23,7 @@ use crate::World;
 pub(crate) struct Workshop {
     files: OnceLock<(TempDir, Files)>,
     catcher: OnceCell<Arc<Catcher>>,
+    signals: OnceLock<Signals>,
 }
 
 impl World {
@@ -53,7 +54,8 @@ impl World {
         Arc::clone(self.workshop.catcher.get_or_init(start).await)
     }
 
-    /// A worker of a name of its own, with a connection pool and a cache of its own: another process.
+    /// A worker of a name of its own, with a connection pool and a cache of its own: another process, which hears the
+    /// signals of the others.
     pub async fn worker(&self, name: &str) -> Arc<Handlers> {
         self.worker_with(name, self.ports().clone()).await
     }
@@ -68,7 +70,7 @@ impl World {
             cache: ContentCache::default(),
             pace: Pace::default(),
             worker: name.to_owned(),
-            signals: Signals::local(),
+            signals: self.workshop.signals.get_or_init(Signals::local).clone(),
             draining: CancellationToken::new(),
         })
     }

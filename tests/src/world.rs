@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::keys::Keyring;
@@ -212,6 +213,17 @@ impl World {
     /// The number that a statement selects past the wall, as its only column `amount`.
     pub async fn number(&self, sql: &str) -> i64 {
         number(self.admin().await, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Waits until a statement selects this number: for what workers do in their own time and tell nobody.
+    pub async fn until(&self, sql: &str, wanted: i64) {
+        let reached = async {
+            while self.number(sql).await != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let reached = tokio::time::timeout(Duration::from_mins(1), reached).await;
+        reached.unwrap_or_else(|_| panic!("never {wanted}: {sql}"));
     }
 
     /// The text that a statement selects past the wall, one per row, in its column `line`.

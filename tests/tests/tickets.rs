@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,13 +132,40 @@ async fn one_dispatcher_is_elected_and_another_when_it_goes_or_dies() {
     assert!(!elect("two").await);
 }
 
+/// Each with a queue of its own, as without Redis: who works is who hands out tickets.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_processes_over_one_queue_send_everything_once_and_one_goes_on_alone() {
+async fn one_of_two_processes_hands_out_tickets_and_the_other_goes_on_alone() {
+    const WHO: &str = "SELECT DISTINCT worker AS line FROM attempts";
+    let post = Post::new().await;
+    let mut people = Vec::new();
+    for number in 0..PEOPLE {
+        people.push(post.person(&format!("p{number}@example.org")).await);
+    }
+    let mut engines = HashMap::new();
+    for name in ["one", "two"] {
+        engines.insert(name.to_owned(), engine(&post, name, &Backend::Memory(MemoryQueue::new())).await);
+    }
+    for round in 0..3 {
+        queue(&post, &people, round).await;
+        post.catcher.stored_at_least((round + 1) as u64 * PEOPLE as u64).await;
+    }
+    let elected = post.lines(WHO).await;
+    let [elected] = &elected[..] else { panic!("tickets of {elected:?}") };
+    engines.remove(elected).unwrap().stop(Duration::from_secs(20)).await;
+    queue(&post, &people, 3).await;
+    post.catcher.stored_at_least(4 * PEOPLE as u64).await;
+    for other in engines.into_values() {
+        other.stop(Duration::from_secs(20)).await;
+    }
+    assert_eq!(post.lines(WHO).await.len(), 2);
+    all_sent_once(&post).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_over_one_queue_send_everything_once() {
     let post = Post::new().await;
     let backend = Backend::Memory(MemoryQueue::new());
-    let workers = Workers { messages: 2, imports: 1 };
-    let engine = async |name| Engine::start(post.worker(name).await, &backend, workers);
-    let (one, two) = (engine("one").await, engine("two").await);
+    let engines = [engine(&post, "one", &backend).await, engine(&post, "two", &backend).await];
     let mut people = Vec::new();
     for number in 0..PEOPLE {
         people.push(post.person(&format!("p{number}@example.org")).await);
@@ -146,13 +174,67 @@ async fn two_processes_over_one_queue_send_everything_once_and_one_goes_on_alone
         queue(&post, &people, round).await;
     }
     post.catcher.stored_at_least(3 * PEOPLE as u64).await;
-    let holders = "SELECT COUNT(DISTINCT holder) AS amount FROM dispatcher_leases WHERE lane = 'bulk'";
-    assert_eq!(post.number(holders).await, 1);
+    for engine in engines {
+        engine.stop(Duration::from_secs(20)).await;
+    }
+    all_sent_once(&post).await;
+}
 
-    one.stop(Duration::from_secs(20)).await;
-    queue(&post, &people, 3).await;
-    post.catcher.stored_at_least(4 * PEOPLE as u64).await;
-    two.stop(Duration::from_secs(20)).await;
+async fn engine(post: &Post, name: &str, backend: &Backend) -> Engine {
+    Engine::start(post.worker(name).await, backend, Workers { messages: 2, imports: 1 })
+}
+
+async fn all_sent_once(post: &Post) {
     assert_eq!(post.catcher.totals().repeated, 0);
     assert_eq!(post.number("SELECT COUNT(*) AS amount FROM messages WHERE state <> 'sent'").await, 0);
+}
+
+const STARTED: &str = "SELECT COUNT(*) AS amount FROM attempts WHERE state = 'started'";
+/// Longer than any test.
+const FOR_EVER: Duration = Duration::from_hours(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c174_a_slow_relay_of_ones_own_keeps_nobody_else_waiting() {
+    let post = Post::new().await;
+    let slow = post.beside("Slow").await.with_own_relay(FOR_EVER).await;
+    let patient = slow.person("ada@example.org").await;
+    // More than one ticket permits to claim, so that there is work for every slot.
+    let many: Vec<_> = (0..500).map(|n| slow.receipt(&format!("{n}"), patient)).collect();
+    slow.send(&many).await;
+    let contact = post.person("ben@example.org").await;
+    let engine = engine(&post, "one", &Backend::Memory(MemoryQueue::new())).await;
+    post.until(STARTED, 16).await;
+
+    let ten: Vec<_> = (0..10).map(|n| post.receipt(&format!("{n}"), contact)).collect();
+    post.send(&ten).await;
+    let arrived = tokio::time::timeout(Duration::from_mins(1), post.catcher.stored_at_least(10)).await;
+    arrived.expect("they wait for somebody else's relay");
+    post.until(STARTED, 16).await;
+    assert_eq!(slow.catcher.totals().stored, 0, "its relay was not slow");
+    post.leave_unsettled();
+    drop(slow);
+    engine.stop(Duration::from_secs(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tickets_are_handed_out_for_the_slots_of_all_processes() {
+    let post = Post::new().await;
+    let mut tenants = Vec::new();
+    for number in 0..6 {
+        let slow = post.beside(&format!("Tenant {number}")).await.with_own_relay(FOR_EVER).await;
+        let contact = slow.person("ada@example.org").await;
+        slow.send(&[slow.receipt("hello", contact)]).await;
+        tenants.push(slow);
+    }
+    let backend = Backend::Memory(MemoryQueue::new());
+    let mut engines = Vec::new();
+    for name in ["one", "two", "three"] {
+        engines.push(engine(&post, name, &backend).await);
+    }
+    post.until(STARTED, 6).await;
+    post.leave_unsettled();
+    drop(tenants);
+    for engine in engines {
+        engine.stop(Duration::from_secs(20)).await;
+    }
 }

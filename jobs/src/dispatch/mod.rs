@@ -1,8 +1,10 @@
-//! The dispatcher (L4): finds tenants with due work and hands out tickets, in turn, never more than workers can take.
+//! The dispatcher (L4): finds tenants with due work and hands out tickets, in turn, never more than the workers of all
+//! processes can take.
 //!
 //! A ticket is permission to claim; losing one costs time, never work. One older than ten seconds counts as lost,
 //! here as with the workers: whatever became of it, another may take its place.
 
+mod crew;
 mod turns;
 
 use std::collections::HashMap;
@@ -21,6 +23,7 @@ use uuid::Uuid;
 use crate::handlers::{BATCH, Handlers};
 use crate::queue::{Backend, QueueName, Slots, Task, Ticket};
 use crate::redis::Signal;
+use crew::Crew;
 use turns::Turns;
 
 /// Due work is looked for at least this often.
@@ -31,7 +34,11 @@ pub struct Dispatcher {
     handlers: Arc<Handlers>,
     backend: Backend,
     queue: QueueName,
+    /// This process' own.
     slots: Slots,
+    /// Names them to the others.
+    id: Uuid,
+    crew: Crew,
     outstanding: HashMap<Uuid, (TenantId, Monotonic)>,
     turns: Turns,
     /// Work done here because the queue could not be reached.
@@ -42,9 +49,11 @@ impl Dispatcher {
     /// A dispatcher of the queue that these slots are for.
     pub fn new(handlers: Arc<Handlers>, backend: Backend, slots: Slots) -> Self {
         Self {
-            handlers,
             backend,
             queue: slots.queue,
+            id: handlers.ports.new_id(),
+            crew: Crew::new(slots.queue),
+            handlers,
             slots,
             outstanding: HashMap::new(),
             turns: Turns::default(),
@@ -56,7 +65,12 @@ impl Dispatcher {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut signals = self.handlers.signals.listen();
         let mut elected_at: Option<tokio::time::Instant> = None;
+        let mut told_at: Option<tokio::time::Instant> = None;
         while !stop.is_cancelled() {
+            if told_at.is_none_or(|at| at.elapsed() > POLL) {
+                told_at = Some(tokio::time::Instant::now());
+                self.tell(self.slots.count);
+            }
             if elected_at.is_none_or(|at| at.elapsed() > POLL) {
                 elected_at = self.elect().await.then(tokio::time::Instant::now);
             }
@@ -66,6 +80,7 @@ impl Dispatcher {
             let wait = tokio::time::timeout(POLL, self.wait_for_signal(&mut signals));
             tokio::select! { _ = wait => {} () = stop.cancelled() => {} }
         }
+        self.tell(0);
         self.fallback.close();
         self.fallback.wait().await;
         let holder = &self.handlers.worker;
@@ -81,6 +96,12 @@ impl Dispatcher {
         })
     }
 
+    /// Tells whoever is elected, which may be this dispatcher, how many slots of this process may be filled.
+    fn tell(&mut self, count: usize) {
+        self.crew.hear(self.id, count, self.handlers.ports.clock.monotonic());
+        self.handlers.signals.send(Signal::Slots { process: self.id, queue: self.queue, count });
+    }
+
     /// Returns when something that concerns this queue was heard.
     async fn wait_for_signal(&mut self, signals: &mut tokio::sync::broadcast::Receiver<Signal>) {
         loop {
@@ -89,6 +110,9 @@ impl Dispatcher {
                 Ok(Signal::Done { ticket, worked }) if self.outstanding.remove(&ticket).is_some() && worked => return,
                 Ok(Signal::Ring(lane)) if QueueName::from(lane) == self.queue => return,
                 Ok(Signal::RingImports) if self.queue == QueueName::Imports => return,
+                Ok(Signal::Slots { process, queue, count }) if queue == self.queue => {
+                    self.crew.hear(process, count, self.handlers.ports.clock.monotonic());
+                }
                 Ok(_) => {}
                 // Signals were missed: looking is always right.
                 Err(RecvError::Lagged(_)) => return,
@@ -101,7 +125,8 @@ impl Dispatcher {
         // A ticket's age counts from here for both sides: none claims that is counted as lost.
         let (pushed_at, now) = (self.handlers.ports.now(), self.handlers.ports.clock.monotonic());
         self.outstanding.retain(|_, (_, since)| now.since(*since) < Ticket::LOST_AFTER);
-        let free = (self.slots.count * 2).saturating_sub(self.outstanding.len());
+        self.crew.forget_silent(now);
+        let free = self.crew.most().saturating_sub(self.outstanding.len());
         if free == 0 {
             return;
         }
@@ -109,10 +134,9 @@ impl Dispatcher {
             Ok(due) => due,
             Err(fault) => return tracing::warn!(queue = %self.queue, fault = %fault, "due work cannot be looked for"),
         };
-        let share = self.queue.share(self.slots.count);
         let waiting = |tenant: &TenantId| self.outstanding.values().filter(|(held, _)| held == tenant).count();
         let out: HashMap<TenantId, usize> = due.iter().map(|tenant| (*tenant, waiting(tenant))).collect();
-        for tenant in self.turns.pick(&due, &out, free, share) {
+        for tenant in self.turns.pick(&due, &out, free, self.crew.share()) {
             self.push(tenant, (pushed_at, now)).await;
         }
     }

@@ -1,9 +1,11 @@
 //! The queues tickets wait in.
 
 use carillon_domain::messaging::Lane;
+use serde::{Deserialize, Serialize};
 
 /// A queue; each has workers of its own, so that bulk mail or a long import cannot delay a password reset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QueueName {
     /// Messages somebody waits for.
     Transactional,

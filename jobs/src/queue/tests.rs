@@ -1,8 +1,8 @@
 //! Workers over the in-memory backend: the same supervision, slots and tickets as over Redis.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use carillon_domain::ids::TenantId;

@@ -4,6 +4,8 @@ use carillon_domain::messaging::Lane;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::queue::QueueName;
+
 /// A hint that may be lost or doubled; acting on it is never wrong, only sometimes useless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -12,6 +14,15 @@ pub enum Signal {
     Ring(Lane),
     /// An import became due.
     RingImports,
+    /// A process has so many slots for a queue; told each second.
+    Slots {
+        /// The process.
+        process: Uuid,
+        /// The queue.
+        queue: QueueName,
+        /// How many.
+        count: usize,
+    },
     /// A ticket holds no worker's slot any more.
     Done {
         /// The ticket's name.

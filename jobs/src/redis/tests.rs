@@ -6,6 +6,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use uuid::Uuid;
 
 use super::{BEHIND_MAX, InvalidRedisUrl, Signal, Signals};
+use crate::queue::QueueName;
 
 #[tokio::test]
 async fn every_listener_hears_every_signal() {
@@ -59,6 +60,9 @@ fn signals_keep_their_wire_form() {
     let text = |signal: Signal| serde_json::to_string(&signal).unwrap();
     assert_eq!(text(Signal::Ring(Lane::Bulk)), r#"{"ring":"bulk"}"#);
     assert_eq!(text(Signal::RingImports), r#""ringImports""#);
+    let slots = Signal::Slots { process: Uuid::from_u128(1), queue: QueueName::Bulk, count: 4 };
+    let process = r#""process":"00000000-0000-0000-0000-000000000001""#;
+    assert_eq!(text(slots), format!(r#"{{"slots":{{{process},"queue":"bulk","count":4}}}}"#));
     let done = Signal::Done { ticket: Uuid::from_u128(1), worked: true };
     assert_eq!(text(done), r#"{"done":{"ticket":"00000000-0000-0000-0000-000000000001","worked":true}}"#);
 }
