@@ -99,7 +99,7 @@ fn judge_domain(error: &Error) -> (&'static str, Option<String>, Option<u32>) {
             ("TOO_MANY", Some("Too many requests of this kind.".to_owned()), Some(*retry_after_s))
         }
         Error::Wall(WallError::Suspended) => say("TENANT_SUSPENDED", "The tenant is suspended."),
-        Error::Wall(error @ (WallError::Unavailable | WallError::Retry | WallError::CommitUnknown)) => {
+        Error::Wall(error) if error.may_pass() => {
             tracing::warn!(code = "UNAVAILABLE", %error, "request failed");
             ("UNAVAILABLE", Some("The service is busy or restarting; try again.".to_owned()), Some(1))
         }

@@ -146,9 +146,7 @@ fn refusal(error: &ReceiveError) -> HttpResponse {
 
 fn failed(error: &Error) -> HttpResponse {
     match error {
-        Error::Wall(WallError::Unavailable | WallError::Retry | WallError::CommitUnknown) => {
-            Problem::Unavailable.response()
-        }
+        Error::Wall(error) if error.may_pass() => Problem::Unavailable.response(),
         Error::Refused(_) | Error::Wall(WallError::Suspended) => Problem::NotFound.response(),
         error => {
             tracing::error!(%error, "a file could not be taken or given");

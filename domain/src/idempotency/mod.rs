@@ -115,7 +115,7 @@ pub async fn forget_expired(grant: &Grant<WriteContacts>, ports: &Ports) -> Resu
 /// The wait for the other transaction has a limit on Postgres (`lock_timeout`): it is still running then.
 fn still_running(error: Error) -> Error {
     match error {
-        Error::Wall(WallError::Database { code, .. }) if code == "55P03" => {
+        Error::Wall(WallError::Locked) => {
             let message = "A request with this key is still running; try again.";
             Refusal::new("IDEMPOTENCY_IN_PROGRESS", "idempotencyKey", message).into()
         }

@@ -9,6 +9,9 @@ pub enum WallError {
     /// Deadlock or serialization failure (40P01, 40001), or a busy SQLite file: the transaction may be run again.
     #[error("the transaction lost a race and may be retried")]
     Retry,
+    /// Another transaction held a row for longer than `lock_timeout` (55P03): try again later.
+    #[error("a row is held by another transaction")]
+    Locked,
     /// A unique key is taken.
     #[error("a unique key is taken: {constraint}")]
     Conflict {
@@ -67,9 +70,9 @@ impl From<sea_orm::DbErr> for WallError {
 }
 
 impl WallError {
-    /// True when the same work may succeed later: a lost race, or a database that is away.
+    /// True when the same work may succeed later: a lost race, a row that is held, or a database that is away.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Retry | Self::Unavailable | Self::CommitUnknown)
+        matches!(self, Self::Retry | Self::Locked | Self::Unavailable | Self::CommitUnknown)
     }
 
     fn from_database(error: &(dyn sqlx::error::DatabaseError + 'static)) -> Self {
@@ -78,9 +81,11 @@ impl WallError {
             "CA401" => Self::NotFresh,
             "CA403" => Self::Suspended,
             "40001" | "40P01" | "5" | "517" | "261" => Self::Retry,
-            // Class 08: connection; 57P01-57P03: the server goes down or comes up; 53300: no connection slot left.
-            "57P01" | "57P02" | "57P03" | "53300" => Self::Unavailable,
-            _ if code.starts_with("08") => Self::Unavailable,
+            "55P03" => Self::Locked,
+            // Class 08: connection; class 53: no disk, memory or connection slot left (SQLite: 13); 57014: a statement
+            // ran into `statement_timeout`; 57P01-57P03: the server goes down or comes up.
+            "13" | "57014" | "57P01" | "57P02" | "57P03" => Self::Unavailable,
+            _ if code.starts_with("08") || code.starts_with("53") => Self::Unavailable,
             _ if error.is_unique_violation() => Self::Conflict {
                 constraint: error.constraint().map_or_else(|| error.message().to_owned(), str::to_owned),
             },

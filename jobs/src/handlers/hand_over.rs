@@ -197,7 +197,8 @@ impl<'a> HandingOver<'a> {
         Err(NotHandedOver::PermitExpired)
     }
 
-    /// Writes a step, again and again while the database is away: outcomes are known here and nowhere else.
+    /// Writes a step, again and again for minutes whatever the database says: outcomes are known here and nowhere else,
+    /// and one that is lost may cost a second copy (C-168).
     ///
     /// A commit without an answer may have flipped its group. So a step that is repeated starts nothing: its group is
     /// given back as not handed over, whether it was flipped or not.
@@ -209,7 +210,8 @@ impl<'a> HandingOver<'a> {
             let written = messaging::record(self.grant, &self.handlers.ports, step).await;
             drop(rows);
             match written {
-                Err(Error::Wall(error)) if error.may_pass() && !left.is_zero() => {
+                Err(Error::Wall(error)) if !left.is_zero() => {
+                    tracing::warn!(%error, "what came of a group could not be written; trying again");
                     let given_back = HandOver::NotHandedOver(NotHandedOver::PermitExpired);
                     let starting = std::mem::take(&mut step.starting);
                     let given_back =
