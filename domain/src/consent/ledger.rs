@@ -16,8 +16,8 @@ use super::project::{Projection, StateKey, project};
 use super::store::endpoints::{Endpoint, EndpointKey, endpoints_lock_for_change, endpoints_resolve};
 use super::store::{ledger, states, suppressions};
 use super::{
-    ActorKind, Basis, Channel, ConsentAction, ConsentStatus, LedgerEntry, Recipient, SourceKind, Standing, Suppression,
-    SuppressionReason, SuppressionScope,
+    ActorKind, Basis, Channel, ConsentAction, ConsentState, ConsentStatus, LedgerEntry, Recipient, SourceKind,
+    Standing, Suppression, SuppressionReason, SuppressionScope,
 };
 use crate::error::{Refusal, Result};
 use crate::keys::{AddressHash, AddressHmac};
@@ -256,7 +256,7 @@ pub(crate) async fn append_locked(
     let mut events = Vec::with_capacity(new.len());
     let mut proofs = Vec::new();
     let mut ended = Vec::new();
-    let topics: Vec<ConsentTopic> = new.iter().map(|(new, _)| new.topic).collect();
+    let about: Vec<(Recipient, ConsentTopic)> = new.iter().map(|(new, _)| (new.recipient.clone(), new.topic)).collect();
     for (new, address) in new {
         let endpoint = endpoints
             .get(&(address.hash, new.recipient.channel()))
@@ -269,41 +269,45 @@ pub(crate) async fn append_locked(
         events.push(event);
     }
     evidence::store(tx, ports, proofs).await?;
-    let projection = move_projection(tx, &events, &topics, endpoints).await?;
+    let projection = move_projection(tx, &events, &about, endpoints).await?;
     suppressions::suppressions_put(tx, &ended).await?;
     ledger::consent_append(tx, &events).await?;
-    let appended = |(event, topic): (&ConsentEvent, &ConsentTopic)| Appended {
+    let appended = |(event, (recipient, topic)): (&ConsentEvent, &(Recipient, ConsentTopic))| Appended {
         event: event.id,
         address: event.address,
-        standing: standing(&projection, *topic, event.address.hash, event.channel),
+        standing: standing(&projection, *topic, recipient),
     };
-    Ok(events.iter().zip(&topics).map(appended).collect())
+    Ok(events.iter().zip(&about).map(appended).collect())
 }
 
-/// What a projection says about a topic at an address, all marketing included (C-13).
-pub(super) fn standing(
-    projection: &Projection,
-    topic: ConsentTopic,
-    address: AddressHash,
-    channel: Channel,
-) -> Standing {
-    let (own, above) = topic.keys(address, channel);
-    let state = |key: &StateKey| projection.get(key).map(|row| row.state).unwrap_or_default();
-    state(&own).standing_under(&above.map(|key| state(&key)).unwrap_or_default())
+/// What a projection says about a topic, all marketing included (C-13), under every key of the recipient (C-157).
+fn standing(projection: &Projection, topic: ConsentTopic, recipient: &Recipient) -> Standing {
+    let state = |key: StateKey| projection.get(&key).map(|row| row.state).unwrap_or_default();
+    let (mut topic_state, mut all_marketing) = (ConsentState::default(), ConsentState::default());
+    for (own, above) in state_keys(recipient, topic) {
+        topic_state = topic_state.join(state(own));
+        all_marketing = all_marketing.join(above.map(state).unwrap_or_default());
+    }
+    topic_state.standing_under(&all_marketing)
+}
+
+fn state_keys(recipient: &Recipient, topic: ConsentTopic) -> impl Iterator<Item = (StateKey, Option<StateKey>)> {
+    recipient.keys().map(move |(hash, channel)| topic.keys(hash, channel))
 }
 
 /// Loads the states the entries are about, folds the entries in and writes the changed states back.
 async fn move_projection(
     tx: &mut TenantTx,
     events: &[ConsentEvent],
-    topics: &[ConsentTopic],
+    about: &[(Recipient, ConsentTopic)],
     endpoints: &BTreeMap<EndpointKey, Endpoint>,
 ) -> Result<Projection> {
     // An endpoint on its first change has no state yet, which spares an import of new people the look-up.
     let seen = |key: &StateKey| endpoints.get(&(key.address, key.channel)).is_none_or(|row| row.consent_version > 1);
-    let above = events.iter().zip(topics).filter_map(|(event, topic)| topic.keys(event.address.hash, event.channel).1);
     let own: BTreeSet<StateKey> = events.iter().map(ConsentEvent::key).collect();
-    let keys: BTreeSet<StateKey> = own.iter().copied().chain(above).filter(seen).collect();
+    let all = about.iter().flat_map(|(recipient, topic)| state_keys(recipient, *topic));
+    let all = all.flat_map(|(key, above)| std::iter::once(key).chain(above));
+    let keys: BTreeSet<StateKey> = own.iter().copied().chain(all).filter(seen).collect();
     let keys: Vec<StateKey> = keys.into_iter().collect();
     let mut projection: Projection = states::states_find(tx, &keys).await?.into_iter().collect();
     for event in events {

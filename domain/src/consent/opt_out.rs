@@ -7,13 +7,13 @@ use carillon_entities::ids::{ContactId, TopicId};
 use carillon_entities::wall::TenantTx;
 
 use super::ledger::{ConsentTopic, NewConsentEvent, Source, append_locked};
-use super::project::Projection;
+use super::project::StateKey;
 use super::store::addressees::contact_email;
 use super::store::endpoints::{endpoints_lock_for_change, endpoints_resolve};
 use super::store::{states, suppressions, topics};
 use super::{
-    ConsentAction, ConsentStatus, ConsentView, Recipient, Standing, SuppressionReason, all_marketing, brands,
-    consent_topic,
+    ConsentAction, ConsentState, ConsentStatus, ConsentView, Recipient, Standing, SuppressionReason, all_marketing,
+    brands, consent_topic,
 };
 use crate::error::{Error, Refusal, Result};
 use crate::keys::VerifiedLink;
@@ -133,9 +133,9 @@ async fn end(tx: &mut TenantTx, ports: &Ports, mut new: NewConsentEvent) -> Resu
     let address = *address.first().ok_or_else(|| Error::fault("a recipient without a hash"))?;
     let endpoints = endpoints_lock_for_change(tx, ports, &[(address, channel)]).await?;
 
-    let (key, _) = topic.keys(address.hash, channel);
-    let states: Projection = states::states_find(tx, &[key]).await?.into_iter().collect();
-    let standing = states.get(&key).map(|row| row.state).unwrap_or_default().standing();
+    let keys: Vec<StateKey> = new.recipient.bare().map(|hash| topic.keys(hash, channel).0).collect();
+    let states = states::states_find(tx, &keys).await?;
+    let standing = states.iter().fold(ConsentState::default(), |all, (_, row)| all.join(row.state)).standing();
     let is_ended = matches!(standing.status, ConsentStatus::Withdrawn | ConsentStatus::Objected);
     let suppressed = suppressions::suppressions_of(tx, [address.hash]).await?.into_iter().any(|suppression| {
         let same = suppression.channel == channel && suppression.scope == topic.scope();

@@ -97,7 +97,11 @@ impl Facts {
         let requests: Vec<FactsRequest> = drafts
             .iter()
             .map(|draft| FactsRequest {
-                recipient: draft.recipient.clone(),
+                recipient: if carillon_entities::seeded_bugs::on("gate_forgets_retired_keys") {
+                    consent::Recipient::of_hash(Channel::Email, draft.recipient.active())
+                } else {
+                    draft.recipient.clone()
+                },
                 topic: draft.claimed.topic.map(|topic| ConsentTopic {
                     brand: draft.claimed.brand,
                     topic,

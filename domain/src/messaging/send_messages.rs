@@ -103,7 +103,7 @@ pub async fn send_messages(
         .map(|intent| match made.get(&intent.key) {
             // What was accepted stays accepted, whatever has become of its contact, sender or time since.
             Some(message) => Ok(Accepted::Before(message.matching(&fingerprints, intent)?)),
-            None => accepting.accept(intent).map(Accepted::Now),
+            None => accepting.accept(intent),
         })
         .collect();
     refuse_doubles(&mut verdicts);
@@ -113,7 +113,7 @@ pub async fn send_messages(
         .zip(intents)
         .map(|(verdict, intent)| match verdict? {
             Accepted::Before(answer) => Ok(answer),
-            Accepted::Now(new) => {
+            Accepted::Now(new, _) => {
                 let known = stored.get(&new.intent_key).ok_or_else(mismatch)?;
                 Ok(AcceptedIntent { created: known.id == new.id, ..known.matching(&fingerprints, intent)? })
             }
@@ -127,22 +127,26 @@ type Verdict = Result<Accepted, Refusal>;
 enum Accepted {
     /// Its key had made this message in an earlier call.
     Before(AcceptedIntent),
-    /// It is to be queued; somebody else may be about to do the same.
-    Now(Box<NewMessage>),
+    /// It is to be queued, for the person at an address; somebody else may be about to do the same.
+    Now(Box<NewMessage>, consent::Recipient),
 }
 
 /// Queues the new messages and counts them; returns what their keys hold then, whoever was first.
 async fn insert(tx: &mut TenantTx, ports: &Ports, verdicts: &[Verdict]) -> Result<HashMap<String, KnownIntent>> {
     let new = |verdict: &Verdict| match verdict {
-        Ok(Accepted::Now(message)) => Some((**message).clone()),
+        Ok(Accepted::Now(message, recipient)) => Some(((**message).clone(), recipient.clone())),
         _ => None,
     };
-    let new: Vec<NewMessage> = verdicts.iter().filter_map(new).collect();
-    let addresses: Vec<_> = new.iter().map(|message| (message.address, Channel::Email)).collect();
-    let keys: Vec<String> = new.iter().map(|message| message.intent_key.clone()).collect();
-    if keys.is_empty() {
+    let (mut new, recipients): (Vec<NewMessage>, Vec<_>) = verdicts.iter().filter_map(new).unzip();
+    if new.is_empty() {
         return Ok(HashMap::new());
     }
+    let resolved = consent::endpoints_resolve(tx, &recipients).await?;
+    for (message, address) in new.iter_mut().zip(&resolved) {
+        message.address = *address;
+    }
+    let addresses: Vec<_> = resolved.into_iter().map(|address| (address, Channel::Email)).collect();
+    let keys: Vec<String> = new.iter().map(|message| message.intent_key.clone()).collect();
     consent::endpoints_ensure(tx, ports, &addresses).await?;
     let inserted = store::messages_insert(tx, new).await?;
     if inserted > 0 && !store::usage_add(tx, ports.now(), i64::try_from(inserted).unwrap_or(i64::MAX)).await? {
@@ -207,7 +211,7 @@ struct Accepting<'a> {
 }
 
 impl Accepting<'_> {
-    fn accept(&self, intent: &Intent) -> Result<Box<NewMessage>, Refusal> {
+    fn accept(&self, intent: &Intent) -> Verdict {
         check_key(&intent.key)?;
         let version = self.known.versions.get(&intent.template_version);
         let version = version.ok_or_else(|| Refusal::not_found("templateVersionId"))?;
@@ -224,13 +228,14 @@ impl Accepting<'_> {
         let seal = |column, plain: &[u8]| {
             self.ports.keys.seal(&Place::new(tenant, "messages", column, id), plain, self.ports.entropy.as_ref())
         };
-        Ok(Box::new(NewMessage {
+        let recipient = consent::Recipient::hashed(self.hasher, &address);
+        let message = NewMessage {
             id,
             intent_key: intent.key.clone(),
             fingerprint: self.fingerprints.of(&identity(intent)),
             class: intent.class,
             contact,
-            address: self.hasher.active(Channel::Email, address.norm()),
+            address: recipient.active(),
             sealed_address: contact.is_none().then(|| seal("sealed_address", address.as_sent().as_bytes())),
             brand,
             topic,
@@ -242,7 +247,8 @@ impl Accepting<'_> {
             due_at,
             expires_at,
             created_at: self.now,
-        }))
+        };
+        Ok(Accepted::Now(Box::new(message), recipient))
     }
 
     fn topic(&self, intent: &Intent, brand: BrandId) -> Result<Option<TopicId>, Refusal> {
@@ -321,7 +327,7 @@ fn variables(intent: &Intent) -> Result<Vec<u8>, Refusal> {
 fn refuse_doubles(verdicts: &mut [Verdict]) {
     let mut first: HashMap<String, ([u8; 32], MessageId)> = HashMap::new();
     for verdict in verdicts {
-        let Ok(Accepted::Now(message)) = verdict else { continue };
+        let Ok(Accepted::Now(message, _)) = verdict else { continue };
         match first.get(&message.intent_key) {
             None => {
                 first.insert(message.intent_key.clone(), (message.fingerprint, message.id));

@@ -68,6 +68,18 @@ const BUGS: &[Bug] = &[
     bug("sweep_ignores_accepted", PG, "messaging", "fence::c167_what_a_lost_worker_had_delivered_is_sent"),
     bug("sweep_ignores_accepted", LITE, "messaging", "fence::c167_what_a_lost_worker_had_delivered_is_sent"),
     bug("bounce_without_lock", PG, "messaging", "race::c175_a_bounce_waits_for_the_gate_that_holds_the_address"),
+    bug(
+        "gate_forgets_retired_keys",
+        PG,
+        "messaging",
+        "rotation::c157_the_gate_knows_what_was_said_under_a_retired_key",
+    ),
+    bug(
+        "gate_forgets_retired_keys",
+        LITE,
+        "messaging",
+        "rotation::c157_the_gate_knows_what_was_said_under_a_retired_key",
+    ),
     bug("gate_reads_before_locking", PG, CRASH, "after_unsubscribe"),
     bug("unsubscribe_without_lock", PG, CRASH, "after_unsubscribe"),
 ];

@@ -8,4 +8,5 @@ mod graphql;
 mod intents;
 mod outcomes;
 mod race;
+mod rotation;
 mod setup;

@@ -1,13 +1,14 @@
 //! A tenant that can send, and the steps of a worker one by one.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use carillon_domain::consent::{
     self, Basis, ConsentAction, ConsentTopic, CreateTopic, DisplayName, NewConsentEvent, RecordOptOut, SourceKind,
     TopicKey,
 };
 use carillon_domain::contacts::EmailAddress;
+use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::error::{Refusal, Result};
 use carillon_domain::messaging::{
     self, AcceptedIntent, Attempt, AttemptRef, ClaimedMessage, Cleared, ContentCache, CreateSender, DecisionRecord,
@@ -38,6 +39,7 @@ pub struct Setup {
     /// The admin's access token.
     pub token: String,
     pub cache: ContentCache,
+    ports: Ports,
 }
 
 /// One key for all tests of a process: making one takes its time.
@@ -84,12 +86,17 @@ impl Setup {
         tx.commit().await.unwrap();
         let marketing = publish(&world, &admin, MessageClass::Marketing).await;
         let transactional = publish(&world, &admin, MessageClass::Transactional).await;
-        let cache = ContentCache::default();
-        Self { world, tenant, news, sender: sender.id, marketing, transactional, token, cache }
+        let (cache, ports) = (ContentCache::default(), world.ports().clone());
+        Self { world, tenant, news, sender: sender.id, marketing, transactional, token, cache, ports }
     }
 
     pub fn ports(&self) -> &Ports {
-        self.world.ports()
+        &self.ports
+    }
+
+    /// Restarts with a newer active key beside the old ones.
+    pub fn rotate(&mut self) {
+        self.ports.keys = Arc::new(self.ports.keys.rotated(&SeededEntropy::new(99)));
     }
 
     /// A living contact.
@@ -133,14 +140,19 @@ impl Setup {
     }
 
     pub async fn opt_in(&self, address: &str) {
+        self.say(address, ConsentAction::Grant, SourceKind::Subject).await;
+    }
+
+    /// Appends an entry about the news.
+    pub async fn say(&self, address: &str, action: ConsentAction, source: SourceKind) -> consent::Appended {
         let recipient = consent::Recipient::of_email(&self.ports().keys, self.tenant, &email(address));
-        let now = self.ports().now();
-        let mut new = NewConsentEvent::new(recipient, self.news, ConsentAction::Grant, now, Actor::System);
-        new.source.kind = SourceKind::Subject;
-        new.basis = Basis::Consent;
+        let mut new = NewConsentEvent::new(recipient, self.news, action, self.ports().now(), Actor::System);
+        new.source.kind = source;
+        new.basis = if action == ConsentAction::Grant { Basis::Consent } else { Basis::Unknown };
         let mut tx = self.world.grant::<RecordConsent>(self.tenant).begin().await.unwrap();
-        consent::append(&mut tx, self.ports(), vec![new]).await.unwrap();
+        let appended = consent::append(&mut tx, self.ports(), vec![new]).await.unwrap().remove(0);
         tx.commit().await.unwrap();
+        appended
     }
 
     pub async fn opt_out(&self, contact: ContactId) {

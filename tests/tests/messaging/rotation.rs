@@ -1,0 +1,80 @@
+//! After a rotation of keys an address is still one person: to sending, to the gate and to whoever says no (C-157).
+
+use carillon_domain::consent::{
+    self, Basis, Channel, ConsentAction, HardBounce, OptOutScope, RecordOptIn, SourceKind, Wording,
+};
+use carillon_domain::error::Error;
+use carillon_domain::keys::{LinkPurpose, LinkToken};
+use carillon_domain::messaging::{HandOver, Lane, MessageStatus};
+use carillon_domain::tenancy::{RecordConsent, enter_by_link};
+use carillon_entities::ids::ContactId;
+use chrono::TimeDelta;
+
+use crate::setup::{Setup, email};
+
+const ADA: &str = "ada@example.org";
+
+/// What recording that a contact agreed is answered with.
+async fn opt_in_refused(setup: &Setup, contact: ContactId) -> &'static str {
+    let command = RecordOptIn {
+        contact,
+        topic: setup.news.topic,
+        basis: Basis::Consent,
+        effective_at: None,
+        source: None,
+        wording: Wording::default(),
+        evidence: None,
+    };
+    let grant = setup.world.grant::<RecordConsent>(setup.tenant);
+    let mut tx = grant.begin().await.unwrap();
+    match consent::record_opt_in(&grant, &mut tx, setup.ports(), command).await {
+        Err(Error::Refused(refusals)) => refusals[0].code,
+        other => panic!("not a refusal: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn c157_sending_after_a_rotation_splits_nobodys_history() {
+    let mut setup = Setup::new().await;
+    let ada = setup.reader(ADA).await;
+    setup.rotate();
+    setup.send_news("k", ada).await;
+    let (claimed, cleared) = setup.cleared(Lane::Bulk).await;
+    let url = cleared[0].message().list.as_ref().unwrap().one_click_url.clone();
+    setup.start(&[cleared[0].attempt()]).await;
+    setup.settle(&claimed[0], cleared[0].attempt(), HandOver::Accepted).await;
+    assert_eq!(setup.count("endpoints").await, 1, "no second home for the same address");
+
+    setup.world.advance(TimeDelta::seconds(1));
+    let token = url.rsplit('/').next().unwrap();
+    let link = LinkToken::decode(&setup.ports().keys, LinkPurpose::OneClick, token).unwrap();
+    let grant = enter_by_link(setup.world.wall(), &link);
+    let mut tx = grant.begin().await.unwrap();
+    consent::unsubscribe(&grant, &mut tx, setup.ports(), &link, OptOutScope::Topic).await.unwrap();
+    tx.commit().await.unwrap();
+    setup.world.advance(TimeDelta::seconds(1));
+    assert!(setup.say(ADA, ConsentAction::Grant, SourceKind::Import).await.is_kept_out());
+    assert_eq!(opt_in_refused(&setup, ada).await, "CONSENT_WITHDRAWN");
+}
+
+#[tokio::test]
+async fn c157_the_gate_knows_what_was_said_under_a_retired_key() {
+    let mut setup = Setup::new().await;
+    let (ada, gone) = (setup.reader(ADA).await, "gone@example.org");
+    setup.opt_out(ada).await;
+    let address = setup.ports().keys.address_hmac(setup.tenant, Channel::Email, email(gone).norm());
+    let bounce = HardBounce { channel: Channel::Email, address, at: setup.ports().now() };
+    let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
+    consent::suppress_hard_bounces(&mut tx, setup.ports(), &[bounce]).await.unwrap();
+    tx.commit().await.unwrap();
+
+    setup.rotate();
+    let news = setup.send_news("k", ada).await;
+    let receipt = setup.send(&[setup.receipt("r", gone)]).await[0];
+    for lane in Lane::ALL {
+        assert_eq!(setup.round(*lane, &HandOver::Accepted).await, 0);
+    }
+    let refused = |reason: &str| (MessageStatus::Refused, reason.to_owned());
+    assert_eq!(setup.state(news).await, refused("suppressed_unsubscribe"));
+    assert_eq!(setup.state(receipt).await, refused("hard_bounced"));
+}
