@@ -169,12 +169,11 @@ impl Reason {
     pub const fn remedy(self) -> Remedy {
         match self {
             Self::Clear => Remedy::Nothing,
-            Self::Expired | Self::ContactGone | Self::SuppressedLegal => Remedy::Never,
+            Self::Expired | Self::ContactGone | Self::SuppressedComplaint | Self::SuppressedLegal => Remedy::Never,
             Self::QuotaUsedUp => Remedy::Wait,
             Self::Reassigned
             | Self::Restricted
             | Self::SuppressedUnsubscribe
-            | Self::SuppressedComplaint
             | Self::ConsentPending
             | Self::ConsentWithdrawn
             | Self::ConsentObjected => Remedy::PersonAgrees,
@@ -320,11 +319,10 @@ fn suppression(facts: &GateFacts, standing: &Standing) -> Finding {
     })
 }
 
-/// Only what the person said is taken back by the person, by a newer act of their own (C-128).
+/// Only an unsubscribe is taken back, by a newer act of the person's own (C-128). No consent outweighs a complaint: what
+/// looks like the person's act may be the tenant's word for it (C-60, C-235).
 fn lifted(suppression: &SuppressionFact, standing: &Standing) -> bool {
-    let said_by_the_person =
-        matches!(suppression.reason, SuppressionReason::Unsubscribe | SuppressionReason::Complaint);
-    said_by_the_person
+    suppression.reason == SuppressionReason::Unsubscribe
         && suppression.scope != SuppressionScope::All
         && standing.proven_at.is_some_and(|agreed| agreed > suppression.since)
 }

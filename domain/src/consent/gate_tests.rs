@@ -93,7 +93,7 @@ fn c128_a_suppression_is_lifted_by_the_persons_newer_act_only() {
         assert_eq!(answer(&GateFacts { topic_consent, ..facts.clone() }).0, expected, "{source}");
     }
     let topic_consent = consent_of(ConsentAction::Grant, SourceKind::Subject, 60);
-    for reason in [SuppressionReason::HardBounce, SuppressionReason::Manual, SuppressionReason::Legal] {
+    for reason in SuppressionReason::ALL.iter().copied().filter(|reason| *reason != SuppressionReason::Unsubscribe) {
         let suppressions = suppressed(SuppressionScope::Marketing, reason, 50);
         assert_eq!(answer(&GateFacts { topic_consent, suppressions, ..clear() }).0, Verdict::Deny);
     }

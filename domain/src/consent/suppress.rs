@@ -157,8 +157,8 @@ pub struct LiftSuppression {
 /// and manual suppressions are no consent: their evidence is kept, and the ledger is not touched (C-67).
 ///
 /// # Errors
-/// `NOT_LIFTABLE` for complaints and legal suppressions, whatever the role; `REQUIRED` without reason or evidence
-/// (C-235); `NOT_FOUND`.
+/// `NOT_LIFTABLE` for complaints and legal suppressions, and for an unsubscribe beside one, whatever the role; `REQUIRED`
+/// without reason or evidence (C-235); `NOT_FOUND`.
 pub async fn lift_suppression(
     grant: &Grant<AdministerConsent>,
     tx: &mut TenantTx,
@@ -179,6 +179,11 @@ pub async fn lift_suppression(
     }
     suppressions::suppression_remove(tx, found.id).await?;
     if found.reason == SuppressionReason::Unsubscribe {
+        // The grant that follows would speak for the person, who has complained.
+        let rest = suppressions::suppressions_of(tx, [found.address.hash]).await?;
+        if rest.iter().any(|other| other.channel == found.channel && other.reason.is_beyond_the_tenant()) {
+            return Err(not_liftable());
+        }
         let topic = ended_topic(tx, &found).await?.ok_or_else(|| Refusal::not_found("id"))?;
         // A microsecond later than the suppression, lest clocks that differ keep it in force.
         let at = ports.now().max(found.since + chrono::TimeDelta::microseconds(1));
@@ -198,7 +203,7 @@ pub async fn lift_suppression(
 }
 
 fn not_liftable() -> Error {
-    let message = "Complaints and legal suppressions cannot be lifted by the tenant.";
+    let message = "The tenant cannot lift complaints and legal suppressions, nor an unsubscribe beside one.";
     Refusal::new("NOT_LIFTABLE", "id", message).into()
 }
 

@@ -1,8 +1,8 @@
 //! Suppressions: by keyed hash, without an end, lifted only by rule.
 
 use carillon_domain::consent::{
-    self, ConsentAction, Evidence, HardBounce, LiftSuppression, Reason, SourceKind, SuppressAddress, Suppression,
-    SuppressionReason, SuppressionScope, Verdict,
+    self, Basis, Channel, ConsentAction, Evidence, HardBounce, LiftSuppression, Reason, Recipient, RecordOptIn,
+    RecordOptOut, SourceKind, SuppressAddress, Suppression, SuppressionReason, SuppressionScope, Verdict, Wording,
 };
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::Error;
@@ -189,4 +189,68 @@ async fn c013_a_complaint_about_one_topic_ends_all_marketing_and_no_service_mail
     let foreign = SuppressionScope::Topic(setup.ports().new_id());
     assert_eq!(code(suppress(&setup, SuppressionReason::Manual, foreign).await), "NOT_FOUND");
     assert_eq!(code(suppress(&setup, SuppressionReason::HardBounce, SuppressionScope::All).await), "INVALID_REASON");
+}
+
+/// An unsubscribe after a complaint is no way around it: neither by lifting it, nor by what lifting it records.
+#[tokio::test]
+async fn c060_a_complaint_outlives_whatever_the_tenant_lifts_beside_it() {
+    let setup = Setup::new().await;
+    let ada = setup.contact(ADA).await;
+    setup.append(vec![setup.grant(ADA, setup.news, SourceKind::Subject)]).await;
+    let second = || setup.world.advance(TimeDelta::seconds(1));
+    second();
+    suppress(&setup, SuppressionReason::Complaint, SuppressionScope::Marketing).await.unwrap();
+    second();
+    let grant = setup.admin.grant::<RecordConsent>().unwrap();
+    let mut tx = grant.begin().await.unwrap();
+    let command = RecordOptOut { contact: ada, topic: None };
+    consent::record_opt_out(&grant, &mut tx, setup.ports(), command).await.unwrap();
+    tx.commit().await.unwrap();
+    second();
+    let found = of_ada(&setup).await;
+    let ended = found.iter().find(|one| one.reason == SuppressionReason::Unsubscribe).unwrap();
+    assert_eq!(code(lift(&setup, ended, "asked", "signed slip").await), "NOT_LIFTABLE");
+    assert_eq!(of_ada(&setup).await.len(), 2, "the refused lift changed nothing");
+
+    // The same under the gate, had the lift gone through.
+    setup.append(vec![setup.grant(ADA, setup.all, SourceKind::Subject)]).await;
+    setup.append(vec![setup.grant(ADA, setup.news, SourceKind::Subject)]).await;
+    assert_eq!(reason(&setup).await, Reason::SuppressedComplaint);
+}
+
+/// An address that was written to under two keys has two endpoints; a no under either is a no.
+#[tokio::test]
+async fn c157_a_no_under_any_key_keeps_the_word_of_others_out() {
+    let setup = Setup::new().await;
+    let ada = setup.contact(ADA).await;
+    setup.append(vec![setup.grant(ADA, setup.news, SourceKind::Subject)]).await;
+    let rotated = setup.rotated();
+    setup.world.advance(TimeDelta::seconds(1));
+    let under_new_key = setup.recipient(&rotated, ADA).active();
+    let mut no = setup.event(ADA, setup.all, ConsentAction::Withdraw, SourceKind::Subject);
+    no.recipient = Recipient::of_hash(Channel::Email, under_new_key);
+    let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
+    consent::append(&mut tx, &rotated, vec![no]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(setup.count("endpoints").await, 2);
+
+    setup.world.advance(TimeDelta::seconds(1));
+    let mut import = setup.grant(ADA, setup.news, SourceKind::Import);
+    import.recipient = setup.recipient(&rotated, ADA);
+    let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
+    let appended = consent::append(&mut tx, &rotated, vec![import]).await.unwrap();
+    assert!(appended[0].is_kept_out(), "{:?}", appended[0].standing);
+    tx.commit().await.unwrap();
+    let grant = setup.admin.grant::<RecordConsent>().unwrap();
+    let mut tx = grant.begin().await.unwrap();
+    let command = RecordOptIn {
+        contact: ada,
+        topic: setup.news.topic,
+        basis: Basis::Consent,
+        effective_at: None,
+        source: None,
+        wording: Wording::default(),
+        evidence: None,
+    };
+    assert_eq!(code(consent::record_opt_in(&grant, &mut tx, &rotated, command).await), "CONSENT_WITHDRAWN");
 }
