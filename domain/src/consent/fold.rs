@@ -151,7 +151,7 @@ impl ConsentState {
     /// What the state means.
     pub fn standing(&self) -> Standing {
         let rests_on = |status, event| Standing { status, event: Some(event), basis: None, proven_at: None };
-        if let Some(bar) = self.barred.filter(|bar| !self.person_agreed_after(bar.at)) {
+        if let Some(bar) = self.bar().barred {
             let restricted = bar.what == ConsentAction::Restrict;
             let status = if restricted { ConsentStatus::Restricted } else { ConsentStatus::Reassigned };
             return rests_on(status, bar.event);
@@ -190,6 +190,12 @@ impl ConsentState {
         }
         state.join_ends(all_marketing);
         state.standing()
+    }
+
+    /// The bar that is in force, and nothing else.
+    #[must_use]
+    pub fn bar(&self) -> Self {
+        Self { barred: self.barred.filter(|bar| !self.person_agreed_after(bar.at)), ..Self::default() }
     }
 
     fn person_agreed_after(&self, end: Timestamp) -> bool {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use carillon_entities::ids::{BrandId, ConsentEventId, TopicId};
 use carillon_entities::wall::TenantTx;
+use uuid::Uuid;
 
 use super::ledger::{ConsentEvent, ConsentTopic};
 use super::project::{Projected, Projection, StateKey};
@@ -121,19 +122,18 @@ pub struct ConsentFacts {
     pub hard_bounced: bool,
 }
 
-/// The facts of a batch, one answer per request, in two statements; the caller holds
+/// The facts of a batch, one answer per request, in two statements, whatever the messages are about: who restricted the
+/// use of an address, or has it no longer, gets no service messages either; the caller holds
 /// [`super::endpoints_lock_for_send`] on the recipients, else they are worth nothing (C-175).
 pub async fn load_facts(tx: &mut TenantTx, requests: &[FactsRequest]) -> Result<Vec<ConsentFacts>> {
-    let keys: BTreeSet<StateKey> = requests.iter().flat_map(state_keys).flat_map(pair).collect();
-    let keys: Vec<StateKey> = keys.into_iter().collect();
-    let states: Projection = states::states_find(tx, &keys).await?.into_iter().collect();
-    let hashes = requests.iter().flat_map(|request| request.recipient.bare());
-    let suppressions = suppressions::suppressions_of(tx, hashes).await?;
+    let hashes = || requests.iter().flat_map(|request| request.recipient.bare());
+    let states: Projection = states::states_of(tx, hashes()).await?.into_iter().collect();
+    let suppressions = suppressions::suppressions_of(tx, hashes()).await?;
     Ok(requests.iter().map(|request| facts(request, &states, &suppressions)).collect())
 }
 
 fn facts(request: &FactsRequest, states: &Projection, suppressions: &[Suppression]) -> ConsentFacts {
-    let mut facts = ConsentFacts::default();
+    let mut facts = ConsentFacts { topic_consent: bar(&request.recipient, states), ..ConsentFacts::default() };
     let state = |key: &StateKey| states.get(key).map(|row| row.state).unwrap_or_default();
     for (own, above) in state_keys(request) {
         facts.topic_consent = facts.topic_consent.join(state(&own));
@@ -161,6 +161,11 @@ fn state_keys(request: &FactsRequest) -> Vec<(StateKey, Option<StateKey>)> {
     request.recipient.bare().map(|hash| topic.keys(hash, channel)).collect()
 }
 
-fn pair((own, above): (StateKey, Option<StateKey>)) -> impl Iterator<Item = StateKey> {
-    std::iter::once(own).chain(above)
+/// What bars a person from all mail, whatever it was recorded about, unless they agreed to something since.
+fn bar(recipient: &Recipient, states: &Projection) -> ConsentState {
+    let of = |(hash, channel)| {
+        let first = StateKey { address: hash, channel, brand: BrandId(Uuid::nil()), topic: TopicId(Uuid::nil()) };
+        states.range(first..).take_while(move |(key, _)| (key.address, key.channel) == (hash, channel))
+    };
+    recipient.keys().flat_map(of).fold(ConsentState::default(), |all, (_, row)| all.join(row.state)).bar()
 }

@@ -1,6 +1,6 @@
 //! The gate's transaction: what it refuses, what it holds, and that only its commit gives permits.
 
-use carillon_domain::consent;
+use carillon_domain::consent::{self, ConsentAction, SourceKind};
 use carillon_domain::error::Error;
 use carillon_domain::messaging::reply_class::{Reply, SmtpStage};
 use carillon_domain::messaging::{self, HandOver, Lane, MessageStatus, SendTest};
@@ -210,4 +210,22 @@ async fn join(setup: &Setup, user: carillon_entities::ids::UserId) {
     };
     tx.insert(row).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+/// Neither is about a topic: whoever has the address now, or forbade its use, gets no service messages either.
+#[tokio::test]
+async fn c112_a_barred_person_gets_no_service_messages() {
+    let setup = Setup::new().await;
+    for (bar, reason) in [(ConsentAction::Restrict, "restricted"), (ConsentAction::Reassign, "reassigned")] {
+        let address = format!("{reason}@example.org");
+        setup.say(&address, bar, SourceKind::Agent).await;
+        let refused = setup.send(&[setup.receipt(reason, &address)]).await[0];
+        assert_eq!(setup.round(Lane::Transactional, &HandOver::Accepted).await, 0);
+        assert_eq!(setup.state(refused).await, (MessageStatus::Refused, reason.to_owned()));
+        // The person's own newer act lifts it.
+        setup.world.advance(TimeDelta::seconds(1));
+        setup.opt_in(&address).await;
+        setup.send(&[setup.receipt(&format!("{reason} no more"), &address)]).await;
+        assert_eq!(setup.round(Lane::Transactional, &HandOver::Accepted).await, 1);
+    }
 }
