@@ -4,7 +4,7 @@
 
 use html5gum::{DefaultEmitter, HtmlString, StartTag, Token, Tokenizer};
 
-use super::{Part, TemplateProblem, UNSUBSCRIBE_URL};
+use super::{PROBLEMS, Part, TemplateProblem, UNSUBSCRIBE_URL};
 
 /// Attributes whose value is followed as an address.
 const LINKS: &[&str] = &["href", "src", "action", "formaction", "background", "xlink:href", "poster", "data"];
@@ -13,6 +13,11 @@ const VOID: &[&str] =
     &["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"];
 /// Elements whose text nobody sees.
 const UNSEEN: &[&str] = &["head", "title", "style", "script", "template", "noscript"];
+
+/// Elements within each other, so that looking for the one that an end tag closes stays cheap.
+const OPEN_MAX: usize = 1_000;
+/// Characters of a colour; every element within another carries a copy.
+const COLOR_MAX: usize = 64;
 
 /// What was found in a template's html.
 pub(super) struct Findings {
@@ -108,12 +113,15 @@ struct Scan {
 
 impl Scan {
     fn start(&mut self, source: &str, tag: &StartTag<usize>) {
-        let line = || line_at(source, tag.span.start);
-        if let Some(message) = script_in(tag) {
-            self.problems.push(TemplateProblem::new("TEMPLATE_SCRIPT", Part::Html, line(), message));
-        }
-        if let Some(message) = misplaced_expression(source, tag) {
-            self.problems.push(TemplateProblem::new("TEMPLATE_FORBIDDEN", Part::Html, line(), message));
+        let script = script_in(tag).map(|message| ("TEMPLATE_SCRIPT", message));
+        let misplaced = misplaced_expression(source, tag).map(|message| ("TEMPLATE_FORBIDDEN", message));
+        let too_deep = (self.open.len() >= OPEN_MAX)
+            .then_some(("TEMPLATE_TOO_COMPLEX", "Too many elements lie within each other; close those that end."));
+        for (code, message) in [script, misplaced, too_deep].into_iter().flatten() {
+            if self.problems.len() < PROBLEMS {
+                let line = line_at(source, tag.span.start);
+                self.problems.push(TemplateProblem::new(code, Part::Html, line, message));
+            }
         }
         let attribute = |name: &str| tag.attributes.get(name.as_bytes()).map(|value| text(&value.value));
         for address in LINKS.iter().filter_map(|name| attribute(name)) {
@@ -125,7 +133,7 @@ impl Scan {
         let href = attribute("href").unwrap_or_default();
         let is_way_out = name == "a" && href.contains("{{") && href.contains(UNSUBSCRIBE_URL);
         self.linked |= is_way_out;
-        if VOID.contains(&&*name) {
+        if VOID.contains(&&*name) || self.open.len() >= OPEN_MAX {
             return;
         }
         let parent = self.open.last();
@@ -229,7 +237,8 @@ fn is_zero(value: &str) -> bool {
 
 /// One spelling of the usual ways to write a colour.
 fn plain_color(color: &str) -> String {
-    let color: String = color.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
+    let color: String =
+        color.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).take(COLOR_MAX).collect();
     match color.as_str() {
         "white" | "rgb(255,255,255)" => return "#ffffff".into(),
         "black" | "rgb(0,0,0)" => return "#000000".into(),

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, ForLoop, Stmt};
 use minijinja::machinery::{Span, parse};
 
-use super::{Part, TemplateProblem};
+use super::{PROBLEMS, Part, TemplateProblem, bounds};
 
 /// The filters there are; all but `join` and `replace` are the engine's own.
 pub(super) const FILTERS: &[&str] = &[
@@ -68,6 +68,7 @@ const ROOTS: &[&str] = &["contact", "unsubscribe_url", "brand", "sender", "vars"
 
 /// Checks one part and gives the variables it uses.
 pub(super) fn check(source: &str, part: Part) -> Result<BTreeSet<String>, Vec<TemplateProblem>> {
+    bounds::check(source, part).map_err(|problem| vec![problem])?;
     let template = parse(source, part.as_str(), minijinja::syntax::SyntaxConfig::default()).map_err(|error| {
         let line = error.line().and_then(|line| u32::try_from(line).ok());
         let message = error.detail().unwrap_or("The template cannot be read.").to_owned();
@@ -89,7 +90,9 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn refuse(&mut self, code: &'static str, line: u16, message: impl Into<String>) {
-        self.problems.push(TemplateProblem::new(code, self.part, Some(u32::from(line)), message));
+        if self.problems.len() < PROBLEMS {
+            self.problems.push(TemplateProblem::new(code, self.part, Some(u32::from(line)), message));
+        }
     }
 
     fn forbid(&mut self, span: Span, message: &'static str) {

@@ -1,9 +1,10 @@
 //! Templates of a mail: subject, html and text, checked when they are published and rendered once per recipient.
 //!
-//! A template is a tenant's program and is treated as one: a closed language ([`language`]), a bound on steps, on what
-//! it may build in memory and on what it may write (C-229). What it merges in is data: escaped in html, never parsed as
-//! template again (C-33), never able to start a header line (C-24).
+//! A template is a tenant's program and is treated as one: a closed language ([`language`]), a bound on its shape
+//! ([`bounds`]), on steps, on what it may build in memory and on what it may write (C-229). What it merges in is data:
+//! escaped in html, never parsed as template again (C-33), never able to start a header line (C-24).
 
+mod bounds;
 mod data;
 mod engine;
 mod html;
@@ -25,6 +26,8 @@ pub const HTML_MAX: usize = 100_000;
 pub const PART_MAX: usize = 500_000;
 /// Octets of a subject, as source and rendered.
 pub const SUBJECT_MAX: usize = 998;
+/// Problems that a part's author is told at once.
+const PROBLEMS: usize = 50;
 
 /// A part of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -223,6 +223,14 @@ fn c031_long_html_is_refused_for_marketing() {
 }
 
 #[test]
+fn c229_elements_without_end_are_refused() {
+    let deep = |depth: usize| source("s", &format!("{}x{}", "<p>".repeat(depth), "</b></p>".repeat(depth)), "t");
+    assert!(validate(&deep(1_000), MessageClass::Transactional).is_ok());
+    assert_eq!(codes(&deep(1_001), MessageClass::Transactional), [("TEMPLATE_TOO_COMPLEX", Part::Html, Some(1))]);
+    assert_eq!(codes(&deep(40_000), MessageClass::Transactional).len(), PROBLEMS);
+}
+
+#[test]
 fn errors_tell_their_line() {
     let broken = source("s", "a\n{% if %}", "t");
     assert_eq!(codes(&broken, MessageClass::Transactional), [("TEMPLATE_SYNTAX", Part::Html, Some(2))]);
