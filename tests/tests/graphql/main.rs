@@ -4,9 +4,11 @@
 
 mod access_matrix;
 mod budget;
+mod hostile;
 mod keys;
 mod nodes;
 mod nulls;
 mod rows;
 mod sdl;
+mod served;
 mod setup;
