@@ -33,5 +33,6 @@ pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
 
 /// Every registered statement of the identity role.
 pub fn identity_statements() -> Vec<&'static carillon_entities::wall::IdentitySql> {
-    [tenancy::IDENTITY_STATEMENTS, messaging::IDENTITY_STATEMENTS, dispatch::IDENTITY_STATEMENTS].concat()
+    let rest = [dispatch::IDENTITY_STATEMENTS, idempotency::IDENTITY_STATEMENTS].concat();
+    [tenancy::IDENTITY_STATEMENTS, messaging::IDENTITY_STATEMENTS, &rest].concat()
 }

@@ -4,13 +4,14 @@
 
 use std::ops::Deref;
 
+use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{
-    AdministerTenant, ApiKey, CreateApiKey, Doorkeeper, MemberGrant, Name, NewPassword, NewTenant, OwnedAccount,
-    PasswordSettings, Permission, Role, Scope, SecretKind, Session, SignIn, SignUp, TenantContext, VerifiedAccess,
-    accept_invitation, bootstrap, create_api_key, create_tenant, enter_account, enter_as_user, enter_tenant,
-    invite_member, make_account, sign_in, sign_up, verify_email, viewer_accounts,
+    AdministerTenant, ApiKey, CreateApiKey, Doorkeeper, MemberGrant, Name, NewInvitation, NewPassword, NewTenant,
+    OwnedAccount, PasswordSettings, Permission, Role, Scope, SecretKind, Session, SignIn, SignUp, TenantContext,
+    VerifiedAccess, accept_invitation, bootstrap, create_api_key, create_tenant, enter_account, enter_as_user,
+    enter_tenant, invite_member, make_account, sign_in, sign_up, verify_email, viewer_accounts,
 };
 use carillon_entities::ids::{AccountId, MembershipId, TenantId};
 use chrono::TimeDelta;
@@ -198,7 +199,9 @@ impl AccessWorld {
         let access = self.owner(email).await;
         self.advance(TimeDelta::milliseconds(1));
         let grant = MemberGrant::on(self.ports(), by, scope, "tenantId").await.unwrap();
-        invite_member(&grant, self.ports(), &self.desk, &email.parse().unwrap(), role).await.unwrap();
+        invite_member(&grant, self.ports(), &self.desk, &new_invitation(&email.parse().unwrap(), role), None)
+            .await
+            .unwrap();
         let token = self.mailed(SecretKind::Invitation).await;
         accept_invitation(self.ports(), &self.desk, &access, &token).await.unwrap();
         access
@@ -214,7 +217,7 @@ impl AccessWorld {
             scopes: vec![Permission::ReadContacts],
             expires_at: Some(self.ports().now() + KEY_LIFE),
         };
-        create_api_key(&grant, self.ports(), command).await.unwrap()
+        create_api_key(&grant, self.ports(), command, None).await.unwrap()
     }
 
     /// The first membership on an account.
@@ -237,6 +240,11 @@ impl AccessWorld {
     fn id(&self, id: Uuid) -> String {
         if self.wall().is_postgres() { format!("'{id}'") } else { format!("x'{}'", id.simple()) }
     }
+}
+
+/// Whom to invite, and as what.
+pub fn new_invitation(email: &EmailAddress, role: Role) -> NewInvitation {
+    NewInvitation { email: email.clone(), role }
 }
 
 /// The first refusal's code.

@@ -11,7 +11,7 @@ use carillon_domain::tenancy::{
     forget_expired, invite_member, make_account, refresh_session, request_password_reset, reset_password,
     revoke_api_key, sign_in, sign_out, sign_up, verify_email, viewer, viewer_accounts,
 };
-use carillon_tests::access::{AccessWorld, KEY_LIFE, PASSWORD, code, refusals};
+use carillon_tests::access::{AccessWorld, KEY_LIFE, PASSWORD, code, new_invitation, refusals};
 use chrono::TimeDelta;
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn sign_up_can_be_closed_or_by_invitation_only() {
     let (owner, account) = world.made_owner("ada@example.org").await;
     let grant = MemberGrant::on(world.ports(), &owner, Scope::Account(account), "accountId").await.unwrap();
     let bob = "bob@example.org".parse().unwrap();
-    invite_member(&grant, world.ports(), world.desk(), &bob, Role::Marketer).await.unwrap();
+    invite_member(&grant, world.ports(), world.desk(), &new_invitation(&bob, Role::Marketer), None).await.unwrap();
     let token = world.mailed(SecretKind::Invitation).await;
 
     let join =
@@ -404,7 +404,7 @@ async fn c220_an_api_key_is_shown_once_scoped_expiring_and_revocable() {
     let admin = world.entered(&ada, tenant).await.grant::<AdministerTenant>().unwrap();
     let listed = api_keys(&admin, ports, &Page::first(10)).await.unwrap().items;
     assert_eq!((listed.len(), listed[0].id, listed[0].last_used_at.is_some()), (1, key.id, true));
-    revoke_api_key(&admin, ports, key.id).await.unwrap();
+    revoke_api_key(&admin, ports, key.id, None).await.unwrap();
     assert!(matches!(read.begin_read().await, Err(Error::Unauthenticated)), "with the next request");
     assert!(matches!(authenticate_key(ports, &text).await, Err(Error::Unauthenticated)));
 
@@ -427,12 +427,12 @@ async fn c220_a_key_is_no_stronger_than_who_made_it() {
         expires_at,
     };
     let ports = world.ports();
-    assert_eq!(code(create_api_key(&admin, ports, command(Role::Owner, None)).await), "ROLE_ABOVE_YOURS");
+    assert_eq!(code(create_api_key(&admin, ports, command(Role::Owner, None), None).await), "ROLE_ABOVE_YOURS");
     let over = command(Role::Admin, Some(ports.now()));
-    assert_eq!(code(create_api_key(&admin, ports, over).await), "ALREADY_OVER");
-    create_api_key(&admin, ports, command(Role::Admin, None)).await.unwrap();
+    assert_eq!(code(create_api_key(&admin, ports, over, None).await), "ALREADY_OVER");
+    create_api_key(&admin, ports, command(Role::Admin, None), None).await.unwrap();
     let email = "bob@example.org".parse().unwrap();
     disable_user(ports, &email, true).await.unwrap();
-    let stale = create_api_key(&admin, ports, command(Role::Admin, None)).await;
+    let stale = create_api_key(&admin, ports, command(Role::Admin, None), None).await;
     assert!(matches!(stale, Err(Error::Unauthenticated)));
 }

@@ -228,7 +228,7 @@ async fn c220_an_api_key_opens_its_tenant_until_it_is_revoked() {
     let (status, body) = stage.ask(&text, query).await;
     assert_eq!((status, &body["errors"][0]["extensions"]["code"]), (StatusCode::OK, &json!("FORBIDDEN")), "{body}");
     let grant = stage.context.grant::<AdministerTenant>().unwrap();
-    revoke_api_key(&grant, stage.world.ports(), key.id).await.unwrap();
+    revoke_api_key(&grant, stage.world.ports(), key.id, None).await.unwrap();
     let (status, body) = stage.ask(&text, query).await;
     assert_eq!(
         (status, &body["errors"][0]["extensions"]["code"]),
@@ -267,7 +267,7 @@ async fn c220_a_key_reads_what_came_of_its_own_change() {
             scopes: vec![scope],
             expires_at: Some(stage.world.ports().now() + KEY_LIFE),
         };
-        let (_, text) = create_api_key(&grant, stage.world.ports(), command).await.unwrap();
+        let (_, text) = create_api_key(&grant, stage.world.ports(), command, None).await.unwrap();
         let (status, body) = stage.ask(&text, &format!("mutation {{ {change} userErrors {{ code }} }} }}")).await;
         assert!(status == StatusCode::OK && body["errors"].is_null(), "{scope}: {body}");
         let payload = body["data"].as_object().unwrap().values().next().unwrap().as_object().unwrap();

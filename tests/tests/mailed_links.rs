@@ -15,7 +15,7 @@ use carillon_domain::settings::{Settings, SignUpMode};
 use carillon_domain::tenancy::{
     MemberGrant, Role, Scope, SecretKind, bootstrap, invite_member, request_password_reset, viewer_tenants,
 };
-use carillon_tests::access::{AccessWorld, PASSWORD, code};
+use carillon_tests::access::{AccessWorld, PASSWORD, code, new_invitation};
 use carillon_tests::gateway::gateway;
 use carillon_tests::post::Post;
 use chrono::TimeDelta;
@@ -82,7 +82,9 @@ async fn invited(world: &AccessWorld, email: &str) -> String {
     let (owner, account) = world.made_owner(ADA).await;
     let tenant = world.new_tenant(&owner, account, "Torten").await;
     let grant = MemberGrant::on(world.ports(), &owner, Scope::Tenant(tenant), "tenantId").await.unwrap();
-    invite_member(&grant, world.ports(), world.desk(), &email.parse().unwrap(), Role::Marketer).await.unwrap();
+    invite_member(&grant, world.ports(), world.desk(), &new_invitation(&email.parse().unwrap(), Role::Marketer), None)
+        .await
+        .unwrap();
     world.mailed(SecretKind::Invitation).await
 }
 
@@ -279,11 +281,11 @@ async fn c002_a_changed_system_address_gets_a_sender_and_a_record_of_its_own() {
         Settings { system_from: "post@embedded.example".to_owned(), ..post.ports().settings.as_ref().clone() };
     let ports = Ports { settings: settings.into(), ..post.ports().clone() };
     let mail = SystemMail::NoAccount;
-    enqueue_system_mail(post.ports(), &BOB.parse().unwrap(), &mail).await.unwrap();
-    let early = enqueue_system_mail(&ports, &ADA.parse().unwrap(), &mail).await;
+    enqueue_system_mail(post.ports(), post.ports().new_id(), &BOB.parse().unwrap(), &mail).await.unwrap();
+    let early = enqueue_system_mail(&ports, ports.new_id(), &ADA.parse().unwrap(), &mail).await;
     assert!(matches!(early, Err(Error::Wall(WallError::Unavailable))), "not by the old address");
     bootstrap(&ports).await.unwrap();
-    enqueue_system_mail(&ports, &ADA.parse().unwrap(), &mail).await.unwrap();
+    enqueue_system_mail(&ports, ports.new_id(), &ADA.parse().unwrap(), &mail).await.unwrap();
     post.drain().await;
     let after = system_sender(&ports).await.unwrap();
     assert_ne!(after.dkim_record_name(), before.dkim_record_name(), "two keys of one domain");

@@ -1,7 +1,10 @@
 //! Accounts, tenants and who belongs to them, on a real database.
 
-use carillon_domain::error::Error;
+use carillon_domain::error::{Error, WallError};
+use carillon_domain::idempotency::Call;
 use carillon_domain::paging::Page;
+use carillon_domain::ports::Ports;
+use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{
     AdministerAccount, AdministerTenant, Caps, CreateTenant, MemberGrant, Name, ReadContacts, ReadTenant, Role, Scope,
     SecretKind, SendMessages, accept_invitation, account_members, audit_events, authenticate_key, cap_account,
@@ -10,7 +13,7 @@ use carillon_domain::tenancy::{
     tenant, viewer_accounts, viewer_tenants,
 };
 use carillon_entities::ids::{AccountId, CredentialId, MembershipId, TenantId};
-use carillon_tests::access::{AccessWorld, PASSWORD, code, refusals};
+use carillon_tests::access::{AccessWorld, PASSWORD, code, new_invitation, refusals};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -21,13 +24,13 @@ async fn an_agency_has_accounts_and_tenants_below_it() {
     for depth in 2..=5 {
         let grant = enter_account(world.ports(), &owner, parent, "parentId").await.unwrap();
         let grant = grant.grant::<AdministerAccount>().unwrap();
-        let child = create_account(&grant, world.ports(), &Name::parse("Client").unwrap()).await.unwrap();
+        let child = create_account(&grant, world.ports(), &Name::parse("Client").unwrap(), None).await.unwrap();
         assert_eq!((child.depth, child.parent), (depth, Some(parent)));
         parent = child.id;
     }
     let deepest = enter_account(world.ports(), &owner, parent, "parentId").await.unwrap();
     let name = Name::parse("Too deep").unwrap();
-    let refused = create_account(&deepest.grant().unwrap(), world.ports(), &name).await;
+    let refused = create_account(&deepest.grant().unwrap(), world.ports(), &name, None).await;
     assert_eq!(code(refused), "TOO_DEEP");
 
     let deep = world.new_tenant(&owner, parent, "Deep").await;
@@ -71,7 +74,8 @@ async fn an_account_has_no_more_than_it_may() {
     let (owner, account) = world.owner_and_account("ada@example.org").await;
     cap_account(world.ports(), account, Caps { tenants: Some(2), messages_per_day: Some(7) }).await.unwrap();
     let grant = enter_account(world.ports(), &owner, account, "accountId").await.unwrap();
-    let child = create_account(&grant.grant().unwrap(), world.ports(), &Name::parse("Child").unwrap()).await.unwrap();
+    let child =
+        create_account(&grant.grant().unwrap(), world.ports(), &Name::parse("Child").unwrap(), None).await.unwrap();
     let below = enter_account(world.ports(), &owner, child.id, "accountId").await.unwrap().grant().unwrap();
     let in_child = create_tenant(&below, world.ports(), &world.tenant_command("One", None)).await.unwrap();
     assert_eq!(in_child.max_messages_per_day, 7);
@@ -92,7 +96,8 @@ async fn a_suspended_account_stops_everything_below_it() {
     let world = AccessWorld::new().await;
     let (owner, account) = world.owner_and_account("ada@example.org").await;
     let context = enter_account(world.ports(), &owner, account, "accountId").await.unwrap();
-    let child = create_account(&context.grant().unwrap(), world.ports(), &Name::parse("Child").unwrap()).await.unwrap();
+    let child =
+        create_account(&context.grant().unwrap(), world.ports(), &Name::parse("Child").unwrap(), None).await.unwrap();
     let one = world.new_tenant(&owner, child.id, "One").await;
     let entered = world.entered(&owner, one).await;
     suspend_account(world.ports(), account).await.unwrap();
@@ -126,17 +131,17 @@ async fn c204_what_is_foreign_answers_like_what_is_missing() {
     assert_eq!(on_account(hers).await, on_account(no_account).await);
     let inviting = async |scope| refusals(MemberGrant::on(ports, &eve, scope, "tenantId").await);
     assert_eq!(inviting(Scope::Tenant(tenant)).await, inviting(Scope::Tenant(no_tenant)).await);
-    let changing = async |id| refusals(change_member_role(ports, &eve, id, Role::Viewer).await);
+    let changing = async |id| refusals(change_member_role(ports, &eve, id, Role::Viewer, None).await);
     assert_eq!(changing(membership).await, changing(no_membership).await);
-    let removing = async |id| refusals(remove_member(ports, &eve, id).await);
+    let removing = async |id| refusals(remove_member(ports, &eve, id, None).await);
     assert_eq!(removing(membership).await, removing(no_membership).await);
-    let leaving = async |scope| refusals(leave(ports, &eve, scope, "accountId").await);
+    let leaving = async |scope| refusals(leave(ports, &eve, scope, "accountId", None).await);
     assert_eq!(leaving(Scope::Account(hers)).await, leaving(Scope::Account(no_account)).await);
 
     let (eves, _) = world.made_tenant_of(&eve, "Eve's").await;
     let key = world.new_key(&ada, tenant).await.0;
     let grant = eves.grant::<AdministerTenant>().unwrap();
-    let revoking = async |id| refusals(revoke_api_key(&grant, ports, id).await);
+    let revoking = async |id| refusals(revoke_api_key(&grant, ports, id, None).await);
     assert_eq!(revoking(key.id).await, revoking(CredentialId(Uuid::from_u128(9))).await);
 }
 
@@ -152,7 +157,7 @@ async fn a_token_bound_to_a_tenant_reaches_no_other() {
     assert!(matches!(enter_account(ports, &bound, account, "accountId").await, Err(Error::Forbidden)));
     assert!(MemberGrant::on(ports, &bound, Scope::Tenant(one), "tenantId").await.is_ok());
     let membership = world.membership_on(account).await;
-    assert_eq!(code(remove_member(ports, &bound, membership).await), "NOT_FOUND");
+    assert_eq!(code(remove_member(ports, &bound, membership, None).await), "NOT_FOUND");
 }
 
 #[tokio::test]
@@ -168,7 +173,7 @@ async fn c213_a_changed_role_acts_with_the_next_request() {
     let page = members(&entered.grant().unwrap(), world.ports(), &Page::first(10)).await.unwrap();
     assert_eq!(page.items.len(), 2, "the account's owner and Bob");
     let membership = page.items.iter().find(|member| member.membership.role == Role::Marketer).unwrap().membership;
-    change_member_role(world.ports(), &ada, membership.id, Role::Viewer).await.unwrap();
+    change_member_role(world.ports(), &ada, membership.id, Role::Viewer, None).await.unwrap();
     assert!(matches!(send.begin().await, Err(Error::Unauthenticated)));
     let session = refresh_session(world.ports(), world.desk(), &session.refresh_token, None).await.unwrap();
     let bob = world.verified(&session.access_token);
@@ -176,7 +181,7 @@ async fn c213_a_changed_role_acts_with_the_next_request() {
     assert!(matches!(entered.grant::<SendMessages>(), Err(Error::Forbidden)));
 
     let read = entered.grant::<ReadTenant>().unwrap();
-    remove_member(world.ports(), &ada, membership.id).await.unwrap();
+    remove_member(world.ports(), &ada, membership.id, None).await.unwrap();
     assert!(matches!(read.begin_read().await, Err(Error::Unauthenticated)));
     let bob = world.access("bob@example.org").await;
     assert_eq!(code(enter_tenant(world.ports(), world.desk(), &bob, tenant).await), "NOT_FOUND");
@@ -195,14 +200,17 @@ async fn nobody_gives_or_takes_a_role_above_their_own() {
 
     let grant = MemberGrant::on(ports, &admin, Scope::Tenant(tenant), "tenantId").await.unwrap();
     let eve = "eve@example.org".parse().unwrap();
-    assert_eq!(code(invite_member(&grant, ports, world.desk(), &eve, Role::Owner).await), "ROLE_ABOVE_YOURS");
+    assert_eq!(
+        code(invite_member(&grant, ports, world.desk(), &new_invitation(&eve, Role::Owner), None).await),
+        "ROLE_ABOVE_YOURS"
+    );
     let of = async |access| world.own_membership(access, Scope::Tenant(tenant)).await;
     let (viewers, owners) = (of(&viewer).await, of(&owner).await);
-    assert_eq!(code(change_member_role(ports, &admin, viewers, Role::Owner).await), "ROLE_ABOVE_YOURS");
-    assert_eq!(code(change_member_role(ports, &admin, owners, Role::Viewer).await), "ROLE_ABOVE_YOURS");
-    assert_eq!(code(remove_member(ports, &admin, owners).await), "ROLE_ABOVE_YOURS");
-    change_member_role(ports, &admin, viewers, Role::Admin).await.unwrap();
-    remove_member(ports, &ada, owners).await.unwrap();
+    assert_eq!(code(change_member_role(ports, &admin, viewers, Role::Owner, None).await), "ROLE_ABOVE_YOURS");
+    assert_eq!(code(change_member_role(ports, &admin, owners, Role::Viewer, None).await), "ROLE_ABOVE_YOURS");
+    assert_eq!(code(remove_member(ports, &admin, owners, None).await), "ROLE_ABOVE_YOURS");
+    change_member_role(ports, &admin, viewers, Role::Admin, None).await.unwrap();
+    remove_member(ports, &ada, owners, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -211,15 +219,15 @@ async fn an_account_keeps_an_owner() {
     let (ada, account) = world.owner_and_account("ada@example.org").await;
     let ports = world.ports();
     let hers = world.membership_on(account).await;
-    assert_eq!(code(leave(ports, &ada, Scope::Account(account), "accountId").await), "LAST_OWNER");
-    assert_eq!(code(remove_member(ports, &ada, hers).await), "LAST_OWNER");
-    assert_eq!(code(change_member_role(ports, &ada, hers, Role::Admin).await), "LAST_OWNER");
+    assert_eq!(code(leave(ports, &ada, Scope::Account(account), "accountId", None).await), "LAST_OWNER");
+    assert_eq!(code(remove_member(ports, &ada, hers, None).await), "LAST_OWNER");
+    assert_eq!(code(change_member_role(ports, &ada, hers, Role::Admin, None).await), "LAST_OWNER");
 
     let bob = world.invited(&ada, Scope::Account(account), "bob@example.org", Role::Owner).await;
     let grant = MemberGrant::on(ports, &ada, Scope::Account(account), "accountId").await.unwrap();
     let page = account_members(&grant, ports, &Page::first(10)).await.unwrap();
     let bobs = page.items.iter().find(|member| member.membership.id != hers).unwrap().membership.id;
-    let (one, two) = futures::join!(remove_member(ports, &ada, bobs), remove_member(ports, &bob, hers));
+    let (one, two) = futures::join!(remove_member(ports, &ada, bobs, None), remove_member(ports, &bob, hers, None));
     assert!(one.is_ok() != two.is_ok(), "of two owners who remove each other at once one stays");
 }
 
@@ -233,15 +241,15 @@ async fn an_invitation_is_worth_no_more_than_its_inviter() {
     let ports = world.ports();
     let grant = MemberGrant::on(ports, &bob, Scope::Tenant(tenant), "tenantId").await.unwrap();
     let address = "cyd@example.org".parse().unwrap();
-    invite_member(&grant, ports, world.desk(), &address, Role::Admin).await.unwrap();
+    invite_member(&grant, ports, world.desk(), &new_invitation(&address, Role::Admin), None).await.unwrap();
     let token = world.mailed(SecretKind::Invitation).await;
 
     let others = accept_invitation(ports, world.desk(), &ada, &token).await;
     assert_eq!(code(others), "INVALID_INVITATION", "for Cyd only");
     let bobs = world.own_membership(&bob, Scope::Tenant(tenant)).await;
-    change_member_role(ports, &ada, bobs, Role::Marketer).await.unwrap();
+    change_member_role(ports, &ada, bobs, Role::Marketer, None).await.unwrap();
     assert_eq!(code(accept_invitation(ports, world.desk(), &cyd, &token).await), "INVALID_INVITATION");
-    change_member_role(ports, &ada, bobs, Role::Admin).await.unwrap();
+    change_member_role(ports, &ada, bobs, Role::Admin, None).await.unwrap();
     let membership = accept_invitation(ports, world.desk(), &cyd, &token).await.unwrap();
     assert_eq!((membership.role, membership.scope), (Role::Admin, Scope::Tenant(tenant)));
     assert_eq!(code(accept_invitation(ports, world.desk(), &cyd, &token).await), "INVALID_INVITATION", "once");
@@ -255,7 +263,15 @@ async fn an_invitation_of_a_disabled_inviter_opens_nothing() {
     let cyd = world.owner("cyd@example.org").await;
     let ports = world.ports();
     let grant = MemberGrant::on(ports, &ada, Scope::Account(account), "accountId").await.unwrap();
-    invite_member(&grant, ports, world.desk(), &"cyd@example.org".parse().unwrap(), Role::Viewer).await.unwrap();
+    invite_member(
+        &grant,
+        ports,
+        world.desk(),
+        &new_invitation(&"cyd@example.org".parse().unwrap(), Role::Viewer),
+        None,
+    )
+    .await
+    .unwrap();
     let token = world.mailed(SecretKind::Invitation).await;
     let inviter = "ada@example.org".parse().unwrap();
     disable_user(ports, &inviter, true).await.unwrap();
@@ -275,12 +291,20 @@ async fn c216_one_person_gets_few_invitations_whoever_sends_them() {
     for (by, account) in [(&ada, hers), (&bob, his)].repeat(3) {
         let grant = MemberGrant::on(ports, by, Scope::Account(account), "accountId").await.unwrap();
         let invited = "cyd@example.org".parse().unwrap();
-        results.push(invite_member(&grant, ports, world.desk(), &invited, Role::Viewer).await);
+        results.push(invite_member(&grant, ports, world.desk(), &new_invitation(&invited, Role::Viewer), None).await);
     }
     assert!(results[..5].iter().all(Result::is_ok));
     assert!(matches!(results[5], Err(Error::TooMany { .. })));
     let grant = MemberGrant::on(ports, &ada, Scope::Account(hers), "accountId").await.unwrap();
-    invite_member(&grant, ports, world.desk(), &"dan@example.org".parse().unwrap(), Role::Viewer).await.unwrap();
+    invite_member(
+        &grant,
+        ports,
+        world.desk(),
+        &new_invitation(&"dan@example.org".parse().unwrap(), Role::Viewer),
+        None,
+    )
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
@@ -292,12 +316,12 @@ async fn c213_who_leaves_is_out_with_the_next_request() {
     let read = world.entered(&bob, tenant).await.grant::<ReadTenant>().unwrap();
     read.begin_read().await.unwrap().commit().await.unwrap();
     let ports = world.ports();
-    leave(ports, &bob, Scope::Tenant(tenant), "tenantId").await.unwrap();
+    leave(ports, &bob, Scope::Tenant(tenant), "tenantId", None).await.unwrap();
     assert!(matches!(read.begin_read().await, Err(Error::Unauthenticated)));
     let bob = world.access("bob@example.org").await;
     assert_eq!(code(enter_tenant(ports, world.desk(), &bob, tenant).await), "NOT_FOUND");
     // The account's owner belongs to the tenant through the account alone.
-    assert_eq!(code(leave(ports, &ada, Scope::Tenant(tenant), "tenantId").await), "NOT_A_DIRECT_MEMBER");
+    assert_eq!(code(leave(ports, &ada, Scope::Tenant(tenant), "tenantId", None).await), "NOT_A_DIRECT_MEMBER");
     assert!(enter_tenant(ports, world.desk(), &ada, tenant).await.is_ok());
 }
 
@@ -310,7 +334,7 @@ async fn c213_a_role_changed_on_the_account_acts_in_its_tenants() {
     let send = world.entered(&bob, tenant).await.grant::<SendMessages>().unwrap();
     send.begin_read().await.unwrap().commit().await.unwrap();
     let membership = world.own_membership(&bob, Scope::Account(account)).await;
-    change_member_role(world.ports(), &ada, membership, Role::Viewer).await.unwrap();
+    change_member_role(world.ports(), &ada, membership, Role::Viewer, None).await.unwrap();
     assert!(matches!(send.begin().await, Err(Error::Unauthenticated)));
     let bob = world.access("bob@example.org").await;
     let entered = world.entered(&bob, tenant).await;
@@ -347,7 +371,7 @@ async fn administration_is_on_the_record() {
     let (key, _) = world.new_key(&ada, tenant).await;
     let context = world.entered(&ada, tenant).await;
     let grant = context.grant::<AdministerTenant>().unwrap();
-    revoke_api_key(&grant, world.ports(), key.id).await.unwrap();
+    revoke_api_key(&grant, world.ports(), key.id, None).await.unwrap();
     let mut tx = grant.begin_read().await.unwrap();
     let first = audit_events(&grant, &mut tx, &Page::first(2)).await.unwrap();
     let actions: Vec<_> = first.items.iter().map(|event| event.action.as_str()).collect();
@@ -358,4 +382,60 @@ async fn administration_is_on_the_record() {
     assert_eq!((next.items.len(), next.items[0].action.as_str(), next.has_next), (1, "tenant.create", false));
     let actor = next.items[0].actor_id.map(|id| id == context.actor().id().unwrap());
     assert_eq!(actor, Some(true));
+}
+
+#[tokio::test]
+async fn c186_an_invitation_whose_mail_was_not_queued_is_mailed_by_the_same_call() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let grant = MemberGrant::on(world.ports(), &ada, Scope::Account(account), "accountId").await.unwrap();
+    let command = new_invitation(&"eve@example.org".parse().unwrap(), Role::Viewer);
+    let call = Call::new("inviteMember", "one", b"{}").unwrap();
+    let number = async |what: &str| world.number(&format!("SELECT COUNT(*) AS amount FROM {what}")).await;
+    let mails = number("messages").await;
+    // The invitation is committed, and then there is no sender to mail it.
+    let settings =
+        Settings { system_from: "post@embedded.example".to_owned(), ..world.ports().settings.as_ref().clone() };
+    let broken = Ports { settings: settings.into(), ..world.ports().clone() };
+    let lost = invite_member(&grant, &broken, world.desk(), &command, Some(&call)).await;
+    assert!(matches!(lost, Err(Error::Wall(WallError::Unavailable))), "{lost:?}");
+    assert_eq!((number("credentials WHERE kind = 'invitation'").await, number("messages").await), (1, mails));
+    for _ in 0..3 {
+        invite_member(&grant, world.ports(), world.desk(), &command, Some(&call)).await.unwrap();
+    }
+    assert_eq!((number("credentials WHERE kind = 'invitation'").await, number("messages").await), (1, mails + 1));
+    assert_eq!(number("audit_events WHERE action = 'member.invite'").await, 1);
+    let eve = world.owner("eve@example.org").await;
+    let token = world.mailed(SecretKind::Invitation).await;
+    accept_invitation(world.ports(), world.desk(), &eve, &token).await.unwrap();
+}
+
+#[tokio::test]
+async fn c213_a_role_that_somebody_has_already_ends_no_token() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let scope = Scope::Account(account);
+    let eve = world.invited(&ada, scope, "eve@example.org", Role::Viewer).await;
+    let membership = world.own_membership(&eve, scope).await;
+    change_member_role(world.ports(), &ada, membership, Role::Viewer, None).await.unwrap();
+    assert!(enter_account(world.ports(), &eve, account, "").await.is_ok());
+    assert_eq!(
+        world.number("SELECT COUNT(*) AS amount FROM audit_events WHERE action = 'member.change_role'").await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn c204_a_token_bound_to_a_tenant_is_told_no_stored_answer_from_elsewhere() {
+    let world = AccessWorld::new().await;
+    let (ada, account) = world.owner_and_account("ada@example.org").await;
+    let tenant = world.new_tenant(&ada, account, "Torten").await;
+    let eve = world.invited(&ada, Scope::Account(account), "eve@example.org", Role::Viewer).await;
+    let membership = world.own_membership(&eve, Scope::Account(account)).await;
+    let call = Call::new("removeMember", "one", b"{}").unwrap();
+    remove_member(world.ports(), &ada, membership, Some(&call)).await.unwrap();
+    let session = enter_tenant(world.ports(), world.desk(), &ada, tenant).await.unwrap();
+    let bound = world.verified(&session.access_token);
+    assert_eq!(code(remove_member(world.ports(), &bound, membership, Some(&call)).await), "NOT_FOUND");
+    assert!(remove_member(world.ports(), &ada, membership, Some(&call)).await.is_ok());
 }

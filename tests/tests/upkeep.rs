@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use carillon_domain::contacts::import::{ImportOptions, ImportState};
 use carillon_domain::files::{CreateUpload, Part, Upload, create_upload, receive};
 use carillon_domain::idempotency::{Call, KEPT, Reserved, answer, reserve};
-use carillon_domain::tenancy::{FAMILY_LIFE, SYSTEM_TENANT, WriteContacts, has_expired};
+use carillon_domain::tenancy::{
+    FAMILY_LIFE, Name, SYSTEM_TENANT, WriteContacts, create_account, enter_account, has_expired,
+};
 use carillon_domain::{dispatch, ids::TenantId};
 use carillon_tests::access::AccessWorld;
 use carillon_tests::people::People;
@@ -70,13 +72,13 @@ async fn a_file_stays_until_its_import_is_over() {
     assert_eq!(count(&people, "uploads WHERE state = 'expired'").await, 1);
 }
 
-async fn call(people: &People, tenant: TenantId, key: &str) -> Reserved {
+async fn call(people: &People, tenant: TenantId, key: &str) -> Reserved<String> {
     let (ports, grant) = (people.world.ports(), people.world.grant::<WriteContacts>(tenant));
     let call = Call::new("createContact", key, b"{\"email\":\"ada@example.org\"}").unwrap();
     let mut tx = grant.begin().await.unwrap();
     let reserved = reserve(&mut tx, ports, &call).await.unwrap();
     if reserved == Reserved::Fresh {
-        answer(&mut tx, ports, &call, b"done").await.unwrap();
+        answer(&mut tx, ports, &call, &"done").await.unwrap();
     }
     tx.commit().await.unwrap();
     reserved
@@ -93,12 +95,33 @@ async fn c186_answers_are_kept_for_seven_days_and_no_longer() {
     people.world.advance(KEPT - TimeDelta::seconds(1));
     call(&people, other, "young").await;
     assert_eq!(people.world.drain().await, 0);
-    assert_eq!(call(&people, people.tenant, "k7").await, Reserved::Answered(b"done".to_vec()));
+    assert_eq!(call(&people, people.tenant, "k7").await, Reserved::Answered("done".to_owned()));
     people.world.advance(TimeDelta::seconds(1));
     assert_eq!(people.world.drain().await, 131);
     assert_eq!(count(&people, "idempotency_keys").await, 1);
-    assert_eq!(call(&people, other, "young").await, Reserved::Answered(b"done".to_vec()));
+    assert_eq!(call(&people, other, "young").await, Reserved::Answered("done".to_owned()));
     assert_eq!(call(&people, people.tenant, "k7").await, Reserved::Fresh);
+}
+
+#[tokio::test]
+async fn c186_answers_of_users_are_kept_as_long() {
+    let world = AccessWorld::new().await;
+    let (owner, account) = world.owner_and_account("ada@example.org").await;
+    let grant = enter_account(world.ports(), &owner, account, "").await.unwrap().grant().unwrap();
+    let (name, call) = (Name::parse("Client").unwrap(), Call::new("createAccount", "one", b"{}").unwrap());
+    let create = async || create_account(&grant, world.ports(), &name, Some(&call)).await.unwrap();
+    let first = create().await;
+    world.advance(KEPT);
+    world.drain().await;
+    assert_eq!(create().await, first);
+    assert!(!has_expired(world.ports()).await.unwrap());
+    world.advance(TimeDelta::seconds(1));
+    assert!(has_expired(world.ports()).await.unwrap());
+    let second = create().await;
+    assert_ne!(second, first, "a key past its time is a new one");
+    world.advance(KEPT + TimeDelta::seconds(1));
+    world.drain().await;
+    assert_eq!(world.number("SELECT COUNT(*) AS amount FROM identity_idempotency_keys").await, 0);
 }
 
 #[tokio::test]

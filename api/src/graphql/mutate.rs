@@ -29,7 +29,11 @@ impl Once {
         Self { operation, key: key.map(str::to_owned), input }
     }
 
-    fn call(&self) -> Result<Option<Call>> {
+    /// What the call is known by, if it has a key.
+    ///
+    /// # Errors
+    /// A refusal of a key that is none.
+    pub fn call(&self) -> Result<Option<Call>> {
         let call = self.key.as_deref().map(|key| Call::new(self.operation, key, &self.input)).transpose();
         Ok(call?)
     }
@@ -70,7 +74,7 @@ impl RequestScope {
     pub async fn mutate<'env, A, T, F>(&'env self, grant: &'env Grant<A>, once: &Once, mut work: F) -> Result<T>
     where
         A: Action,
-        T: Serialize + DeserializeOwned,
+        T: Serialize + DeserializeOwned + Sync,
         F: for<'t> FnMut(&'t mut TenantTx, Outlives<'t, 'env>) -> Work<'t, T>,
     {
         let call = once.call()?;
@@ -78,7 +82,7 @@ impl RequestScope {
         let mut reruns = Reruns::default();
         loop {
             let result = match self.start(grant, call.as_ref()).await {
-                Ok(Started::Answered(answer)) => return answer_from(&answer),
+                Ok(Started::Answered(answer)) => return Ok(answer),
                 Ok(Started::Fresh(mut tx)) => match work(&mut tx, PhantomData).await {
                     Ok(outcome) => self.finish(tx, call.as_ref(), &outcome).await.map(|()| outcome),
                     Err(error) => Err(error),
@@ -95,7 +99,7 @@ impl RequestScope {
         }
     }
 
-    async fn start<A: Action>(&self, grant: &Grant<A>, call: Option<&Call>) -> Result<Started> {
+    async fn start<A: Action, T: DeserializeOwned>(&self, grant: &Grant<A>, call: Option<&Call>) -> Result<Started<T>> {
         let mut tx = grant.begin().await?;
         let Some(call) = call else { return Ok(Started::Fresh(tx)) };
         Ok(match idempotency::reserve(&mut tx, self.ports(), call).await? {
@@ -107,10 +111,9 @@ impl RequestScope {
         })
     }
 
-    async fn finish<T: Serialize>(&self, mut tx: TenantTx, call: Option<&Call>, outcome: &T) -> Result<()> {
+    async fn finish<T: Serialize + Sync>(&self, mut tx: TenantTx, call: Option<&Call>, outcome: &T) -> Result<()> {
         if let Some(call) = call {
-            let answer = serde_json::to_vec(outcome).map_err(|error| misfit(&error))?;
-            idempotency::answer(&mut tx, self.ports(), call, &answer).await?;
+            idempotency::answer(&mut tx, self.ports(), call, outcome).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -122,18 +125,9 @@ impl RequestScope {
     }
 }
 
-enum Started {
+enum Started<T> {
     Fresh(TenantTx),
-    Answered(Vec<u8>),
-}
-
-fn answer_from<T: DeserializeOwned>(answer: &[u8]) -> Result<T> {
-    serde_json::from_slice(answer).map_err(|error| misfit(&error))
-}
-
-/// What a log may say of a JSON error: its class, never the text it stumbled over.
-fn misfit(error: &serde_json::Error) -> Error {
-    Error::fault(format_args!("a stored answer does not fit its type ({:?})", error.classify()))
+    Answered(T),
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Idempotent mutations (C-186): the same key with the same input gives the stored answer, for seven days.
 //!
-//! Invariants: a key belongs to one tenant and one operation; it is reserved, used and answered in the transaction of
-//! the effect, so there is never an answer without its effect or an effect without its answer. Whoever comes with a
+//! Invariants: a key belongs to one operation in one tenant, or, for what changes the identity space, of one user; it is
+//! reserved, used and answered in the transaction of the effect, so there is never an answer without its effect or an
+//! effect without its answer. Whoever comes with a
 //! key that another transaction has reserved waits for that transaction's end. The same key with another input is
 //! refused. A refused mutation has no effect and stores nothing: the same request is judged anew. Answers are sealed,
 //! because some hold secrets that are shown once (C-233).
@@ -9,16 +10,17 @@
 mod store;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use carillon_entities::wall::{TenantTx, WallError};
+use carillon_entities::wall::{IdentityTx, WallError};
 use chrono::TimeDelta;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::error::{Error, Refusal, Result};
-use crate::keys::Place;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, WriteContacts};
 
-pub use store::STATEMENTS;
+pub use store::{IDENTITY_STATEMENTS, Keys, STATEMENTS, UserKeys};
 
 /// Answers are kept this long.
 pub const KEPT: TimeDelta = TimeDelta::days(7);
@@ -55,32 +57,34 @@ impl Call {
         Ok(Self { operation, key: key.to_owned(), input: input.to_vec() })
     }
 
-    fn place(&self, tx: &TenantTx) -> Place {
-        let name = format!("{}\0{}", self.operation, self.key);
+    /// A name for the row of the call; `owner` is what its key has beside operation and text, each of fixed length.
+    fn row_id(&self, owner: &[&[u8]]) -> Uuid {
+        let name = [&owner.concat(), self.operation.as_bytes(), b"\0", self.key.as_bytes()].concat();
         let mut row = [0; 16];
-        row.copy_from_slice(&digest(&SHA256, name.as_bytes()).as_ref()[..16]);
-        Place::new(tx.tenant(), "idempotency_keys", "sealed_answer", Uuid::from_bytes(row))
+        row.copy_from_slice(&digest(&SHA256, &name).as_ref()[..16]);
+        Uuid::from_bytes(row)
     }
 }
 
 /// What [`reserve`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reserved {
+pub enum Reserved<T> {
     /// Nobody used the key before: do the work, then [`answer`].
     Fresh,
     /// The work was done before; this was the answer.
-    Answered(Vec<u8>),
+    Answered(T),
 }
 
 /// Reserves the key, or finds the answer that was given under it. Waits while another transaction holds the key.
-pub async fn reserve(tx: &mut TenantTx, ports: &Ports, call: &Call) -> Result<Reserved> {
+pub async fn reserve<T: DeserializeOwned>(keys: &mut impl Keys, ports: &Ports, call: &Call) -> Result<Reserved<T>> {
     let now = ports.now();
-    let fingerprints = ports.keys.fingerprinter(tx.tenant());
+    let place = keys.place(call);
+    let fingerprints = ports.keys.fingerprinter(place.tenant);
     let made = fingerprints.of(&call.input);
-    if store::key_reserve(tx, call, made, (now, now + KEPT)).await.map_err(still_running)? {
+    if keys.reserve(call, made, (now, now + KEPT)).await.map_err(still_running)? {
         return Ok(Reserved::Fresh);
     }
-    let Some(stored) = store::key_find(tx, call).await? else {
+    let Some(stored) = keys.find(call).await? else {
         // Reserved and given back between the two statements: run the transaction again.
         return Err(WallError::Retry.into());
     };
@@ -88,13 +92,20 @@ pub async fn reserve(tx: &mut TenantTx, ports: &Ports, call: &Call) -> Result<Re
         let message = "The key was used with another input.";
         return Err(Refusal::new("IDEMPOTENCY_MISMATCH", "idempotencyKey", message).into());
     }
-    Ok(Reserved::Answered(ports.keys.open(&call.place(tx), &stored.sealed_answer)?))
+    let answer = ports.keys.open(&place, &stored.sealed_answer)?;
+    serde_json::from_slice(&answer).map(Reserved::Answered).map_err(|error| misfit(&error))
 }
 
 /// Stores the answer beside the effect.
-pub async fn answer(tx: &mut TenantTx, ports: &Ports, call: &Call, answer: &[u8]) -> Result<()> {
-    let sealed = ports.keys.seal(&call.place(tx), answer, ports.entropy.as_ref());
-    store::key_answer(tx, call, sealed).await
+pub async fn answer(keys: &mut impl Keys, ports: &Ports, call: &Call, answer: &(impl Serialize + Sync)) -> Result<()> {
+    let answer = serde_json::to_vec(answer).map_err(|error| misfit(&error))?;
+    let sealed = ports.keys.seal(&keys.place(call), &answer, ports.entropy.as_ref());
+    keys.answer(call, sealed).await
+}
+
+/// What a log may say of a JSON error: its class, never the text it stumbled over.
+fn misfit(error: &serde_json::Error) -> Error {
+    Error::fault(format_args!("a stored answer does not fit its type ({:?})", error.classify()))
 }
 
 /// Deletes some of a tenant's answers past their time, in short transactions; returns how many.
@@ -110,6 +121,16 @@ pub async fn forget_expired(grant: &Grant<WriteContacts>, ports: &Ports) -> Resu
         }
     }
     Ok(done)
+}
+
+/// Deletes some of the users' answers past their time; returns how many.
+pub(crate) async fn forget_of_users(tx: &mut IdentityTx, ports: &Ports) -> Result<u64> {
+    store::keys_of_users_forget(tx, ports.now()).await
+}
+
+/// True when [`forget_of_users`] has something to do.
+pub(crate) async fn has_expired_of_users(tx: &mut IdentityTx, ports: &Ports) -> Result<bool> {
+    store::keys_of_users_expired(tx, ports.now()).await
 }
 
 /// The wait for the other transaction has a limit on Postgres (`lock_timeout`): it is still running then.

@@ -9,7 +9,7 @@ use carillon_entities::ids::TenantId;
 
 use super::{Keyring, Purpose};
 
-/// Makes and compares a tenant's fingerprints.
+/// Makes and compares a tenant's fingerprints, or those of what lies in none.
 pub struct Fingerprinter {
     /// The active one first; never empty.
     keys: Vec<hmac::Key>,
@@ -37,9 +37,10 @@ impl Fingerprinter {
 }
 
 impl Keyring {
-    /// The fingerprints of a tenant.
-    pub fn fingerprinter(&self, tenant: TenantId) -> Fingerprinter {
-        let key = |id| Some(hmac::Key::new(hmac::HMAC_SHA256, &self.derive(id, Purpose::Fingerprint, Some(tenant))?));
+    /// The fingerprints of a tenant, or of what lies in none.
+    pub fn fingerprinter(&self, tenant: impl Into<Option<TenantId>>) -> Fingerprinter {
+        let tenant = tenant.into();
+        let key = |id| Some(hmac::Key::new(hmac::HMAC_SHA256, &self.derive(id, Purpose::Fingerprint, tenant)?));
         Fingerprinter { keys: self.ids().filter_map(key).collect() }
     }
 }

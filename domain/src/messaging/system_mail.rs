@@ -116,14 +116,14 @@ impl SystemMail {
     }
 }
 
-/// Queues a system mail in a transaction of its own.
-pub async fn enqueue_system_mail(ports: &Ports, to: &EmailAddress, mail: &SystemMail) -> Result<()> {
+/// Queues a system mail in a transaction of its own, once under each key.
+pub async fn enqueue_system_mail(ports: &Ports, key: Uuid, to: &EmailAddress, mail: &SystemMail) -> Result<()> {
     let grant: Grant<SendMessages> = enter_for_work(&ports.wall, SYSTEM_TENANT).grant();
     let mut tx = grant.begin().await?;
     // Made at every start; a process that is faster than that asks to be asked again.
     let sender = current_sender(&mut tx, ports).await?.ok_or(WallError::Unavailable)?;
     let intent = Intent {
-        key: ports.new_id::<Uuid>().to_string(),
+        key: key.to_string(),
         class: MessageClass::Transactional,
         topic: None,
         sender: sender.id,
@@ -135,10 +135,12 @@ pub async fn enqueue_system_mail(ports: &Ports, to: &EmailAddress, mail: &System
         is_test: false,
     };
     let results = send_messages(&grant, &mut tx, ports, &[intent]).await?;
-    if let Some(Err(refusal)) = results.into_iter().next() {
-        return Err(Error::Refused(vec![refusal]));
+    match results.into_iter().next() {
+        // Queued before, when another address was the system's.
+        Some(Err(refusal)) if refusal.code == "IDEMPOTENCY_MISMATCH" => return Ok(()),
+        Some(Err(refusal)) => return Err(Error::Refused(vec![refusal])),
+        _ => tx.commit().await?,
     }
-    tx.commit().await?;
     ports.doorbell.ring(Lane::Transactional);
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! the tenant and the accounts above it.
 
 use carillon_entities::ids::{AccountId, MembershipId, TenantId, UserId};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Role;
@@ -12,7 +13,7 @@ use crate::contacts::{EmailAddress, InvalidText, one_line};
 use crate::time::Timestamp;
 
 /// A paying account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Its id.
     pub id: AccountId,
@@ -114,7 +115,7 @@ impl std::fmt::Debug for User {
 }
 
 /// What a membership is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scope {
     /// An account, and everything below it.
     Account(AccountId),
@@ -140,7 +141,7 @@ impl Scope {
 }
 
 /// One user's role on one account or tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// Its id.
     pub id: MembershipId,

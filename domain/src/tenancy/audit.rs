@@ -2,7 +2,8 @@
 //!
 //! A tenant's entries lie in the tenant; what concerns accounts and users lies in the system tenant. Entries hold ids
 //! and codes, no personal data. What lives in the identity space is changed in a transaction of its own, so its entry
-//! is committed directly after it; a process that dies between the two leaves the change without its entry.
+//! is committed directly after it; a process that dies between the two leaves the change without its entry, until the
+//! call is repeated under its idempotency key.
 
 use carillon_entities::ids::{AuditEventId, TenantId};
 use carillon_entities::wall::TenantTx;
@@ -43,12 +44,14 @@ pub struct Deed {
     pub object: Option<Uuid>,
     /// Codes and ids; never personal data.
     pub detail: Json,
+    /// The id of its entry, where it may be recorded again.
+    pub entry: Option<AuditEventId>,
 }
 
 impl Deed {
     /// A deed without detail.
     pub fn new(action: &'static str, object: impl Into<Option<Uuid>>) -> Self {
-        Self { action, object: object.into(), detail: Json::Object(serde_json::Map::new()) }
+        Self { action, object: object.into(), detail: Json::Object(serde_json::Map::new()), entry: None }
     }
 
     /// The same deed with detail.
@@ -57,12 +60,19 @@ impl Deed {
         self.detail = detail;
         self
     }
+
+    /// The same deed, recorded once however often it is told.
+    #[must_use]
+    pub fn once(mut self, entry: AuditEventId) -> Self {
+        self.entry = Some(entry);
+        self
+    }
 }
 
 /// Appends an entry in the transaction of the deed.
 pub async fn record(tx: &mut TenantTx, ports: &Ports, actor: Actor, deed: Deed) -> Result<()> {
     let event = AuditEvent {
-        id: ports.new_id(),
+        id: deed.entry.unwrap_or_else(|| ports.new_id()),
         actor_kind: actor.kind().as_str().to_owned(),
         actor_id: actor.id(),
         action: deed.action.to_owned(),

@@ -4,15 +4,22 @@ use carillon_entities::ids::AccountId;
 use carillon_entities::wall::IdentityTx;
 
 use super::audit::{Deed, record_apart};
+use super::once::Once;
 use super::standing::suspended;
 use super::{Account, AccountGrant, Actor, AdministerAccount, Name, Scope, store};
 use crate::error::{Refusal, Result};
+use crate::idempotency::Call;
 use crate::ports::Ports;
 
 /// Makes an account under the one the grant is for.
-pub async fn create_account(grant: &AccountGrant<AdministerAccount>, ports: &Ports, name: &Name) -> Result<Account> {
+pub async fn create_account(
+    grant: &AccountGrant<AdministerAccount>,
+    ports: &Ports,
+    name: &Name,
+    call: Option<&Call>,
+) -> Result<Account> {
     let id = ports.new_id::<AccountId>();
-    let account = store::write!(ports, |tx| {
+    let done = store::write_once!(ports, Once::of(grant.user(), call), |tx| {
         let parent = hold_tree(tx, grant.account()).await?;
         if parent.depth >= Account::DEEPEST {
             let message = "Accounts lie at most five deep.";
@@ -35,8 +42,9 @@ pub async fn create_account(grant: &AccountGrant<AdministerAccount>, ports: &Por
         store::accounts::account_insert(tx, &account).await?;
         Ok(account)
     })?;
-    let scope = Some(Scope::Account(account.id));
-    record_apart(ports, scope, Actor::User(grant.user()), Deed::new("account.create", account.id.0)).await?;
+    let account: Account = done.value;
+    let deed = Deed::new("account.create", account.id.0).once(done.entry);
+    record_apart(ports, Some(Scope::Account(account.id)), Actor::User(grant.user()), deed).await?;
     Ok(account)
 }
 

@@ -4,16 +4,19 @@
 
 use carillon_entities::ids::{CredentialId, UserId};
 use carillon_entities::wall::IdentityTx;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::audit::{Deed, record_apart};
 use super::doorkeeper::Attempt;
 use super::mail::{INVITATION_PAGE, link};
+use super::once::Once;
 use super::standing::{MemberGrant, place_of, suspended, user_of};
 use super::store::credentials::{self, OneTime};
 use super::{Actor, Doorkeeper, Membership, Role, Scope, SecretKind, VerifiedAccess, life, store};
 use crate::contacts::EmailAddress;
 use crate::error::{Refusal, Result};
+use crate::idempotency::Call;
 use crate::messaging::{SystemMail, enqueue_system_mail};
 use crate::ports::Ports;
 
@@ -72,36 +75,57 @@ pub(super) fn invalid(field: &str) -> Refusal {
     Refusal::new("INVALID_INVITATION", field, "The invitation is not valid any more.")
 }
 
+/// Whom to invite, and as what.
+#[derive(Debug, Clone)]
+pub struct NewInvitation {
+    /// Where they get mail.
+    pub email: EmailAddress,
+    /// The role they would have.
+    pub role: Role,
+}
+
+/// What an invitation's mail says. Under an idempotency key it is kept sealed with the answer, so that the mail is queued
+/// even if a process died before it was.
+#[derive(Serialize, Deserialize)]
+struct Letter {
+    id: CredentialId,
+    token: String,
+    to: String,
+}
+
 /// Mails somebody an invitation to join with a role.
 pub async fn invite_member(
     grant: &MemberGrant,
     ports: &Ports,
     desk: &Doorkeeper,
-    email: &EmailAddress,
-    role: Role,
+    command: &NewInvitation,
+    call: Option<&Call>,
 ) -> Result<()> {
-    desk.count(Attempt::INVITE, None, Some(&grant.user.id.to_string())).await?;
-    // Whoever invites, one person gets few of these mails (C-216).
-    desk.count(Attempt::INVITED, None, Some(email.norm())).await?;
-    grant.reaches(role, "role")?;
+    let (by, email) = (grant.user.id, &command.email);
     let secret = SecretKind::Invitation.generate(ports.entropy.as_ref());
     let (id, now) = (ports.new_id::<CredentialId>(), ports.now());
-    let to = store::write!(ports, |tx| {
+    let done = store::write_once!(ports, Once::of(by, call), |tx| {
+        desk.count(Attempt::INVITE, None, Some(&by.to_string())).await?;
+        // Whoever invites, one person gets few of these mails (C-216).
+        desk.count(Attempt::INVITED, None, Some(email.norm())).await?;
+        grant.reaches(command.role, "role")?;
         let kept = OneTime {
             scope: Some(grant.scope),
-            role: Some(role),
+            role: Some(command.role),
             email_norm: Some(email.norm().to_owned()),
-            created_by: Some(grant.user.id),
+            created_by: Some(by),
             ..OneTime::new(id, now + life(SecretKind::Invitation))
         };
         credentials::secret_insert(tx, SecretKind::Invitation, kept, secret.hash, now).await?;
         let place = place_of(tx, grant.scope).await?;
-        Ok(place.map(|place| place.name().to_owned()).unwrap_or_default())
+        let to = place.map(|place| place.name().to_owned()).unwrap_or_default();
+        Ok(Letter { id, token: secret.text.clone(), to })
     })?;
-    let deed = Deed::new("member.invite", id.0).with(json!({ "role": role }));
-    record_apart(ports, Some(grant.scope), Actor::User(grant.user.id), deed).await?;
-    let link = link(ports, INVITATION_PAGE, &secret.text);
-    enqueue_system_mail(ports, email, &SystemMail::Invitation { link, to }).await
+    let letter: Letter = done.value;
+    let deed = Deed::new("member.invite", letter.id.0).with(json!({ "role": command.role }));
+    record_apart(ports, Some(grant.scope), Actor::User(by), deed.once(done.entry)).await?;
+    let link = link(ports, INVITATION_PAGE, &letter.token);
+    enqueue_system_mail(ports, letter.id.0, email, &SystemMail::Invitation { link, to: letter.to }).await
 }
 
 /// Makes the signed-in user a member of what they were invited to; somebody who is one already keeps the stronger role.

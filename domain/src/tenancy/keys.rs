@@ -1,13 +1,19 @@
 //! API keys of a tenant (C-220): shown once, kept as a hash, limited to scopes and a role, expiring, revocable.
+//!
+//! Under an idempotency key the secret is kept sealed (C-233) with the answer, as long as that: whoever lost the answer
+//! has the same key by the same call.
 
 use carillon_entities::ids::{CredentialId, UserId};
 use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::audit::{Deed, record_apart};
+use super::once::Once;
 use super::standing::{assert_fresh, place_of};
 use super::{Actor, AdministerTenant, Grant, Name, NewApiKey, Permission, Role, Scope, store};
 use crate::error::{Error, Refusal, Result};
+use crate::idempotency::Call;
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
 use crate::time::Timestamp;
@@ -18,7 +24,7 @@ pub const KEYS_MAX: i64 = 100;
 pub const KEY_LIFE: TimeDelta = TimeDelta::days(365);
 
 /// A key as its tenant sees it: without its secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     /// Its id.
     pub id: CredentialId,
@@ -53,11 +59,12 @@ pub struct CreateApiKey {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Makes a key and returns its text, which is shown this once.
+/// Makes a key and returns its text, which is shown to this call only.
 pub async fn create_api_key(
     grant: &Grant<AdministerTenant>,
     ports: &Ports,
     command: CreateApiKey,
+    call: Option<&Call>,
 ) -> Result<(ApiKey, String)> {
     let by = fresh_user(grant).await?;
     let now = ports.now();
@@ -78,7 +85,7 @@ pub async fn create_api_key(
         revoked_at: None,
         created_at: now,
     };
-    store::write!(ports, |tx| {
+    let done = store::write_once!(ports, Once::within(by, grant.tenant(), call), |tx| {
         let place = place_of(tx, Scope::Tenant(grant.tenant())).await?.ok_or_else(|| Refusal::not_found(""))?;
         let roles = store::memberships::roles_on(tx, by, &place.scope_ids()).await?;
         if !Role::effective(roles).is_some_and(|role| role.may_give(key.role)) {
@@ -87,11 +94,13 @@ pub async fn create_api_key(
         if store::credentials::keys_count(tx, grant.tenant()).await? >= KEYS_MAX {
             return Err(Refusal::new("LIMIT_REACHED", "", "The tenant has all the keys it may have.").into());
         }
-        store::credentials::key_insert(tx, grant.tenant(), &key, new.hash, Some(by)).await
+        store::credentials::key_insert(tx, grant.tenant(), &key, new.hash, Some(by)).await?;
+        Ok((key.clone(), new.text.clone()))
     })?;
-    let deed = Deed::new("api_key.create", id.0).with(json!({ "role": key.role, "scopes": key.scopes }));
-    record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed).await?;
-    Ok((key, new.text))
+    let (key, text): (ApiKey, String) = done.value;
+    let deed = Deed::new("api_key.create", key.id.0).with(json!({ "role": key.role, "scopes": key.scopes }));
+    record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed.once(done.entry)).await?;
+    Ok((key, text))
 }
 
 /// Every scope must be one that keys can have and the role has.
@@ -128,18 +137,24 @@ pub async fn api_keys(
 }
 
 /// Ends a key with the next request; a revoked one stays as it is.
-pub async fn revoke_api_key(grant: &Grant<AdministerTenant>, ports: &Ports, id: CredentialId) -> Result<ApiKey> {
-    fresh_user(grant).await?;
+pub async fn revoke_api_key(
+    grant: &Grant<AdministerTenant>,
+    ports: &Ports,
+    id: CredentialId,
+    call: Option<&Call>,
+) -> Result<ApiKey> {
+    let by = fresh_user(grant).await?;
     let now = ports.now();
-    let (key, was_live) = store::write!(ports, |tx| {
+    let done = store::write_once!(ports, Once::within(by, grant.tenant(), call), |tx| {
         let key = store::credentials::key_find(tx, grant.tenant(), id).await?;
         let key = key.ok_or_else(|| Refusal::not_found("id"))?;
         store::credentials::key_revoke(tx, id, now).await?;
         let was_live = key.revoked_at.is_none();
         Ok((ApiKey { revoked_at: key.revoked_at.or(Some(now)), ..key }, was_live))
     })?;
+    let (key, was_live): (ApiKey, bool) = done.value;
     if was_live {
-        let deed = Deed::new("api_key.revoke", id.0);
+        let deed = Deed::new("api_key.revoke", id.0).once(done.entry);
         record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed).await?;
     }
     Ok(key)

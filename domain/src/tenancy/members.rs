@@ -6,9 +6,11 @@ use carillon_entities::wall::IdentityTx;
 use serde_json::json;
 
 use super::audit::{Deed, record_apart};
-use super::standing::{MemberGrant, assert_fresh, is_bound_elsewhere, place_of, stand_on};
+use super::once::Once;
+use super::standing::{MemberGrant, assert_fresh, is_bound_elsewhere, place_of, stand_on, user_of};
 use super::{Actor, Grant, Membership, ReadTenant, Role, Scope, User, VerifiedAccess, store};
 use crate::error::{Error, Refusal, Result};
+use crate::idempotency::Call;
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
 
@@ -85,43 +87,70 @@ async fn keeps_an_owner(tx: &mut IdentityTx, membership: &Membership) -> Result<
     Err(Refusal::new("LAST_OWNER", "", "The account needs an owner.").into())
 }
 
-/// Gives a member another role.
+/// Gives a member another role; one they have already changes nothing.
 pub async fn change_member_role(
     ports: &Ports,
     access: &VerifiedAccess,
     id: MembershipId,
     role: Role,
+    call: Option<&Call>,
 ) -> Result<Membership> {
-    let (by, membership) = store::write!(ports, |tx| {
+    let by = caller(ports, access).await?;
+    let done = store::write_once!(ports, Once::of(by, call), |tx| {
         let (grant, membership) = changeable(tx, access, id).await?;
         grant.reaches(role, "role")?;
+        if role == membership.role {
+            return Ok((membership, false));
+        }
         if role != Role::Owner {
             keeps_an_owner(tx, &membership).await?;
         }
         store::memberships::membership_set_role(tx, id, role).await?;
         store::users::user_bump(tx, membership.user).await?;
-        Ok((grant.user.id, Membership { role, ..membership }))
+        Ok((Membership { role, ..membership }, true))
     })?;
-    let deed = Deed::new("member.change_role", id.0).with(json!({ "role": role, "user": membership.user }));
-    record_apart(ports, Some(membership.scope), Actor::User(by), deed).await?;
+    let (membership, is_changed) = done.value;
+    within_reach(access, membership.scope)?;
+    if is_changed {
+        let deed = Deed::new("member.change_role", id.0).with(json!({ "role": role, "user": membership.user }));
+        record_apart(ports, Some(membership.scope), Actor::User(by), deed.once(done.entry)).await?;
+    }
     Ok(membership)
 }
 
 /// Takes a membership away.
-pub async fn remove_member(ports: &Ports, access: &VerifiedAccess, id: MembershipId) -> Result<Membership> {
-    let (by, membership) = store::write!(ports, |tx| {
-        let (grant, membership) = changeable(tx, access, id).await?;
+pub async fn remove_member(
+    ports: &Ports,
+    access: &VerifiedAccess,
+    id: MembershipId,
+    call: Option<&Call>,
+) -> Result<Membership> {
+    let by = caller(ports, access).await?;
+    let done = store::write_once!(ports, Once::of(by, call), |tx| {
+        let (_, membership) = changeable(tx, access, id).await?;
         end(tx, &membership).await?;
-        Ok((grant.user.id, membership))
+        Ok(membership)
     })?;
+    let membership: Membership = done.value;
+    within_reach(access, membership.scope)?;
     let deed = Deed::new("member.remove", id.0).with(json!({ "user": membership.user }));
-    record_apart(ports, Some(membership.scope), Actor::User(by), deed).await?;
+    record_apart(ports, Some(membership.scope), Actor::User(by), deed.once(done.entry)).await?;
     Ok(membership)
 }
 
 /// Ends the caller's own membership on exactly this account or tenant.
-pub async fn leave(ports: &Ports, access: &VerifiedAccess, scope: Scope, field: &str) -> Result<()> {
-    let membership = store::write!(ports, |tx| {
+pub async fn leave(
+    ports: &Ports,
+    access: &VerifiedAccess,
+    scope: Scope,
+    field: &str,
+    call: Option<&Call>,
+) -> Result<()> {
+    let by = caller(ports, access).await?;
+    if is_bound_elsewhere(access, scope) {
+        return Err(Error::Forbidden);
+    }
+    let done = store::write_once!(ports, Once::of(by, call), |tx| {
         let standing = stand_on(tx, access, scope, field).await?;
         hold_owners(tx, scope).await?;
         let membership = store::memberships::membership_of(tx, standing.user.id, scope).await?;
@@ -129,10 +158,20 @@ pub async fn leave(ports: &Ports, access: &VerifiedAccess, scope: Scope, field: 
             Refusal::new("NOT_A_DIRECT_MEMBER", field, "Your role comes from an account above; leave that one.")
         })?;
         end(tx, &membership).await?;
-        Ok(membership)
+        Ok(membership.id)
     })?;
-    let deed = Deed::new("member.leave", membership.id.0);
-    record_apart(ports, Some(scope), Actor::User(membership.user), deed).await
+    let id: MembershipId = done.value;
+    record_apart(ports, Some(scope), Actor::User(by), Deed::new("member.leave", id.0).once(done.entry)).await
+}
+
+/// A token bound to a tenant learns nothing of what its user did elsewhere, by no key (C-204).
+fn within_reach(access: &VerifiedAccess, scope: Scope) -> Result<()> {
+    if is_bound_elsewhere(access, scope) { Err(Refusal::not_found("membershipId").into()) } else { Ok(()) }
+}
+
+/// Who calls, with a token that is still good: asked before a stored answer is given (C-213).
+async fn caller(ports: &Ports, access: &VerifiedAccess) -> Result<UserId> {
+    Ok(store::read!(ports, |tx| user_of(tx, access).await)?.id)
 }
 
 async fn end(tx: &mut IdentityTx, membership: &Membership) -> Result<()> {

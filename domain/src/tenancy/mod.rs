@@ -21,6 +21,7 @@ mod invitation;
 mod keys;
 mod mail;
 mod members;
+mod once;
 mod password;
 mod policy;
 mod reset;
@@ -50,7 +51,7 @@ pub use enter::{enter_as_user, enter_by_file, enter_by_link, enter_for_work, ent
 pub use enter_tenant::{TenantSession, authenticate_key, enter_tenant, tenant};
 pub(crate) use grant::TENANT_SUSPENDED;
 pub use grant::{AccountContext, AccountGrant, Grant, Scopes, SystemContext, TenantContext};
-pub use invitation::{accept_invitation, invite_member};
+pub use invitation::{NewInvitation, accept_invitation, invite_member};
 pub use keys::{ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, revoke_api_key};
 use mail::life;
 pub use mail::{INVITATION_PAGE, RESET_PAGE, VERIFY_PAGE, is_mailed_link_good};

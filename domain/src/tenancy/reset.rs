@@ -41,7 +41,7 @@ pub async fn request_password_reset(
     })?;
     let link = link(ports, RESET_PAGE, &secret.text);
     let mail = if is_known { SystemMail::PasswordReset { link } } else { SystemMail::NoAccount };
-    enqueue_system_mail(ports, email, &mail).await
+    enqueue_system_mail(ports, ports.new_id(), email, &mail).await
 }
 
 /// Sets the password of whoever was mailed the link.

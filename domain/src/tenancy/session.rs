@@ -17,6 +17,7 @@ use super::doorkeeper::Attempt;
 use super::store::sessions::{self, StoredSession};
 use super::{AccessSubject, Actor, Doorkeeper, SecretKind, store};
 use crate::error::{Refusal, Result};
+use crate::idempotency;
 use crate::ports::Ports;
 use crate::time::Timestamp;
 
@@ -147,14 +148,17 @@ pub async fn sign_out(ports: &Ports, token: &str) -> Result<()> {
 pub async fn has_expired(ports: &Ports) -> Result<bool> {
     let now = ports.now();
     store::read!(ports, |tx| {
-        Ok(sessions::sessions_expired(tx, now).await? || store::credentials::secrets_expired(tx, now).await?)
+        Ok(sessions::sessions_expired(tx, now).await?
+            || store::credentials::secrets_expired(tx, now).await?
+            || idempotency::has_expired_of_users(tx, ports).await?)
     })
 }
 
-/// Deletes some sessions and one-time secrets that are past their time; returns how many.
+/// Deletes some sessions, one-time secrets and kept answers that are past their time; returns how many.
 pub async fn forget_expired(ports: &Ports) -> Result<u64> {
     store::write!(ports, |tx| {
         let sessions = sessions::sessions_forget(tx, ports.now()).await?;
-        Ok(sessions + store::credentials::secrets_forget(tx, ports.now()).await?)
+        let secrets = store::credentials::secrets_forget(tx, ports.now()).await?;
+        Ok(sessions + secrets + idempotency::forget_of_users(tx, ports).await?)
     })
 }

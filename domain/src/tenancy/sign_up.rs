@@ -100,7 +100,7 @@ async fn pend(ports: &Ports, command: &SignUp, password_hash: String, account: &
     })?;
     let link = link(ports, VERIFY_PAGE, &secret.text);
     let mail = if is_known { SystemMail::SomebodySignedUp } else { SystemMail::VerifyEmail { link } };
-    enqueue_system_mail(ports, &command.email, &mail).await
+    enqueue_system_mail(ports, ports.new_id(), &command.email, &mail).await
 }
 
 /// Whoever holds an invitation has read the mail it came in, so their address is proved.
@@ -128,7 +128,7 @@ async fn join(ports: &Ports, command: &SignUp, password_hash: String, invitation
         let deed = Deed::new("member.join", membership.id.0);
         return record_apart(ports, Some(invitation.scope), Actor::User(id), deed).await;
     }
-    enqueue_system_mail(ports, &command.email, &SystemMail::SomebodySignedUp).await
+    enqueue_system_mail(ports, ports.new_id(), &command.email, &SystemMail::SomebodySignedUp).await
 }
 
 /// Makes the user, the account and the membership that a sign-up promised.

@@ -101,6 +101,20 @@ row! {
 }
 
 row! {
+    /// A row of `identity_idempotency_keys`.
+    identity_idempotency_keys "identity_idempotency_keys" (Identity) {
+        key user_id: UserId,
+        key scope_id: Uuid,
+        key operation: String,
+        key key: String,
+        input_hash: Vec<u8>,
+        sealed_answer: Vec<u8>,
+        created_at: DateTimeUtc,
+        expires_at: DateTimeUtc,
+    }
+}
+
+row! {
     /// A row of `dispatcher_leases`.
     dispatcher_leases "dispatcher_leases" (Identity) {
         key lane: String,

@@ -114,6 +114,21 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        // Answers of what users change here; the scope is the tenant they were in, or the user where that is no matter.
+        name: "identity_idempotency_keys",
+        access: Access::Identity,
+        columns: "user_id UUID NOT NULL REFERENCES users (id),
+            scope_id UUID NOT NULL,
+            operation TEXT NOT NULL,
+            key TEXT NOT NULL,
+            input_hash BYTES NOT NULL,
+            sealed_answer BYTES NOT NULL,
+            created_at TIME NOT NULL,
+            expires_at TIME NOT NULL,
+            PRIMARY KEY (user_id, scope_id, operation, key)",
+        indexes: &["identity_idempotency_keys_expiry ON identity_idempotency_keys (expires_at)"],
+    },
+    Table {
         name: "dispatcher_leases",
         access: Access::Identity,
         columns: "lane TEXT PRIMARY KEY,

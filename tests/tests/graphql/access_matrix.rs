@@ -98,7 +98,7 @@ async fn keys(api: &Api) -> Vec<(Permission, Caller)> {
         let expires_at = Some(ports.now() + KEY_LIFE);
         let command =
             CreateApiKey { name: Name::parse("Key").unwrap(), role: Role::Owner, scopes: vec![scope], expires_at };
-        let (_, text) = create_api_key(&grant, ports, command).await.unwrap();
+        let (_, text) = create_api_key(&grant, ports, command, None).await.unwrap();
         keys.push((scope, Caller::ApiKey(authenticate_key(ports, &text).await.unwrap())));
     }
     keys

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use carillon_tests::{World, WorldOptions};
 
 /// Every table without a tenant, and why nobody adds one lightly.
-const WITHOUT_TENANT: [&str; 8] = [
+const WITHOUT_TENANT: [&str; 9] = [
     "accounts",
     "credentials",
     "dispatcher_leases",
+    "identity_idempotency_keys",
     "memberships",
     "refresh_sessions",
     "seaql_migrations",

@@ -76,6 +76,10 @@ const LOOK_UPS: &[LookUp] = look_ups! {
         "SELECT id FROM refresh_sessions WHERE family_expires_at < $1 ORDER BY family_expires_at LIMIT 500";
     IDENTITY "secrets past their time" ("2026-03-02T09:10:00Z") by "expires_at":
         "SELECT id FROM credentials WHERE kind <> 'api_key' AND expires_at < $1 ORDER BY expires_at LIMIT 500";
+    IDENTITY "answers of users past their time" ("2026-03-02T09:10:00Z") by "expires_at":
+        "SELECT key FROM identity_idempotency_keys WHERE expires_at < $1 ORDER BY expires_at LIMIT 500";
+    IDENTITY "answer of a user's key" ("{id}", "operation-00077", "key-00077") by "key":
+        "SELECT sealed_answer FROM identity_idempotency_keys WHERE user_id = $1 AND scope_id = $1 AND operation = $2 AND key = $3";
     IDENTITY "session by its token" ("{hash}") by "token_hash": "SELECT * FROM refresh_sessions WHERE token_hash = $1";
     IDENTITY "sessions of a family" ("{id}") by "family_id": "SELECT * FROM refresh_sessions WHERE family_id = $1";
     IDENTITY "credential by its secret" ("{hash}") by "secret_hash": "SELECT * FROM credentials WHERE secret_hash = $1";

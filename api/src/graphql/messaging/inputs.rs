@@ -82,8 +82,7 @@ pub struct SetRelayInput {
     /// `smtps://user:password@host:port`, or `smtp://` with STARTTLS; write-only.
     #[graphql(secret)]
     pub url: String,
-    /// Need not be given and is not kept: setting the same relay again changes nothing, and what is kept under a key
-    /// would be a hash of the password.
+    /// The same key again gives the same answer; of the URL a keyed fingerprint is kept.
     pub idempotency_key: Option<String>,
 }
 

@@ -75,7 +75,7 @@ impl MessagingMutation {
     ) -> Result<RelayPayload> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<ManageSenders>()?;
-        let (once, url) = (Once::new("setRelay", None, &input), input.url.as_str());
+        let (once, url) = (Once::new("setRelay", input.idempotency_key.as_deref(), &input), input.url.as_str());
         let set = scope.mutate(grant, &once, |tx, _| {
             Box::pin(async move { messaging::set_relay(grant, tx, scope.ports(), url).await.map(drop) })
         });

@@ -7,7 +7,7 @@ use carillon_domain::contacts::{Country, EmailAddress, Locale, Zone};
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::ids::{AccountId, TenantId};
 use carillon_domain::tenancy::{
-    ChangePassword, CreateApiKey, Name, NewPassword, NewTenant, Permission, Scope, SignIn, SignUp,
+    ChangePassword, CreateApiKey, Name, NewInvitation, NewPassword, NewTenant, Permission, Scope, SignIn, SignUp,
 };
 use chrono::{DateTime, Utc};
 
@@ -172,6 +172,8 @@ pub struct CreateAccountInput {
     parent_id: ID,
     /// Its name.
     name: String,
+    /// The same key again gives the same answer and makes nothing.
+    pub idempotency_key: Option<String>,
 }
 
 impl CreateAccountInput {
@@ -254,12 +256,19 @@ pub struct InviteMemberInput {
     /// .. or to this account and everything below it.
     account_id: Option<ID>,
     /// Where they get mail.
-    pub email: String,
+    email: String,
     /// As what; not above your own role.
-    pub role: Role,
+    role: Role,
+    /// The same key again gives the same answer and mails nothing more.
+    pub idempotency_key: Option<String>,
 }
 
 impl InviteMemberInput {
+    /// Whom to invite, and as what.
+    pub fn parse(&self) -> Result<NewInvitation> {
+        Ok(NewInvitation { email: email(&self.email)?, role: self.role.into() })
+    }
+
     /// To what, and which field said so.
     pub fn on(&self) -> Result<(Scope, &'static str)> {
         Ok(scope(self.account_id.as_ref(), self.tenant_id.as_ref())?)
@@ -280,7 +289,7 @@ pub struct ChangeMemberRoleInput {
     pub membership_id: ID,
     /// To what; not above your own role.
     pub role: Role,
-    /// Need not be given and is not kept: the same call again changes nothing and has the same answer.
+    /// The same key again gives the same answer and changes nothing more.
     pub idempotency_key: Option<String>,
 }
 
@@ -289,6 +298,8 @@ pub struct ChangeMemberRoleInput {
 pub struct RemoveMemberInput {
     /// Which.
     pub membership_id: ID,
+    /// The same key again gives the same answer and changes nothing more.
+    pub idempotency_key: Option<String>,
 }
 
 /// What to leave.
@@ -298,6 +309,8 @@ pub struct LeaveInput {
     tenant_id: Option<ID>,
     /// .. or this account.
     account_id: Option<ID>,
+    /// The same key again, with a session that is good, gives the same answer.
+    pub idempotency_key: Option<String>,
 }
 
 impl LeaveInput {
@@ -318,6 +331,9 @@ pub struct CreateApiKeyInput {
     role: Role,
     /// When it ends; after a year unless given.
     expires_at: Option<DateTime<Utc>>,
+    /// The same key again gives the same answer, the secret too, and makes nothing; for that the secret is kept sealed for
+    /// seven days.
+    pub idempotency_key: Option<String>,
 }
 
 impl CreateApiKeyInput {
@@ -342,6 +358,6 @@ impl CreateApiKeyInput {
 pub struct RevokeApiKeyInput {
     /// Which.
     pub id: ID,
-    /// Need not be given and is not kept: the same call again changes nothing and has the same answer.
+    /// The same key again gives the same answer and changes nothing more.
     pub idempotency_key: Option<String>,
 }

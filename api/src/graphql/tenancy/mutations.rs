@@ -24,6 +24,7 @@ use super::payloads::{
     SignOutPayload, SignUpPayload, VerifyEmailPayload,
 };
 use super::types::Tenant;
+use crate::graphql::mutate::Once;
 use crate::graphql::node::parse_id;
 use crate::graphql::scope::RequestScope;
 
@@ -121,9 +122,10 @@ impl AccessMutation {
     async fn leave(&self, ctx: &Context<'_>, input: LeaveInput) -> Result<LeavePayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
+        let once = Once::new("leave", input.idempotency_key.as_deref(), &input);
         let run = async {
             let (on, field) = input.parse()?;
-            leave(scope.ports(), access, on, field).await
+            leave(scope.ports(), access, on, field, once.call()?.as_ref()).await
         };
         LeavePayload::new(run.await)
     }
@@ -139,9 +141,10 @@ impl AccountMutation {
     async fn create_account(&self, ctx: &Context<'_>, input: CreateAccountInput) -> Result<CreateAccountPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
+        let once = Once::new("createAccount", input.idempotency_key.as_deref(), &input);
         let run = async {
             let context = enter_account(scope.ports(), access, input.parent()?, "parentId").await?;
-            create_account(&context.grant()?, scope.ports(), &input.name()?).await
+            create_account(&context.grant()?, scope.ports(), &input.name()?, once.call()?.as_ref()).await
         };
         CreateAccountPayload::new(run.await)
     }
@@ -163,10 +166,11 @@ impl AccountMutation {
     async fn invite_member(&self, ctx: &Context<'_>, input: InviteMemberInput) -> Result<InviteMemberPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
+        let once = Once::new("inviteMember", input.idempotency_key.as_deref(), &input);
         let run = async {
             let (on, field) = input.on()?;
             let grant = MemberGrant::on(scope.ports(), access, on, field).await?;
-            invite_member(&grant, scope.ports(), scope.desk(), &email(&input.email)?, input.role.into()).await
+            invite_member(&grant, scope.ports(), scope.desk(), &input.parse()?, once.call()?.as_ref()).await
         };
         InviteMemberPayload::new(run.await)
     }
@@ -179,9 +183,10 @@ impl AccountMutation {
     ) -> Result<ChangeMemberRolePayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
+        let once = Once::new("changeMemberRole", input.idempotency_key.as_deref(), &input);
         let run = async {
             let membership = parse_id(&input.membership_id, "membershipId")?;
-            change_member_role(scope.ports(), access, membership, input.role.into()).await
+            change_member_role(scope.ports(), access, membership, input.role.into(), once.call()?.as_ref()).await
         };
         ChangeMemberRolePayload::new(run.await)
     }
@@ -190,15 +195,20 @@ impl AccountMutation {
     async fn remove_member(&self, ctx: &Context<'_>, input: RemoveMemberInput) -> Result<RemoveMemberPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
-        let run = async { remove_member(scope.ports(), access, parse_id(&input.membership_id, "membershipId")?).await };
+        let once = Once::new("removeMember", input.idempotency_key.as_deref(), &input);
+        let run = async {
+            let membership = parse_id(&input.membership_id, "membershipId")?;
+            remove_member(scope.ports(), access, membership, once.call()?.as_ref()).await
+        };
         RemoveMemberPayload::new(run.await)
     }
 
-    /// Makes an API key for the tenant the caller is in; its secret is shown this once.
+    /// Makes an API key for the tenant the caller is in; its secret is shown in this answer only.
     async fn create_api_key(&self, ctx: &Context<'_>, input: CreateApiKeyInput) -> Result<CreateApiKeyPayload> {
         let scope = RequestScope::of(ctx);
         let grant: domain::Grant<AdministerTenant> = scope.grant()?;
-        let run = async { create_api_key(&grant, scope.ports(), input.parse()?).await };
+        let once = Once::new("createApiKey", input.idempotency_key.as_deref(), &input);
+        let run = async { create_api_key(&grant, scope.ports(), input.parse()?, once.call()?.as_ref()).await };
         CreateApiKeyPayload::new(run.await)
     }
 
@@ -206,7 +216,9 @@ impl AccountMutation {
     async fn revoke_api_key(&self, ctx: &Context<'_>, input: RevokeApiKeyInput) -> Result<RevokeApiKeyPayload> {
         let scope = RequestScope::of(ctx);
         let grant: domain::Grant<AdministerTenant> = scope.grant()?;
-        let run = async { revoke_api_key(&grant, scope.ports(), parse_id(&input.id, "id")?).await };
+        let once = Once::new("revokeApiKey", input.idempotency_key.as_deref(), &input);
+        let run =
+            async { revoke_api_key(&grant, scope.ports(), parse_id(&input.id, "id")?, once.call()?.as_ref()).await };
         RevokeApiKeyPayload::new(run.await)
     }
 }

@@ -121,7 +121,7 @@ bare_payloads! {
 pub struct CreateApiKeyPayload {
     /// The key.
     api_key: Option<ApiKey>,
-    /// The whole key for its owner; shown this once.
+    /// The whole key for its owner; no other call shows it.
     secret: Option<String>,
     /// What was wrong with the input; empty when all went well.
     user_errors: Vec<UserError>,

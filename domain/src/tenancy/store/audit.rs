@@ -2,15 +2,16 @@
 
 use carillon_entities::ids::AuditEventId;
 use carillon_entities::rows::service::audit_events;
-use carillon_entities::wall::TenantTx;
+use carillon_entities::wall::{OnConflict, TenantTx};
 use sea_orm::ActiveValue::Set;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::paging::{Page, Paged};
 use crate::tenancy::AuditEvent;
 
+/// Appends an entry, unless it is there already.
 pub(in crate::tenancy) async fn event_insert(tx: &mut TenantTx, event: AuditEvent) -> Result<()> {
-    tx.insert(audit_events::ActiveModel {
+    let row = audit_events::ActiveModel {
         id: Set(event.id),
         actor_kind: Set(event.actor_kind),
         actor_id: Set(event.actor_id),
@@ -19,9 +20,9 @@ pub(in crate::tenancy) async fn event_insert(tx: &mut TenantTx, event: AuditEven
         detail: Set(event.detail),
         at: Set(event.at),
         ..Default::default()
-    })
-    .await
-    .map_err(Error::from)
+    };
+    tx.insert_many(vec![row], OnConflict::Keep).await?;
+    Ok(())
 }
 
 /// A page of the log in order of arrival.

@@ -58,6 +58,31 @@ macro_rules! identity_write {
 }
 pub(in crate::tenancy) use identity_write as write;
 
+/// Runs a body as [`write!`] does, once however often the same call comes: its value is kept beside the change, and a
+/// commit whose outcome is unknown is read back (C-187).
+macro_rules! identity_write_once {
+    ($ports:expr, $once:expr, |$tx:ident| $body:expr) => {{
+        let once: $crate::tenancy::once::Once<'_> = $once;
+        let mut reruns = $crate::reruns::Reruns::default();
+        loop {
+            let outcome = $crate::tenancy::store::write!($ports, |held| {
+                if let Some(done) = once.found(held, $ports).await? {
+                    return Ok(done);
+                }
+                let $tx = &mut *held;
+                let value: $crate::error::Result<_> = async { $body }.await;
+                once.keep(held, $ports, value?).await
+            });
+            match outcome {
+                Err($crate::error::Error::Wall($crate::error::WallError::CommitUnknown))
+                    if once.is_kept() && reruns.take() => {}
+                outcome => break outcome,
+            }
+        }
+    }};
+}
+pub(in crate::tenancy) use identity_write_once as write_once;
+
 /// Runs a body in one reading transaction on the tables without a tenant.
 macro_rules! identity_read {
     ($ports:expr, |$tx:ident| $body:expr) => {{
