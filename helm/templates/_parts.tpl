@@ -41,6 +41,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
   value: 0.0.0.0:8080
 - name: CARILLON_BLOBS
   value: {{ .root.Values.blobs | quote }}
+- name: CARILLON_TRUSTED_PROXIES
+  value: {{ .root.Values.trustedProxies | quote }}
 - name: CARILLON_DRAIN_SECONDS
   value: {{ .root.Values.drainSeconds | quote }}
 {{- $keys := list "DATABASE_URL" "DATABASE_IDENTITY_URL" "DATABASE_DISPATCH_URL" "REDIS_URL" "SMTP_URL" "CARILLON_KEYS" "CARILLON_JWT_KEYS" -}}

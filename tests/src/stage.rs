@@ -103,6 +103,7 @@ impl Stage {
         let environment = [
             ("CARILLON_MODE", "production".to_owned()),
             ("CARILLON_PUBLIC_URL", settings.public_url.clone()),
+            ("CARILLON_TRUSTED_PROXIES", "none".to_owned()),
             ("DATABASE_URL", database.url.clone()),
             ("DATABASE_IDENTITY_URL", database.identity_url.clone()),
             ("DATABASE_DISPATCH_URL", database.dispatch_url.clone()),

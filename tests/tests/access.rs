@@ -232,6 +232,34 @@ async fn c212_a_refresh_token_is_good_once_and_its_reuse_ends_the_family() {
 }
 
 #[tokio::test]
+async fn c216_many_people_behind_one_address_refresh_and_one_session_does_not_spin() {
+    let world = AccessWorld::new().await;
+    world.owner("ada@example.org").await;
+    let office = Some("203.0.113.7".parse().unwrap());
+    let refresh = async |token: &str| refresh_session(world.ports(), world.desk(), token, office).await;
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        sessions.push(world.sign_in("ada@example.org", PASSWORD).await.unwrap());
+    }
+    for session in &mut sessions {
+        for _ in 0..25 {
+            *session = refresh(&session.refresh_token).await.unwrap();
+        }
+    }
+    for _ in 0..5 {
+        sessions[0] = refresh(&sessions[0].refresh_token).await.unwrap();
+    }
+    let spinning = refresh(&sessions[0].refresh_token).await;
+    assert!(matches!(spinning, Err(Error::TooMany { .. })), "the 31st at once");
+    assert!(refresh(&sessions[1].refresh_token).await.is_ok(), "nobody else pays for it");
+
+    for number in 0..120 {
+        assert_eq!(code(refresh(&format!("guess {number}")).await), "SESSION_ENDED");
+    }
+    assert!(matches!(refresh("one guess more").await, Err(Error::TooMany { .. })), "guesses count by their address");
+}
+
+#[tokio::test]
 async fn c212_a_family_ends_however_often_it_is_refreshed() {
     let world = AccessWorld::new().await;
     world.owner("ada@example.org").await;

@@ -11,6 +11,7 @@ use carillon_domain::settings::{Settings, SignUpMode};
 use chrono::TimeDelta;
 
 use super::{Config, Database, Keys, Mode, Secret, Source};
+use crate::http::TrustedProxies;
 
 /// The usual log: without what libraries tell about themselves.
 const QUIET: &str = "info,actix_server=warn,sea_orm_migration=warn,sqlx=warn";
@@ -88,7 +89,10 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     if tracing_subscriber::EnvFilter::try_new(&log).is_err() {
         reader.errors.push("CARILLON_LOG: not a filter such as info,carillon_jobs=debug".to_owned());
     }
-    let trusted_proxies = reader.parsed("CARILLON_TRUSTED_PROXIES").unwrap_or_default();
+    let trusted_proxies = match source.get("CARILLON_TRUSTED_PROXIES") {
+        None | Some("none") => TrustedProxies::default(),
+        Some(_) => reader.parsed("CARILLON_TRUSTED_PROXIES").unwrap_or_default(),
+    };
     let smtp_pool = reader.number("SMTP_POOL", 8, 1..=1000);
     let workers = reader.number("CARILLON_WORKERS", 4, 1..=1000);
     let drain = Duration::from_secs(reader.number("CARILLON_DRAIN_SECONDS", 45, 1..=900).into());

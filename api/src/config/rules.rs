@@ -6,12 +6,14 @@ use url::Url;
 
 use super::{Config, Mode, Secret, Source};
 
-/// What production cannot do without.
-const REQUIRED: [&str; 9] = [
+/// What production cannot do without. The proxies among it: behind one that is not named every request has its address,
+/// so that all users together are held to the limits of one (C-216).
+const REQUIRED: [&str; 10] = [
     "CARILLON_BLOBS",
     "CARILLON_JWT_KEYS",
     "CARILLON_KEYS",
     "CARILLON_PUBLIC_URL",
+    "CARILLON_TRUSTED_PROXIES",
     "DATABASE_DISPATCH_URL",
     "DATABASE_IDENTITY_URL",
     "DATABASE_URL",

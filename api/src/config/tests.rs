@@ -20,6 +20,7 @@ fn production() -> BTreeMap<&'static str, String> {
         ("CARILLON_PUBLIC_URL", "https://mail.example.com/"),
         ("CARILLON_BLOBS", "s3://bucket/prefix"),
         ("CARILLON_SYSTEM_FROM", "carillon@example.com"),
+        ("CARILLON_TRUSTED_PROXIES", "10.42.0.0/16"),
         ("DATABASE_URL", "postgres://carillon_app:hush@db/carillon"),
         ("DATABASE_IDENTITY_URL", "postgres://carillon_identity:hush@db/carillon"),
         ("DATABASE_DISPATCH_URL", "postgres://carillon_dispatch:hush@db/carillon"),
@@ -65,10 +66,17 @@ fn redis_may_be_reached_under_tls() {
 }
 
 #[test]
+fn c216_that_there_is_no_proxy_is_said_and_not_assumed() {
+    assert_eq!(production_with(&[("CARILLON_TRUSTED_PROXIES", "none")]).unwrap().trusted_proxies, TrustedProxies::default());
+    assert_ne!(production_with(&[]).unwrap().trusted_proxies, TrustedProxies::default());
+    assert_eq!(config(&[]).unwrap().trusted_proxies, TrustedProxies::default(), "embedded");
+}
+
+#[test]
 fn everything_that_is_missing_is_told_at_once() {
     let errors = config(&[("CARILLON_MODE", "production"), ("DATABASE_POOL", "0"), ("CARILLON_SIGN_UP", "yes")]);
     let errors = errors.unwrap_err();
-    assert_eq!(errors.iter().filter(|error| error.ends_with("required in production")).count(), 9);
+    assert_eq!(errors.iter().filter(|error| error.ends_with("required in production")).count(), 10);
     assert!(errors.iter().any(|error| error.starts_with("DATABASE_POOL")));
     assert!(errors.iter().any(|error| error.starts_with("CARILLON_SIGN_UP")));
 }
@@ -76,7 +84,7 @@ fn everything_that_is_missing_is_told_at_once() {
 #[test]
 fn dangerous_combinations_are_refused() {
     let same_keys = keyring(1);
-    let cases: [(&[(&str, &str)], &str); 20] = [
+    let cases: [(&[(&str, &str)], &str); 21] = [
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "0.0.0.0:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "[::]:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded")], "DATABASE_URL"),
@@ -94,6 +102,7 @@ fn dangerous_combinations_are_refused() {
         (&[("CARILLON_BLOBS", "file:./data")], "CARILLON_BLOBS"),
         (&[("SMTP_URL", "http://relay")], "SMTP_URL"),
         (&[("REDIS_URL", "redis:6379")], "REDIS_URL"),
+        (&[("CARILLON_TRUSTED_PROXIES", "")], "CARILLON_TRUSTED_PROXIES: required"),
         (&[("CARILLON_TRUSTED_PROXIES", "everybody")], "CARILLON_TRUSTED_PROXIES"),
         (&[("CARILLON_TRUSTED_PROXIES", "10.0.0.1,0.0.0.0/0")], "CARILLON_TRUSTED_PROXIES"),
         (&[("CARILLON_TRUSTED_PROXIES", "::/0")], "CARILLON_TRUSTED_PROXIES"),

@@ -41,6 +41,12 @@ impl Attempt {
     pub const SIGN_UP: Self = Self::new("sign_up", (3, 300), (30, 10));
     pub const RESET: Self = Self::new("reset", (3, 300), (30, 10));
     pub const TOKEN: Self = Self::new("token", (60, 1), (120, 1));
+    /// The account is the family of sessions: many people behind one address refresh theirs each quarter of an hour.
+    pub const REFRESH: Self = Self {
+        what: "refresh",
+        account: Limit { burst: 30, every: TimeDelta::seconds(10) },
+        address: Limit { burst: 1_200, every: TimeDelta::milliseconds(50) },
+    };
     pub const INVITE: Self = Self::new("invite", (60, 10), (120, 1));
     pub const INVITED: Self = Self::new("invited", (5, 600), (120, 1));
 

@@ -92,6 +92,8 @@ enum Refreshed {
 
 /// Gives the next session for a refresh token.
 ///
+/// What is counted (C-216) is the family of a token that is known, and the address of whoever brings one that is not.
+///
 /// # Errors
 /// The same refusal for a token that never was, was used, revoked or is too old.
 pub async fn refresh_session(
@@ -100,12 +102,18 @@ pub async fn refresh_session(
     token: &str,
     address: Option<IpAddr>,
 ) -> Result<Session> {
-    desk.count(Attempt::TOKEN, address, None).await?;
-    let refreshed = match SecretKind::RefreshSession.hash_of(token) {
-        Some(hash) => store::write!(ports, |tx| rotate(tx, ports, desk, hash).await)?,
-        None => Refreshed::Ended,
+    desk.count(Attempt::REFRESH, address, None).await?;
+    let ended = || Refusal::new("SESSION_ENDED", "refreshToken", "The session has ended; sign in again.");
+    let found = match SecretKind::RefreshSession.hash_of(token) {
+        Some(hash) => store::read!(ports, |tx| sessions::session_find(tx, hash).await)?.map(|found| (hash, found.family)),
+        None => None,
     };
-    match refreshed {
+    let Some((hash, family)) = found else {
+        desk.count(Attempt::TOKEN, address, None).await?;
+        return Err(ended().into());
+    };
+    desk.count(Attempt::REFRESH, None, Some(&family.to_string())).await?;
+    match store::write!(ports, |tx| rotate(tx, ports, desk, hash).await)? {
         Refreshed::Next(session) => return Ok(session),
         Refreshed::Ended => {}
         Refreshed::Stolen(user, family) => {
@@ -114,7 +122,7 @@ pub async fn refresh_session(
             record_apart(ports, None, Actor::User(user), deed).await?;
         }
     }
-    Err(Refusal::new("SESSION_ENDED", "refreshToken", "The session has ended; sign in again.").into())
+    Err(ended().into())
 }
 
 async fn rotate(tx: &mut IdentityTx, ports: &Ports, desk: &Doorkeeper, hash: [u8; 32]) -> Result<Refreshed> {
