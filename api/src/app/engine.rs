@@ -48,13 +48,15 @@ impl Works {
         };
         let files = Files::open(&config.blobs)
             .map_err(|_| AppError::Setting { name: "CARILLON_BLOBS", why: "the files' place cannot be opened" })?;
-        let (relay, catcher) = match &config.smtp_url {
-            Some(url) => (Some(relay(url.reveal())?), None),
+        let (relay, catcher) = match &config.relay {
+            Some(relay) => (Some(relay.clone()), None),
             None if config.is_embedded() => {
                 let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 let catcher = Catcher::start(bind, CatcherSettings::default()).await;
                 let catcher = catcher.map_err(|source| AppError::Io { what: "the mail catcher", source })?;
-                (Some(relay(&format!("smtp://{}?tls=none", catcher.addr()))?), Some(Arc::new(catcher)))
+                let relay = format!("smtp://{}?tls=none", catcher.addr()).parse();
+                let relay = relay.expect("an address of this machine is a relay's");
+                (Some(relay), Some(Arc::new(catcher)))
             }
             None => (None, None),
         };
@@ -73,15 +75,10 @@ impl Works {
 
     /// Starts the engine; `None` where no relay is set, which only a gateway's process may be without.
     pub fn start(&self, ports: &Ports, config: &Config) -> Option<Engine> {
-        let pool = PoolSettings {
-            max_connections: usize::try_from(config.smtp_pool).unwrap_or(16),
-            hello: ports.settings.mail_host(),
-            ..PoolSettings::default()
-        };
         let handlers = Handlers {
             ports: ports.clone(),
             files: self.files.clone(),
-            channel: EmailChannel::new(pool, self.trust.clone()),
+            channel: EmailChannel::new(pool(config), self.trust.clone()),
             relay: self.relay.clone()?,
             cache: ContentCache::default(),
             pace: Pace::default(),
@@ -94,13 +91,24 @@ impl Works {
     }
 }
 
-fn trust(config: &Config) -> Result<TlsTrust, AppError> {
-    let Some(path) = &config.smtp_ca_file else { return Ok(TlsTrust::public()) };
-    let pem = std::fs::read(path).map_err(|source| AppError::Io { what: "SMTP_CA_FILE", source })?;
-    let bad = |_| AppError::Setting { name: "SMTP_CA_FILE", why: "it holds no certificates in PEM form" };
-    TlsTrust::with_authorities(&pem).map_err(bad)
+/// The mail channel of a process, without connections yet.
+///
+/// # Errors
+/// When `SMTP_CA_FILE` holds no certificates.
+pub fn channel(config: &Config) -> Result<EmailChannel, AppError> {
+    Ok(EmailChannel::new(pool(config), trust(config)?))
 }
 
-fn relay(url: &str) -> Result<Relay, AppError> {
-    url.parse().map_err(|_| AppError::Setting { name: "SMTP_URL", why: "it is no relay URL" })
+fn pool(config: &Config) -> PoolSettings {
+    PoolSettings {
+        max_connections: usize::try_from(config.smtp_pool).unwrap_or(16),
+        hello: config.settings.mail_host(),
+        ..PoolSettings::default()
+    }
+}
+
+fn trust(config: &Config) -> Result<TlsTrust, AppError> {
+    let Some(pem) = &config.smtp_authorities else { return Ok(TlsTrust::public()) };
+    let bad = |_| AppError::Setting { name: "SMTP_CA_FILE", why: "it holds no certificates in PEM form" };
+    TlsTrust::with_authorities(pem.as_bytes()).map_err(bad)
 }

@@ -9,11 +9,9 @@ use carillon_domain::ports::Wall;
 use carillon_domain::time::{Clock, DatabaseClock};
 use carillon_entities::wall::Login;
 use carillon_migration::inspect;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use url::Url;
 
 use crate::app::database_settings;
+use crate::app::engine::channel;
 use crate::config::{Config, Secret};
 
 /// One question may take this long.
@@ -61,14 +59,8 @@ async fn ask_everything(config: &Config) -> Report {
         report.ask("dispatch role", role(&database.dispatch_url)).await;
     }
     report.ask("files", files(config)).await;
-    match &config.redis_url {
-        Some(url) => report.ask("Redis", redis(url)).await,
-        None => report.ask("Redis", async { Ok("not used".to_owned()) }).await,
-    }
-    match &config.smtp_url {
-        Some(url) => report.ask("relay", smtp(url)).await,
-        None => report.ask("relay", async { Ok("the built-in catcher".to_owned()) }).await,
-    }
+    report.ask("Redis", redis(config)).await;
+    report.ask("relay", relay(config)).await;
     report
 }
 
@@ -110,63 +102,35 @@ async fn files(config: &Config) -> Result<String> {
     Ok(String::new())
 }
 
-async fn connect(url: &Url, default_port: u16) -> Result<TcpStream> {
-    let Some(host) = url.host_str() else { bail!("the URL names no host") };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    Ok(TcpStream::connect((host, url.port().unwrap_or(default_port))).await?)
+/// Does what the engine does before its first mail, with the engine's own channel.
+async fn relay(config: &Config) -> Result<String> {
+    let channel = channel(config)?;
+    let Some(relay) = &config.relay else { return Ok("the built-in catcher".to_owned()) };
+    channel.probe(relay).await?;
+    Ok(relay.authority())
 }
 
-async fn redis(url: &Secret) -> Result<String> {
-    let url = Url::parse(url.reveal())?;
-    let stream = connect(&url, 6379).await?;
-    if url.scheme() == "rediss" {
-        return Ok("reachable; TLS is not looked at".to_owned());
-    }
-    let mut stream = BufReader::new(stream);
-    if let Some(password) = url.password() {
-        let password = percent_encoding::percent_decode_str(password).decode_utf8()?;
-        let user = if url.username().is_empty() { "default" } else { url.username() };
-        exchange(&mut stream, &["AUTH", user, &password], "+OK").await?;
-    }
-    exchange(&mut stream, &["PING"], "+PONG").await?;
-    Ok(String::new())
-}
-
-/// Sends one command in Redis' protocol and expects one line.
-async fn exchange<S>(stream: &mut BufReader<S>, command: &[&str], expected: &str) -> Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let parts = command.iter().map(|part| format!("${}\r\n{part}\r\n", part.len()));
-    let text = format!("*{}\r\n{}", command.len(), parts.collect::<String>());
-    stream.get_mut().write_all(text.as_bytes()).await?;
-    let mut line = String::new();
-    stream.read_line(&mut line).await?;
-    if line.trim_end() != expected {
-        // The server's first word is a code; the rest may repeat what was sent.
-        bail!("{} was answered with {}", command[0], line.split_whitespace().next().unwrap_or("nothing"));
-    }
-    Ok(())
-}
-
-async fn smtp(url: &Secret) -> Result<String> {
-    let url = Url::parse(url.reveal())?;
-    let implicit = url.scheme() == "smtps";
-    let stream = connect(&url, if implicit { 465 } else { 587 }).await?;
-    if implicit {
-        return Ok("reachable; TLS is looked at when the first mail is sent".to_owned());
-    }
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await?;
-    if !line.starts_with("220") {
-        bail!("the greeting is not 220");
-    }
+async fn redis(config: &Config) -> Result<String> {
+    let Some(url) = &config.redis_url else { return Ok("not used".to_owned()) };
+    carillon_jobs::redis::probe(url.reveal()).await?;
     Ok(String::new())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use carillon_jobs::catcher::{Catcher, CatcherAuth, CatcherSettings};
+
     use super::*;
+
+    /// A folder of the embedded mode with the newest schema.
+    async fn migrated() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let database = format!("sqlite:{}", folder.path().join("carillon.db").display());
+        carillon_migration::migrate(&database, DatabaseClock::new().now()).await.unwrap();
+        folder
+    }
 
     async fn wrong(folder: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> {
         let data = [("CARILLON_DATA", folder.to_str().unwrap())];
@@ -177,10 +141,9 @@ mod tests {
 
     #[tokio::test]
     async fn everything_that_is_wrong_is_said_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(wrong(folder.path(), &[]).await, ["database schema"]);
-        let database = format!("sqlite:{}", folder.path().join("carillon.db").display());
-        carillon_migration::migrate(&database, DatabaseClock::new().now()).await.unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        assert_eq!(wrong(empty.path(), &[]).await, ["database schema"]);
+        let folder = migrated().await;
         assert_eq!(wrong(folder.path(), &[]).await, Vec::<String>::new());
         // Nobody listens on port 1.
         let away = [("REDIS_URL", "redis://127.0.0.1:1"), ("SMTP_URL", "smtp://127.0.0.1:1")];
@@ -190,18 +153,31 @@ mod tests {
         assert_eq!(wrong(folder.path(), &[("CARILLON_BLOBS", &blobs)]).await, ["files"]);
     }
 
+    /// What is wrong with a deployment whose database is there and whose relay is the catcher with these settings.
+    async fn wrong_with_relay(catcher: CatcherSettings, url: impl Fn(SocketAddr) -> String) -> Vec<String> {
+        let catcher = Catcher::start("127.0.0.1:0".parse().unwrap(), catcher).await.unwrap();
+        let folder = migrated().await;
+        wrong(folder.path(), &[("SMTP_URL", &url(catcher.addr()))]).await
+    }
+
     #[tokio::test]
-    async fn redis_is_asked_in_its_own_words() {
-        let (ours, mut theirs) = tokio::io::duplex(1024);
-        let server = async {
-            theirs.write_all(b"+PONG\r\n").await.unwrap();
-            let mut asked = [0; 14];
-            tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut asked).await.unwrap();
-            asked
-        };
-        let mut client = BufReader::new(ours);
-        let (answer, asked) = tokio::join!(exchange(&mut client, &["PING"], "+PONG"), server);
-        answer.unwrap();
-        assert_eq!(&asked, b"*1\r\n$4\r\nPING\r\n");
+    async fn the_relay_is_asked_as_the_engine_asks_it() {
+        let plain = CatcherSettings::default;
+        let auth = CatcherAuth { user: "ada".to_owned(), password: "hush".to_owned(), login_only: false };
+        let guarded = || CatcherSettings { auth: Some(auth.clone()), ..plain() };
+        let good = Vec::<String>::new();
+        assert_eq!(wrong_with_relay(plain(), |addr| format!("smtp://{addr}")).await, good);
+        assert_eq!(wrong_with_relay(guarded(), |addr| format!("smtp://ada:hush@{addr}")).await, good);
+        assert_eq!(wrong_with_relay(guarded(), |addr| format!("smtp://ada:wrong@{addr}")).await, ["relay"]);
+        assert_eq!(wrong_with_relay(plain(), |addr| format!("smtp://{addr}?tls=required")).await, ["relay"]);
+        assert_eq!(wrong_with_relay(plain(), |addr| format!("smtps://{addr}")).await, ["relay"]);
+    }
+
+    #[tokio::test]
+    async fn authorities_that_keep_the_engine_from_starting_are_told() {
+        let folder = migrated().await;
+        let pem = folder.path().join("ca.pem");
+        std::fs::write(&pem, "no certificate").unwrap();
+        assert_eq!(wrong(folder.path(), &[("SMTP_CA_FILE", pem.to_str().unwrap())]).await, ["relay"]);
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::keys::Keyring;
+use carillon_domain::messaging::relay::Relay;
 use carillon_domain::settings::Settings;
 
 use crate::http::TrustedProxies;
@@ -92,9 +93,9 @@ pub struct Config {
     /// Redis.
     pub redis_url: Option<Secret>,
     /// The relay; the catcher without one.
-    pub smtp_url: Option<Secret>,
-    /// Authorities that relays may have besides the public ones.
-    pub smtp_ca_file: Option<PathBuf>,
+    pub relay: Option<Relay>,
+    /// Authorities that relays may have besides the public ones, in PEM form.
+    pub smtp_authorities: Option<String>,
     /// Connections to the relay.
     pub smtp_pool: u32,
     /// Where uploads lie: `file:` with an absolute path, or `s3://`.

@@ -93,6 +93,8 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         None | Some("none") => TrustedProxies::default(),
         Some(_) => reader.parsed("CARILLON_TRUSTED_PROXIES").unwrap_or_default(),
     };
+    let relay = reader.parsed("SMTP_URL");
+    let smtp_authorities = authorities(&mut reader);
     let smtp_pool = reader.number("SMTP_POOL", 8, 1..=1000);
     let workers = reader.number("CARILLON_WORKERS", 4, 1..=1000);
     let drain = Duration::from_secs(reader.number("CARILLON_DRAIN_SECONDS", 45, 1..=900).into());
@@ -104,8 +106,8 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         data,
         database,
         redis_url: reader.secret("REDIS_URL"),
-        smtp_url: reader.secret("SMTP_URL"),
-        smtp_ca_file: source.get("SMTP_CA_FILE").map(PathBuf::from),
+        relay,
+        smtp_authorities,
         smtp_pool,
         blobs,
         keys,
@@ -134,6 +136,16 @@ fn database(reader: &mut Reader<'_>, data: &Path) -> Database {
         pool: reader.number("DATABASE_POOL", 16, 1..=1000),
         named_statements: reader.choice("DATABASE_POOLER", true, &poolers),
         url,
+    }
+}
+
+fn authorities(reader: &mut Reader<'_>) -> Option<String> {
+    match std::fs::read_to_string(reader.source.get("SMTP_CA_FILE")?) {
+        Ok(pem) => Some(pem),
+        Err(error) => {
+            reader.errors.push(format!("SMTP_CA_FILE: {error}"));
+            None
+        }
     }
 }
 

@@ -74,7 +74,6 @@ fn urls(config: &Config, source: &Source, errors: &mut Vec<String>) {
     starts("DATABASE_DISPATCH_URL", Some(&config.database.dispatch_url), database);
     starts("DATABASE_OWNER_URL", config.database.owner_url.as_ref(), database);
     starts("REDIS_URL", config.redis_url.as_ref(), &["redis://", "rediss://"]);
-    starts("SMTP_URL", config.smtp_url.as_ref(), &["smtp://", "smtps://"]);
     let absolute = config.blobs.strip_prefix("file:").is_some_and(|path| Path::new(path).is_absolute());
     let s3 = Url::parse(&config.blobs).is_ok_and(|url| url.scheme() == "s3" && url.has_host());
     if !absolute && !s3 {

@@ -66,6 +66,14 @@ fn redis_may_be_reached_under_tls() {
 }
 
 #[test]
+fn the_relay_is_read_once_for_all_who_use_it() {
+    for (url, port) in [("smtp://relay.internal", 25), ("smtp://user:hush@relay", 587), ("smtps://relay", 465)] {
+        let relay = production_with(&[("SMTP_URL", url)]).unwrap().relay.unwrap();
+        assert_eq!(relay.port, port, "{url}");
+    }
+}
+
+#[test]
 fn c216_that_there_is_no_proxy_is_said_and_not_assumed() {
     assert_eq!(production_with(&[("CARILLON_TRUSTED_PROXIES", "none")]).unwrap().trusted_proxies, TrustedProxies::default());
     assert_ne!(production_with(&[]).unwrap().trusted_proxies, TrustedProxies::default());
@@ -84,7 +92,7 @@ fn everything_that_is_missing_is_told_at_once() {
 #[test]
 fn dangerous_combinations_are_refused() {
     let same_keys = keyring(1);
-    let cases: [(&[(&str, &str)], &str); 21] = [
+    let cases: [(&[(&str, &str)], &str); 24] = [
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "0.0.0.0:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "[::]:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded")], "DATABASE_URL"),
@@ -101,6 +109,9 @@ fn dangerous_combinations_are_refused() {
         (&[("CARILLON_JWT_KEYS", &same_keys)], "CARILLON_JWT_KEYS"),
         (&[("CARILLON_BLOBS", "file:./data")], "CARILLON_BLOBS"),
         (&[("SMTP_URL", "http://relay")], "SMTP_URL"),
+        (&[("SMTP_URL", "smtp://relay?tls=maybe")], "SMTP_URL"),
+        (&[("SMTP_URL", "smtp://user:hush@relay?tls=none")], "SMTP_URL"),
+        (&[("SMTP_CA_FILE", "/nowhere/at/all/ca.pem")], "SMTP_CA_FILE"),
         (&[("REDIS_URL", "redis:6379")], "REDIS_URL"),
         (&[("CARILLON_TRUSTED_PROXIES", "")], "CARILLON_TRUSTED_PROXIES: required"),
         (&[("CARILLON_TRUSTED_PROXIES", "everybody")], "CARILLON_TRUSTED_PROXIES"),

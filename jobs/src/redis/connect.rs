@@ -38,6 +38,31 @@ fn tcp() -> TcpSettings {
     settings
 }
 
+/// Why a Redis cannot be used; never quotes its address, which may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisObstacle {
+    /// Not an address at all.
+    #[error(transparent)]
+    Url(#[from] InvalidRedisUrl),
+    /// No connection, or an answer other than the one expected.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Connects as the queue and the limits do, TLS and password and all, and asks one question.
+pub async fn probe(url: &str) -> Result<(), RedisObstacle> {
+    // The crate's own words may quote what was sent.
+    let refused = |error: ::redis::RedisError| {
+        RedisObstacle::Refused(error.code().unwrap_or_else(|| error.category()).to_owned())
+    };
+    let config = ::redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_WITHIN))
+        .set_response_timeout(Some(ANSWER_WITHIN));
+    let client = client(url)?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(refused)?;
+    ::redis::cmd("PING").query_async(&mut connection).await.map_err(refused)
+}
+
 /// A shared connection to a Redis that may be down: nothing is connected before the first command.
 pub(crate) fn manager(client: &Client) -> Result<ConnectionManager, InvalidRedisUrl> {
     let config = ConnectionManagerConfig::new()

@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-pub use self::connect::InvalidRedisUrl;
+pub use self::connect::{InvalidRedisUrl, RedisObstacle, probe};
 pub use self::limits::Limits;
 pub use self::signal::Signal;
 

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod limits;
+mod probe;
 mod queue;
 mod server;
 mod signals;

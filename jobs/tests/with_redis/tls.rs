@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use carillon_domain::ids::TenantId;
 use carillon_domain::time::Timestamp;
 use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Task, Ticket};
-use carillon_jobs::redis::Signals;
+use carillon_jobs::redis::{Signals, probe};
 use uuid::Uuid;
 
 use super::{eventually, redis_url};
@@ -88,11 +88,13 @@ async fn the_child_asks() {
     let ticket = Ticket { id, tenant, pushed_at: Timestamp::UNIX_EPOCH, task: Task::SweepV1 };
     let queue = Backend::Redis(RedisQueue::new(&url, None).unwrap());
     let pushed = queue.push(QueueName::Maintenance, ticket).await;
+    let probed = probe(&url).await.map_err(|error| error.to_string());
     if std::env::var(TRUSTED).unwrap() == "true" {
-        assert_eq!(pushed, Ok(()));
+        assert_eq!((pushed, probed), (Ok(()), Ok(())));
         let signals = Signals::redis(&url, None).unwrap();
         eventually("signals are connected", async || signals.is_connected().then_some(())).await;
     } else {
         assert_eq!(pushed, Err(QueueDown::Unreachable));
+        assert!(probed.is_err());
     }
 }

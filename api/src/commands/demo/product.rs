@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn settings_are_accepted_and_short() {
         let config = config("/tmp/x", 1234, "error").unwrap();
-        assert!(config.is_embedded() && config.smtp_url.is_none());
+        assert!(config.is_embedded() && config.relay.is_none());
         assert_eq!(config.settings.public_url, "http://127.0.0.1:1234");
         assert_eq!(config.settings.retry.first_min.num_seconds(), 1);
         assert!(config.database.url.reveal().starts_with("sqlite:/tmp/x/"));

@@ -94,6 +94,11 @@ impl EmailChannel {
         self.pool(relay, lane).hand_over(mail.message(), fresh).await
     }
 
+    /// Does all that a hand-over to a relay does before its first mail: connects, does TLS, signs in.
+    pub async fn probe(&self, relay: &Relay) -> Result<(), Obstacle> {
+        self.pool(relay, Lane::Bulk).probe().await
+    }
+
     /// Without the gate's permit, for the tests of the conversation.
     #[cfg(test)]
     async fn hand_over(&self, relay: &Relay, mail: &PreparedEmail, permit: impl Permit) -> HandOver {

@@ -124,6 +124,12 @@ impl Pool {
         }
     }
 
+    /// Opens a connection of its own up to where MAIL may follow, and closes it.
+    pub async fn probe(&self) -> Result<(), Obstacle> {
+        self.dialer.connect().await?.quit().await;
+        Ok(())
+    }
+
     /// The connection used last, if it is not too old; older ones are closed.
     fn take(&self) -> Option<SmtpConnection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
