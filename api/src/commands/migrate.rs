@@ -1,21 +1,26 @@
 //! `migrate`: the only command that has DDL, and the only one that needs the owner's login.
 
 use anyhow::{Context, Result};
-use carillon_domain::time::{Clock, DatabaseClock};
+use carillon_domain::time::Timestamp;
 use carillon_migration as migration;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::config::{Config, Secret};
 
+/// What `migrate` takes.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Only make coming partitions and drop those past their retention.
+    /// Only make coming partitions, and drop months of message events past CARILLON_RETENTION_MONTHS, if that is set.
     #[arg(long)]
-    maintain: bool,
+    pub maintain: bool,
 }
 
-pub async fn run(config: &Config, arguments: &Arguments) -> Result<()> {
+/// Brings the schema up, or looks after its partitions as of `now`.
+///
+/// # Errors
+/// Without the owner's login, and when the database refuses.
+pub async fn run(config: &Config, arguments: &Arguments, now: Timestamp) -> Result<()> {
     let database = &config.database;
     let owner = match &database.owner_url {
         Some(url) => url,
@@ -25,9 +30,9 @@ pub async fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     if config.is_embedded() {
         std::fs::create_dir_all(&config.data).context("CARILLON_DATA")?;
     }
-    let now = DatabaseClock::new().now();
     if arguments.maintain {
-        let done = migration::maintain(owner.reveal(), now, None).await.context("partitions")?;
+        let keep_from = config.retention.and_then(|months| now.checked_sub_months(months));
+        let done = migration::maintain(owner.reveal(), now, keep_from).await.context("partitions")?;
         println!("{} partitions made, {} dropped", done.made.len(), done.dropped.len());
         return Ok(());
     }

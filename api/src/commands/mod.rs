@@ -1,16 +1,17 @@
 //! What the executable can be told to do.
 
 mod admin;
-mod check;
+pub mod check;
 mod demo;
 pub mod logs;
-mod migrate;
+pub mod migrate;
 mod serve;
 mod work;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
+use carillon_domain::time::{Clock as _, DatabaseClock};
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
@@ -73,7 +74,9 @@ fn run(command: Command) -> Result<ExitCode> {
         match command {
             Command::Serve => serve::run(config).await.map(|()| ExitCode::SUCCESS),
             Command::Work => work::run(config).await.map(|()| ExitCode::SUCCESS),
-            Command::Migrate(arguments) => migrate::run(&config, &arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Migrate(arguments) => {
+                migrate::run(&config, &arguments, DatabaseClock::new().now()).await.map(|()| ExitCode::SUCCESS)
+            }
             Command::Schema | Command::Demo(_) => Ok(ExitCode::SUCCESS),
             Command::Check => check::run(&config).await,
             Command::Admin(arguments) => admin::run(config, arguments).await.map(|()| ExitCode::SUCCESS),

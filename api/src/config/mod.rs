@@ -16,6 +16,7 @@ use carillon_domain::contacts::EmailAddress;
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::relay::Relay;
 use carillon_domain::settings::Settings;
+use chrono::Months;
 
 use crate::http::TrustedProxies;
 pub use source::Source;
@@ -110,6 +111,8 @@ pub struct Config {
     pub workers: usize,
     /// How long to finish after a signal.
     pub drain: Duration,
+    /// How long message events are kept; for ever without it.
+    pub retention: Option<Months>,
     /// Log filter.
     pub log: String,
     /// Settings of the rules.

@@ -8,7 +8,7 @@ use carillon_domain::contacts::EmailAddress;
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::RetrySchedule;
 use carillon_domain::settings::{Settings, SignUpMode};
-use chrono::TimeDelta;
+use chrono::{Months, TimeDelta};
 
 use super::{Config, Database, Keys, Mode, Secret, Source};
 use crate::http::TrustedProxies;
@@ -98,6 +98,8 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let smtp_pool = reader.number("SMTP_POOL", 8, 1..=1000);
     let workers = reader.number("CARILLON_WORKERS", 4, 1..=1000);
     let drain = Duration::from_secs(reader.number("CARILLON_DRAIN_SECONDS", 45, 1..=900).into());
+    let retention = reader.number("CARILLON_RETENTION_MONTHS", 0, 0..=1_200);
+    let retention = (retention > 0).then(|| Months::new(retention));
     let blobs = reader.text("CARILLON_BLOBS").unwrap_or_else(|| format!("file:{}", data.join("blobs").display()));
     let config = bind.zip(system_from).map(|(bind, system_from)| Config {
         settings: Settings { system_from: system_from.as_sent().to_owned(), ..settings },
@@ -115,6 +117,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         trusted_proxies,
         workers: usize::try_from(workers).unwrap_or(1),
         drain,
+        retention,
         log,
     });
     (config, reader.errors)

@@ -75,7 +75,10 @@ fn the_relay_is_read_once_for_all_who_use_it() {
 
 #[test]
 fn c216_that_there_is_no_proxy_is_said_and_not_assumed() {
-    assert_eq!(production_with(&[("CARILLON_TRUSTED_PROXIES", "none")]).unwrap().trusted_proxies, TrustedProxies::default());
+    assert_eq!(
+        production_with(&[("CARILLON_TRUSTED_PROXIES", "none")]).unwrap().trusted_proxies,
+        TrustedProxies::default()
+    );
     assert_ne!(production_with(&[]).unwrap().trusted_proxies, TrustedProxies::default());
     assert_eq!(config(&[]).unwrap().trusted_proxies, TrustedProxies::default(), "embedded");
 }

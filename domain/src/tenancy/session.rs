@@ -105,7 +105,9 @@ pub async fn refresh_session(
     desk.count(Attempt::REFRESH, address, None).await?;
     let ended = || Refusal::new("SESSION_ENDED", "refreshToken", "The session has ended; sign in again.");
     let found = match SecretKind::RefreshSession.hash_of(token) {
-        Some(hash) => store::read!(ports, |tx| sessions::session_find(tx, hash).await)?.map(|found| (hash, found.family)),
+        Some(hash) => {
+            store::read!(ports, |tx| sessions::session_find(tx, hash).await)?.map(|found| (hash, found.family))
+        }
         None => None,
     };
     let Some((hash, family)) = found else {
