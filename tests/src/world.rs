@@ -210,6 +210,23 @@ impl World {
         done.unwrap_or_else(|error| panic!("{sql}: {error}")).rows_affected()
     }
 
+    /// Has every COMMIT fail, on Postgres, that a new row of a table is part of.
+    pub async fn refuse_commits_of(&self, table: &str) {
+        let refuse = "CREATE OR REPLACE FUNCTION refuse_commit() RETURNS trigger LANGUAGE plpgsql \
+            AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$";
+        self.execute(refuse).await;
+        self.execute(&format!(
+            "CREATE CONSTRAINT TRIGGER refuse_commit AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW EXECUTE FUNCTION refuse_commit()"
+        ))
+        .await;
+    }
+
+    /// Lets them succeed again.
+    pub async fn allow_commits_of(&self, table: &str) {
+        self.execute(&format!("DROP TRIGGER refuse_commit ON {table}")).await;
+    }
+
     /// The number that a statement selects past the wall, as its only column `amount`.
     pub async fn number(&self, sql: &str) -> i64 {
         number(self.admin().await, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))

@@ -360,3 +360,25 @@ async fn names_of_tenants_cannot_break_out_of_the_page() {
     let page = ask(&gateway, TestRequest::get().uri(&setup.body(ADA, setup.news))).await;
     assert!(!page.body.contains("<script>") && page.body.contains("&lt;script&gt;"));
 }
+
+/// On Postgres alone: there a trigger can fail the COMMIT itself.
+#[actix_web::test]
+async fn c011_an_unsubscribe_whose_commit_failed_is_not_acknowledged() {
+    let setup = Setup::new().await;
+    if !setup.world.wall().is_postgres() {
+        return;
+    }
+    let gateway = gateway(setup.ports().clone()).await;
+    let one_click = || post(&setup.header(ADA, setup.news));
+    let choice = || post(&setup.body(ADA, setup.all)).set_form([("choice", "all_marketing")]);
+    setup.world.refuse_commits_of("consent_events").await;
+    for request in [one_click(), choice()] {
+        assert_eq!(ask(&gateway, request).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(setup.count("suppressions").await, 0);
+    setup.world.allow_commits_of("consent_events").await;
+    for request in [one_click(), choice()] {
+        assert_eq!(ask(&gateway, request).await.status, StatusCode::OK);
+    }
+    assert_eq!(setup.count("suppressions").await, 2);
+}

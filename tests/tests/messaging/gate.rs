@@ -225,7 +225,54 @@ async fn c112_a_barred_person_gets_no_service_messages() {
         // The person's own newer act lifts it.
         setup.world.advance(TimeDelta::seconds(1));
         setup.opt_in(&address).await;
-        setup.send(&[setup.receipt(&format!("{reason} no more"), &address)]).await;
+        setup.send(&[setup.receipt(&format!("{reason}-no-more"), &address)]).await;
         assert_eq!(setup.round(Lane::Transactional, &HandOver::Accepted).await, 1);
+    }
+}
+
+/// On Postgres alone: there a trigger can fail the COMMIT itself.
+#[tokio::test]
+async fn c161_a_gate_whose_commit_failed_gives_no_permit() {
+    let setup = Setup::new().await;
+    if !setup.world.wall().is_postgres() {
+        return;
+    }
+    setup.send(&[setup.receipt("k", ADA)]).await;
+    let claimed = setup.claim(Lane::Transactional).await;
+    setup.world.refuse_commits_of("attempts").await;
+    assert!(setup.try_clear(&claimed).await.is_err());
+    assert_eq!((setup.count("attempts").await, setup.count("gate_decisions").await), (0, 0));
+    setup.world.allow_commits_of("attempts").await;
+    let cleared = setup.clear(&claimed).await;
+    setup.start(&[cleared[0].attempt()]).await;
+    setup.settle(&claimed[0], cleared[0].attempt(), HandOver::Accepted).await;
+}
+
+/// Queues a test to one of the tenant's own users, changes something about them, and tells what the gate says then.
+async fn test_after(change: &str) -> (MessageStatus, String) {
+    let setup = Setup::new().await;
+    let grant = setup.world.grant::<SendMessages>(setup.tenant);
+    let user = user(&setup.world, "ann@confiserie.test", true).await;
+    join(&setup, user).await;
+    let to = messaging::own_user(&grant, setup.ports(), email("ann@confiserie.test")).await.unwrap();
+    let variables = serde_json::Map::new();
+    let test = SendTest { template_version: setup.marketing, sender: setup.sender, to, variables };
+    let mut tx = grant.begin().await.unwrap();
+    let sent = messaging::send_test(&grant, &mut tx, setup.ports(), test).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(setup.world.execute(change).await > 0);
+    assert_eq!(setup.round(Lane::Bulk, &HandOver::Accepted).await, 0);
+    setup.state(sent.message).await
+}
+
+#[tokio::test]
+async fn c162_a_test_is_refused_once_its_recipient_is_no_own_verified_user() {
+    for change in [
+        "DELETE FROM memberships",
+        "UPDATE users SET disabled_at = created_at WHERE email = 'ann@confiserie.test'",
+        "UPDATE users SET email_verified_at = NULL WHERE email = 'ann@confiserie.test'",
+    ] {
+        let refused = (MessageStatus::Refused, "test_recipient_foreign".to_owned());
+        assert_eq!(test_after(change).await, refused, "{change}");
     }
 }

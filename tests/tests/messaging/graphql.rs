@@ -333,3 +333,25 @@ async fn caught_mail_is_shown_shut_in() {
         }
     }
 }
+
+/// On Postgres alone: there a trigger can fail the COMMIT itself.
+#[actix_web::test]
+async fn c187_messages_whose_commit_failed_are_not_acknowledged() {
+    let setup = Setup::new().await;
+    if !setup.world.wall().is_postgres() {
+        return;
+    }
+    setup.world.refuse_commits_of("messages").await;
+    let message = json!({
+        "idempotencyKey": "k", "class": "TRANSACTIONAL", "senderId": setup.sender.to_string(),
+        "templateVersionId": setup.transactional.to_string(), "to": { "email": "ada@example.org" },
+    });
+    let query = "mutation($input: SendMessagesInput!) { sendMessages(input: $input) { results { created } } }";
+    for key in [Value::Null, json!("call")] {
+        let input = json!({ "messages": [message], "idempotencyKey": key });
+        let answer = setup.ask(query, json!({ "input": input })).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer}");
+        assert!(answer["data"].is_null(), "{answer}");
+    }
+    assert_eq!((setup.count("messages").await, setup.count("idempotency_keys").await), (0, 0));
+}

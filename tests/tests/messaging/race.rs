@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use carillon_domain::consent::{self, RecordOptOut};
+use carillon_domain::consent::{self, RecordOptOut, SuppressAddress, SuppressionReason, SuppressionScope};
 use carillon_domain::messaging::reply_class::{Reply, SmtpStage};
 use carillon_domain::messaging::{HandOver, Lane, MessageStatus};
 use carillon_domain::tenancy::RecordConsent;
@@ -147,4 +147,31 @@ async fn c175_a_bounce_waits_for_the_gate_that_holds_the_address() {
     gate.commit().await.unwrap();
     bounce.await.unwrap();
     assert_eq!(setup.count("suppressions").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c175_a_suppression_by_hand_waits_for_the_gate_that_holds_the_address() {
+    let setup = Arc::new(Setup::new().await);
+    let ada = setup.reader(ADA).await;
+    let id = setup.send_news("k", ada).await;
+    let recipient = consent::Recipient::of_email(&setup.ports().keys, setup.tenant, &crate::setup::email(ADA));
+    let mut gate = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
+    consent::endpoints_lock_for_send(&mut gate, recipient.keys()).await.unwrap();
+    let by_hand = tokio::spawn({
+        let setup = Arc::clone(&setup);
+        async move {
+            let grant = setup.world.grant::<RecordConsent>(setup.tenant);
+            let mut tx = grant.begin().await.unwrap();
+            let (email, scope, reason) = (crate::setup::email(ADA), SuppressionScope::All, SuppressionReason::Manual);
+            let command = SuppressAddress { email, scope, reason };
+            consent::suppress_address(&grant, &mut tx, setup.ports(), command).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    });
+    waits(&setup, 1, || by_hand.is_finished()).await;
+    assert!(!by_hand.is_finished(), "a suppression passed a send");
+    gate.commit().await.unwrap();
+    by_hand.await.unwrap();
+    assert_eq!(setup.round(Lane::Bulk, &HandOver::Accepted).await, 0);
+    assert_eq!(setup.state(id).await, (MessageStatus::Refused, "suppressed_manual".to_owned()));
 }
