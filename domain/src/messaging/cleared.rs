@@ -6,7 +6,8 @@ use crate::time::{Monotonic, Timestamp};
 
 /// A message that may be handed over now: made by [`super::clear`] when its transaction has committed.
 ///
-/// It is neither `Clone` nor `Serialize`, so a permit is used once, by the process that asked, and it expires.
+/// It is neither `Clone` nor `Serialize`, and a channel takes it by value, so a permit is used once, by the process that
+/// asked, and it expires. What it permits is one message to one person, in whatever form.
 ///
 /// ```compile_fail
 /// fn twice(cleared: carillon_domain::messaging::Cleared<()>) { let _ = cleared.clone(); }
@@ -59,11 +60,23 @@ impl<M> Cleared<M> {
         &self.message
     }
 
-    /// The same permit for another form of the message, such as its signed bytes; on failure the permit is gone.
-    pub fn try_map<N, E>(self, change: impl FnOnce(M) -> Result<N, E>) -> Result<Cleared<N>, (AttemptRef, E)> {
-        match change(self.message) {
+    /// The same permit for another form of the same message, such as its signed bytes; on failure the permit is gone.
+    pub fn try_form<N: FormOf<M>>(
+        self,
+        make: impl FnOnce(&M) -> Result<N, N::Error>,
+    ) -> Result<Cleared<N>, (AttemptRef, N::Error)> {
+        match make(&self.message).and_then(|form| form.of(&self.message)) {
             Ok(message) => Ok(Cleared { message, attempt: self.attempt, expires: self.expires }),
             Err(error) => Err((self.attempt, error)),
         }
     }
+}
+
+/// Another form of a message: it goes to the same person, or is none.
+pub trait FormOf<M>: Sized {
+    /// Why there is no such form.
+    type Error;
+
+    /// Itself, if it is this message, to its recipient.
+    fn of(self, message: &M) -> Result<Self, Self::Error>;
 }

@@ -35,7 +35,7 @@ pub use cancel::cancel_messages;
 pub use claim::{Claimed, ClaimedMessage, ContactFacts, claim, hold};
 pub use class::{Lane, MessageClass};
 pub use clear::clear;
-pub use cleared::{AttemptRef, Cleared};
+pub use cleared::{AttemptRef, Cleared, FormOf};
 pub use content::{ContentCache, ReadySender, ReadyVersion, Sender, StoredVersion, Template};
 pub use dkim_key::NewDkimKey;
 pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};

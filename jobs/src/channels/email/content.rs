@@ -23,6 +23,9 @@ pub enum ContentError {
     /// The signing domain has nothing to do with the From domain (C-02, C-38).
     #[error("the DKIM domain does not belong to the From domain")]
     Unaligned,
+    /// It is not the message that was permitted, or to somebody else (L3).
+    #[error("the mail is not the one that was permitted")]
+    Foreign,
 }
 
 impl ContentError {
@@ -35,6 +38,7 @@ impl ContentError {
             Self::NoText => "text_part_missing",
             Self::Key => "dkim_key_unusable",
             Self::Unaligned => "dkim_unaligned",
+            Self::Foreign => "mail_foreign",
         }
     }
 }

@@ -31,6 +31,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use carillon_domain::messaging::{AttemptRef, Cleared, EmailMessage, Lane, NotHandedOver, relay};
+use carillon_domain::seeded_bugs;
 use carillon_domain::time::Clock;
 
 pub use content::ContentError;
@@ -74,21 +75,34 @@ impl EmailChannel {
     ///
     /// The same message makes the same bytes, so a repetition after an unknown outcome is an exact copy (C-25, C-26).
     pub fn prepare(&self, mail: Cleared<EmailMessage>) -> Result<Cleared<PreparedEmail>, (AttemptRef, ContentError)> {
-        mail.try_map(|mail| prepare(&mail, &self.signers))
+        mail.try_form(|mail| prepare(mail, &self.signers))
     }
 
     /// Hands one mail over. The caller has committed `started` for it; dropping the future leaves it unknown.
     ///
     /// The gate's permit is looked at just before the first octet and before the final dot, with whatever else the
-    /// caller's `permit` asks.
+    /// caller's `permit` asks, and used up: there is no second hand-over on it.
+    ///
+    /// ```compile_fail,E0382
+    /// use carillon_domain::messaging::{Cleared, Lane};
+    /// use carillon_domain::time::Clock;
+    /// use carillon_jobs::channels::email::{EmailChannel, Moment, PreparedEmail, Relay};
+    /// async fn twice(channel: &EmailChannel, to: (&Relay, Lane), mail: Cleared<PreparedEmail>, clock: &dyn Clock) {
+    ///     channel.deliver(to, mail, clock, |_: Moment| Ok(())).await;
+    ///     channel.deliver(to, mail, clock, |_: Moment| Ok(())).await;
+    /// }
+    /// ```
     pub async fn deliver(
         &self,
         (relay, lane): (&Relay, Lane),
-        mail: &Cleared<PreparedEmail>,
+        mail: Cleared<PreparedEmail>,
         clock: &dyn Clock,
         permit: impl Permit,
     ) -> HandOver {
         let fresh = |moment: Moment| {
+            if moment == Moment::End && seeded_bugs::on("permit_unasked_at_the_dot") {
+                return Ok(());
+            }
             if mail.is_fresh(clock.monotonic()) { permit.ask(moment) } else { Err(NotHandedOver::PermitExpired) }
         };
         self.pool(relay, lane).hand_over(mail.message(), fresh).await

@@ -1,7 +1,7 @@
 //! A built and signed mail with its envelope: what the pool hands over.
 
 use carillon_domain::ids::MessageId;
-use carillon_domain::messaging::EmailMessage;
+use carillon_domain::messaging::{EmailMessage, FormOf};
 
 use super::address::WireAddress;
 use super::content::ContentError;
@@ -62,8 +62,35 @@ impl PreparedEmail {
     }
 }
 
+impl FormOf<EmailMessage> for PreparedEmail {
+    type Error = ContentError;
+
+    fn of(self, mail: &EmailMessage) -> Result<Self, ContentError> {
+        let to = WireAddress::new(&mail.to, "to")?;
+        let same = (self.message, self.attempt) == (mail.message, mail.attempt) && self.to == to;
+        if same { Ok(self) } else { Err(ContentError::Foreign) }
+    }
+}
+
 impl std::fmt::Debug for PreparedEmail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PreparedEmail({}, attempt {}, {} octets)", self.message, self.attempt, self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::transactional;
+    use super::*;
+
+    #[test]
+    fn c161_a_permit_for_one_person_is_none_for_another() {
+        let signers = DkimSigners::default();
+        let (ada, eve) = (transactional("ada@example.org"), transactional("eve@example.org"));
+        let prepared = || prepare(&ada, &signers).unwrap();
+        assert!(prepared().of(&ada).is_ok());
+        assert_eq!(prepared().of(&eve).unwrap_err(), ContentError::Foreign);
+        let next = EmailMessage { attempt: 2, ..ada.clone() };
+        assert_eq!(prepared().of(&next).unwrap_err(), ContentError::Foreign);
     }
 }

@@ -29,7 +29,7 @@ fn now() -> Timestamp {
     DateTime::from_timestamp(1_795_341_600, 0).unwrap()
 }
 
-fn transactional(to: &str) -> EmailMessage {
+pub(super) fn transactional(to: &str) -> EmailMessage {
     EmailMessage {
         message: MessageId(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),
         attempt: 1,
