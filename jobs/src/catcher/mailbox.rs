@@ -26,8 +26,8 @@ pub struct CaughtMail {
     pub message_id: Option<String>,
     /// The content, dots unstuffed.
     pub raw: Arc<[u8]>,
-    /// When its MAIL command had been read: from then on it was leaving its sender.
-    pub began: Instant,
+    /// When its final dot had been read: until then its sender could keep it back.
+    pub ended: Instant,
 }
 
 impl std::fmt::Debug for CaughtMail {
@@ -84,8 +84,8 @@ impl Mailbox {
         Self { max_mails, max_octets, contents: Mutex::default(), changed: watch::Sender::new(0) }
     }
 
-    pub fn store(&self, envelope: Envelope, raw: Vec<u8>) {
-        let Envelope { from, recipients, began } = envelope;
+    pub fn store(&self, envelope: Envelope, raw: Vec<u8>, ended: Instant) {
+        let Envelope { from, recipients } = envelope;
         let envelope_from = from.unwrap_or_default();
         let message_id = message_id(&raw);
         let mut contents = self.lock();
@@ -93,7 +93,7 @@ impl Mailbox {
         contents.last_seq += 1;
         contents.octets += raw.len();
         let seq = contents.last_seq;
-        let mail = CaughtMail { seq, envelope_from, recipients, message_id, raw: raw.into(), began };
+        let mail = CaughtMail { seq, envelope_from, recipients, message_id, raw: raw.into(), ended };
         contents.mails.push_back(Arc::new(mail));
         while contents.mails.len() > self.max_mails || contents.octets > self.max_octets {
             let Some(oldest) = contents.mails.pop_front() else { break };
@@ -198,7 +198,7 @@ mod tests {
     fn store(mailbox: &Mailbox, to: &str, id: &str) {
         let raw = format!("Subject: x\r\nMessage-ID: <{id}>\r\n\r\nMessage-ID: <not@this>\r\n").into_bytes();
         let from = Some("bounce@example.org".to_owned());
-        mailbox.store(Envelope { from, recipients: vec![to.to_owned()], began: Instant::now() }, raw);
+        mailbox.store(Envelope { from, recipients: vec![to.to_owned()] }, raw, Instant::now());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use smtp_proto::{
     EhloResponse, Error, MAIL_SMTPUTF8, MailFrom, Request,
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Shared;
 use super::auth::{AuthAnswer, AuthStep};
@@ -189,7 +189,7 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Session<W> {
         } else if !from.address.is_ascii() && !utf8 {
             b"553 5.6.7 Address needs SMTPUTF8\r\n"
         } else {
-            self.envelope = Envelope::opened(Some(from.address));
+            self.envelope = Envelope { from: Some(from.address), recipients: Vec::new() };
             b"250 2.1.0 OK\r\n"
         };
         self.say(reply);
@@ -218,6 +218,7 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Session<W> {
 
     /// The final dot has come.
     async fn content(&mut self, content: Content) -> io::Result<Next> {
+        let ended = Instant::now();
         let (envelope, raw) = match content.finish() {
             Ok(mail) => mail,
             Err(flaw) => {
@@ -231,13 +232,13 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Session<W> {
         let mailbox = &self.shared.mailbox;
         match verdict.end {
             End::Take => {
-                mailbox.store(envelope, raw);
+                mailbox.store(envelope, raw, ended);
                 self.say(b"250 2.0.0 Caught\r\n");
             }
             End::Answer(code, text) => self.answer(code, &text),
             End::Drop { stored } => {
                 if stored {
-                    mailbox.store(envelope, raw);
+                    mailbox.store(envelope, raw, ended);
                 }
                 mailbox.tally(Tally::Dropped { stored });
                 return Ok(Next::Close);

@@ -1,30 +1,15 @@
 //! One mail on its way into the catcher: envelope, then content.
 
 use smtp_proto::request::receiver::{DataReceiver, DummyDataReceiver};
-use tokio::time::Instant;
 
 /// The longest line including CRLF (RFC 5321 s4.5.3.1.6).
 const LINE_MAX: usize = 1000;
 
 /// The envelope so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Envelope {
     pub from: Option<String>,
     pub recipients: Vec<String>,
-    /// When it was opened.
-    pub began: Instant,
-}
-
-impl Envelope {
-    pub fn opened(from: Option<String>) -> Self {
-        Self { from, recipients: Vec::new(), began: Instant::now() }
-    }
-}
-
-impl Default for Envelope {
-    fn default() -> Self {
-        Self::opened(None)
-    }
 }
 
 /// Content being received; past the limit it is read and thrown away.

@@ -80,6 +80,18 @@ const BUGS: &[Bug] = &[
         "messaging",
         "rotation::c157_the_gate_knows_what_was_said_under_a_retired_key",
     ),
+    bug(
+        "unsubscribe_without_lock",
+        PG,
+        "messaging",
+        "race::c175_a_suppression_by_hand_waits_for_the_gate_that_holds_the_address",
+    ),
+    bug("commit_ignored", PG, "consent", "links::c011_an_unsubscribe_whose_commit_failed_is_not_acknowledged"),
+    bug("commit_ignored", PG, "messaging", "graphql::c187_messages_whose_commit_failed_are_not_acknowledged"),
+    bug("commit_ignored", PG, "messaging", "gate::c161_a_gate_whose_commit_failed_gives_no_permit"),
+    bug("permit_unasked_at_the_dot", PG, "delivery", "permits::the_permit_is_asked_again_before_the_final_dot"),
+    bug("permit_unasked_at_the_dot", LITE, "delivery", "permits::the_permit_is_asked_again_before_the_final_dot"),
+    bug("accepted_is_unknown", PG, CRASH, "repeated"),
     bug("gate_reads_before_locking", PG, CRASH, "after_unsubscribe"),
     bug("unsubscribe_without_lock", PG, CRASH, "after_unsubscribe"),
 ];

@@ -10,8 +10,8 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use tokio::process::Command;
 
-use super::LEASE_S;
 use super::processes::Processes;
+use super::{LEASE_S, PERMIT_S};
 
 /// The faults of a run.
 pub struct Faults {
@@ -28,7 +28,7 @@ pub struct Faults {
 }
 
 /// Kinds of faults.
-const KINDS: usize = 9;
+const KINDS: usize = 10;
 
 /// How long the sink takes over each mail, as relays do: so hand-overs are on their way when a fault strikes.
 const SINK_MS: u64 = 60;
@@ -68,6 +68,7 @@ impl Faults {
             5 => self.sink_drops(true).await,
             6 => self.sink_drops(false).await,
             7 => self.processes.kill(false, which).await?,
+            8 => self.sink_stalls().await,
             _ => {
                 let (told, well) = self.processes.terminate(which).await?;
                 self.unwell += usize::from(!well);
@@ -86,6 +87,16 @@ impl Faults {
         tokio::time::sleep(Duration::from_secs(2)).await;
         self.sink.set_behaviour(behaviour(None));
         format!("sink dropped after DATA, mails {}", if stored { "kept" } else { "lost" })
+    }
+
+    /// The sink takes longer over the recipient of some mails than their permits last (C-62, L3).
+    async fn sink_stalls(&mut self) -> String {
+        let share = Whom::Share { of: 10, is: self.random.random_range(0..10) };
+        let action = Action::Delay { at: Moment::Recipient, millis: PERMIT_S.unsigned_abs() * 1_000 + 1_500 };
+        self.sink.set_behaviour(behaviour(Some(Rule { whom: share, first: None, action })));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.sink.set_behaviour(behaviour(None));
+        "sink stalled before DATA".to_owned()
     }
 
     /// Everything works again.

@@ -12,7 +12,7 @@ use super::load::{Accepted, Done};
 use super::rush::Rush;
 use super::{PERMIT_S, SLOTS};
 
-/// The sink reads a command a little later than it was sent, on a machine that is busy.
+/// The sink reads the final dot a little later than it was sent, on a machine that is busy.
 const READING: Duration = Duration::from_millis(500);
 
 /// What was done to the system.
@@ -73,14 +73,17 @@ struct Fate {
     lost: bool,
     /// Copies that no hidden outcome explains.
     repeated: usize,
-    unknown: bool,
+    /// Copies that one does, of a receipt.
+    excused: usize,
+    /// Outcomes that nobody knew: of advertisements those that stayed so, of receipts all.
+    unknown: usize,
 }
 
 /// Counts.
 pub fn reach(count: &Count, done: &Done, run: &Run<'_>) -> Verdict {
     let mut verdict =
         Verdict { intents: done.accepted.len(), faults: run.faults.struck, seed: run.seed, ..Verdict::default() };
-    let mut later = 0;
+    let (mut later, mut excused) = (0, 0);
     for (id, intent) in &done.accepted {
         let Some(row) = count.rows.get(id) else {
             verdict.lost += 1;
@@ -90,21 +93,23 @@ pub fn reach(count: &Count, done: &Done, run: &Run<'_>) -> Verdict {
         let fate = fate(row, intent.class, copies.len(), done.leaving.contains(&intent.address));
         verdict.lost += usize::from(fate.lost);
         verdict.repeated += fate.repeated;
-        verdict.unknown += usize::from(fate.unknown);
-        verdict.unknown_at_sink += usize::from(fate.unknown && !copies.is_empty());
+        excused += fate.excused;
+        verdict.unknown += fate.unknown;
+        verdict.unknown_at_sink += fate.unknown.min(copies.len());
         if fate.lost {
             eprintln!("crash: lost: {} {:?} {} {} copies", intent.class.as_str(), row.state, row.reason, copies.len());
         }
         if copies.iter().any(|mail| mail.recipients != [intent.address.as_str()]) {
             verdict.complaints.push("a mail went to somebody else".to_owned());
         }
-        let (came_late, was_later) = after_leaving(intent, done, row, copies.iter().map(|mail| mail.began));
+        let (came_late, was_later) = after_leaving(intent, done, row, copies.iter().map(|mail| mail.ended));
         verdict.after_unsubscribe += came_late;
         later += usize::from(was_later);
     }
     verdict.after_unsubscribe += usize::try_from(count.cleared_late).unwrap_or(usize::MAX);
     verdict.unknown_most = 16 * SLOTS * run.faults.engine_losses
         + usize::try_from(count.totals.dropped_stored + count.totals.dropped_lost).unwrap_or(usize::MAX);
+    verdict.repeated += beyond(excused, verdict.unknown_most);
     strangers(&mut verdict, count, done);
     complain(&mut verdict, count, done, run, later);
     print(&verdict, count, done, run, later);
@@ -122,9 +127,17 @@ fn fate(row: &Row, class: MessageClass, copies: usize, was_leaving: bool) -> Fat
         "unknown" => !marketing,
         _ => true,
     };
-    let hidden = if marketing { 0 } else { usize::try_from(row.hidden).unwrap_or_default() };
-    let repeated = copies.saturating_sub(1 + hidden);
-    Fate { lost, repeated, unknown: marketing && row.state == "unknown" }
+    let again = copies.saturating_sub(1);
+    if marketing {
+        return Fate { lost, repeated: again, excused: 0, unknown: usize::from(row.state == "unknown") };
+    }
+    let unknown = usize::try_from(row.hidden).unwrap_or_default();
+    Fate { lost, repeated: again.saturating_sub(unknown), excused: again.min(unknown), unknown }
+}
+
+/// The system calls an outcome unknown by its own word: that excuses no more copies than there were reasons for it.
+fn beyond(excused: usize, most: usize) -> usize {
+    excused.saturating_sub(most)
 }
 
 /// Marketing that left too late after an acknowledged unsubscribe, and whether it was queued after it.
@@ -132,14 +145,14 @@ fn after_leaving(
     intent: &Accepted,
     done: &Done,
     row: &Row,
-    mut began: impl Iterator<Item = tokio::time::Instant>,
+    mut ended: impl Iterator<Item = tokio::time::Instant>,
 ) -> (usize, bool) {
     let Some(left) = done.left.get(&intent.address).filter(|_| intent.class == MessageClass::Marketing) else {
         return (0, false);
     };
     let permit = Duration::from_secs(PERMIT_S.unsigned_abs());
     let was_later = intent.posted > *left;
-    let came_late = began.any(|began| began > *left + permit + READING) || (was_later && row.state != "refused");
+    let came_late = ended.any(|ended| ended > *left + permit + READING) || (was_later && row.state != "refused");
     (usize::from(came_late), was_later)
 }
 
@@ -238,6 +251,16 @@ mod tests {
         ] {
             assert_eq!(fate(&row(state, reason, 0), class, copies, leaving).lost, lost, "{state} {reason} {class:?}");
         }
+    }
+
+    #[test]
+    fn c168_hidden_outcomes_of_both_classes_are_counted_and_excuse_only_so_many_copies() {
+        let fate = |class, state, hidden, copies| fate(&row(state, "", hidden), class, copies, false);
+        assert_eq!(fate(MessageClass::Marketing, "unknown", 1, 1).unknown, 1);
+        assert_eq!(fate(MessageClass::Marketing, "sent", 1, 1).unknown, 0, "late evidence settled it");
+        let receipt = fate(MessageClass::Transactional, "sent", 2, 2);
+        assert_eq!((receipt.unknown, receipt.excused, receipt.repeated), (2, 1, 0));
+        assert_eq!((beyond(16, 16), beyond(17, 16)), (0, 1));
     }
 
     #[test]
