@@ -299,7 +299,7 @@ async fn version(world: &World, marketer: &TenantContext, class: MessageClass) -
         html: format!("<p>Hello {{{{ contact.first_name }}}}</p><p><a href=\"{link}\">Leave</a></p>"),
         text: format!("Hello {{{{ contact.first_name }}}}\n{link}\n"),
     };
-    let version = messaging::publish_version(&grant, &mut tx, world.ports(), command).await.unwrap();
+    let published = messaging::publish_version(&grant, &mut tx, world.ports(), command).await.unwrap();
     tx.commit().await.unwrap();
-    version.id
+    published.version.id
 }

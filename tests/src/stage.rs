@@ -271,9 +271,9 @@ impl Stage {
             ),
             text: format!("Dear {{{{ contact.first_name }}}},\n\n{paragraph}{text_end}"),
         };
-        let version = publish_version(&grant, &mut tx, &self.ports, command).await?;
+        let published = publish_version(&grant, &mut tx, &self.ports, command).await?;
         tx.commit().await?;
-        Ok(version.id)
+        Ok(published.version.id)
     }
 
     async fn make_people(

@@ -49,11 +49,7 @@ impl Call {
     /// # Errors
     /// A refusal when the key is empty, too long, or not visible ASCII.
     pub fn new(operation: &'static str, key: &str, input: &[u8]) -> Result<Self, Refusal> {
-        let usable = (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-        if !usable {
-            let message = format!("An idempotency key is 1 to {MAX_KEY} visible ASCII characters.");
-            return Err(Refusal::new("INVALID_IDEMPOTENCY_KEY", "idempotencyKey", message));
-        }
+        check_key(key)?;
         Ok(Self { operation, key: key.to_owned(), input: input.to_vec() })
     }
 
@@ -64,6 +60,18 @@ impl Call {
         row.copy_from_slice(&digest(&SHA256, &name).as_ref()[..16]);
         Uuid::from_bytes(row)
     }
+}
+
+/// Checks a key that a client chose, of a call or of one message.
+///
+/// # Errors
+/// `INVALID_IDEMPOTENCY_KEY` when it is empty, too long, or not visible ASCII.
+pub fn check_key(key: &str) -> Result<(), Refusal> {
+    if (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let message = format!("An idempotency key is 1 to {MAX_KEY} visible ASCII characters.");
+    Err(Refusal::new("INVALID_IDEMPOTENCY_KEY", "idempotencyKey", message))
 }
 
 /// What [`reserve`] found.

@@ -61,5 +61,6 @@ pub use store::{IDENTITY_STATEMENTS, STATEMENTS};
 pub use sweep::{Swept, sweep};
 pub use system_mail::{SYSTEM_TENANT, SystemMail, enqueue_system_mail, seed_system_tenant, system_sender};
 pub use templates::{
-    PublishVersion, create_template, find_templates, newest_versions, publish_version, template_versions, templates,
+    PublishVersion, Published, create_template, find_templates, newest_versions, publish_version, template_versions,
+    templates,
 };

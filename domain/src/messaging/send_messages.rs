@@ -17,6 +17,7 @@ use super::{MessageClass, MessageStatus};
 use crate::consent::{self, Channel};
 use crate::contacts::EmailAddress;
 use crate::error::{Refusal, Result};
+use crate::idempotency::check_key;
 use crate::keys::{AddressHasher, Fingerprinter, Place};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
@@ -24,8 +25,6 @@ use crate::time::Timestamp;
 
 /// The most intents of one call.
 pub const INTENTS_MAX: usize = 500;
-/// The longest intent key.
-pub const INTENT_KEY_MAX: usize = 255;
 /// How far ahead a message may be scheduled.
 pub const AHEAD_MAX: chrono::TimeDelta = chrono::TimeDelta::days(90);
 
@@ -308,13 +307,6 @@ impl Accepting<'_> {
         }
         Ok((due_at, expires_at))
     }
-}
-
-fn check_key(key: &str) -> Result<(), Refusal> {
-    if key.is_empty() || key.len() > INTENT_KEY_MAX || key.chars().any(char::is_control) {
-        return Err(Refusal::new("BAD_KEY", "idempotencyKey", "A key has 1 to 255 bytes without control characters."));
-    }
-    Ok(())
 }
 
 fn variables(intent: &Intent) -> Result<Vec<u8>, Refusal> {

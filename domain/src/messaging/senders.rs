@@ -7,7 +7,7 @@ use super::content::Sender;
 use super::dkim_key::{NewDkimKey, selector_of};
 use super::relay::{InvalidRelay, Relay};
 use super::store;
-use crate::contacts::EmailAddress;
+use crate::contacts::{EmailAddress, one_line};
 use crate::error::{Error, Refusal, Result};
 use crate::keys::Place;
 use crate::paging::{Page, Paged};
@@ -31,6 +31,9 @@ const FREE_PROVIDERS: [&str; 12] = [
     "proton.me",
 ];
 
+/// The longest display name, in octets.
+const NAME_MAX: usize = 200;
+
 /// A sender to make.
 #[derive(Debug, Clone)]
 pub struct CreateSender {
@@ -47,12 +50,14 @@ pub struct CreateSender {
 }
 
 impl CreateSender {
-    fn check(&self) -> Result<(), Refusal> {
-        let bad = |text: &str, max| text.trim().is_empty() || text.len() > max;
-        if bad(&self.from_name, 200) || self.from_name.chars().any(char::is_control) {
-            return Err(Refusal::new("BAD_NAME", "fromName", "A name has 1 to 200 bytes without control characters."));
-        }
-        if bad(&self.postal_address, 500) || self.postal_address.contains('\0') {
+    /// Gives the name as it is kept.
+    fn check(&self) -> Result<String, Refusal> {
+        let name = one_line(&self.from_name, NAME_MAX);
+        let name = name.map_err(|why| Refusal::new("BAD_NAME", "fromName", why.to_string()))?;
+        if self.postal_address.trim().is_empty()
+            || self.postal_address.len() > 500
+            || self.postal_address.contains('\0')
+        {
             return Err(Refusal::new("POSTAL_ADDRESS_REQUIRED", "postalAddress", "Give the sender's postal address."));
         }
         if FREE_PROVIDERS.contains(&self.from_email.domain_ascii()) {
@@ -65,7 +70,7 @@ impl CreateSender {
         if !self.from_email.is_ascii_local() {
             return Err(Refusal::new("BAD_EMAIL", "fromEmail", "A sender's local part is ASCII."));
         }
-        Ok(())
+        Ok(name)
     }
 }
 
@@ -87,7 +92,7 @@ pub async fn create_sender(
     command: CreateSender,
     key: &NewDkimKey,
 ) -> Result<Sender> {
-    command.check()?;
+    let from_name = command.check()?;
     if store::brand_name(tx, command.brand).await?.is_none() {
         return Err(Refusal::not_found("brandId").into());
     }
@@ -97,7 +102,7 @@ pub async fn create_sender(
     let sender = Sender {
         id,
         brand: command.brand,
-        from_name: command.from_name,
+        from_name,
         from_email: command.from_email.as_sent().to_owned(),
         reply_to: command.reply_to.map(|address| address.as_sent().to_owned()),
         postal_address: command.postal_address,

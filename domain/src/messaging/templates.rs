@@ -7,6 +7,7 @@ use carillon_entities::wall::{TenantTx, WallError};
 use super::content::{StoredVersion, Template};
 use super::template::{TemplateProblem, TemplateSource, validate};
 use super::{MessageClass, store};
+use crate::contacts::{Locale, one_line};
 use crate::error::{Error, Refusal, Result};
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
@@ -14,8 +15,6 @@ use crate::tenancy::{Grant, PublishTemplates, ReadMessages};
 
 /// The longest name.
 const NAME_MAX: usize = 200;
-/// The longest locale tag.
-const LOCALE_MAX: usize = 35;
 
 /// Makes a template without a version.
 pub async fn create_template(
@@ -25,10 +24,8 @@ pub async fn create_template(
     name: &str,
     class: MessageClass,
 ) -> Result<Template> {
-    if name.trim().is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(Refusal::new("BAD_NAME", "name", "A name has 1 to 200 bytes without control characters.").into());
-    }
-    let template = Template { id: ports.new_id(), name: name.trim().to_owned(), class, created_at: ports.now() };
+    let name = one_line(name, NAME_MAX).map_err(|why| Refusal::new("BAD_NAME", "name", why.to_string()))?;
+    let template = Template { id: ports.new_id(), name, class, created_at: ports.now() };
     match store::template_insert(tx, &template).await {
         Err(Error::Wall(WallError::Conflict { .. })) => {
             Err(Refusal::new("TEMPLATE_EXISTS", "name", "There is a template with this name.").into())
@@ -52,30 +49,35 @@ pub struct PublishVersion {
     pub text: String,
 }
 
+/// A version that was published.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The version.
+    pub version: StoredVersion,
+    /// What its author should know (C-31).
+    pub warnings: Vec<TemplateProblem>,
+}
+
 /// Checks and publishes a version; it never changes after.
 pub async fn publish_version(
     _: &Grant<PublishTemplates>,
     tx: &mut TenantTx,
     ports: &Ports,
     command: PublishVersion,
-) -> Result<StoredVersion> {
-    let locale_is_fine = !command.locale.is_empty()
-        && command.locale.len() <= LOCALE_MAX
-        && command.locale.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if !locale_is_fine {
-        return Err(Refusal::new("BAD_LOCALE", "locale", "A locale is a BCP 47 tag such as de-AT.").into());
-    }
+) -> Result<Published> {
+    let locale = Locale::parse(&command.locale);
+    let locale = locale.map_err(|why| Refusal::new("BAD_LOCALE", "locale", why.to_string()))?.as_str().to_owned();
     let template = store::template_find(tx, command.template).await?.ok_or_else(|| Refusal::not_found("templateId"))?;
     let source = TemplateSource { subject: command.subject, html: command.html, text: command.text };
     let refused = |problems: Vec<TemplateProblem>| Error::Refused(problems.into_iter().map(Refusal::from).collect());
-    validate(&source, template.class).map_err(refused)?;
+    let warnings = validate(&source, template.class).map_err(refused)?.warnings;
     let version = StoredVersion {
         id: ports.new_id::<TemplateVersionId>(),
         template: template.id,
         class: template.class,
-        version: store::version_last(tx, template.id, &command.locale).await? + 1,
+        version: store::version_last(tx, template.id, &locale).await? + 1,
         content_hash: content_hash(&source),
-        locale: command.locale,
+        locale,
         subject: source.subject,
         html: source.html,
         text: source.text,
@@ -84,7 +86,7 @@ pub async fn publish_version(
     match store::version_insert(tx, &version).await {
         // Two published at once: the number is taken, the loser tries again with the next.
         Err(Error::Wall(WallError::Conflict { .. })) => Err(Error::Wall(WallError::Retry)),
-        result => result.map(|()| version),
+        result => result.map(|()| Published { version, warnings }),
     }
 }
 

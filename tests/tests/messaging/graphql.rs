@@ -81,6 +81,7 @@ async fn a_sender_is_made_once_and_shows_what_to_publish() {
         ("fromEmail", "somebody@gmail.com", "FREE_PROVIDER"),
         ("fromEmail", "nonsense", "INVALID_EMAIL"),
         ("fromName", "x\r\nBcc: a@b", "BAD_NAME"),
+        ("fromName", "x\u{2028}y", "BAD_NAME"),
         ("postalAddress", " ", "POSTAL_ADDRESS_REQUIRED"),
         ("replyTo", "@", "INVALID_EMAIL"),
     ] {
@@ -120,6 +121,8 @@ async fn c233_a_relays_credentials_are_never_shown() {
 #[actix_web::test]
 async fn templates_are_published_in_versions() {
     let setup = Setup::new().await;
+    let broken = json!({ "name": "Wel\u{2028}come", "class": "MARKETING" });
+    is(&setup.change("createTemplate", "template { id }", broken).await, "BAD_NAME", "name");
     let input = json!({ "name": "Welcome", "class": "MARKETING" });
     let made = setup.change("createTemplate", "template { id name class }", input.clone()).await;
     let template = made["template"]["id"].clone();
@@ -137,14 +140,58 @@ async fn templates_are_published_in_versions() {
         let published = setup.change("publishTemplateVersion", object, good.clone()).await;
         assert_eq!(published["templateVersion"]["version"], number, "{published}");
     }
-    good["locale"] = json!("not a locale");
-    is(&setup.change("publishTemplateVersion", object, good.clone()).await, "BAD_LOCALE", "locale");
+    for (spelling, number) in [("de-at", 1), ("de_AT", 2)] {
+        good["locale"] = json!(spelling);
+        let published = setup.change("publishTemplateVersion", object, good.clone()).await;
+        assert_eq!(published["templateVersion"]["locale"], "de-AT", "one series, however it is spelt");
+        assert_eq!(published["templateVersion"]["version"], number, "{published}");
+    }
+    for locale in ["not a locale", "---", "d"] {
+        good["locale"] = json!(locale);
+        is(&setup.change("publishTemplateVersion", object, good.clone()).await, "BAD_LOCALE", "locale");
+    }
     good["templateId"] = json!(setup.marketing.to_string());
     is(&setup.change("publishTemplateVersion", object, good).await, "NOT_FOUND", "templateId");
     let query = "query($id: ID!) { node(id: $id) { id ... on Template { name versions { version locale subject } } } }";
     let node = setup.ask(query, json!({ "id": template })).await;
     let versions = &node["data"]["node"]["versions"];
-    assert_eq!((&versions[0]["version"], versions.as_array().unwrap().len()), (&json!(2), 1), "{node}");
+    let newest: Vec<_> = versions.as_array().unwrap().iter().map(|one| (&one["locale"], &one["version"])).collect();
+    assert!(newest.len() == 2 && newest.iter().all(|one| *one.1 == 2), "{node}");
+}
+
+/// Gmail cuts mails near 102 KB, and the way out with them.
+#[actix_web::test]
+async fn c031_a_large_template_is_published_with_a_warning() {
+    let setup = Setup::new().await;
+    let html = |octets| {
+        let rest = "<a href=\"{{ unsubscribe_url }}\">Abmelden</a> {{ sender.postal_address }}";
+        format!("<p>{}</p>{rest}", "x".repeat(octets))
+    };
+    let made =
+        setup.change("createTemplate", "template { id }", json!({ "name": "Large", "class": "MARKETING" })).await;
+    let mut input = json!({
+        "templateId": made["template"]["id"], "locale": "de", "subject": "Hallo", "html": html(1_000),
+        "text": "{{ unsubscribe_url }} {{ sender.postal_address }}",
+    });
+    let object = "templateVersion { id } warnings { code field message }";
+    let small = setup.change("publishTemplateVersion", object, input.clone()).await;
+    assert_eq!(small["warnings"], json!([]), "{small}");
+    input["html"] = html(90_000).into();
+    input["idempotencyKey"] = "large".into();
+    let large = setup.change("publishTemplateVersion", object, input.clone()).await;
+    assert!(large["templateVersion"]["id"].is_string(), "{large}");
+    assert_eq!(
+        (&large["warnings"][0]["code"], &large["warnings"][0]["field"][0]),
+        (&json!("TEMPLATE_LARGE"), &json!("html"))
+    );
+    assert_eq!(
+        setup.change("publishTemplateVersion", object, input.clone()).await,
+        large,
+        "the same key, the same answer"
+    );
+    input["html"] = html(101_000).into();
+    input["idempotencyKey"] = Value::Null;
+    is(&setup.change("publishTemplateVersion", object, input).await, "TEMPLATE_TOO_LARGE", "html");
 }
 
 #[actix_web::test]

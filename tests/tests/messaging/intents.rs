@@ -66,13 +66,13 @@ async fn each_intent_has_its_own_verdict() {
     setup.world.leave_unsettled();
     let (ada, now) = (setup.reader("ada@example.org").await, setup.ports().now());
     let news = |change: &dyn Fn(&mut Intent)| {
-        let mut intent = setup.news("one of many", ada);
+        let mut intent = setup.news("one-of-many", ada);
         change(&mut intent);
         intent
     };
     let cases: Vec<(Intent, &str, &str)> = vec![
-        (news(&|intent| intent.key = String::new()), "BAD_KEY", "idempotencyKey"),
-        (news(&|intent| intent.key = "a\r\nb".into()), "BAD_KEY", "idempotencyKey"),
+        (news(&|intent| intent.key = String::new()), "INVALID_IDEMPOTENCY_KEY", "idempotencyKey"),
+        (news(&|intent| intent.key = "a\r\nb".into()), "INVALID_IDEMPOTENCY_KEY", "idempotencyKey"),
         (news(&|intent| intent.topic = None), "TOPIC_REQUIRED", "topicId"),
         (news(&|intent| intent.topic = setup.news.all_marketing), "TOPIC_RESERVED", "topicId"),
         (news(&|intent| intent.topic = Some(setup.ports().new_id())), "NOT_FOUND", "topicId"),

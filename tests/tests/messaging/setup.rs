@@ -325,9 +325,9 @@ async fn publish(world: &World, admin: &TenantContext, class: MessageClass) -> T
         html: format!("<p>Hello</p>{html}"),
         text: format!("Hello {text}"),
     };
-    let version = messaging::publish_version(&grant, &mut tx, world.ports(), command).await.unwrap();
+    let published = messaging::publish_version(&grant, &mut tx, world.ports(), command).await.unwrap();
     tx.commit().await.unwrap();
-    version.id
+    published.version.id
 }
 
 async fn admin(world: &World, tenant: TenantId) -> (TenantContext, String) {

@@ -137,16 +137,16 @@ impl MessagingMutation {
         let once = Once::new("publishTemplateVersion", input.idempotency_key.as_deref(), &input);
         let published = scope.mutate(grant, &once, |tx, _| {
             Box::pin(async move {
-                let version = messaging::publish_version(grant, tx, scope.ports(), command.clone()).await?;
-                Ok(version.id)
+                let published = messaging::publish_version(grant, tx, scope.ports(), command.clone()).await?;
+                Ok((published.version.id, user_errors(published.warnings.into_iter().map(Refusal::from))))
             })
         });
-        let (id, user_errors): (Option<TemplateVersionId>, _) = payload(published.await)?;
-        let template_version = match id {
-            Some(id) => TemplateVersion::find(ctx, id).await.transpose(),
-            None => None,
+        let (published, user_errors): (Option<(TemplateVersionId, _)>, _) = payload(published.await)?;
+        let (template_version, warnings) = match published {
+            Some((id, warnings)) => (TemplateVersion::find(ctx, id).await.transpose(), warnings),
+            None => (None, Vec::new()),
         };
-        Ok(TemplateVersionPayload { template_version, user_errors })
+        Ok(TemplateVersionPayload { template_version, warnings, user_errors })
     }
 
     /// Queues up to 500 messages, each with its own key and verdict: the good ones go even if others are refused.
@@ -374,13 +374,15 @@ pub struct TemplatePayload {
 pub struct TemplateVersionPayload {
     /// The version. Needs the right to see messages.
     template_version: Option<Result<TemplateVersion>>,
+    /// What its author should know; it is published all the same.
+    warnings: Vec<UserError>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
 }
 
 impl TemplateVersionPayload {
     fn refused(refusal: Refusal) -> Self {
-        Self { template_version: None, user_errors: user_errors([refusal]) }
+        Self { template_version: None, warnings: Vec::new(), user_errors: user_errors([refusal]) }
     }
 }
 
