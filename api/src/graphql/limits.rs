@@ -6,8 +6,9 @@
 
 mod count;
 mod text;
+mod weight;
 
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet};
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType};
 use async_graphql::{ServerError, Variables};
 use count::Count;
 pub use text::check_text;
@@ -34,6 +35,8 @@ pub const DIRECTIVES: usize = 4;
 const MAX_PAGE: u64 = 100;
 /// The size of a page that does not say.
 const DEFAULT_PAGE: u64 = 50;
+/// Values of arguments, each as often as it is copied: wherever a field uses it, for each row the field lies in.
+const WEIGHT: u64 = 1_000_000;
 /// Fields of an operation after fragments are expanded.
 const FIELDS: usize = 1_000;
 /// Aliased fields after fragments are expanded.
@@ -70,26 +73,7 @@ pub fn check_document(document: &ExecutableDocument, variables: &Variables) -> R
     if document.operations.iter().count() > OPERATIONS {
         return Err(refused("operations", OPERATIONS));
     }
-    for (_, operation) in document.operations.iter() {
-        let selection = &operation.node.selection_set.node;
-        Count::new(document, variables, &operation.node.variable_definitions).operation(selection)?;
-        let mut roots = Vec::new();
-        collect_roots(document, selection, &mut roots);
-        match operation.node.ty {
-            OperationType::Mutation if roots.len() > MUTATION_ROOTS => {
-                return Err(refused("mutations", MUTATION_ROOTS));
-            }
-            OperationType::Mutation if roots.len() > 1 => {
-                if let Some(name) = roots.iter().find(|name| SENSITIVE.contains(name)) {
-                    let message = format!("The mutation {name} must be the only one of its document.");
-                    return Err(limit_error(message));
-                }
-            }
-            _ if roots.len() > QUERY_ROOTS => return Err(refused("root fields", QUERY_ROOTS)),
-            _ => {}
-        }
-    }
-    Ok(())
+    document.operations.iter().try_for_each(|(_, operation)| Count::operation(document, variables, &operation.node))
 }
 
 /// The kind of the operation that a request runs, if its name and the document fit.
@@ -104,24 +88,7 @@ pub fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Opti
     }
 }
 
-/// The root fields with fragments expanded; the document's size was judged before.
-fn collect_roots<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet, roots: &mut Vec<&'a str>) {
-    for selection in &set.items {
-        match &selection.node {
-            Selection::Field(field) => roots.push(field.node.name.node.as_str()),
-            Selection::InlineFragment(fragment) => {
-                collect_roots(document, &fragment.node.selection_set.node, roots);
-            }
-            Selection::FragmentSpread(spread) => {
-                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
-                    collect_roots(document, &fragment.node.selection_set.node, roots);
-                }
-            }
-        }
-    }
-}
-
-fn refused(what: &str, limit: usize) -> ServerError {
+fn refused(what: &str, limit: impl std::fmt::Display) -> ServerError {
     limit_error(format!("The document has more than {limit} {what}."))
 }
 
@@ -198,6 +165,42 @@ mod tests {
         for (query, what) in cases {
             assert!(check(&query).is_err_and(|message| message.contains(what)), "{what}");
         }
+    }
+
+    #[test]
+    fn c221_a_large_variable_is_not_used_often() {
+        let variable = |length: usize| format!(r#"{{"v": [{}0]}}"#, "0,".repeat(length - 1));
+        let fits = |query: &str, length: usize| {
+            check_with(query, &variable(length))
+                .inspect_err(|error| assert!(error.contains("values"), "{error}"))
+                .is_ok()
+        };
+        let uses = |times: usize| format!("query($v: [Int]) {{ {} }}", "a(x: $v) ".repeat(times));
+        assert!(fits(&uses(1), 490_000), "what a body holds may be used once");
+        assert!(fits(&uses(20), 900) && !fits(&uses(20), 60_000));
+        let fragment = format!("fragment F on Query {{ a {{ {} }} }}", "b(first: $v, last: $v, ids: $v) ".repeat(100));
+        assert!(!fits(&format!("query($v: [Int]) {{ {} }} {fragment}", "...F ".repeat(9)), 320_000));
+        assert!(!fits(&format!("query {{ c }} {fragment}"), 4_000), "nobody spreads it, and it is validated");
+        for query in [
+            "query($v: Int) { a(first: 100) { nodes { b(x: [{ y: $v }]) } } }",
+            "query($v: Int) { a(first: 100) { nodes { b @include(if: $v) } } }",
+            "query($v: Int) { a(first: 100) { nodes { ... @include(if: $v) { b } } } }",
+            "query($v: Int) { a(first: 100) { nodes { ...F } } } fragment F on A { b(x: $v) }",
+        ] {
+            assert!(fits(query, 4_000) && !fits(query, 10_100), "{query}");
+        }
+        let directives = "@include(if: $v) ".repeat(200);
+        assert!(!fits(&format!("query($v: Int) {directives} {{ a }}"), 10_000));
+        assert!(!fits(&format!("query {{ a }} fragment F on A {directives} {{ a }}"), 10_000));
+        let text = format!(r#"{{"v": "{}"}}"#, "x".repeat(900_000));
+        let rows = "query($v: String) { a(first: 100) { nodes { b(x: $v) } } }";
+        assert!(check_with(rows, &text).is_err() && check_with(&uses(10), &text).is_ok());
+        let default = format!(
+            "query($v: [Int] = [{}]) {{ a(first: 100) {{ nodes {{ {} }} }} }}",
+            "0 ".repeat(3_000),
+            "b(x: $v) ".repeat(4)
+        );
+        assert!(check_with(&default, "{}").is_err() && check_with(&default, r#"{"v": []}"#).is_ok());
     }
 
     #[test]

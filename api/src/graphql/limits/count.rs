@@ -1,11 +1,14 @@
 //! Counts what an operation asks for, with fragments expanded, and stops at the first limit.
 
-use async_graphql::parser::types::{ExecutableDocument, Field, Selection, SelectionSet, VariableDefinition};
-use async_graphql::{Positioned, ServerError, Value, Variables};
+use async_graphql::parser::types::{
+    ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
+};
+use async_graphql::{ServerError, Variables};
 
+use super::weight::{Known, Weights};
 use super::{
     ALIASES, COST, DEFAULT_PAGE, DEPTH, DIRECTIVES, FIELDS, INTROSPECTION_DEPTH, INTROSPECTION_LISTS, MAX_PAGE,
-    RECURSION, limit_error, refused,
+    MUTATION_ROOTS, QUERY_ROOTS, RECURSION, SENSITIVE, limit_error, refused,
 };
 
 /// Lists of the schema's own description that can lie in each other without end.
@@ -27,29 +30,30 @@ struct At {
 /// What was counted so far.
 pub(super) struct Count<'a> {
     document: &'a ExecutableDocument,
-    variables: &'a Variables,
-    definitions: &'a [Positioned<VariableDefinition>],
+    operation: &'a OperationDefinition,
+    weights: Weights<'a>,
     fields: usize,
     aliases: usize,
     cost: u64,
+    /// Names of the root fields, with fragments expanded.
+    roots: Vec<&'a str>,
 }
 
 impl<'a> Count<'a> {
-    /// Nothing was counted yet.
-    pub(super) fn new(
+    /// Counts an operation.
+    pub(super) fn operation(
         document: &'a ExecutableDocument,
         variables: &'a Variables,
-        definitions: &'a [Positioned<VariableDefinition>],
-    ) -> Self {
-        Self { document, variables, definitions, fields: 0, aliases: 0, cost: 0 }
+        operation: &'a OperationDefinition,
+    ) -> Result<(), ServerError> {
+        let weights = Weights::new(variables, &operation.variable_definitions);
+        let mut count = Self { document, operation, weights, fields: 0, aliases: 0, cost: 0, roots: Vec::new() };
+        count.weights.fragments(document)?;
+        count.weights.directives(&operation.directives, 1)?;
+        count.walk(&operation.selection_set.node, At { levels: 0, depth: 0, times: 1, introspection: None })
     }
 
-    /// Counts an operation.
-    pub(super) fn operation(&mut self, set: &SelectionSet) -> Result<(), ServerError> {
-        self.walk(set, At { levels: 0, depth: 0, times: 1, introspection: None })
-    }
-
-    fn walk(&mut self, set: &SelectionSet, at: At) -> Result<(), ServerError> {
+    fn walk(&mut self, set: &'a SelectionSet, at: At) -> Result<(), ServerError> {
         if at.levels > RECURSION {
             return Err(refused("levels", RECURSION));
         }
@@ -62,6 +66,7 @@ impl<'a> Count<'a> {
             if selection.node.directives().len() > DIRECTIVES {
                 return Err(refused("directives on one field", DIRECTIVES));
             }
+            self.weights.directives(selection.node.directives(), at.times)?;
             let inner = At { levels: at.levels + 1, ..at };
             match &selection.node {
                 Selection::Field(field) => self.field(&field.node, inner)?,
@@ -76,7 +81,10 @@ impl<'a> Count<'a> {
         Ok(())
     }
 
-    fn field(&mut self, field: &Field, at: At) -> Result<(), ServerError> {
+    fn field(&mut self, field: &'a Field, at: At) -> Result<(), ServerError> {
+        if at.depth == 0 {
+            self.root(field.name.node.as_str())?;
+        }
         self.aliases += usize::from(field.alias.is_some());
         if self.aliases > ALIASES {
             return Err(refused("aliases", ALIASES));
@@ -98,34 +106,41 @@ impl<'a> Count<'a> {
         if depth > deepest {
             return Err(refused("fields within each other", deepest));
         }
+        for (_, value) in &field.arguments {
+            self.weights.add(&value.node, at.times)?;
+        }
         let times = at.times.saturating_mul(self.rows(field));
         self.walk(&field.selection_set.node, At { depth, times, introspection, ..at })
     }
 
+    fn root(&mut self, name: &'a str) -> Result<(), ServerError> {
+        self.roots.push(name);
+        if self.operation.ty != OperationType::Mutation {
+            return if self.roots.len() > QUERY_ROOTS { Err(refused("root fields", QUERY_ROOTS)) } else { Ok(()) };
+        }
+        if self.roots.len() > MUTATION_ROOTS {
+            return Err(refused("mutations", MUTATION_ROOTS));
+        }
+        match self.roots.iter().find(|name| SENSITIVE.contains(name)) {
+            Some(name) if self.roots.len() > 1 => {
+                Err(limit_error(format!("The mutation {name} must be the only one of its document.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How many rows a field gives at most: the page asked for, or the ids.
     fn rows(&self, field: &Field) -> u64 {
-        let size = |name| match self.argument(field, name)? {
-            Value::Number(number) => Some(number.as_u64().unwrap_or(0).clamp(1, MAX_PAGE)),
-            _ => None,
+        let size = |name| match self.weights.known(&field.get_argument(name)?.node)? {
+            Known::Number(number) => Some(number.clamp(1, MAX_PAGE)),
+            Known::List(_) => None,
         };
-        let ids = || match self.argument(field, "ids")? {
-            Value::List(ids) => Some(u64::try_from(ids.len()).unwrap_or(u64::MAX).max(1)),
-            _ => None,
+        let ids = || match self.weights.known(&field.get_argument("ids")?.node)? {
+            Known::List(length) => Some(u64::try_from(length).unwrap_or(u64::MAX).max(1)),
+            Known::Number(_) => None,
         };
         let default = || if self.is_connection(&field.selection_set.node) { DEFAULT_PAGE } else { 1 };
         size("first").or_else(|| size("last")).or_else(ids).unwrap_or_else(default)
-    }
-
-    /// An argument's value, with variables and their defaults filled in.
-    fn argument(&self, field: &Field, name: &str) -> Option<Value> {
-        let given = |name: &str| {
-            let default = || {
-                let definition = self.definitions.iter().find(|definition| definition.node.name.node == name)?;
-                definition.node.default_value().cloned()
-            };
-            self.variables.get(name).cloned().or_else(default)
-        };
-        field.get_argument(name)?.node.clone().into_const_with(|name| given(&name).ok_or(())).ok()
     }
 
     /// Pages without a size have one all the same.
