@@ -16,6 +16,7 @@ mod nulls;
 pub mod rounds;
 pub mod scope;
 pub mod tenancy;
+pub mod time;
 
 use async_graphql::{EmptySubscription, MergedObject, Schema};
 use chrono::{DateTime, Utc};
@@ -56,6 +57,8 @@ pub fn schema() -> CarillonSchema {
         .limit_directives(limits::DIRECTIVES)
         // Suggestions tell strangers the names of fields (C-222).
         .disable_suggestions()
-        .override_output_type_description::<DateTime<Utc>>("An instant in UTC, as RFC 3339 writes it.")
+        .override_output_type_description::<DateTime<Utc>>(
+            "An instant in UTC, as RFC 3339 writes it; as an input in the years 1 to 9999.",
+        )
         .finish()
 }

@@ -4,10 +4,10 @@ use async_graphql::{ID, InputObject};
 use carillon_domain::consent::{self as domain, CreateTopic, DisplayName, Evidence, TopicKey, Wording};
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::{Error, Refusal, Result};
-use chrono::{DateTime, Utc};
 
 use super::types::{ConsentBasis, ConsentSource, SuppressionReason, SuppressionScope, TopicPurpose};
 use crate::graphql::node::parse_id;
+use crate::graphql::time::Instant;
 
 /// A brand to be.
 #[derive(Debug, Clone, InputObject)]
@@ -90,7 +90,7 @@ pub struct RecordOptInInput {
     /// On which ground.
     pub basis: ConsentBasis,
     /// When; now if not said. Not in the future.
-    pub effective_at: Option<DateTime<Utc>>,
+    pub effective_at: Option<Instant>,
     /// Where the record comes from: `AGENT`, `API`, `IMPORT` or `PROVIDER`; the caller if not said.
     pub source: Option<ConsentSource>,
     /// The words the person saw.
@@ -108,7 +108,7 @@ impl RecordOptInInput {
             contact: parse_id(&self.contact_id, "contactId")?,
             topic: parse_id(&self.topic_id, "topicId")?,
             basis: self.basis.into(),
-            effective_at: self.effective_at,
+            effective_at: self.effective_at.map(Instant::get),
             source: self.source.map(Into::into),
             wording: Wording::parse(
                 "wording",

@@ -7,11 +7,11 @@ use carillon_domain::consent::Basis;
 use carillon_domain::contacts::import::{self as domain, ImportConsent, ImportOptions};
 use carillon_domain::error::Refusal;
 use carillon_domain::ids::TopicId;
-use chrono::{DateTime, Utc};
 
 use super::inputs::OnExisting;
 use super::types::AttributeKind;
 use crate::graphql::node::parse_id;
+use crate::graphql::time::Instant;
 
 /// Input of `createUpload`.
 #[derive(Debug, Clone, InputObject)]
@@ -81,7 +81,7 @@ pub struct ImportConsentInput {
     /// Where it was collected; a row's own source comes before it.
     pub source: Option<String>,
     /// When it was collected; a row's own date comes before it.
-    pub collected_at: Option<DateTime<Utc>>,
+    pub collected_at: Option<Instant>,
     /// Your own words that it was.
     pub attestation: String,
 }
@@ -124,7 +124,8 @@ impl ImportOptionsInput {
         let topic = self.topic_id.as_ref().map(|topic| parse_id::<TopicId>(topic, "options.topicId"));
         let topic = topic.transpose().map_err(|refusal| refusals.push(refusal)).unwrap_or_default();
         let consent = self.consent.as_ref().map(|one| {
-            ImportConsent::parse(one.basis.into(), one.source.as_deref(), one.collected_at, &one.attestation)
+            let collected_at = one.collected_at.map(Instant::get);
+            ImportConsent::parse(one.basis.into(), one.source.as_deref(), collected_at, &one.attestation)
         });
         let consent = consent.transpose().map_err(|all| refusals.extend(all)).unwrap_or_default();
         let mut delimiter = self.delimiter.iter().flat_map(|text| text.chars());

@@ -13,6 +13,7 @@ use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::types::{AttributeKind, ContactState};
+use crate::graphql::time::Day;
 
 /// What is known of a contact. A field left out stays as it is, null takes its value away.
 #[derive(Debug, Clone, Default, InputObject)]
@@ -282,9 +283,9 @@ pub struct NumberRange {
 #[derive(Debug, Clone, Copy, InputObject)]
 pub struct DateRange {
     /// The first; none means any.
-    pub from: Option<NaiveDate>,
+    pub from: Option<Day>,
     /// The last; none means any.
-    pub to: Option<NaiveDate>,
+    pub to: Option<Day>,
 }
 
 /// What an attribute is compared with.
@@ -297,7 +298,7 @@ pub enum AttributeValueInput {
     /// This.
     Boolean(bool),
     /// This day.
-    Date(NaiveDate),
+    Date(Day),
     /// A number in the range.
     NumberRange(NumberRange),
     /// A day in the range.
@@ -319,14 +320,15 @@ impl AttributeValueInput {
             Self::String(text) => AttributeTest::Text(text.clone()),
             Self::Number(number) => AttributeTest::Number(*number, *number),
             Self::Boolean(yes) => AttributeTest::Boolean(*yes),
-            Self::Date(day) => AttributeTest::Date(*day, *day),
+            Self::Date(day) => AttributeTest::Date(day.get(), day.get()),
             Self::NumberRange(range) => {
                 AttributeTest::Number(range.min.unwrap_or(f64::MIN), range.max.unwrap_or(f64::MAX))
             }
             Self::DateRange(range) => {
                 // The days an attribute can hold.
-                let first = range.from.or_else(|| NaiveDate::from_ymd_opt(1000, 1, 1)).unwrap_or_default();
-                let last = range.to.or_else(|| NaiveDate::from_ymd_opt(9999, 12, 31)).unwrap_or_default();
+                let first =
+                    range.from.map(Day::get).or_else(|| NaiveDate::from_ymd_opt(1000, 1, 1)).unwrap_or_default();
+                let last = range.to.map(Day::get).or_else(|| NaiveDate::from_ymd_opt(9999, 12, 31)).unwrap_or_default();
                 AttributeTest::Date(first, last)
             }
         }
@@ -354,31 +356,34 @@ impl ContactFilterInput {
         self.email.is_some() || self.attribute.is_some()
     }
 
-    /// Parses it, with a search text.
-    pub fn parse(self, search: Option<String>) -> Result<ContactFilter, Refusal> {
+    /// Parses it, with a search text; tells everything that is wrong with it.
+    pub fn parse(self, search: Option<String>) -> Result<ContactFilter, Vec<Refusal>> {
         /// Octets of a search text.
         const SEARCH_MAX: usize = 255;
-        let refused = |field: &str, why: String| Refusal::new("INVALID_FILTER", format!("filter.{field}"), why);
+        let mut refusals = Vec::new();
+        let mut refuse = |field: &str, why: String| {
+            refusals.push(Refusal::new("INVALID_FILTER", field, why));
+        };
         if search.as_ref().is_some_and(|text| text.len() > SEARCH_MAX || text.contains('\0')) {
-            return Err(Refusal::new("INVALID_FILTER", "search", "A search text has at most 255 octets."));
+            refuse("search", format!("A search text has at most {SEARCH_MAX} octets and no control characters."));
         }
-        let tag = self.tag.map(|tag| Tag::parse(&tag).map_err(|why| refused("tag", why.to_string())));
-        let email =
-            self.email.map(|email| EmailAddress::parse(&email).map_err(|why| refused("email", why.to_string())));
-        let id = self.external_id.map(|id| external_id(&id).map_err(|why| refused("externalId", why.to_string())));
+        let tag = self.tag.and_then(|tag| Tag::parse(&tag).map_err(|why| refuse("filter.tag", why.to_string())).ok());
+        let email = self
+            .email
+            .and_then(|email| EmailAddress::parse(&email).map_err(|why| refuse("filter.email", why.to_string())).ok());
+        let external_id = self
+            .external_id
+            .and_then(|id| external_id(&id).map_err(|why| refuse("filter.externalId", why.to_string())).ok());
         if let Some(AttributeFilterInput { value: AttributeValueInput::String(text), .. }) = &self.attribute
             && text.contains('\0')
         {
-            return Err(refused("attribute", "The text has a control character.".to_owned()));
+            refuse("filter.attribute", "The text has a control character.".to_owned());
         }
-        Ok(ContactFilter {
-            state: self.state.map(Into::into),
-            tag: tag.transpose()?,
-            email: email.transpose()?,
-            external_id: id.transpose()?,
-            attribute: self.attribute.map(|one| (one.name, one.value.test())),
-            search,
-        })
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let attribute = self.attribute.map(|one| (one.name, one.value.test()));
+        Ok(ContactFilter { state: self.state.map(Into::into), tag, email, external_id, attribute, search })
     }
 }
 

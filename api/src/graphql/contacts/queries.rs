@@ -44,7 +44,7 @@ impl ContactQuery {
             // Whoever may not see addresses may not guess them either (C-225).
             scope.grant::<ReadPersonalData>()?;
         }
-        let filter = filter.parse(search).map_err(Error::from)?;
+        let filter = filter.parse(search).map_err(Error::Refused)?;
         let (grant, mut tx) = scope.read::<ReadContacts>().await?;
         let contacts = list_contacts(&grant, &mut tx, filter, page).await?;
         Ok(list(contacts, |contact| contact.id, Contact))

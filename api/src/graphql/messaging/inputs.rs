@@ -5,11 +5,11 @@ use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::Refusal;
 use carillon_domain::ids::{MessageId, SenderId, TemplateVersionId};
 use carillon_domain::messaging::{self, INTENTS_MAX, Intent, PublishVersion, Recipient};
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::types::{MessageClass, MessageState};
 use crate::graphql::node::parse_id;
+use crate::graphql::time::Instant;
 
 /// Which messages are wanted; all given conditions must hold.
 #[derive(Debug, Default, InputObject)]
@@ -19,14 +19,14 @@ pub struct MessageFilter {
     /// To this contact.
     contact_id: Option<ID>,
     /// Accepted at or after this instant.
-    since: Option<DateTime<Utc>>,
+    since: Option<Instant>,
 }
 
 impl MessageFilter {
     /// The domain's filter.
     pub fn parse(self) -> Result<messaging::MessageFilter, Refusal> {
         let contact = self.contact_id.map(|id| parse_id(&id, "filter.contactId")).transpose()?;
-        Ok(messaging::MessageFilter { state: self.state.map(Into::into), contact, since: self.since })
+        Ok(messaging::MessageFilter { state: self.state.map(Into::into), contact, since: self.since.map(Instant::get) })
     }
 }
 
@@ -161,9 +161,9 @@ pub struct MessageInput {
     /// Values for `vars` in the template: an object.
     variables: Option<Json<Value>>,
     /// When its content is stale; after two days for marketing and five for the rest if nothing is said.
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Instant>,
     /// When it is due; at once if nothing is said.
-    send_at: Option<DateTime<Utc>>,
+    send_at: Option<Instant>,
 }
 
 impl MessageInput {
@@ -188,8 +188,8 @@ impl MessageInput {
                 template_version,
                 to,
                 variables,
-                send_at: self.send_at,
-                expires_at: self.expires_at,
+                send_at: self.send_at.map(Instant::get),
+                expires_at: self.expires_at.map(Instant::get),
                 is_test: false,
             }),
             _ => Err(refusals),

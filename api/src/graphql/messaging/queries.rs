@@ -4,13 +4,14 @@ use async_graphql::{Context, ID, Object, Result};
 use carillon_domain::error::Error;
 use carillon_domain::messaging;
 use carillon_domain::tenancy::ReadMessages;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::inputs::MessageFilter;
 use super::types::{Message, MessageStats, Relay, Sender, Template};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
+use crate::graphql::time::Instant;
 
 /// Counts go back this far unless asked otherwise.
 const STATS_SINCE: TimeDelta = TimeDelta::days(30);
@@ -93,10 +94,10 @@ impl MessagingQuery {
     async fn message_stats(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The instant.")] since: Option<DateTime<Utc>>,
+        #[graphql(desc = "The instant.")] since: Option<Instant>,
     ) -> Result<MessageStats> {
         let scope = RequestScope::of(ctx);
-        let since = since.unwrap_or_else(|| scope.ports().now() - STATS_SINCE);
+        let since = since.map_or_else(|| scope.ports().now() - STATS_SINCE, Instant::get);
         let (grant, mut tx) = scope.read::<ReadMessages>().await?;
         Ok(messaging::stats(&grant, &mut tx, since).await?.into_iter().collect())
     }

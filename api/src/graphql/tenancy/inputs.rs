@@ -9,10 +9,10 @@ use carillon_domain::ids::{AccountId, TenantId};
 use carillon_domain::tenancy::{
     ChangePassword, CreateApiKey, Name, NewInvitation, NewPassword, NewTenant, Permission, Scope, SignIn, SignUp,
 };
-use chrono::{DateTime, Utc};
 
 use super::types::Role;
 use crate::graphql::node::parse_id;
+use crate::graphql::time::Instant;
 
 /// Collects what is wrong with an input, so that a caller learns of it at once.
 #[derive(Default)]
@@ -330,7 +330,7 @@ pub struct CreateApiKeyInput {
     /// The role it acts as; not above your own.
     role: Role,
     /// When it ends; after a year unless given.
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Instant>,
     /// The same key again gives the same answer, the secret too, and makes nothing; for that the secret is kept sealed for
     /// seven days.
     pub idempotency_key: Option<String>,
@@ -348,7 +348,7 @@ impl CreateApiKeyInput {
         }
         scopes.sort_unstable();
         scopes.dedup();
-        let (role, expires_at) = (self.role.into(), self.expires_at);
+        let (role, expires_at) = (self.role.into(), self.expires_at.map(Instant::get));
         reading.end(name.map(|name| CreateApiKey { name, role, scopes, expires_at }))
     }
 }

@@ -116,7 +116,7 @@ pub fn validate(source: &TemplateSource, class: MessageClass) -> Result<Checked,
     let mut variables = BTreeSet::new();
     let mut text_variables = BTreeSet::new();
     for part in [Part::Subject, Part::Html, Part::Text] {
-        if let Some(problem) = check_size(source, part, class) {
+        if let Some(problem) = check_text(source, part, class) {
             problems.push(problem);
             continue;
         }
@@ -158,10 +158,14 @@ fn max_size(part: Part, class: MessageClass) -> usize {
     }
 }
 
-fn check_size(source: &TemplateSource, part: Part, class: MessageClass) -> Option<TemplateProblem> {
+fn check_text(source: &TemplateSource, part: Part, class: MessageClass) -> Option<TemplateProblem> {
     let (text, max) = (source.part(part), max_size(part, class));
     if text.trim().is_empty() {
         return Some(TemplateProblem::new("TEMPLATE_EMPTY", part, None, "This part must not be empty."));
+    }
+    // PostgreSQL stores no NUL, and no mail program shows one.
+    if text.contains('\0') {
+        return Some(TemplateProblem::new("TEMPLATE_CONTROL", part, None, "This part must not hold NUL."));
     }
     (text.len() > max).then(|| {
         TemplateProblem::new("TEMPLATE_TOO_LARGE", part, None, format!("This part is longer than {max} octets."))

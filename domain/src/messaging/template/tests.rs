@@ -166,6 +166,9 @@ fn c024_a_subject_is_one_line() {
         let error = template.render(&data(&json!({"name": name}))).expect_err("refused");
         assert_eq!((error.part, error.kind), (Part::Subject, RenderErrorKind::HeaderControl), "{name:?}");
     }
+    for nul in [source("a\0", "h", "t"), source("s", "a\0", "t"), source("s", "h", "a\0")] {
+        assert!(codes(&nul, MessageClass::Transactional).iter().any(|(code, ..)| *code == "TEMPLATE_CONTROL"));
+    }
     let twolines = source("Hi\nthere", "h", "t");
     assert_eq!(codes(&twolines, MessageClass::Transactional), [("TEMPLATE_SUBJECT", Part::Subject, None)]);
 }
