@@ -19,8 +19,7 @@ pub struct UserError {
 
 impl From<Refusal> for UserError {
     fn from(refusal: Refusal) -> Self {
-        let field = (!refusal.field.is_empty()).then(|| refusal.field.split('.').map(str::to_owned).collect());
-        Self { code: refusal.code.to_owned(), field, message: refusal.message }
+        Self { code: refusal.code.to_owned(), field: path(&refusal.field), message: refusal.message }
     }
 }
 
@@ -44,8 +43,11 @@ const INTERNAL: &str = "INTERNAL";
 const ABOUT_INPUT: [&str; 4] =
     ["Failed to parse \"", "Expected input type", "Invalid value for argument", "Variable \""];
 
-/// Gives each error its code and the trace id, and logs what the operator must know.
+/// Gives each error its code and the trace id, and logs what the operator must know. Several refusals of one field are
+/// as many errors, each with the path of the argument to blame.
 pub fn present(response: &mut Response, trace_id: &str) {
+    let errors = std::mem::take(&mut response.errors);
+    response.errors = errors.into_iter().flat_map(one_per_refusal).collect();
     for error in &mut response.errors {
         let (code, message, retry_after) = judge(error);
         let extensions = error.extensions.get_or_insert_default();
@@ -61,6 +63,26 @@ pub fn present(response: &mut Response, trace_id: &str) {
         }
         error.source = None;
     }
+}
+
+fn one_per_refusal(error: ServerError) -> Vec<ServerError> {
+    let Some(Error::Refused(refusals)) = error.source::<Error>() else { return vec![error] };
+    let told = |refusal: &Refusal| {
+        let mut told = ServerError { message: refusal.message.clone(), source: None, ..error.clone() };
+        let extensions = told.extensions.get_or_insert_default();
+        extensions.set("code", refusal.code);
+        if let Some(path) = path(&refusal.field) {
+            extensions.set("field", path);
+        }
+        told
+    };
+    let told: Vec<_> = refusals.iter().map(told).collect();
+    if told.is_empty() { vec![error] } else { told }
+}
+
+/// The path of an input field; none for a refusal that blames no field.
+fn path(field: &str) -> Option<Vec<String>> {
+    (!field.is_empty()).then(|| field.split('.').map(str::to_owned).collect())
 }
 
 /// True when an error of the response has the code.
@@ -87,10 +109,8 @@ fn judge(error: &ServerError) -> (&'static str, Option<String>, Option<u32>) {
 fn judge_domain(error: &Error) -> (&'static str, Option<String>, Option<u32>) {
     let say = |code, message: &str| (code, Some(message.to_owned()), None);
     match error {
-        Error::Refused(refusals) => match refusals.first() {
-            Some(refusal) => say(refusal.code, &refusal.message),
-            None => internal(),
-        },
+        // One with refusals was told apart before.
+        Error::Refused(_) => internal(),
         Error::Unauthenticated | Error::Wall(WallError::NotFresh) => {
             say("UNAUTHENTICATED", "Sign in, or send a valid credential.")
         }
@@ -154,6 +174,27 @@ mod tests {
         assert_eq!(code(Refusal::not_found("id").into()), "NOT_FOUND");
         assert_eq!(code(Error::Wall(WallError::Unavailable)), "UNAVAILABLE");
         assert_eq!(presented(Error::TooMany { retry_after_s: 7 })["extensions"]["retryAfter"], 7);
+    }
+
+    #[test]
+    fn every_refusal_of_a_query_is_told_with_its_field() {
+        let refusals = vec![
+            Refusal::new("INVALID_FILTER", "filter.tag", "No tag."),
+            Refusal::new("INVALID_FILTER", "search", "Too long."),
+            Refusal::new("QUOTA", "", "No more."),
+        ];
+        let mut error = async_graphql::Error::from(Error::Refused(refusals)).into_server_error(Pos::default());
+        error.path = vec![PathSegment::Field("contacts".to_owned())];
+        let mut response = Response::from_errors(vec![error]);
+        present(&mut response, "trace");
+        let shown = serde_json::to_value(&response.errors).unwrap();
+        let told = |n: usize| (&shown[n]["message"], &shown[n]["extensions"]["field"], &shown[n]["path"]);
+        let at = serde_json::json!(["contacts"]);
+        assert_eq!(told(0), (&"No tag.".into(), &serde_json::json!(["filter", "tag"]), &at));
+        assert_eq!(told(1), (&"Too long.".into(), &serde_json::json!(["search"]), &at));
+        assert_eq!(told(2), (&"No more.".into(), &serde_json::Value::Null, &at));
+        assert_eq!(shown[2]["extensions"]["code"], "QUOTA");
+        assert_eq!(presented(Error::Refused(Vec::new()))["extensions"]["code"], "INTERNAL");
     }
 
     #[test]

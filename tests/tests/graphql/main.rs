@@ -12,3 +12,4 @@ mod rows;
 mod sdl;
 mod served;
 mod setup;
+mod wrong;

@@ -1,0 +1,94 @@
+//! Bad input: a typed error that names the field, on either database, and never a fault of ours.
+
+use serde_json::{Value, json};
+
+use crate::setup::{Api, code};
+
+/// Codes and fields of an answer's errors.
+fn told(answer: &Value) -> Vec<(String, String)> {
+    let error = |error: &Value| {
+        let path = error["extensions"]["field"].as_array().cloned().unwrap_or_default();
+        let path: Vec<_> = path.iter().filter_map(Value::as_str).collect();
+        (error["extensions"]["code"].as_str().unwrap_or_default().to_owned(), path.join("."))
+    };
+    answer["errors"].as_array().into_iter().flatten().map(error).collect()
+}
+
+#[actix_web::test]
+async fn every_wrong_argument_of_a_query_is_named() {
+    let api = Api::new().await;
+    let cases = [
+        ("contacts(filter: { externalId: \"\" })", "INVALID_FILTER", vec!["filter.externalId"]),
+        (
+            "contacts(search: \"\\u0000\", filter: { tag: \"\", email: \"nobody\", externalId: \"\" })",
+            "INVALID_FILTER",
+            vec!["search", "filter.tag", "filter.email", "filter.externalId"],
+        ),
+        (
+            "contacts(filter: { attribute: { name: \"\\u0000\", value: { number: 1 } } })",
+            "UNDECLARED_ATTRIBUTE",
+            vec!["filter.attribute.name"],
+        ),
+        ("contacts(first: -1)", "INVALID_PAGE", vec!["first"]),
+        ("contacts(last: 101)", "INVALID_PAGE", vec!["last"]),
+        ("contacts(first: 1, before: \"x\")", "INVALID_PAGE", vec!["before"]),
+        ("contacts(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
+        ("messages(before: \"x\", last: 1)", "INVALID_CURSOR", vec!["before"]),
+        ("messages(filter: { contactId: \"x\" })", "NOT_FOUND", vec!["filter.contactId"]),
+        ("suppressions(email: \"nobody\")", "INVALID_EMAIL", vec!["email"]),
+        ("members(first: 101)", "INVALID_PAGE", vec!["first"]),
+        ("apiKeys(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
+        ("auditEvents(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
+        ("attributeDefinitions(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
+        ("brands(first: 101)", "INVALID_PAGE", vec!["first"]),
+        ("topics(first: 101)", "INVALID_PAGE", vec!["first"]),
+        ("senders(first: 101)", "INVALID_PAGE", vec!["first"]),
+        ("templates(first: 101)", "INVALID_PAGE", vec!["first"]),
+    ];
+    for (field, code, names) in cases {
+        let answer = api.ask(&format!("{{ {field} {{ nodes {{ __typename }} }} }}"), json!({})).await;
+        let expected: Vec<_> = names.into_iter().map(|name| (code.to_owned(), name.to_owned())).collect();
+        assert_eq!(told(&answer), expected, "{field}: {answer}");
+    }
+    let ids = json!({ "ids": vec!["x"; 101] });
+    let answer = api.ask("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids).await;
+    assert_eq!(told(&answer), [("TOO_MANY_IDS".to_owned(), "ids".to_owned())]);
+}
+
+#[actix_web::test]
+async fn a_time_that_cannot_be_stored_or_ordered_is_refused() {
+    let api = Api::new().await;
+    for day in ["-4713-01-01", "0000-12-31", "+10000-01-01", "+262142-12-31"] {
+        let since = json!({ "since": format!("{day}T00:00:00Z"), "day": day });
+        for query in [
+            "query($since: DateTime) { messages(filter: { since: $since }) { nodes { id } } }",
+            "query($since: DateTime) { messageStats(since: $since) { total } }",
+            "query($day: NaiveDate) { contacts(filter: { attribute: { name: \"a\", value: { date: $day } } }) { nodes { id } } }",
+            "query($day: NaiveDate) { contacts(filter: { attribute: { name: \"a\", value: { dateRange: { from: $day } } } }) { nodes { id } } }",
+            "mutation($since: DateTime) { createApiKey(input: { name: \"k\", scopes: [], role: VIEWER, expiresAt: $since }) { userErrors { code } } }",
+        ] {
+            let answer = api.ask(query, since.clone()).await;
+            assert_eq!(code(&answer), "BAD_REQUEST", "{query} {answer}");
+        }
+    }
+    let first = json!({ "since": "0001-01-01T00:00:00Z" });
+    let query = "query($since: DateTime) { messages(filter: { since: $since }) { nodes { id } } messageStats(since: $since) { __typename } }";
+    let answer = api.ask(query, first).await;
+    assert!(answer.get("errors").is_none(), "{answer}");
+}
+
+#[actix_web::test]
+async fn a_template_with_nul_is_refused() {
+    let api = Api::new().await;
+    let template =
+        api.change("createTemplate", "template { id }", json!({ "name": "T", "class": "TRANSACTIONAL" })).await;
+    let id = &template["template"]["id"];
+    for part in ["subject", "html", "text"] {
+        let mut input = json!({ "templateId": id, "locale": "en", "subject": "s", "html": "h", "text": "t" });
+        input[part] = json!("a\0b");
+        let query = "mutation($input: PublishTemplateVersionInput!) { publishTemplateVersion(input: $input) { userErrors { code field } } }";
+        let answer = api.ask(query, json!({ "input": input })).await;
+        let errors = &answer["data"]["publishTemplateVersion"]["userErrors"];
+        assert_eq!(errors[0], json!({ "code": "TEMPLATE_CONTROL", "field": [part] }), "{answer}");
+    }
+}
