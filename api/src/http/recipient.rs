@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::http::header::ALLOW;
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use carillon_domain::consent::{OptOutScope, unsubscribe, unsubscribe_page};
 use carillon_domain::error::{Error, Result};
 use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
@@ -18,8 +18,8 @@ use carillon_domain::tenancy::enter_by_link;
 use futures::StreamExt;
 use serde::Deserialize;
 
-use super::Gateway;
 use super::pages::{self, UnsubscribeView};
+use super::{Gateway, Problem};
 
 /// Bytes and time that the body of a one-click is read for, so that its sender gets to read the answer.
 const BODY_MAX: usize = 1024 * 1024;
@@ -58,7 +58,7 @@ async fn one_click(request: HttpRequest, gateway: web::Data<Gateway>, body: web:
     let ports = &gateway.process.ports;
     let Some(link) = link(&request, ports, LinkPurpose::OneClick) else { return pages::unknown_link() };
     let done = act(ports, &link, OptOutScope::Topic).await;
-    drain(body).await;
+    drain(body, gateway.settings.body_timeout.min(BODY_TIME)).await;
     done.map_or_else(|error| failed(&error), |()| pages::unsubscribed())
 }
 
@@ -90,10 +90,16 @@ enum Choice {
     AllMarketing,
 }
 
-async fn choose(request: HttpRequest, gateway: web::Data<Gateway>, form: Option<web::Form<Form>>) -> HttpResponse {
+async fn choose(request: HttpRequest, gateway: web::Data<Gateway>, body: web::Payload) -> HttpResponse {
     let ports = &gateway.process.ports;
     let Some(link) = link(&request, ports, LinkPurpose::UnsubscribePage) else { return pages::unknown_link() };
-    let Some(form) = form else { return show(ports, &link, UnsubscribeView::default()).await };
+    let mut body = body.into_inner();
+    let read = web::Form::<Form>::from_request(&request, &mut body);
+    let form = match tokio::time::timeout(gateway.settings.body_timeout, read).await {
+        Ok(Ok(form)) => form,
+        Ok(Err(_)) => return show(ports, &link, UnsubscribeView::default()).await,
+        Err(_) => return Problem::BodyTimeout.response(),
+    };
     let (scope, done) = match form.choice {
         Choice::Topic => (OptOutScope::Topic, "topic"),
         Choice::AllMarketing => (OptOutScope::AllMarketing, "all_marketing"),
@@ -153,7 +159,7 @@ fn failed(error: &Error) -> HttpResponse {
 }
 
 /// Reads and drops what is left of a body; what it says does not matter.
-async fn drain(mut body: web::Payload) {
+async fn drain(mut body: web::Payload, time: Duration) {
     let read = async {
         let mut length = 0;
         while let Some(Ok(chunk)) = body.next().await {
@@ -163,5 +169,5 @@ async fn drain(mut body: web::Payload) {
             }
         }
     };
-    let _ = tokio::time::timeout(BODY_TIME, read).await;
+    let _ = tokio::time::timeout(time, read).await;
 }

@@ -12,4 +12,5 @@ mod rows;
 mod sdl;
 mod served;
 mod setup;
+mod stalled;
 mod wrong;
