@@ -1,11 +1,12 @@
 //! GraphQL over HTTP: POST for everything, GET for queries alone (C-223).
 
+mod graphiql;
+
 use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, guard, web};
-use async_graphql::http::GraphiQLSource;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value, Variables};
 use bytes::BytesMut;
@@ -19,6 +20,8 @@ use super::{Gateway, Problem, RequestId};
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{self, error, limits};
 
+pub(super) use graphiql::graphiql;
+
 pub(super) fn configure(routes: &mut web::ServiceConfig) {
     routes.service(
         web::resource("/graphql")
@@ -26,6 +29,7 @@ pub(super) fn configure(routes: &mut web::ServiceConfig) {
             .route(web::route().guard(guard::Get()).to(get))
             .default_service(web::to(|| async { Problem::MethodNotAllowed("GET, POST").response() })),
     );
+    routes.configure(graphiql::configure);
 }
 
 /// The parameters of a request, from the body or the address.
@@ -64,12 +68,6 @@ async fn post(gateway: web::Data<Gateway>, request: HttpRequest, payload: Payloa
 async fn get(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpResponse {
     let params = parse_address(request.query_string());
     answer(&gateway, &request, params, false).await
-}
-
-/// The page to try queries in; embedded mode only.
-pub(super) async fn graphiql() -> HttpResponse {
-    let page = GraphiQLSource::build().endpoint("/graphql").title("Carillon").finish();
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page)
 }
 
 /// True for `application/json` in UTF-8 without a content encoding.

@@ -166,7 +166,37 @@ async fn c222_strangers_learn_no_schema_in_production() {
 #[actix_web::test]
 async fn the_page_to_try_queries_is_there_in_embedded_mode_only() {
     assert_eq!(send(TestRequest::get().uri("/")).await.0, StatusCode::NOT_FOUND);
-    assert_eq!(send_to(gateway(true).await, TestRequest::get().uri("/")).await.0, StatusCode::OK);
+    assert_eq!(send(TestRequest::get().uri("/graphiql/start.js")).await.0, StatusCode::NOT_FOUND);
+    let embedded = gateway(true).await;
+    let (status, headers, _) = send_to(embedded.clone(), TestRequest::get().uri("/")).await;
+    assert_eq!(status, StatusCode::OK);
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY).unwrap().to_str().unwrap();
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("http"),
+        "nothing comes from elsewhere: {policy}"
+    );
+}
+
+/// Its page shows caught mail to whoever runs scripts on it, and works without a network.
+#[actix_web::test]
+async fn everything_on_the_page_to_try_queries_comes_from_here() {
+    let app = init_service(application!(gateway(true).await)).await;
+    let get = async |path: &str| {
+        let request = TestRequest::get().uri(path).to_request();
+        let response = actix_web::test::call_service(&app, request).await;
+        let kind = response.headers().get(header::CONTENT_TYPE).unwrap().to_str().unwrap().to_owned();
+        (response.status(), kind, actix_web::test::read_body(response).await)
+    };
+    let (_, _, page) = get("/").await;
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    let sources: Vec<_> = [" src=\"", " href=\""].into_iter().flat_map(|mark| page.split(mark).skip(1)).collect();
+    assert_eq!((sources.len(), page.contains("//")), (6, false), "{page}");
+    for source in sources.iter().filter_map(|rest| rest.split('"').next()).filter(|source| *source != "data:,") {
+        let (status, kind, body) = get(&format!("/{source}")).await;
+        let expected = if source.ends_with(".css") { "text/css" } else { "text/javascript" };
+        assert!(status == StatusCode::OK && kind.starts_with(expected) && !body.is_empty(), "{source}");
+    }
+    assert_eq!(get("/graphiql/other.js").await.0, StatusCode::NOT_FOUND);
 }
 
 #[actix_web::test]
