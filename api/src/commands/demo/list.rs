@@ -35,6 +35,10 @@ pub struct People {
     pub unproven: BTreeSet<String>,
     /// How many have no address.
     pub without_address: usize,
+    /// Lines of the rows with a mistake.
+    pub bad_lines: BTreeSet<u64>,
+    /// Lines of the rows that say yes of people who say no in another.
+    pub contradicted_lines: BTreeSet<u64>,
 }
 
 /// What all rows of a person say together.
@@ -46,6 +50,7 @@ struct Person {
     no: bool,
     pending: bool,
     proven: bool,
+    lines_of_yes: Vec<u64>,
 }
 
 impl People {
@@ -59,18 +64,21 @@ impl People {
         let column = |name| header.cells().position(|cell| cell == name).with_context(|| format!("no column {name}"));
         let names = ["E-Mail-Adresse", "Kundennummer", "Status", "Anmeldedatum", "Quelle"];
         let columns = names.into_iter().map(column).collect::<Result<Vec<_>>>()?;
-        let mut people = BTreeMap::<u32, Person>::new();
+        let (mut people, mut bad_lines) = (BTreeMap::<u32, Person>::new(), BTreeSet::new());
         while let Some(record) = reader.next_record() {
             let record = record.map_err(|error| error.kind)?;
             let cells: Vec<&str> = columns.iter().filter_map(|column| record.get(*column)).collect();
             let [email, number, status, since, source] = cells[..] else { continue };
             let number = number.strip_prefix("K-").and_then(|number| number.parse().ok());
-            if let Some(number) = number.filter(|number| *number < MISTAKES_FROM) {
-                people.entry(number).or_default().hear(email, status, !since.is_empty() && !source.is_empty());
-            }
+            let Some(number) = number.filter(|number| *number < MISTAKES_FROM) else {
+                bad_lines.insert(record.line);
+                continue;
+            };
+            let proven = !since.is_empty() && !source.is_empty();
+            people.entry(number).or_default().hear(record.line, email, (status, proven));
         }
         ensure!(people.len() == PEOPLE, "{} people in the list instead of {PEOPLE}", people.len());
-        Ok(people.into_values().collect())
+        Ok(Self { bad_lines, ..people.into_values().collect() })
     }
 
     /// True for somebody who must not get a mail, whatever else is known of them.
@@ -87,12 +95,15 @@ fn as_delivered(email: &str) -> String {
 }
 
 impl Person {
-    fn hear(&mut self, email: &str, status: &str, proven: bool) {
+    fn hear(&mut self, line: u64, email: &str, (status, proven): (&str, bool)) {
         if self.email.is_empty() {
             self.email = as_delivered(email);
         }
         match status {
-            "ja" | "angemeldet" | "subscribed" => self.yes = true,
+            "ja" | "angemeldet" | "subscribed" => {
+                self.yes = true;
+                self.lines_of_yes.push(line);
+            }
             "nein" | "abgemeldet" | "unsubscribed" => self.no = true,
             _ => self.pending = true,
         }
@@ -105,6 +116,7 @@ impl FromIterator<Person> for People {
         let mut people = Self::default();
         for person in all {
             let local = person.email.split('@').next().unwrap_or_default();
+            people.contradicted_lines.extend(person.lines_of_yes.iter().filter(|_| person.no));
             let place = match &person {
                 Person { email, .. } if email.is_empty() => {
                     people.without_address += 1;
@@ -132,6 +144,7 @@ mod tests {
         // 55 said no, and five more under another spelling of their address.
         assert_eq!((people.said_no.len(), people.unproven.len(), people.pending.len()), (60, 12, 10));
         assert_eq!((people.without_address, people.unreachable.len()), (8, 3));
+        assert_eq!((people.bad_lines.len() as u64, people.contradicted_lines.len()), (BAD_ROWS, 5));
         assert_eq!(people.agreed.len(), PEOPLE - 60 - 12 - 10 - 8 - 3);
         assert_eq!(as_delivered("Ada@BÜCHEREI.example"), "ada@xn--bcherei-n2a.example");
         assert!(people.said_no.iter().all(|address| people.forbid(address)));

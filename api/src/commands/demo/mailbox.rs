@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use mail_parser::{Message, MessageParser};
 use serde::Deserialize;
 use serde_json::json;
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::client::{self, Api};
 
 /// A mail as the catcher tells of it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Caught {
     id: String,
     recipients: Vec<String>,
@@ -66,7 +66,9 @@ pub async fn mails(api: &Api, to: Option<&str>) -> Result<Vec<Mail>> {
     caught.iter().map(read).collect()
 }
 
+/// A mail has one recipient, or somebody could read who else is written to.
 fn read(caught: &Caught) -> Result<Mail> {
+    let [to] = &caught.recipients[..] else { bail!("a mail to {} recipients", caught.recipients.len()) };
     let parsed = MessageParser::default().parse(caught.raw.as_bytes()).context("a mail that cannot be parsed")?;
     let text = parsed.body_text(0).unwrap_or_default();
     let intent = text.lines().find_map(|line| line.trim().strip_prefix(INTENT_MARK)).unwrap_or_default();
@@ -77,7 +79,7 @@ fn read(caught: &Caught) -> Result<Mail> {
     links.extend(one_click.clone());
     let post = header(&parsed, "List-Unsubscribe-Post");
     Ok(Mail {
-        to: caught.recipients.first().map(|to| to.to_lowercase()).unwrap_or_default(),
+        to: to.to_lowercase(),
         from: from.unwrap_or_default().to_lowercase(),
         message_id: parsed.message_id().unwrap_or_default().to_owned(),
         intent: intent.to_owned(),
@@ -123,5 +125,8 @@ mod tests {
         let links: Vec<_> = mail.links.iter().map(|link| &link["http://127.0.0.1:1".len()..]).collect();
         assert_eq!(links, ["/u/t", "/unsubscribe/t", "/unsubscribe/t?a=1&b=2"]);
         assert!(mail.has_one_click);
+        for recipients in [vec![], vec!["a@b.example".to_owned(), "c@d.example".to_owned()]] {
+            assert!(read(&Caught { recipients, ..caught.clone() }).is_err(), "one mail is for one person");
+        }
     }
 }

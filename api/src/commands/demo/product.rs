@@ -13,11 +13,14 @@ use super::client::{Api, until};
 use crate::app::{App, AppError};
 use crate::config::{Config, ConfigErrors, Source};
 
+/// Sender of the deployment's own mail.
+pub const SYSTEM_FROM: &str = "carillon@carillon.example";
+
 /// What is set otherwise than in a deployment: nobody wants to watch a queue wait for five minutes.
 pub const SETTINGS: [(&str, &str); 4] = [
     ("CARILLON_RETRY_FIRST_SECONDS", "1"),
     ("CARILLON_RETRY_LONGEST_SECONDS", "5"),
-    ("CARILLON_SYSTEM_FROM", "carillon@carillon.example"),
+    ("CARILLON_SYSTEM_FROM", SYSTEM_FROM),
     ("CARILLON_MODE", "embedded"),
 ];
 

@@ -42,7 +42,11 @@ fn import(out: &mut String, tenant: &Seen) {
     if mistakes.len() > EXAMPLES {
         let _ = writeln!(out, "      and {} more", mistakes.len() - EXAMPLES);
     }
-    line(out, "subscribed in one row and unsubscribed in another: they stay unsubscribed", import.kept_out());
+    line(
+        out,
+        "subscribed in one row and unsubscribed in another: they stay unsubscribed",
+        import.kept_out().len() as u64,
+    );
 }
 
 fn round(out: &mut String, number: usize, intents: u64, stats: &Stats) {

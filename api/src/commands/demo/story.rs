@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
+use carillon_jobs::catcher::address_hash;
 use futures::future::{try_join, try_join_all};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::agency::{self, CLIENTS};
 use super::checks::{self, Caught, Seen, Verdict, unsubscriptions};
-use super::client::{self, Api};
+use super::client::{self, Api, WithId};
 use super::list::People;
 use super::mailbox::{self, Mail};
 use super::mailing::{self, Contact, Round};
@@ -20,7 +21,7 @@ use super::{recipients, report, signatures};
 /// One address in so many does not exist.
 const GONE_EVERY: usize = 40;
 /// One address in so many is too busy at first.
-const BUSY_EVERY: usize = 12;
+const BUSY_EVERY: u64 = 12;
 /// One recipient in so many unsubscribes.
 const CLICK_EVERY: usize = 9;
 /// Mails of each tenant that a scanner opens.
@@ -127,14 +128,26 @@ async fn examine(
     for (at, (tenant, seen)) in tenants.iter().zip(seen.iter_mut()).enumerate() {
         seen.contacts.clone_from(&contacts[at]);
         seen.suppressed = suppressions(tenant).await?;
-        for contact in contacts[1 - at].iter().take(PROBES) {
-            let foreign: Json = tenant.api.call(client::CONTACT_BY_ID, json!({ "id": contact.id })).await?;
-            seen.foreign += u64::from(!foreign.is_null());
-        }
+        // A look-up that finds nothing at all would prove nothing about the other's.
+        seen.probed = PROBES as u64;
+        seen.own = found(&tenant.api, &contacts[at]).await?;
+        seen.foreign = found(&tenant.api, &contacts[1 - at]).await?;
     }
     let mails = mailbox::mails(anonymous, None).await?;
     let totals = mailbox::totals(anonymous).await?;
-    let own: Vec<Mail> = mails.iter().filter(|mail| Round::of_intent(&mail.intent).is_some()).cloned().collect();
-    let unsigned = signatures::broken(&own, tenants.iter().map(|tenant| &tenant.dns_record)).await?;
-    Ok(checks::judge(seen, &Caught { mails: &mails, totals, gone, people: &People::read()?, unsigned }))
+    let ours: Vec<Mail> = mails.iter().filter(|mail| checks::is_ours(mail)).cloned().collect();
+    let signatures = signatures::look(&ours, tenants.iter().map(|tenant| &tenant.dns_record)).await?;
+    let people = People::read()?;
+    let busy = people.agreed.iter().filter(|to| !gone.contains(to) && address_hash(to) % BUSY_EVERY == 0).count();
+    Ok(checks::judge(seen, &Caught { mails: &mails, totals, gone, people: &people, busy, signatures }))
+}
+
+/// How many of the first contacts are found by their ids.
+async fn found(api: &Api, contacts: &[Contact]) -> Result<u64> {
+    let mut found = 0;
+    for contact in contacts.iter().take(PROBES) {
+        let answer: Option<WithId> = api.call(client::CONTACT_BY_ID, json!({ "id": contact.id })).await?;
+        found += u64::from(answer.is_some_and(|answer| answer.id == contact.id));
+    }
+    Ok(found)
 }

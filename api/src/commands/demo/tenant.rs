@@ -70,8 +70,20 @@ impl Import {
     }
 
     /// Rows that were imported but for their consent, for the person has said no.
-    pub fn kept_out(&self) -> u64 {
-        self.errors.nodes.len() as u64 - self.mistakes().len() as u64
+    pub fn kept_out(&self) -> Vec<&RowError> {
+        self.errors.nodes.iter().filter(|error| error.code == KEPT_OUT).collect()
+    }
+
+    /// An import of which only its errors matter.
+    #[cfg(test)]
+    pub fn of_errors(errors: &[(u64, &str)]) -> Self {
+        let error = |(line, code): &(u64, &str)| json!({ "line": line, "code": code, "field": "", "message": "" });
+        let nodes: Vec<Json> = errors.iter().map(error).collect();
+        let counts = json!({
+            "state": "COMPLETED", "totalBytes": 0, "doneBytes": 0, "rowsSeen": 0, "rowsCreated": 0, "rowsUpdated": 0,
+            "rowsFailed": 0, "errors": { "nodes": nodes },
+        });
+        serde_json::from_value(counts).expect("an import")
     }
 }
 
