@@ -33,7 +33,7 @@ pub const BEFORE_TABLES: [&str; 3] = [
 ];
 
 /// What needs the tables: the attempts' one-way states, the freshness checks (C-213), the dispatch role's view.
-pub const AFTER_TABLES: [&str; 9] = [
+pub const AFTER_TABLES: [&str; 10] = [
     r"CREATE FUNCTION carillon_attempt_step() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'DELETE' THEN
@@ -73,9 +73,10 @@ pub const AFTER_TABLES: [&str; 9] = [
         PERFORM carillon_assert_tenant(tenant);
     END $$",
     "GRANT SELECT (tenant_id, lane, state, due_at, lease_until) ON messages TO carillon_dispatch",
-    "GRANT SELECT (tenant_id, state, due_at, lease_until) ON imports TO carillon_dispatch",
-    "GRANT SELECT (tenant_id, state, expires_at) ON uploads TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, upload_id, state, due_at, lease_until) ON imports TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, id, state, expires_at) ON uploads TO carillon_dispatch",
     "GRANT SELECT (tenant_id, expires_at) ON idempotency_keys TO carillon_dispatch",
+    "GRANT SELECT (id, suspended_at) ON tenants TO carillon_dispatch",
 ];
 
 /// What the application role reads of the tables without a tenant, in the transaction of the send or the read that
@@ -98,12 +99,13 @@ pub const APPLICATION_READS: [&str; 11] = [
      AND scope_id = (SELECT NULLIF(current_setting('app.tenant_id', true), '')::uuid))",
 ];
 
-/// Policies of the dispatch role: it reads the due columns of every tenant.
-pub const DISPATCH_POLICIES: [&str; 4] = [
+/// Policies of the dispatch role: it reads the due columns of every tenant, and whether it is suspended.
+pub const DISPATCH_POLICIES: [&str; 5] = [
     "CREATE POLICY dispatch_reads ON messages FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON imports FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON uploads FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON idempotency_keys FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON tenants FOR SELECT TO carillon_dispatch USING (true)",
 ];
 
 /// The attempts' one-way states on SQLite.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use carillon_domain::contacts::import::{ImportOptions, ImportState};
 use carillon_domain::files::{CreateUpload, Part, Upload, create_upload, receive};
@@ -70,6 +71,46 @@ async fn a_file_stays_until_its_import_is_over() {
     assert!(people.world.drain().await > 0);
     assert_eq!(people.import(import.id).await.state, ImportState::Completed);
     assert_eq!(count(&people, "uploads WHERE state = 'expired'").await, 1);
+}
+
+async fn suspend(people: &People, at: &str) {
+    people.world.execute(&format!("UPDATE tenants SET suspended_at = {at} WHERE name = 'Tenant'")).await;
+}
+
+/// What nobody can work on is not due: its tickets would find nothing, one after the other.
+#[tokio::test]
+async fn imports_of_a_suspended_tenant_are_not_due_and_neither_is_a_file_that_an_import_needs() {
+    let people = People::new().await;
+    people.start("email\na@example.org\n", ImportOptions::default()).await.unwrap();
+    let ports = people.world.ports();
+    assert_eq!(dispatch::due_imports(ports).await.unwrap().len(), 1);
+    suspend(&people, "created_at").await;
+    people.world.advance(ports.settings.upload_life * 2);
+    assert!(dispatch::due_imports(ports).await.unwrap().is_empty());
+    assert!(dispatch::due_sweeps(ports).await.unwrap().is_empty());
+    assert_eq!(people.world.drain().await, 0);
+    suspend(&people, "NULL").await;
+    assert_eq!(dispatch::due_imports(ports).await.unwrap().len(), 1);
+    people.world.drain().await;
+    assert_eq!(count(&people, "uploads WHERE state = 'expired'").await, 1);
+}
+
+/// The sweep looks at the oldest hundred: they must be ones that can go.
+#[tokio::test]
+async fn files_that_wait_for_imports_keep_nobody_elses_from_being_deleted() {
+    let waiting = People::new().await;
+    for _ in 0..100 {
+        waiting.start("email\na@example.org\n", ImportOptions::default()).await.unwrap();
+    }
+    suspend(&waiting, "created_at").await;
+    let other = People::within(Arc::clone(&waiting.world)).await;
+    waiting.world.advance(TimeDelta::seconds(1));
+    let upload = half_an_upload(&other).await;
+    waiting.world.advance(waiting.world.ports().settings.upload_life);
+    assert_eq!(waiting.world.drain().await, 1);
+    assert!(!folder(&other, &upload).exists());
+    assert_eq!(count(&waiting, "uploads").await, 100);
+    waiting.world.leave_unsettled();
 }
 
 async fn call(people: &People, tenant: TenantId, key: &str) -> Reserved<String> {

@@ -24,24 +24,29 @@ pub(super) static DUE_MESSAGES: IdentitySql = IdentitySql {
         WHERE due.oldest_due_at <= $2 ORDER BY due.tenant_id",
 };
 
-/// Imports that wait, or whose worker is gone.
+/// Imports that wait, or whose worker is gone; those of a suspended tenant wait until it is no more. (A subquery for each
+/// row of a narrow index, not a join, which would read all tenants.)
 pub(super) static DUE_IMPORTS: IdentitySql = IdentitySql {
     name: "DUE_IMPORTS",
-    text: "SELECT tenant_id, MIN(due_at) AS oldest_due_at FROM imports
-        WHERE (state = 'queued' AND due_at <= $1)
-            OR (state = 'running' AND due_at <= $1 AND (lease_until IS NULL OR lease_until < $1))
-        GROUP BY tenant_id ORDER BY tenant_id",
+    text: "SELECT i.tenant_id, MIN(i.due_at) AS oldest_due_at FROM imports i
+        WHERE ((i.state = 'queued' AND i.due_at <= $1)
+            OR (i.state = 'running' AND i.due_at <= $1 AND (i.lease_until IS NULL OR i.lease_until < $1)))
+            AND (SELECT t.suspended_at FROM tenants t WHERE t.id = i.tenant_id) IS NULL
+        GROUP BY i.tenant_id ORDER BY i.tenant_id",
 };
 
 /// Lapsed claims, unknown outcomes to decide, and what is past its time: of the latter the oldest hundred, so that a long
-/// past costs no more than a short one.
+/// past costs no more than a short one. A file whose import is not over is nobody's work, and must not stand at the head.
 pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {
     name: "DUE_SWEEPS",
     text: "SELECT lapsed.tenant_id, MIN(lapsed.at) AS oldest_due_at FROM (
             SELECT tenant_id, lease_until AS at FROM messages WHERE state = 'claimed' AND lease_until < $1
             UNION ALL SELECT tenant_id, due_at AS at FROM messages WHERE state = 'unknown' AND due_at <= $1
-            UNION ALL SELECT u.tenant_id, u.at FROM (SELECT tenant_id, expires_at AS at FROM uploads
-                WHERE state IN ('open', 'complete') AND expires_at <= $1 ORDER BY expires_at LIMIT 100) AS u
+            UNION ALL SELECT u.tenant_id, u.at FROM (SELECT f.tenant_id, f.expires_at AS at FROM uploads f
+                WHERE f.state IN ('open', 'complete') AND f.expires_at <= $1
+                    AND (SELECT MIN(i.due_at) FROM imports i WHERE i.tenant_id = f.tenant_id AND i.upload_id = f.id
+                        AND i.state IN ('queued', 'running')) IS NULL
+                ORDER BY f.expires_at LIMIT 100) AS u
             UNION ALL SELECT k.tenant_id, k.at FROM (SELECT tenant_id, expires_at AS at FROM idempotency_keys
                 WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100) AS k) AS lapsed
         GROUP BY lapsed.tenant_id ORDER BY lapsed.tenant_id",
