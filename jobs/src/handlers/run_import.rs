@@ -1,6 +1,6 @@
 //! `RunImportV1`: goes on with a tenant's due import for a slice of time.
 
-use carillon_domain::contacts::import::{Progress, claim_imports, run_slice};
+use carillon_domain::contacts::import::{Progress, claim_imports, return_claim, run_slice};
 use carillon_domain::error::{Error, Result};
 use carillon_domain::ids::TenantId;
 use carillon_domain::tenancy::enter_to_import;
@@ -35,8 +35,7 @@ impl Handlers {
                     Progress::More => self.signals.send(Signal::RingImports),
                     Progress::Resting | Progress::Done | Progress::Failed | Progress::LostLease => {}
                 },
-                // Whatever was committed stays; the next worker goes on behind it.
-                () = self.draining.cancelled() => {}
+                () = self.draining.cancelled() => return_claim(&grant, &self.ports, claim).await?,
             }
         }
         Ok(count)

@@ -13,6 +13,7 @@ use carillon_domain::files::{FileTarget, Part, ReceiveError, SignedFile, create_
 use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{ReadPersonalData, enter_by_file};
 use carillon_domain::time::{Clock as _, DatabaseClock};
+use carillon_jobs::queue::{Task, Ticket, TicketHandler as _};
 use carillon_tests::people::{People, codes, email};
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt};
@@ -436,6 +437,27 @@ async fn blank_rows_do_not_outlast_a_claim() {
         assert_eq!((done.state, done.done_bytes), (ImportState::Completed, done.total_bytes));
         assert_eq!(done.rows_created + done.rows_updated, 1);
     }
+}
+
+#[tokio::test]
+async fn c185_a_process_that_stops_gives_its_import_back_and_takes_no_attempt() {
+    const RUNNING: &str = "SELECT COUNT(*) AS amount FROM imports WHERE state = 'running' AND lease_until IS NOT NULL";
+    let people = People::new().await;
+    people.start("email\na@example.org\n", ImportOptions::default()).await.unwrap();
+    let worker = people.world.worker("stops").await;
+    let pushed_at = people.world.ports().now();
+    let ticket =
+        Ticket { id: people.world.ports().new_id(), tenant: people.tenant, pushed_at, task: Task::RunImportV1 };
+    let mut handling = worker.handle(ticket);
+    while people.world.number(RUNNING).await == 0 {
+        assert!(futures::poll!(&mut handling).is_pending(), "it was over before anybody saw it");
+    }
+    worker.draining.cancel();
+    handling.await;
+    assert_eq!(people.world.number(RUNNING).await, 0);
+    let claim = people.claim().await.expect("it is due at once");
+    assert_eq!(claim.attempt, 1);
+    assert_eq!(people.slice(claim).await.unwrap(), Progress::Done);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::consent::{all_marketing, consent_topic};
 use crate::contacts::Country;
 use crate::contacts::store::attributes::definitions_load;
 use crate::contacts::store::imports::{
-    import_claimed, import_errors_count, import_finish, import_yield, imports_claim,
+    import_claimed, import_errors_count, import_finish, import_return, import_yield, imports_claim,
 };
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -78,6 +78,14 @@ pub async fn run_slice(
         }
         done => done,
     }
+}
+
+/// Gives a claim back whose process stops (C-185): due at once, behind the last batch that was committed, and without the
+/// attempt, for a deployment that is restarted ten times is no reason to give an import up.
+pub async fn return_claim(grant: &Grant<ImportContacts>, ports: &Ports, claim: ImportClaim) -> Result<()> {
+    let mut tx = grant.begin().await?;
+    import_return(&mut tx, claim, ports.now()).await?;
+    Ok(tx.commit().await?)
 }
 
 /// How long an import rests after an attempt failed: the lease, then twice as long each time, an hour at most.

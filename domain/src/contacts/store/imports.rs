@@ -45,6 +45,10 @@ statements! {
     IMPORT_YIELD(Uuid, BigInt, Time) =
         "UPDATE imports SET lease_until = NULL, due_at = $4 \
          WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND state = 'running'";
+    /// Gives a claim back as if it had not been taken: its attempt does not count.
+    IMPORT_RETURN(Uuid, BigInt, Time) =
+        "UPDATE imports SET attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END, lease_until = NULL, \
+            due_at = $4 WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND state = 'running'";
     /// Ends it.
     IMPORT_FINISH(Uuid, BigInt, Text, Text, Time) =
         "UPDATE imports SET state = $4, error_code = $5, finished_at = $6, lease_until = NULL \
@@ -189,6 +193,16 @@ pub(in crate::contacts) async fn import_yield(
 ) -> Result<bool, WallError> {
     let args = Args::of([claim.import.0.into(), claim.fence.into(), due_at.into()]);
     Ok(tx.sql(&IMPORT_YIELD, args)?.execute().await? == 1)
+}
+
+/// False when the claim is lost.
+pub(in crate::contacts) async fn import_return(
+    tx: &mut TenantTx,
+    claim: ImportClaim,
+    now: Timestamp,
+) -> Result<bool, WallError> {
+    let args = Args::of([claim.import.0.into(), claim.fence.into(), now.into()]);
+    Ok(tx.sql(&IMPORT_RETURN, args)?.execute().await? == 1)
 }
 
 /// False when the claim is lost.
