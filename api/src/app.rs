@@ -94,7 +94,7 @@ impl App {
         let works = Works::open(&config).await?;
         let ports = Ports {
             wall,
-            clock,
+            clock: Arc::<DatabaseClock>::clone(&clock),
             entropy: Arc::new(SystemEntropy),
             keys: Arc::new(keys.main),
             settings: Arc::new(config.settings.clone()),
@@ -107,7 +107,7 @@ impl App {
         if let Some(limits) = works.limits.clone() {
             desk = desk.sharing(Arc::new(limits), &keys.tokens);
         }
-        let mut checks = vec![http::database_check(ports.wall.clone())];
+        let mut checks = vec![http::database_check(ports.wall.clone()), clock::check(clock)];
         if config.redis_url.is_some() {
             checks.push(works.redis_check());
         }

@@ -38,8 +38,8 @@ pub fn to_micros(at: Timestamp) -> Timestamp {
 
 /// The database's time: an offset, measured from outside, plus a monotonic clock (C-180).
 ///
-/// Until the first measurement, or when the last is older than [`DatabaseClock::STALE_AFTER`], the clock is not
-/// trustworthy and the process stops claiming.
+/// Until the first measurement, when the last is older than [`DatabaseClock::STALE_AFTER`], or while the host's own clock
+/// is off by more than [`DatabaseClock::HOST_WRONG`], the clock is not trustworthy and the process stops claiming.
 #[derive(Debug)]
 pub struct DatabaseClock {
     started: Instant,
@@ -47,19 +47,26 @@ pub struct DatabaseClock {
     offset: AtomicI64,
     /// Monotonic reading of the last measurement; `i64::MIN` before the first.
     measured_at: AtomicI64,
+    /// Host time minus database time, in microseconds.
+    host_skew: AtomicI64,
 }
 
 impl DatabaseClock {
     /// Without a measurement for this long the process stops claiming.
     pub const STALE_AFTER: TimeDelta = TimeDelta::seconds(30);
+    /// A host's clock that is off by more is an alarm.
+    pub const HOST_ALARM: TimeDelta = TimeDelta::seconds(1);
+    /// With a host's clock that is off by more the process stops claiming. Its rows would be right all the same, but
+    /// libraries stamp what other processes read with the host's time.
+    pub const HOST_WRONG: TimeDelta = TimeDelta::seconds(5);
 
     /// A clock that starts from the system's time and is not trustworthy before [`Self::measured`].
-    #[expect(clippy::disallowed_methods, reason = "the adapter that the ban on system time leaves open")]
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
-            offset: AtomicI64::new(Utc::now().timestamp_micros()),
+            offset: AtomicI64::new(host_time().timestamp_micros()),
             measured_at: AtomicI64::new(i64::MIN),
+            host_skew: AtomicI64::new(0),
         }
     }
 
@@ -72,6 +79,24 @@ impl DatabaseClock {
         self.measured_at.store(after.0, Ordering::SeqCst);
         TimeDelta::microseconds(moved)
     }
+
+    /// Compares the host's clock, read just now ([`host_time`]), with the database's; returns by how much it is ahead.
+    pub fn compare_host(&self, host: Timestamp) -> TimeDelta {
+        let skew = host - self.now();
+        self.host_skew.store(skew.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
+        skew
+    }
+
+    /// By how much the host's clock was ahead of the database's when last compared.
+    pub fn host_skew(&self) -> TimeDelta {
+        TimeDelta::microseconds(self.host_skew.load(Ordering::SeqCst))
+    }
+}
+
+/// What this host believes the time to be: only to be compared with the database's.
+#[expect(clippy::disallowed_methods, reason = "the adapter that the ban on system time leaves open")]
+pub fn host_time() -> Timestamp {
+    Utc::now()
 }
 
 impl Default for DatabaseClock {
@@ -92,7 +117,8 @@ impl Clock for DatabaseClock {
 
     fn is_trustworthy(&self) -> bool {
         let measured = self.measured_at.load(Ordering::SeqCst);
-        measured != i64::MIN && self.monotonic().since(Monotonic(measured)) < Self::STALE_AFTER
+        let recently = measured != i64::MIN && self.monotonic().since(Monotonic(measured)) < Self::STALE_AFTER;
+        recently && self.host_skew().abs() <= Self::HOST_WRONG
     }
 }
 

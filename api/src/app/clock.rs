@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carillon_domain::ports::Wall;
-use carillon_domain::time::{Clock, DatabaseClock};
+use carillon_domain::time::{Clock, DatabaseClock, host_time};
 use chrono::TimeDelta;
 use tokio::task::JoinHandle;
+
+use crate::http::{Check, Probe};
 
 /// How often the offset is measured.
 const EVERY: Duration = Duration::from_secs(10);
@@ -16,8 +18,6 @@ const EVERY_WITHOUT: Duration = Duration::from_secs(1);
 const SLOWEST: TimeDelta = TimeDelta::seconds(1);
 /// Nobody waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A jump of this much is an alarm: this machine's clock, or the database's, is wrong.
-const ALARM: TimeDelta = TimeDelta::seconds(1);
 
 /// Measures until dropped.
 #[derive(Debug)]
@@ -37,6 +37,17 @@ impl Keeper {
     }
 }
 
+/// This host's clock agrees with the database's. Without that everything goes on up to a point, from which this process
+/// leaves the work to others.
+pub fn check(clock: Arc<DatabaseClock>) -> Check {
+    let probe: Probe = Arc::new(move || {
+        let right = clock.host_skew().abs() <= DatabaseClock::HOST_ALARM;
+        let answer = if right { Ok(()) } else { Err("this host's clock is off by more than a second".to_owned()) };
+        Box::pin(std::future::ready(answer))
+    });
+    Check { name: "clock", required: false, probe }
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.0.abort();
@@ -54,8 +65,12 @@ async fn measure(wall: &Wall, clock: &DatabaseClock) {
         Ok(_) if after.since(before) > SLOWEST => tracing::warn!("the database answered too late to tell its time"),
         Ok(now) => {
             let moved = clock.measured(now, before, after);
-            if moved.abs() > ALARM {
+            if moved.abs() > DatabaseClock::HOST_ALARM {
                 tracing::error!(skew_ms = moved.num_milliseconds(), "the clock was off by more than a second");
+            }
+            let ahead = clock.compare_host(host_time());
+            if ahead.abs() > DatabaseClock::HOST_ALARM {
+                tracing::error!(skew_ms = ahead.num_milliseconds(), "this host's clock is wrong, or the database's");
             }
         }
         Err(error) => tracing::warn!(%error, "the database's time is not known"),

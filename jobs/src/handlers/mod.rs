@@ -51,6 +51,10 @@ pub struct Handlers {
 
 #[async_trait::async_trait]
 impl TicketHandler for Handlers {
+    fn is_fit(&self) -> bool {
+        self.ports.clock.is_trustworthy()
+    }
+
     async fn handle(&self, ticket: Ticket) -> bool {
         let tenant = ticket.tenant;
         let result = match ticket.task {

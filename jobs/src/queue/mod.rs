@@ -35,6 +35,10 @@ pub enum QueueDown {
 /// Does the work a ticket permits. Settles every outcome in rows and so never fails.
 #[async_trait::async_trait]
 pub trait TicketHandler: Send + Sync + 'static {
+    /// False while this process must take no tickets: it does not know the time (C-180).
+    fn is_fit(&self) -> bool {
+        true
+    }
     /// Claims and does the work; returns whether there was any.
     async fn handle(&self, ticket: Ticket) -> bool;
     /// A ticket holds no slot any more: it was handled, goes on without one, or came while its tenant had its share.

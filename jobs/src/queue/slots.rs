@@ -43,6 +43,11 @@ impl Slots {
         Self { queue, stop, count, free, overdue, seats, running, handler }
     }
 
+    /// False while their worker must not run.
+    pub(super) fn is_fit(&self) -> bool {
+        self.handler.is_fit()
+    }
+
     /// Handles a ticket; returns when it is done or overdue, and at once when the process stops before it began.
     pub(crate) async fn run(&self, ticket: Ticket) {
         // Handlers of a worker that died may still hold slots.

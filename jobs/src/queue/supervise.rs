@@ -13,6 +13,7 @@ use super::slots::Slots;
 use super::{Backend, QueueName};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+const FIT_ASKED_EVERY: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A worker that ran this long was well: the next wait is the first again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
@@ -22,10 +23,17 @@ pub(super) async fn keep_running(backend: Backend, slots: Slots) {
     let stop = slots.stop.clone();
     let (mut failures, mut unreadable) = (0, 0);
     while !stop.is_cancelled() {
+        if !slots.is_fit() {
+            tokio::select! { () = stop.cancelled() => break, () = tokio::time::sleep(FIT_ASKED_EVERY) => continue }
+        }
         let started = Instant::now();
-        let why = run_once(&backend, &slots, &stop).await;
+        let why = run_while_fit(&backend, &slots).await;
         if stop.is_cancelled() {
             break;
+        }
+        if !slots.is_fit() {
+            tracing::error!(queue = %slots.queue, "takes no tickets until this process knows the time");
+            continue;
         }
         if started.elapsed() >= WELL_AFTER {
             (failures, unreadable) = (0, 0);
@@ -42,6 +50,23 @@ pub(super) async fn keep_running(backend: Backend, slots: Slots) {
         }
     }
     slots.drained().await;
+}
+
+/// A worker writes heartbeats by the host's clock, and takes those of others for dead that are too far behind it. So it
+/// ends while that clock is wrong (C-180).
+async fn run_while_fit(backend: &Backend, slots: &Slots) -> String {
+    let stop = slots.stop.child_token();
+    let unfit = async {
+        while slots.is_fit() {
+            tokio::time::sleep(FIT_ASKED_EVERY).await;
+        }
+        stop.cancel();
+        std::future::pending().await
+    };
+    tokio::select! {
+        why = run_once(backend, slots, &stop) => why,
+        never = unfit => never,
+    }
 }
 
 /// The life of one worker, as a task of its own because apalis may panic; says why it ended.

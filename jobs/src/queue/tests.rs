@@ -1,7 +1,7 @@
 //! Workers over the in-memory backend: the same supervision, slots and tickets as over Redis.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ struct Gated {
     gate: Semaphore,
     running: AtomicUsize,
     most: AtomicUsize,
+    unfit: AtomicBool,
     /// Tickets that found nothing to do.
     left: Mutex<Vec<Uuid>>,
     began: mpsc::UnboundedSender<Uuid>,
@@ -37,12 +38,16 @@ impl Gated {
         let (began, starts) = mpsc::unbounded_channel();
         let (ended, done) = mpsc::unbounded_channel();
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        (Arc::new(Self { gate: Semaphore::new(0), running, most, left: Mutex::default(), began, ended }), starts, done)
+        (Arc::new(Self { gate: Semaphore::new(0), running, most, unfit: AtomicBool::new(false), left: Mutex::default(), began, ended }), starts, done)
     }
 }
 
 #[async_trait::async_trait]
 impl TicketHandler for Gated {
+    fn is_fit(&self) -> bool {
+        !self.unfit.load(Ordering::SeqCst)
+    }
+
     async fn handle(&self, ticket: Ticket) -> bool {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
@@ -187,6 +192,25 @@ async fn handlers_without_a_slot_are_few() {
     }
     assert_eq!(running, 10);
     handler.gate.add_permits(50);
+    stop.cancel();
+    worker.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn c180_whoever_does_not_know_the_time_takes_no_tickets_until_it_does() {
+    let backend = Backend::Memory(MemoryQueue::new());
+    let (handler, mut begun, _done) = Gated::new();
+    handler.gate.add_permits(10);
+    let stop = CancellationToken::new();
+    let worker = supervise(&backend, Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, stop.clone()));
+    backend.push(QueueName::Bulk, ticket(1)).await.unwrap();
+    assert_eq!(begun.recv().await, Some(Uuid::from_u128(1)));
+    handler.unfit.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    backend.push(QueueName::Bulk, ticket(2)).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_mins(1), begun.recv()).await.is_err());
+    handler.unfit.store(false, Ordering::SeqCst);
+    assert_eq!(begun.recv().await, Some(Uuid::from_u128(2)));
     stop.cancel();
     worker.await.unwrap();
 }

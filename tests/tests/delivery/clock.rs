@@ -31,6 +31,13 @@ async fn c180_without_the_time_nothing_is_claimed_swept_or_dispatched() {
     clock.measured(post.ports().now() + TimeDelta::seconds(1), clock.monotonic(), clock.monotonic());
     assert_eq!(sweep(&grant, &ports).await.unwrap().taken_back, 1);
     assert!(elect(&ports, "bulk", "unsure").await.unwrap());
+
+    // A host whose own clock is wrong leaves the work to others, and takes it up when it is right again.
+    clock.compare_host(clock.now() - DatabaseClock::HOST_WRONG - TimeDelta::seconds(1));
+    assert!(!elect(&ports, "bulk", "unsure").await.unwrap());
+    assert_eq!(worker.run_until_quiet().await.unwrap(), 0);
+    clock.compare_host(clock.now() + DatabaseClock::HOST_ALARM + TimeDelta::seconds(1));
+    assert!(elect(&ports, "bulk", "unsure").await.unwrap(), "that is an alarm only");
     assert_eq!(worker.run_until_quiet().await.unwrap(), 1);
     assert_eq!(post.catcher.count_for("ada@example.org"), 1);
 }
