@@ -39,7 +39,7 @@ impl Engine {
                 QueueName::Maintenance => 1,
             };
             let handler: Arc<dyn TicketHandler> = Arc::<Handlers>::clone(&handlers);
-            let slots = Slots::new(queue, count, handler, stop.clone());
+            let slots = Slots::new(queue, count, handler, Arc::clone(&handlers.ports.entropy), stop.clone());
             let dispatcher = Dispatcher::new(Arc::clone(&handlers), backend.clone(), slots.clone());
             tasks.push(tokio::spawn(dispatcher.run(stop.clone())));
             tasks.push(supervise(backend, slots));

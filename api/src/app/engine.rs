@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::files::Files;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::ports::Ports;
@@ -41,7 +42,7 @@ impl Works {
             None => (Signals::local(), None, Backend::Memory(MemoryQueue::new())),
             Some(url) => {
                 let bad = |_| AppError::Setting { name: "REDIS_URL", why: "it is no Redis URL" };
-                let signals = Signals::redis(url.reveal(), None).map_err(bad)?;
+                let signals = Signals::redis(url.reveal(), None, &SystemEntropy).map_err(bad)?;
                 let limits = Limits::redis(url.reveal(), None).map_err(bad)?;
                 (signals, Some(limits), Backend::Redis(RedisQueue::new(url.reveal(), None).map_err(bad)?))
             }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use carillon_domain::entropy::Entropy;
 use carillon_domain::ids::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ pub struct Slots {
     pub(crate) queue: QueueName,
     pub(crate) count: usize,
     pub(super) stop: CancellationToken,
+    pub(super) entropy: Arc<dyn Entropy>,
     free: Arc<Semaphore>,
     overdue: Arc<Semaphore>,
     seats: Seats,
@@ -35,12 +37,18 @@ pub struct Slots {
 
 impl Slots {
     /// Free slots of a queue, at least one; after `stop` nothing begins in them.
-    pub fn new(queue: QueueName, count: usize, handler: Arc<dyn TicketHandler>, stop: CancellationToken) -> Self {
+    pub fn new(
+        queue: QueueName,
+        count: usize,
+        handler: Arc<dyn TicketHandler>,
+        entropy: Arc<dyn Entropy>,
+        stop: CancellationToken,
+    ) -> Self {
         let count = count.clamp(1, Semaphore::MAX_PERMITS / OVERDUE_PER_SLOT);
         let free = Arc::new(Semaphore::new(count));
         let overdue = Arc::new(Semaphore::new(if queue.waits_for_relays() { count * OVERDUE_PER_SLOT } else { 0 }));
         let (seats, running) = (Seats::default(), TaskTracker::new());
-        Self { queue, stop, count, free, overdue, seats, running, handler }
+        Self { queue, stop, entropy, count, free, overdue, seats, running, handler }
     }
 
     /// False while their worker must not run.

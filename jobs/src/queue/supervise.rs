@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apalis_core::error::WorkerError;
 use apalis_core::worker::context::WorkerContext;
-use carillon_domain::entropy::{Entropy, SystemEntropy};
+use carillon_domain::entropy::Entropy;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -71,7 +71,7 @@ async fn run_while_fit(backend: &Backend, slots: &Slots) -> String {
 
 /// The life of one worker, as a task of its own because apalis may panic; says why it ended.
 async fn run_once(backend: &Backend, slots: &Slots, stop: &CancellationToken) -> String {
-    let name = worker_name(slots.queue);
+    let name = worker_name(slots.queue, slots.entropy.as_ref());
     let (backend, slots, stop) = (backend.clone(), slots.clone(), stop.clone());
     let worker = tokio::spawn(async move {
         match &backend {
@@ -110,16 +110,18 @@ fn wait_after(failures: u32) -> Duration {
 }
 
 /// Never used twice: a dead worker's tickets come back when its name ages out, which a living namesake would prevent.
-fn worker_name(queue: QueueName) -> String {
+fn worker_name(queue: QueueName, entropy: &dyn Entropy) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
     let mut random = [0; 8];
-    SystemEntropy.fill(&mut random);
+    entropy.fill(&mut random);
     format!("{queue}-{host}-{}-{}", std::process::id(), hex::encode(random))
 }
 
 #[cfg(test)]
 mod tests {
+    use carillon_domain::entropy::SystemEntropy;
+
     use super::*;
 
     #[test]
@@ -131,7 +133,8 @@ mod tests {
 
     #[test]
     fn no_two_workers_share_a_name() {
-        let names: std::collections::HashSet<String> = (0..100).map(|_| worker_name(QueueName::Bulk)).collect();
+        let names: std::collections::HashSet<String> =
+            (0..100).map(|_| worker_name(QueueName::Bulk, &SystemEntropy)).collect();
         assert_eq!(names.len(), 100);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use carillon_domain::time::Timestamp;
@@ -38,7 +39,19 @@ impl Gated {
         let (began, starts) = mpsc::unbounded_channel();
         let (ended, done) = mpsc::unbounded_channel();
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        (Arc::new(Self { gate: Semaphore::new(0), running, most, unfit: AtomicBool::new(false), left: Mutex::default(), began, ended }), starts, done)
+        (
+            Arc::new(Self {
+                gate: Semaphore::new(0),
+                running,
+                most,
+                unfit: AtomicBool::new(false),
+                left: Mutex::default(),
+                began,
+                ended,
+            }),
+            starts,
+            done,
+        )
     }
 }
 
@@ -72,7 +85,10 @@ async fn every_ticket_is_handled_in_no_more_than_its_slots() {
     let (handler, _begun, mut done) = Gated::new();
     handler.gate.add_permits(200);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QueueName::Bulk, 4, Arc::clone(&handler) as _, stop.clone()));
+    let worker = supervise(
+        &backend,
+        Slots::new(QueueName::Bulk, 4, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()),
+    );
     for number in 1..=200 {
         backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
     }
@@ -90,7 +106,10 @@ async fn stop_begins_nothing_and_waits_for_what_runs() {
     let backend = Backend::Memory(MemoryQueue::new());
     let (handler, mut begun, mut done) = Gated::new();
     let stop = CancellationToken::new();
-    let mut worker = supervise(&backend, Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, stop.clone()));
+    let mut worker = supervise(
+        &backend,
+        Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()),
+    );
     for number in 1..=5 {
         backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
     }
@@ -115,7 +134,10 @@ async fn a_panicking_handler_costs_only_its_ticket() {
     let (handler, _begun, mut done) = Gated::new();
     handler.gate.add_permits(3);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QueueName::Imports, 1, Arc::clone(&handler) as _, stop.clone()));
+    let worker = supervise(
+        &backend,
+        Slots::new(QueueName::Imports, 1, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()),
+    );
     for number in [1, 0, 2] {
         backend.push(QueueName::Imports, ticket(number)).await.unwrap();
     }
@@ -130,7 +152,10 @@ async fn c174_a_tenant_never_holds_the_last_slot() {
     let backend = Backend::Memory(MemoryQueue::new());
     let (handler, mut begun, mut done) = Gated::new();
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QueueName::Bulk, 3, Arc::clone(&handler) as _, stop.clone()));
+    let worker = supervise(
+        &backend,
+        Slots::new(QueueName::Bulk, 3, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()),
+    );
     for number in 1..=4 {
         let theirs = Ticket { tenant: ticket(1).tenant, ..ticket(number) };
         backend.push(QueueName::Bulk, theirs).await.unwrap();
@@ -154,7 +179,7 @@ async fn c174_who_waits_for_a_relay_gives_the_slot_back_but_takes_no_other() {
     let backend = Backend::Memory(MemoryQueue::new());
     let (handler, mut begun, _done) = Gated::new();
     let stop = CancellationToken::new();
-    let slots = |queue| Slots::new(queue, 1, Arc::clone(&handler) as _, stop.clone());
+    let slots = |queue| Slots::new(queue, 1, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone());
     let mail = supervise(&backend, slots(QueueName::Bulk));
     backend.push(QueueName::Bulk, ticket(1)).await.unwrap();
     backend.push(QueueName::Bulk, Ticket { tenant: ticket(1).tenant, ..ticket(2) }).await.unwrap();
@@ -182,7 +207,10 @@ async fn handlers_without_a_slot_are_few() {
     let backend = Backend::Memory(MemoryQueue::new());
     let (handler, mut begun, _done) = Gated::new();
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, stop.clone()));
+    let worker = supervise(
+        &backend,
+        Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()),
+    );
     for number in 1..=50 {
         backend.push(QueueName::Bulk, ticket(number)).await.unwrap();
     }
@@ -202,7 +230,10 @@ async fn c180_whoever_does_not_know_the_time_takes_no_tickets_until_it_does() {
     let (handler, mut begun, _done) = Gated::new();
     handler.gate.add_permits(10);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, stop.clone()));
+    let worker = supervise(
+        &backend,
+        Slots::new(QueueName::Bulk, 2, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()),
+    );
     backend.push(QueueName::Bulk, ticket(1)).await.unwrap();
     assert_eq!(begun.recv().await, Some(Uuid::from_u128(1)));
     handler.unfit.store(true, Ordering::SeqCst);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use carillon_domain::doorbell::Doorbell;
-use carillon_domain::entropy::{Entropy, SystemEntropy};
+use carillon_domain::entropy::Entropy;
 use carillon_domain::messaging::Lane;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -55,14 +55,14 @@ impl Signals {
     /// again. A prefix keeps deployments and tests that share a Redis apart.
     ///
     /// Must be called within the async runtime.
-    pub fn redis(url: &str, prefix: Option<&str>) -> Result<Self, InvalidRedisUrl> {
+    pub fn redis(url: &str, prefix: Option<&str>, entropy: &dyn Entropy) -> Result<Self, InvalidRedisUrl> {
         let client = connect::client(url)?;
         let connection = connect::manager(&client)?;
         let local = broadcast::Sender::new(BEHIND_MAX);
         let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
         let connected = Arc::new(AtomicBool::new(false));
         let end = CancellationToken::new();
-        let wire = relay::Wire { channel: channel(prefix), process: process_id() };
+        let wire = relay::Wire { channel: channel(prefix), process: process_id(entropy) };
         tokio::spawn(end.clone().run_until_cancelled_owned(relay::publish(connection, wire.clone(), waiting)));
         let listening = relay::Listening { client, wire, local: local.clone(), connected: Arc::clone(&connected) };
         tokio::spawn(end.clone().run_until_cancelled_owned(listening.keep_on()));
@@ -104,8 +104,8 @@ fn channel(prefix: Option<&str>) -> String {
     prefix.map_or_else(|| "carillon:signals".to_owned(), |prefix| format!("carillon:{prefix}:signals"))
 }
 
-fn process_id() -> Uuid {
+fn process_id(entropy: &dyn Entropy) -> Uuid {
     let mut random = [0; 16];
-    SystemEntropy.fill(&mut random);
+    entropy.fill(&mut random);
     uuid::Builder::from_random_bytes(random).into_uuid()
 }

@@ -1,6 +1,7 @@
 //! Signals without Redis; those with it are in `tests/with_redis.rs`.
 
 use carillon_domain::doorbell::Doorbell;
+use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::messaging::Lane;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use uuid::Uuid;
@@ -39,7 +40,7 @@ async fn a_listener_that_sleeps_costs_bounded_memory() {
 #[tokio::test]
 async fn without_redis_this_process_still_hears_itself() {
     // The discard port: nobody answers there.
-    let signals = Signals::redis("redis://127.0.0.1:9/", None).unwrap();
+    let signals = Signals::redis("redis://127.0.0.1:9/", None, &SystemEntropy).unwrap();
     let mut listener = signals.listen();
     for _ in 0..5_000 {
         signals.ring(Lane::Transactional);
@@ -50,7 +51,7 @@ async fn without_redis_this_process_still_hears_itself() {
 
 #[tokio::test]
 async fn a_wrong_address_is_refused_without_quoting_it() {
-    let refused = Signals::redis("http://user:secret@example.org", None).unwrap_err();
+    let refused = Signals::redis("http://user:secret@example.org", None, &SystemEntropy).unwrap_err();
     assert_eq!(refused, InvalidRedisUrl);
     assert!(!refused.to_string().contains("secret"));
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use carillon_domain::time::Timestamp;
@@ -75,7 +76,7 @@ async fn tickets_pass_between_processes_and_stop_drains() {
     let workers: Vec<_> = (0..2)
         .map(|_| {
             let process = backend(&url, Some(&prefix));
-            supervise(&process, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, stop.clone()))
+            supervise(&process, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()))
         })
         .collect();
     for number in 1..=8 {
@@ -102,7 +103,7 @@ async fn memory_stays_flat_over_thousands_of_tickets() {
     let backend = backend(&server.url(), None);
     let (handler, _begun, mut done) = gated(10_000);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QUEUE, 8, handler, stop.clone()));
+    let worker = supervise(&backend, Slots::new(QUEUE, 8, handler, Arc::new(SystemEntropy), stop.clone()));
     push(&backend, 0).await;
     wait_for(&mut done, 0).await;
     let mut connection = server.connection().await;
@@ -138,7 +139,8 @@ async fn work_goes_on_after_redis_was_killed_and_after_it_was_flushed() {
     let backend = backend(&server.url(), None);
     let (handler, mut begun, mut done) = gated(0);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, stop.clone()));
+    let worker =
+        supervise(&backend, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()));
     push(&backend, 1).await;
     wait_for(&mut begun, 1).await;
 
@@ -169,7 +171,8 @@ async fn a_stop_without_redis_ends_soon() {
     let backend = backend(&server.url(), None);
     let (handler, mut begun, mut done) = gated(0);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, stop.clone()));
+    let worker =
+        supervise(&backend, Slots::new(QUEUE, 2, Arc::clone(&handler) as _, Arc::new(SystemEntropy), stop.clone()));
     push(&backend, 1).await;
     wait_for(&mut begun, 1).await;
     server.kill();
@@ -190,7 +193,7 @@ async fn a_queue_that_cannot_be_read_heals() {
     assert_eq!(backend.push(QUEUE, ticket(1)).await, Err(QueueDown::Full));
     let (handler, _begun, mut done) = gated(10);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QUEUE, 2, handler, stop.clone()));
+    let worker = supervise(&backend, Slots::new(QUEUE, 2, handler, Arc::new(SystemEntropy), stop.clone()));
     push(&backend, 2).await;
     wait_for(&mut done, 2).await;
     stop.cancel();
@@ -207,7 +210,7 @@ async fn a_ticket_of_a_newer_version_is_left_alone() {
     let () = connection.hset("{carillon:bulk}:data", &ids[0], r#"{"v":"DeliverMessagesV9"}"#).await.unwrap();
     let (handler, _begun, mut done) = gated(10);
     let stop = CancellationToken::new();
-    let worker = supervise(&backend, Slots::new(QUEUE, 1, handler, stop.clone()));
+    let worker = supervise(&backend, Slots::new(QUEUE, 1, handler, Arc::new(SystemEntropy), stop.clone()));
     push(&backend, 2).await;
     assert_eq!(next(&mut done).await, 2);
     stop.cancel();

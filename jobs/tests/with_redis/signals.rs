@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::messaging::Lane;
 use carillon_jobs::redis::{Signal, Signals};
 use tokio::sync::broadcast::Receiver;
@@ -24,9 +25,9 @@ fn done(number: u128) -> Signal {
 async fn processes_hear_each_other_once_and_other_deployments_never() {
     let Some(url) = redis_url() else { return };
     let (ours, theirs) = (prefix(), prefix());
-    let one = Signals::redis(&url, Some(&ours)).unwrap();
-    let two = Signals::redis(&url, Some(&ours)).unwrap();
-    let stranger = Signals::redis(&url, Some(&theirs)).unwrap();
+    let one = Signals::redis(&url, Some(&ours), &SystemEntropy).unwrap();
+    let two = Signals::redis(&url, Some(&ours), &SystemEntropy).unwrap();
+    let stranger = Signals::redis(&url, Some(&theirs), &SystemEntropy).unwrap();
     for signals in [&one, &two, &stranger] {
         connected(signals).await;
     }
@@ -51,8 +52,8 @@ async fn processes_hear_each_other_once_and_other_deployments_never() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_come_back_after_redis_was_killed() {
     let Some(mut server) = Server::start().await else { return };
-    let one = Signals::redis(&server.url(), None).unwrap();
-    let two = Signals::redis(&server.url(), None).unwrap();
+    let one = Signals::redis(&server.url(), None, &SystemEntropy).unwrap();
+    let two = Signals::redis(&server.url(), None, &SystemEntropy).unwrap();
     connected(&one).await;
     connected(&two).await;
     server.kill();

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::ids::TenantId;
 use carillon_domain::time::Timestamp;
 use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Task, Ticket};
@@ -91,7 +92,7 @@ async fn the_child_asks() {
     let probed = probe(&url).await.map_err(|error| error.to_string());
     if std::env::var(TRUSTED).unwrap() == "true" {
         assert_eq!((pushed, probed), (Ok(()), Ok(())));
-        let signals = Signals::redis(&url, None).unwrap();
+        let signals = Signals::redis(&url, None, &SystemEntropy).unwrap();
         eventually("signals are connected", async || signals.is_connected().then_some(())).await;
     } else {
         assert_eq!(pushed, Err(QueueDown::Unreachable));

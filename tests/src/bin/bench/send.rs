@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use carillon_domain::contacts::EmailAddress;
+use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::files::Files;
 use carillon_domain::messaging::{
     DkimKey, EmailMessage, Intent, ListHeaders, Mailbox, MessageClass, NewDkimKey, Recipient, send_messages,
@@ -97,7 +98,7 @@ async fn ours(set: &mut Set, cast: &Cast, (relay, pool): (&str, PoolSettings), t
     let (backend, signals) = match std::env::var("REDIS_URL") {
         Ok(url) => {
             let queue = RedisQueue::new(&url, Some(&prefix)).context("REDIS_URL")?;
-            (Backend::Redis(queue), Signals::redis(&url, Some(&prefix)).context("REDIS_URL")?)
+            (Backend::Redis(queue), Signals::redis(&url, Some(&prefix), &SystemEntropy).context("REDIS_URL")?)
         }
         Err(_) => (Backend::Memory(MemoryQueue::new()), Signals::local()),
     };
