@@ -48,7 +48,7 @@ impl Slots {
         let free = Arc::new(Semaphore::new(count));
         let overdue = Arc::new(Semaphore::new(if queue.waits_for_relays() { count * OVERDUE_PER_SLOT } else { 0 }));
         let (seats, running) = (Seats::default(), TaskTracker::new());
-        Self { queue, stop, entropy, count, free, overdue, seats, running, handler }
+        Self { queue, count, stop, entropy, free, overdue, seats, running, handler }
     }
 
     /// False while their worker must not run.
@@ -68,14 +68,14 @@ impl Slots {
         let Some(seat) = self.seats.take(ticket.tenant, self.queue.share(self.count)) else {
             return self.handler.done(ticket, false);
         };
-        let (given_back, gives_back) = oneshot::channel();
+        let (given_back, left) = oneshot::channel();
         let task = self.running.spawn(self.clone().handle(ticket, (permit, seat), given_back));
         tokio::select! {
             biased;
             ended = task => if ended.is_err() {
                 tracing::error!(queue = %self.queue, ticket = %ticket.id, "a ticket's handler panicked; its lease will run out");
             },
-            Ok(()) = gives_back => {}
+            Ok(()) = left => {}
         }
     }
 
