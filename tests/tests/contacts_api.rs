@@ -196,6 +196,21 @@ async fn a_file_is_announced_put_in_parts_and_imported() {
 
     let undeclared = api.change("startImport", "import { id }", json!({ "uploadId": id })).await;
     assert_eq!(undeclared["userErrors"][0]["code"], "HEADER_UNKNOWN", "{undeclared}");
+    // The input that is to blame is named by its place, whatever the column is called.
+    let mapped = |columns: &[(&str, &str)]| {
+        columns.iter().map(|(column, field)| json!({ "column": column, "field": field })).collect::<Vec<_>>()
+    };
+    let cases = [
+        (mapped(&[("z.z", "email"), ("plan", "ignore"), ("a", "nonsense")]), "INVALID_FIELD", ["2", "field"]),
+        (mapped(&[("plan", "ignore"), ("a.b", "email")]), "HEADER_MAPPING", ["1", "column"]),
+        (mapped(&[("plan", "ignore"), ("Plan ", "email")]), "GIVEN_TWICE", ["1", "column"]),
+    ];
+    for (mapping, code, [place, field]) in cases {
+        let input = json!({ "uploadId": id, "options": { "mapping": mapping } });
+        let refused = api.change("startImport", "import { id }", input).await;
+        let [error] = &refused["userErrors"].as_array().unwrap()[..] else { panic!("one error: {refused}") };
+        assert_eq!((&error["code"], &error["field"]), (&json!(code), &json!(["options", "mapping", place, field])));
+    }
     let options = json!({ "declare": [{ "column": "plan", "name": "plan", "kind": "STRING" }] });
     let started = api.change("startImport", "import { id state }", json!({ "uploadId": id, "options": options })).await;
     assert_eq!(started["import"]["state"], "QUEUED", "{started}");

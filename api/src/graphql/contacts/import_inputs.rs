@@ -1,7 +1,5 @@
 //! Inputs of uploads and imports.
 
-use std::collections::BTreeMap;
-
 use async_graphql::{Enum, ID, InputObject};
 use carillon_domain::consent::Basis;
 use carillon_domain::contacts::import::{self as domain, ImportConsent, ImportOptions};
@@ -109,13 +107,7 @@ impl ImportOptionsInput {
     /// Parses what can be told without the tenant; the use case checks the rest.
     pub fn parse(&self) -> Result<ImportOptions, Vec<Refusal>> {
         let mut refusals = Vec::new();
-        let mut mapping = BTreeMap::new();
-        for (i, one) in self.mapping.iter().flatten().enumerate() {
-            if mapping.insert(one.column.clone(), one.field.clone()).is_some() {
-                let field = format!("options.mapping.{i}.column");
-                refusals.push(Refusal::new("GIVEN_TWICE", field, "The column is mapped twice."));
-            }
-        }
+        let map = |one: &ColumnMappingInput| domain::MapColumn { column: one.column.clone(), field: one.field.clone() };
         let declare = |one: &DeclareColumnInput| domain::DeclareColumn {
             column: one.column.clone(),
             name: one.name.clone(),
@@ -135,7 +127,7 @@ impl ImportOptionsInput {
             refusals.push(Refusal::new("INVALID_DELIMITER", "options.delimiter", message));
         }
         let options = ImportOptions {
-            mapping,
+            mapping: self.mapping.iter().flatten().map(map).collect(),
             declare: self.declare.iter().flatten().map(declare).collect(),
             on_existing: self.on_existing.map_or(domain::OnExisting::Update, Into::into),
             topic,
@@ -164,7 +156,6 @@ mod tests {
 
     #[test]
     fn options_are_read_whole() {
-        let twice = ColumnMappingInput { column: "a".into(), field: "email".into() };
         let consent = ImportConsentInput {
             basis: ImportBasis::Consent,
             source: None,
@@ -172,14 +163,13 @@ mod tests {
             attestation: " ".into(),
         };
         let input = ImportOptionsInput {
-            mapping: Some(vec![twice.clone(), twice]),
             topic_id: Some("nonsense".into()),
             consent: Some(consent),
             delimiter: Some(";;".into()),
             ..Default::default()
         };
         let codes: Vec<_> = input.parse().unwrap_err().iter().map(|refusal| refusal.code).collect();
-        assert_eq!(codes, ["GIVEN_TWICE", "NOT_FOUND", "INVALID_TEXT", "INVALID_DELIMITER"]);
+        assert_eq!(codes, ["NOT_FOUND", "INVALID_TEXT", "INVALID_DELIMITER"]);
         assert!(ImportOptionsInput::default().parse().is_ok());
     }
 }

@@ -69,7 +69,7 @@ impl Upload {
 pub struct ImportError {
     /// The line of the file that the row starts on.
     pub line: i64,
-    /// A field's name, or empty for the whole row.
+    /// A field's name as `mapping` takes it, or empty for the whole row.
     pub field: String,
     /// Stable code in upper case.
     pub code: String,

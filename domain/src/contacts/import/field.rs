@@ -51,22 +51,27 @@ impl Field {
         Self::ConsentSource,
     ];
 
-    /// Its name in mappings and row errors.
+    /// Its name in mappings and row errors, which is the API's.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Email => "email",
-            Self::ExternalId => "external_id",
-            Self::FirstName => "first_name",
-            Self::LastName => "last_name",
+            Self::ExternalId => "externalId",
+            Self::FirstName => "firstName",
+            Self::LastName => "lastName",
             Self::Phone => "phone",
             Self::Country => "country",
             Self::Zone => "zone",
             Self::Locale => "locale",
             Self::Tags => "tags",
             Self::Subscription => "subscription",
-            Self::ConsentAt => "consent_at",
-            Self::ConsentSource => "consent_source",
+            Self::ConsentAt => "consentAt",
+            Self::ConsentSource => "consentSource",
         }
+    }
+
+    /// Its name in files, the first of its aliases.
+    pub(super) fn column(self) -> &'static str {
+        self.aliases()[0]
     }
 
     /// Names of columns that mean this field, in lower case with underscores.
@@ -167,7 +172,9 @@ impl Field {
 impl std::str::FromStr for Field {
     type Err = UnknownCode;
 
+    /// As the API writes it (`firstName`) and as files do (`first_name`).
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|field| field.as_str() == name).ok_or(UnknownCode { kind: "ContactField" })
+        let named = |field: &Self| [field.as_str(), field.column()].contains(&name);
+        Self::ALL.into_iter().find(named).ok_or(UnknownCode { kind: "ContactField" })
     }
 }

@@ -34,11 +34,22 @@ pub enum Column {
     Ignored,
 }
 
+/// What an import was told of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// The column's name as in the file; letter case and punctuation do not matter.
+    pub column: String,
+    /// What it is.
+    pub target: Target,
+    /// The input that says so.
+    pub path: String,
+}
+
 /// What an import knows about columns before it sees a header.
 #[derive(Debug, Clone, Default)]
 pub struct HeaderRules {
-    /// By the column's name as in the file; letter case and punctuation do not matter.
-    pub mapping: BTreeMap<String, Target>,
+    /// Each column once.
+    pub mapping: Vec<Mapped>,
     /// Attributes the tenant has, and those the import declares.
     pub attributes: BTreeMap<AttributeName, AttributeKind>,
 }
@@ -54,8 +65,8 @@ pub struct Header {
 impl Header {
     /// Reads the first record of a file; all refusals at once.
     pub fn read(record: &Record, rules: &HeaderRules) -> Result<Self, Vec<Refusal>> {
-        let mapping: BTreeMap<String, (&str, &Target)> =
-            rules.mapping.iter().map(|(name, target)| (simplify(name), (name.as_str(), target))).collect();
+        let mapping: BTreeMap<String, &Mapped> =
+            rules.mapping.iter().map(|mapped| (simplify(&mapped.column), mapped)).collect();
         let mut refusals = Vec::new();
         let mut columns = Vec::with_capacity(record.len());
         let mut unmatched = mapping.clone();
@@ -63,7 +74,7 @@ impl Header {
             let name = simplify(cell);
             unmatched.remove(&name);
             let column = match mapping.get(&name) {
-                Some((_, target)) => mapped(target, rules),
+                Some(told) => mapped(&told.target, rules),
                 None => named(&name, rules),
             };
             match column {
@@ -78,10 +89,10 @@ impl Header {
                 }
             }
         }
-        for (name, _) in unmatched.values() {
-            let message = "The mapping names a column that is not in the file.";
-            refusals.push(Refusal::new("HEADER_MAPPING", format!("mapping.{name}"), message));
-        }
+        let mut missing: Vec<_> = unmatched.values().map(|told| format!("{}.column", told.path)).collect();
+        missing.sort_unstable();
+        let message = "The file has no such column.";
+        refusals.extend(missing.into_iter().map(|path| Refusal::new("HEADER_MAPPING", path, message)));
         let identified = [Field::Email, Field::ExternalId].map(Column::Field);
         if refusals.is_empty() && !identified.iter().any(|column| columns.contains(column)) {
             let message = "The first row must name a column for the e-mail address or the external id.";
@@ -116,7 +127,7 @@ fn named(name: &str, rules: &HeaderRules) -> Result<Column, &'static str> {
     if let Some(field) = Field::ALL.into_iter().find(|field| field.aliases().contains(&name)) {
         // An attribute the tenant named like an alias is meant, if it was declared.
         return match AttributeName::parse(name) {
-            Ok(name) if field.as_str() != name.as_str() && rules.attributes.contains_key(&name) => {
+            Ok(name) if field.column() != name.as_str() && rules.attributes.contains_key(&name) => {
                 attribute(name, rules)
             }
             _ => Ok(Column::Field(field)),
@@ -138,7 +149,7 @@ fn attribute(name: AttributeName, rules: &HeaderRules) -> Result<Column, &'stati
 }
 
 /// A column's name without what people write differently: letter case, umlauts, spaces and punctuation.
-fn simplify(name: &str) -> String {
+pub(super) fn simplify(name: &str) -> String {
     const NAME_MAX: usize = 200;
     let mut simple = String::new();
     let mut gap = false;
@@ -221,7 +232,7 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
-        assert!(Field::ALL.into_iter().all(|field| field.aliases().contains(&field.as_str())));
+        assert!(Field::ALL.into_iter().all(|field| field.as_str().parse() == Ok(field)));
     }
 
     #[test]
@@ -238,16 +249,19 @@ mod tests {
         let mut rules = HeaderRules::default();
         rules.attributes.insert(name("shoe_size"), AttributeKind::Number);
         rules.attributes.insert(name("source"), AttributeKind::String);
-        rules.mapping.insert("Login".into(), Target::Field(Field::Email));
-        rules.mapping.insert("junk".into(), Target::Ignore);
-        rules.mapping.insert("SIZE".into(), Target::Attribute(name("shoe_size")));
+        let told = |column: &str, target, path: &str| Mapped { column: column.into(), target, path: path.into() };
+        rules.mapping = vec![
+            told("Login", Target::Field(Field::Email), "options.mapping.0"),
+            told("junk", Target::Ignore, "options.mapping.1"),
+            told("SIZE", Target::Attribute(name("shoe_size")), "options.declare.0"),
+        ];
         let header = Header::read(&record("login,Junk,size,source"), &rules).expect("known");
         let size = Column::Attribute(name("shoe_size"), AttributeKind::Number);
         let source = Column::Attribute(name("source"), AttributeKind::String);
         assert_eq!(header.columns(), [Column::Field(Field::Email), Column::Ignored, size, source]);
         let missing = codes("login,attributes.shoe_size,junk", &rules);
-        assert_eq!(missing, [("HEADER_MAPPING", "mapping.SIZE".to_owned())]);
-        rules.mapping.insert("size".into(), Target::Attribute(name("undeclared")));
+        assert_eq!(missing, [("HEADER_MAPPING", "options.declare.0.column".to_owned())]);
+        rules.mapping[2].target = Target::Attribute(name("undeclared"));
         assert!(Header::read(&record("login,size,junk"), &rules).is_err());
     }
 }

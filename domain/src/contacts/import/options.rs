@@ -1,11 +1,12 @@
 //! What an import was told: how to read the columns, what to do with people who are there, and what consent rests on.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use carillon_entities::ids::TopicId;
 use serde::{Deserialize, Serialize};
 
-use super::{Field, HeaderRules, Target};
+use super::header::simplify;
+use super::{HeaderRules, Mapped, Target};
 use crate::consent::Basis;
 use crate::contacts::{AttributeKind, AttributeName, Country, Definitions, one_line};
 use crate::error::Refusal;
@@ -69,6 +70,15 @@ impl ImportConsent {
     }
 }
 
+/// A column and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapColumn {
+    /// The column's name in the file.
+    pub column: String,
+    /// A field's name, `attributes.NAME`, or `ignore`.
+    pub field: String,
+}
+
 /// A column that holds an attribute which the import declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeclareColumn {
@@ -83,8 +93,8 @@ pub struct DeclareColumn {
 /// What an import was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportOptions {
-    /// What columns hold, by their names: a field's name, `attributes.NAME`, or `ignore`.
-    pub mapping: BTreeMap<String, String>,
+    /// What columns hold.
+    pub mapping: Vec<MapColumn>,
     /// Attributes that it declares.
     pub declare: Vec<DeclareColumn>,
     /// What happens to contacts that are there.
@@ -102,7 +112,7 @@ pub struct ImportOptions {
 impl Default for ImportOptions {
     fn default() -> Self {
         Self {
-            mapping: BTreeMap::new(),
+            mapping: Vec::new(),
             declare: Vec::new(),
             on_existing: OnExisting::Update,
             topic: None,
@@ -124,8 +134,15 @@ impl ImportOptions {
             let message = format!("At most {} columns.", Self::COLUMNS_MAX);
             refusals.push(Refusal::new("TOO_MANY_COLUMNS", "options.mapping", message));
         }
-        for (i, target) in self.mapping.values().enumerate() {
-            if parse_target(target).is_none() {
+        let mut named = BTreeSet::new();
+        for (column, path) in self.columns() {
+            if !named.insert(simplify(column)) {
+                let message = "The column is named before, in this or another spelling.";
+                refusals.push(Refusal::new("GIVEN_TWICE", format!("{path}.column"), message));
+            }
+        }
+        for (i, MapColumn { field, .. }) in self.mapping.iter().enumerate() {
+            if parse_target(field).is_none() {
                 let message = "A column holds a field, attributes.NAME or ignore.";
                 refusals.push(Refusal::new("INVALID_FIELD", format!("options.mapping.{i}.field"), message));
             }
@@ -157,19 +174,25 @@ impl ImportOptions {
 
     /// How the header is read, given what the tenant has declared.
     pub(super) fn header_rules(&self, definitions: &Definitions) -> HeaderRules {
-        let mut rules = HeaderRules { mapping: BTreeMap::new(), attributes: definitions.kinds().collect() };
-        let mapped = self.mapping.iter().filter_map(|(column, target)| Some((column.clone(), parse_target(target)?)));
-        rules.mapping.extend(mapped);
-        let declared = self
-            .declare
-            .iter()
-            .filter_map(|one| Some((one.column.clone(), Target::Attribute(AttributeName::parse(&one.name).ok()?))));
-        rules.mapping.extend(declared);
-        rules
+        let targets = self.mapping.iter().map(|one| parse_target(&one.field));
+        let declared = |one: &DeclareColumn| AttributeName::parse(&one.name).ok().map(Target::Attribute);
+        let targets = targets.chain(self.declare.iter().map(declared));
+        let mapped = |((column, path), target): ((&str, String), Option<Target>)| {
+            Some(Mapped { column: column.to_owned(), target: target?, path })
+        };
+        let mapping = self.columns().zip(targets).filter_map(mapped).collect();
+        HeaderRules { mapping, attributes: definitions.kinds().collect() }
+    }
+
+    /// The columns that are named, each with the input that names it.
+    fn columns(&self) -> impl Iterator<Item = (&str, String)> {
+        let mapping = self.mapping.iter().enumerate();
+        let mapping = mapping.map(|(i, one)| (one.column.as_str(), format!("options.mapping.{i}")));
+        let declare = self.declare.iter().enumerate();
+        mapping.chain(declare.map(|(i, one)| (one.column.as_str(), format!("options.declare.{i}"))))
     }
 }
 
-/// Field names are taken as the API writes them (`firstName`) and as rows do (`first_name`).
 fn parse_target(text: &str) -> Option<Target> {
     if text == "ignore" {
         return Some(Target::Ignore);
@@ -177,18 +200,12 @@ fn parse_target(text: &str) -> Option<Target> {
     if let Some(name) = text.strip_prefix("attributes.") {
         return AttributeName::parse(name).ok().map(Target::Attribute);
     }
-    let mut snake = String::with_capacity(text.len() + 2);
-    for c in text.chars() {
-        if c.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(c.to_ascii_lowercase());
-    }
-    snake.parse::<Field>().ok().map(Target::Field)
+    text.parse().ok().map(Target::Field)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Field;
     use super::*;
 
     #[test]
@@ -205,13 +222,22 @@ mod tests {
     #[test]
     fn every_fault_of_the_options_is_told_at_once() {
         let options = ImportOptions {
-            mapping: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
-            declare: vec![DeclareColumn { column: "c".into(), name: "C".into(), kind: "blob".into() }],
+            mapping: vec![MapColumn { column: "a".into(), field: "b".into() }],
+            declare: vec![DeclareColumn { column: "A ".into(), name: "C".into(), kind: "blob".into() }],
             default_country: Some("XX".into()),
             delimiter: Some('#'),
             ..Default::default()
         };
-        assert_eq!(options.check().len(), 5);
+        let told: Vec<_> = options.check().into_iter().map(|refusal| (refusal.code, refusal.field)).collect();
+        let expected = [
+            ("GIVEN_TWICE", "options.declare.0.column"),
+            ("INVALID_FIELD", "options.mapping.0.field"),
+            ("INVALID_ATTRIBUTE_NAME", "options.declare.0.name"),
+            ("INVALID_KIND", "options.declare.0.kind"),
+            ("INVALID_COUNTRY", "options.defaultCountry"),
+            ("INVALID_DELIMITER", "options.delimiter"),
+        ];
+        assert_eq!(told, expected.map(|(code, field)| (code, field.to_owned())));
         assert_eq!(ImportOptions::default().check(), []);
     }
 
