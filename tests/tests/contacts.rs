@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use carillon_domain::consent::{
     Basis, RecordOptIn, SuppressAddress, SuppressionReason, SuppressionScope, Wording, record_opt_in, suppress_address,
 };
+use carillon_domain::contacts::import::ImportOptions;
 use carillon_domain::contacts::{
     AttributeKind, AttributeName, AttributeTest, ContactFields, ContactFilter, ContactState, DeclareAttribute,
     EmailAddress, Patch, Tag, TagContacts, UpdateContact, UpsertBy, UpsertContact, Upserted, archive_contact,
@@ -18,6 +19,7 @@ use carillon_domain::paging::{Ahead, Page};
 use carillon_domain::tenancy::ReadPersonalData;
 use carillon_entities::ids::ContactId;
 use carillon_tests::people::{People, codes, email};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 async fn update(people: &People, id: ContactId, version: i64, fields: ContactFields) -> Result<i64> {
@@ -318,4 +320,66 @@ async fn tags_go_on_and_off_many_contacts() {
     let now = contact_tags(&people.reads(), &mut tx, &[one, two]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!((now[&one].join(""), now[&two].join("")), ("ab".to_owned(), "bc".to_owned()));
+}
+
+#[tokio::test]
+async fn a_contact_has_at_most_a_hundred_tags_however_they_come() {
+    let people = People::new().await;
+    let tags = |range: std::ops::Range<u32>| range.map(|n| Tag::parse(&format!("t{n}")).unwrap()).collect::<Vec<_>>();
+    let upserted = async |tags| {
+        let fields = ContactFields { tags, ..email("ada@example.org") };
+        upsert(&people, vec![UpsertContact { by: UpsertBy::Email, fields }]).await.remove(0)
+    };
+    let Upserted::Done(ada, true) = upserted(tags(0..60)).await else { panic!("a new one") };
+    assert!(matches!(upserted(tags(40..100)).await, Upserted::Done(..)), "forty of them are new");
+    let Upserted::Refused(refusals) = upserted(tags(99..101)).await else { panic!("one too many") };
+    assert_eq!((refusals[0].code, refusals[0].field.as_str()), ("TOO_MANY_TAGS", "tags"));
+    assert!(matches!(upserted(tags(0..100)).await, Upserted::Done(..)), "none is new");
+    let more = ContactFields { tags: tags(100..101), ..first_name("Ada") };
+    assert_eq!(codes(update(&people, ada.id, 1, more).await), ["TOO_MANY_TAGS"]);
+    let of = |range: std::ops::Range<u32>| tags(range).iter().map(Tag::as_str).collect::<Vec<_>>().join("|");
+    let file = format!(
+        "email,tags\nada@example.org,new\nbob@example.org,{}\nbob@example.org,{}\nada@example.org,t1\n",
+        of(0..60),
+        of(50..110)
+    );
+    let import = people.run(file, ImportOptions::default()).await.unwrap();
+    assert_eq!((import.rows_created, import.rows_updated, import.rows_failed), (1, 1, 2));
+    assert_eq!(people.world.number("SELECT COUNT(*) AS amount FROM contact_tags").await, 160);
+}
+
+#[tokio::test]
+async fn tags_are_in_the_history_however_they_come() {
+    let people = People::new().await;
+    let ada = people.create(email("ada@example.org")).await.unwrap();
+    let tagged = |name, fields| ContactFields { tags: vec![Tag::parse(name).unwrap()], ..fields };
+    // Entries of one moment have no order.
+    let later = || people.world.advance(TimeDelta::seconds(1));
+    later();
+    update(&people, ada.id, 1, tagged("vip", ContactFields::default())).await.unwrap();
+    later();
+    update(&people, ada.id, 1, tagged("new", first_name("Ada"))).await.unwrap();
+    later();
+    update(&people, ada.id, 2, tagged("vip", ContactFields::default())).await.unwrap();
+    people.run("email,tags\nada@example.org,vip|file\n", ImportOptions::default()).await.unwrap();
+    let grant = people.world.grant::<ReadPersonalData>(people.tenant);
+    let mut tx = grant.begin_read().await.unwrap();
+    let page = Ahead { after: None, size: 10 };
+    let mut all = contact_histories(&grant, &mut tx, people.world.ports(), &[ada.id], page).await.unwrap();
+    tx.commit().await.unwrap();
+    let told = all.remove(&ada.id).unwrap().items.into_iter().skip(1);
+    let told: Vec<_> = told.map(|one| (one.kind.to_string(), one.fields.join(","), one.values.unwrap())).collect();
+    let added = |tag: &str| json!({ "added": [tag], "removed": [] });
+    assert_eq!(
+        told,
+        [
+            ("tagged".to_owned(), "tags".to_owned(), json!({ "tags": added("vip") })),
+            (
+                "updated".to_owned(),
+                "firstName,tags".to_owned(),
+                json!({ "firstName": { "old": null, "new": "Ada" }, "tags": added("new") })
+            ),
+            ("tagged".to_owned(), "tags".to_owned(), json!({ "tags": added("file") })),
+        ]
+    );
 }

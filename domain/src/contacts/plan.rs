@@ -78,7 +78,9 @@ pub(crate) struct Touched {
     pub changed: BTreeSet<String>,
     /// Attributes to write (`None`: to take away).
     pub attributes: BTreeMap<AttributeName, Option<AttributeValue>>,
-    /// Tags to put on.
+    /// Tags it has.
+    pub tagged: BTreeSet<String>,
+    /// Tags to put on, none of which it has.
     pub tags: BTreeSet<Tag>,
 }
 
@@ -90,7 +92,12 @@ impl Touched {
         let of = |values: &Map<String, Value>, name: &String| values.get(name).cloned().unwrap_or(Value::Null);
         let pairs =
             self.changed.iter().map(|name| (name.clone(), json!({"old": of(&old, name), "new": of(&new, name)})));
-        Value::Object(pairs.collect())
+        let mut values: Map<String, Value> = pairs.collect();
+        if !self.tags.is_empty() {
+            let added: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
+            values.insert("tags".to_owned(), json!({"added": added, "removed": []}));
+        }
+        Value::Object(values)
     }
 }
 
@@ -123,6 +130,8 @@ pub(crate) struct Known {
     pub owners: HashMap<Identity, ContactId>,
     /// Those contacts, locked.
     pub contacts: HashMap<ContactId, Contact>,
+    /// Their tags, where a wish has some.
+    pub tags: HashMap<ContactId, Vec<String>>,
 }
 
 /// What to write.
@@ -214,9 +223,28 @@ impl<F: FnMut() -> ContactId> Planner<F> {
             let message = "A contact needs an e-mail address, a telephone number or an external id.";
             return Fate::Refused(vec![Refusal::new("IDENTITY_REQUIRED", "", message)]);
         }
+        if self.tags_after(wish, target) > Tag::MAX_PER_CONTACT {
+            let message = format!("A contact has at most {} tags.", Tag::MAX_PER_CONTACT);
+            return Fate::Refused(vec![Refusal::new("TOO_MANY_TAGS", "tags", message)]);
+        }
         let id = target.unwrap_or_else(|| (self.new_id)());
         self.change(id, wish);
         if target.is_some() { Fate::Found(id) } else { Fate::Created(id) }
+    }
+
+    /// How many tags the contact would have; 0 where the wish adds none, for more than enough are no reason to refuse it.
+    fn tags_after(&self, wish: &Wish, target: Option<ContactId>) -> usize {
+        if wish.tags.is_empty() {
+            return 0;
+        }
+        let work = target.and_then(|id| self.work.get(&id));
+        let stored = target.and_then(|id| self.known.tags.get(&id));
+        let mut tags: BTreeSet<&str> = stored.into_iter().flatten().map(String::as_str).collect();
+        tags.extend(work.iter().flat_map(|touched| touched.tagged.iter()).map(String::as_str));
+        tags.extend(work.iter().flat_map(|touched| &touched.tags).map(Tag::as_str));
+        let before = tags.len();
+        tags.extend(wish.tags.iter().map(Tag::as_str));
+        if tags.len() > before { tags.len() } else { 0 }
     }
 
     /// Which contact there is; none when it must be made.
@@ -282,7 +310,9 @@ impl<F: FnMut() -> ContactId> Planner<F> {
             self.order.push(id);
             let before = self.known.contacts.remove(&id);
             let after = before.clone().unwrap_or_else(|| Contact::new(id, self.now));
-            Touched { before, after, changed: BTreeSet::new(), attributes: BTreeMap::new(), tags: BTreeSet::new() }
+            let tagged = self.known.tags.remove(&id).unwrap_or_default().into_iter().collect();
+            let (changed, attributes, tags) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+            Touched { before, after, changed, attributes, tagged, tags }
         });
         for identity in touched.after.identities() {
             self.known.owners.remove(&identity);
@@ -297,7 +327,8 @@ impl<F: FnMut() -> ContactId> Planner<F> {
             }
         }
         touched.changed.extend(changed);
-        touched.tags.extend(wish.tags.iter().cloned());
+        let new = wish.tags.iter().filter(|tag| !touched.tagged.contains(tag.as_str()));
+        touched.tags.extend(new.cloned());
         if let Some(before) = &touched.before
             && !touched.changed.is_empty()
         {

@@ -33,7 +33,7 @@ fn contact(n: u128, external: Option<&str>, email: Option<&str>) -> Contact {
 
 fn known(contacts: Vec<Contact>) -> Known {
     let owners = contacts.iter().flat_map(|one| one.identities().map(|identity| (identity, one.id))).collect();
-    Known { owners, contacts: contacts.into_iter().map(|one| (one.id, one)).collect() }
+    Known { owners, contacts: contacts.into_iter().map(|one| (one.id, one)).collect(), tags: HashMap::new() }
 }
 
 fn run(known: Known, wishes: &[Wish]) -> Plan {

@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use carillon_entities::ids::ContactId;
 use carillon_entities::wall::{TenantTx, WallError};
 
-use super::EmailAddress;
 use super::contact::Identity;
 use super::definitions::Definitions;
 use super::history::{Author, ChangeKind, Entry, history_append};
@@ -13,7 +12,8 @@ use super::plan::{Find, Known, Plan, Touched, Wish, plan};
 use super::store::attributes::attributes_write;
 use super::store::contacts::{contacts_change, contacts_get, contacts_insert, contacts_lock};
 use super::store::identities::{identities_delete, identities_insert, identity_owners};
-use super::store::tags::tags_add;
+use super::store::tags::{tags_add, tags_of};
+use super::{Contact, EmailAddress};
 use crate::error::Result;
 use crate::ports::Ports;
 
@@ -35,6 +35,21 @@ pub(crate) async fn seek(tx: &mut TenantTx, wishes: &[Wish]) -> Result<Sought> {
     Ok(Sought { owners, ids: ids.into_iter().collect() })
 }
 
+/// What planning begins with.
+async fn known(
+    tx: &mut TenantTx,
+    wishes: &[Wish],
+    owners: HashMap<Identity, ContactId>,
+    contacts: Vec<Contact>,
+) -> Result<Known> {
+    let mut tags = HashMap::new();
+    if wishes.iter().any(|wish| !wish.tags.is_empty()) {
+        let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
+        tags = tags_of(tx, &ids).await?;
+    }
+    Ok(Known { owners, contacts: contacts.into_iter().map(|one| (one.id, one)).collect(), tags })
+}
+
 /// What [`write`] will plan of addresses, if nobody changes the contacts before it locks them.
 pub(crate) async fn foresee(
     tx: &mut TenantTx,
@@ -42,8 +57,8 @@ pub(crate) async fn foresee(
     wishes: &[Wish],
     sought: &Sought,
 ) -> Result<HashMap<usize, EmailAddress>> {
-    let contacts = contacts_get(tx, &sought.ids).await?.into_iter().map(|one| (one.id, one)).collect();
-    let known = Known { owners: sought.owners.clone(), contacts };
+    let contacts = contacts_get(tx, &sought.ids).await?;
+    let known = known(tx, wishes, sought.owners.clone(), contacts).await?;
     Ok(plan(known, wishes, ports.now(), || ports.new_id()).addresses)
 }
 
@@ -57,7 +72,7 @@ pub(crate) async fn write(
     sought: Sought,
 ) -> Result<Plan> {
     let locked = contacts_lock(tx, &sought.ids).await?;
-    let known = Known { owners: sought.owners, contacts: locked.into_iter().map(|one| (one.id, one)).collect() };
+    let known = known(tx, wishes, sought.owners, locked).await?;
     // Between look-up and lock somebody may have given an identity away: then all of it is done again.
     let holds = |(identity, id): (&Identity, &ContactId)| {
         known.contacts.get(id).is_some_and(|contact| contact.identities().any(|own| own == *identity))
@@ -82,13 +97,11 @@ pub(crate) async fn write(
 
 fn entry(touched: &Touched) -> Option<Entry> {
     let mut fields: Vec<String> = touched.changed.iter().cloned().collect();
+    fields.extend((!touched.tags.is_empty()).then(|| "tags".to_owned()));
     let (kind, values) = match &touched.before {
-        None if touched.tags.is_empty() => (ChangeKind::Created, None),
-        None => {
-            fields.push("tags".to_owned());
-            (ChangeKind::Created, None)
-        }
-        Some(_) if touched.changed.is_empty() => return None,
+        None => (ChangeKind::Created, None),
+        Some(_) if fields.is_empty() => return None,
+        Some(_) if touched.changed.is_empty() => (ChangeKind::Tagged, Some(touched.values())),
         Some(_) => (ChangeKind::Updated, Some(touched.values())),
     };
     Some(Entry { contact: touched.after.id, kind, fields, values })
