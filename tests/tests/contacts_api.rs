@@ -234,3 +234,57 @@ async fn a_file_is_announced_put_in_parts_and_imported() {
     let csv = test::call_and_read_body(&api.app, TestRequest::get().uri(path).to_request()).await;
     assert!(csv.starts_with(b"line,field,code,message\r\n3,email,INVALID_EMAIL"), "{csv:?}");
 }
+
+#[actix_web::test]
+async fn c155_from_an_entry_of_the_ledger_to_the_file_it_came_from() {
+    const FILE: &str = "email,quelle\nada@example.org,Messe\nbob@example.org,\n";
+    let api = api().await;
+    let announced = json!({ "fileName": "a.csv", "size": FILE.len() });
+    let upload = api.change("createUpload", "upload { id url }", announced).await["upload"].clone();
+    let whole = format!("bytes 0-{}/{}", FILE.len() - 1, FILE.len());
+    api.send(Method::PUT, upload["url"].as_str().unwrap(), Some(&whole), FILE).await;
+    let topics = api.ask(&api.owner, "{ topics { nodes { id } } }", json!({})).await;
+    let topic = topics["data"]["topics"]["nodes"][0]["id"].clone();
+    let consent = json!({ "basis": "CONSENT", "source": "fair", "collectedAt": api.world.ports().now(),
+        "attestation": "I have them" });
+    let options = json!({ "topicId": topic, "consent": consent });
+    let started = api.change("startImport", "import { id }", json!({ "uploadId": upload["id"], "options": options }));
+    let id = started.await["import"]["id"].clone();
+    let grant = enter_for_work(api.world.wall(), api.tenant).grant::<ImportContacts>();
+    let mut tx = grant.begin().await.unwrap();
+    let claim = claim_imports(&grant, &mut tx, api.world.ports(), 1).await.unwrap()[0];
+    tx.commit().await.unwrap();
+    let until = api.world.ports().now() + TimeDelta::hours(1);
+    let files = &api.gateway.process.files;
+    assert_eq!(run_slice(&grant, (api.world.ports(), files), claim, until).await.unwrap(), Progress::Done);
+
+    let query =
+        "{ contacts(first: 2) { nodes { ledger(first: 1) { nodes { action source sourceId sourceLine actorKind actorId
+        evidenceId evidence { id text }
+        import { id fileSha256 actorKind actorId upload { id size } topic { id } evidence { id }
+            consent { basis source attestation } } } } } } }";
+    let seen = api.ask(&api.owner, query, json!({})).await;
+    assert!(seen.get("errors").is_none(), "{seen}");
+    let of = |n: usize| seen["data"]["contacts"]["nodes"][n]["ledger"]["nodes"][0].clone();
+    let (ada, bob) = (of(0), of(1));
+    // printf 'email,quelle\nada@example.org,Messe\nbob@example.org,\n' | sha256sum
+    let hash = "6eeb46b998be3a8515a974857d6e956dab865b648d024546bdcda26713d4db47";
+    for (entry, line, source) in [(&ada, 2, "Messe"), (&bob, 3, "fair")] {
+        assert_eq!((&entry["source"], &entry["sourceId"]), (&json!("IMPORT"), &id));
+        assert_eq!((&entry["sourceLine"], &entry["evidence"]["id"]), (&json!(line), &entry["evidenceId"]));
+        assert_eq!((&entry["actorKind"], &entry["actorId"]), (&json!("user"), &entry["import"]["actorId"]));
+        let text: Value = serde_json::from_str(entry["evidence"]["text"].as_str().unwrap()).unwrap();
+        assert_eq!((&text["source"], &text["sha256"]), (&json!(source), &json!(hash)));
+    }
+    let import = &bob["import"];
+    assert_eq!((&import["id"], &import["fileSha256"]), (&id, &json!(hash)));
+    assert_eq!((&import["upload"]["id"], &import["topic"]["id"]), (&upload["id"], &topic));
+    assert_eq!(import["evidence"]["id"], bob["evidenceId"], "the row names no source of its own");
+    assert_ne!(ada["evidenceId"], bob["evidenceId"]);
+    let consent = json!({ "basis": "CONSENT", "source": "fair", "attestation": "I have them" });
+    assert_eq!(import["consent"], consent);
+
+    let query = format!("{{ import(id: {id}) {{ evidence {{ id }} }} }}");
+    let viewed = api.ask(&api.viewer, &query, json!({})).await;
+    assert_eq!(viewed["errors"][0]["extensions"]["code"], "FORBIDDEN", "C-225: {viewed}");
+}

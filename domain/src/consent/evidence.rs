@@ -3,7 +3,7 @@
 //! The ledger holds no personal data; evidence does, so each subject's lies under a key of its own. Erasure destroys the
 //! key: ledger, digests and suppressions stay and verify, the evidence can never be read again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -132,22 +132,28 @@ pub(crate) async fn store_shared_evidence(
     Ok(ids)
 }
 
-/// Reads evidence; none when its key was destroyed.
+/// Evidence by id, in two statements; what was erased with its key, or never was, is left out.
 pub async fn read_evidence(
     _grant: &Grant<ReadPersonalData>,
     tx: &mut TenantTx,
     ports: &Ports,
-    id: EvidenceId,
-) -> Result<Option<Evidence>> {
-    let Some(stored) = evidence_find(tx, id).await? else { return Err(Refusal::not_found("id").into()) };
-    if digest(&SHA256, &stored.sealed).as_ref() != stored.digest {
-        return Err(Error::fault("stored evidence does not match its digest"));
+    ids: &[EvidenceId],
+) -> Result<HashMap<EvidenceId, Evidence>> {
+    let (tenant, stored) = (tx.tenant(), evidence_find(tx, ids).await?);
+    let subjects: BTreeSet<SubjectId> = stored.iter().map(|one| one.subject).collect();
+    let keys = subject_keys_of(tx, subjects).await?;
+    let mut found = HashMap::with_capacity(stored.len());
+    for one in stored {
+        if digest(&SHA256, &one.sealed).as_ref() != one.digest {
+            return Err(Error::fault("stored evidence does not match its digest"));
+        }
+        let Some(wrapped) = keys.get(&one.subject) else { continue };
+        let key = SubjectKey::unwrap_stored(&ports.keys, tenant, one.subject, wrapped)?;
+        let plain = key.open(&place(tenant, one.id), &one.sealed)?;
+        let evidence = serde_json::from_slice(&plain).map_err(|_| Error::fault("stored evidence cannot be read"))?;
+        found.insert(one.id, evidence);
     }
-    let keys = subject_keys_of(tx, [stored.subject]).await?;
-    let Some(wrapped) = keys.get(&stored.subject) else { return Ok(None) };
-    let key = SubjectKey::unwrap_stored(&ports.keys, tx.tenant(), stored.subject, wrapped)?;
-    let plain = key.open(&place(tx.tenant(), id), &stored.sealed)?;
-    serde_json::from_slice(&plain).map(Some).map_err(|_| Error::fault("stored evidence cannot be read"))
+    Ok(found)
 }
 
 /// Erases what proves the entries about recipients: their keys are destroyed, and what comes later has new subjects.

@@ -320,7 +320,7 @@ async fn ledger_evidence(setup: &Setup, email: &str) -> Vec<carillon_entities::i
 async fn read(setup: &Setup, id: carillon_entities::ids::EvidenceId) -> Option<Evidence> {
     let grant = setup.admin.grant::<ReadPersonalData>().unwrap();
     let mut tx = grant.begin_read().await.unwrap();
-    consent::read_evidence(&grant, &mut tx, setup.ports(), id).await.unwrap()
+    consent::read_evidence(&grant, &mut tx, setup.ports(), &[id]).await.unwrap().remove(&id)
 }
 
 #[tokio::test]

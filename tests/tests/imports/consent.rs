@@ -119,7 +119,8 @@ async fn c155_every_entry_names_its_line_and_where_the_consent_was_given() {
         let Some(evidence) = entry.evidence else { continue };
         let grant = people.world.grant::<ReadPersonalData>(people.tenant);
         let mut tx = grant.begin_read().await.unwrap();
-        let evidence = read_evidence(&grant, &mut tx, people.world.ports(), evidence).await.unwrap().unwrap();
+        let mut found = read_evidence(&grant, &mut tx, people.world.ports(), &[evidence]).await.unwrap();
+        let evidence = found.remove(&evidence).unwrap();
         tx.commit().await.unwrap();
         let text: serde_json::Value = serde_json::from_str(&evidence.text.unwrap()).unwrap();
         assert_eq!(text["source"], ["Messe", "Laden", "fair", "Messe"][i]);

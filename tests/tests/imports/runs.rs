@@ -321,7 +321,8 @@ async fn c148_the_evidence_of_an_import_names_the_hash_of_its_file() {
     assert_eq!(hex::encode(import.file_sha256.unwrap()), expected);
     let grant = people.world.grant::<ReadPersonalData>(people.tenant);
     let mut tx = grant.begin_read().await.unwrap();
-    let evidence = read_evidence(&grant, &mut tx, people.world.ports(), import.evidence.unwrap()).await.unwrap();
+    let mut found = read_evidence(&grant, &mut tx, people.world.ports(), &[import.evidence.unwrap()]).await.unwrap();
+    let evidence = found.remove(&import.evidence.unwrap());
     let text: serde_json::Value = serde_json::from_str(&evidence.unwrap().text.unwrap()).unwrap();
     assert_eq!((&text["sha256"], &text["bytes"]), (&expected.into(), &file.len().into()));
     tx.commit().await.unwrap();

@@ -1,10 +1,12 @@
 //! What consent looks like from outside. Nothing here names a person: addresses are keyed hashes inside, and stay there.
 
-use async_graphql::{Context, Enum, ID, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use carillon_domain::consent as domain;
-use carillon_domain::ids::{BrandId, TopicId};
+use carillon_domain::ids::{BrandId, EvidenceId, ImportId, TopicId};
 use chrono::{DateTime, Utc};
 
+use super::proof::{ConsentEvidence, actor_id, source_id};
+use crate::graphql::contacts::Import;
 use crate::graphql::loader;
 
 /// How a person is reached.
@@ -239,6 +241,7 @@ impl From<domain::ConsentView> for ConsentState {
 
 /// One entry of the ledger; entries are only ever added.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct ConsentEvent {
     /// Its id.
     pub id: ID,
@@ -260,18 +263,43 @@ pub struct ConsentEvent {
     pub recorded_at: DateTime<Utc>,
     /// Who caused it: `subject`, `user`, `api_key` or `system`.
     pub actor_kind: String,
+    /// Which one, where there is one.
+    pub actor_id: Option<ID>,
     /// Where it came from.
     pub source: ConsentSource,
+    /// The message or import it came through.
+    pub source_id: Option<ID>,
+    /// The line of the import's file that says so.
+    pub source_line: Option<i64>,
     /// Version of the form.
     pub form_version: Option<String>,
     /// Version of the privacy notice.
     pub notice_version: Option<String>,
+    /// SHA-256 of the words the person saw, in hexadecimal.
+    pub wording_hash: Option<String>,
     /// Language of the words the person saw.
     pub locale: Option<String>,
     /// Id of what proves it, kept apart under the person's own key.
     pub evidence_id: Option<ID>,
     /// The entry it corrects.
     pub supersedes_id: Option<ID>,
+    #[graphql(skip)]
+    evidence: Option<EvidenceId>,
+    #[graphql(skip)]
+    import: Option<ImportId>,
+}
+
+#[ComplexObject]
+impl ConsentEvent {
+    /// What proves it; null once it was erased. Needs the right to see personal data.
+    async fn evidence(&self, ctx: &Context<'_>) -> Option<Result<ConsentEvidence>> {
+        ConsentEvidence::find(ctx, self.evidence).await.transpose()
+    }
+
+    /// The import it came through. Needs the right to import.
+    async fn import(&self, ctx: &Context<'_>) -> Option<Result<Import>> {
+        Import::find(ctx, self.import?).await.transpose()
+    }
 }
 
 impl From<domain::ConsentEvent> for ConsentEvent {
@@ -287,12 +315,18 @@ impl From<domain::ConsentEvent> for ConsentEvent {
             effective_at: event.effective_at,
             recorded_at: event.recorded_at,
             actor_kind: event.actor_kind.to_string(),
+            actor_id: actor_id(event.actor_kind, event.actor_id),
             source: event.source.kind.into(),
+            source_id: source_id(event.source.kind, event.source.id),
+            source_line: event.source.line,
             form_version: event.wording.form_version,
             notice_version: event.wording.notice_version,
+            wording_hash: event.wording.hash.map(hex::encode),
             locale: event.wording.locale,
             evidence_id: event.evidence.map(|id| id.to_string().into()),
             supersedes_id: event.supersedes.map(|id| id.to_string().into()),
+            evidence: event.evidence,
+            import: event.source.id.filter(|_| event.source.kind == domain::SourceKind::Import).map(ImportId),
         }
     }
 }

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::loaders::ErrorsOf;
 use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::consent::{ConsentBasis, ConsentEvidence, Topic, actor_id};
 use crate::graphql::loader;
 use crate::graphql::scope::RequestScope;
 
@@ -75,6 +76,26 @@ pub struct ImportError {
     pub code: String,
     /// What is wrong.
     pub message: String,
+}
+
+/// What the consent in a file rests on, in the words of whoever imported it.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct ImportConsent {
+    /// The ground.
+    pub basis: ConsentBasis,
+    /// Where it was collected; a row's own source comes before it.
+    pub source: Option<String>,
+    /// When it was collected; a row's own date comes before it.
+    pub collected_at: Option<DateTime<Utc>>,
+    /// That it was.
+    pub attestation: String,
+}
+
+impl From<domain::ImportConsent> for ImportConsent {
+    fn from(consent: domain::ImportConsent) -> Self {
+        let domain::ImportConsent { basis, source, collected_at, attestation } = consent;
+        Self { basis: basis.into(), source, collected_at, attestation }
+    }
 }
 
 /// An import of contacts from a file.
@@ -150,7 +171,8 @@ impl Import {
         self.0.rows_created
     }
 
-    /// Rows about a contact that was there, from before or from an earlier row.
+    /// Rows about a contact that was there, from before or from an earlier row. With `SKIP` those change nothing, and are
+    /// not counted here.
     async fn rows_updated(&self) -> i64 {
         self.0.rows_updated
     }
@@ -160,7 +182,7 @@ impl Import {
         self.0.rows_failed
     }
 
-    /// What is wrong with rows, by line.
+    /// What is wrong with rows, by line: the first 100,000; the rest is only counted, in `rowsFailed`.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn errors(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ImportError>> {
         let page = PageArgs::ahead::<ErrorPlace>(first, after)?;
@@ -175,16 +197,56 @@ impl Import {
         Ok(list(errors, |one| ErrorPlace(one.line, one.place), node))
     }
 
-    /// The address of all errors as a CSV file, good for an hour.
+    /// The address of `errors` as a CSV file, good for an hour.
     #[expect(clippy::unused_async, reason = "a field is async")]
     async fn errors_url(&self, ctx: &Context<'_>) -> Result<String> {
         let scope = RequestScope::of(ctx);
         Ok(errors_url(scope.ports(), scope.grant::<ImportContacts>()?.tenant(), self.0.id))
     }
 
-    /// Why it failed.
+    /// Why it failed; what was imported before stays. `FILE_GONE`: the file is not there any more. `ROW_QUOTE`: a quotation
+    /// mark is never closed, `ROW_ENDLESS`: a line of more than 16 MiB; nothing behind it was read. `TOO_MANY_ATTEMPTS`: we
+    /// met faults of ours ten times in a row.
     async fn error_code(&self) -> Option<&str> {
         self.0.error_code.as_deref()
+    }
+
+    /// SHA-256 of the file in hexadecimal; known once a worker has begun.
+    async fn file_sha256(&self) -> Option<String> {
+        self.0.file_sha256.map(hex::encode)
+    }
+
+    /// The file it was started with.
+    async fn upload(&self, ctx: &Context<'_>) -> Option<Result<Upload>> {
+        Upload::find(ctx, self.0.upload).await.transpose()
+    }
+
+    /// What subscribed people are subscribed to.
+    async fn topic(&self, ctx: &Context<'_>) -> Option<Result<Topic>> {
+        match self.0.options.topic {
+            Some(topic) => Topic::find(ctx, topic).await.transpose(),
+            None => None,
+        }
+    }
+
+    /// What their consent rests on, as it was attested.
+    async fn consent(&self) -> Option<ImportConsent> {
+        self.0.options.consent.clone().map(ImportConsent::from)
+    }
+
+    /// What proves the consent in it: file, uploader and attestation. Needs the right to see personal data.
+    async fn evidence(&self, ctx: &Context<'_>) -> Option<Result<ConsentEvidence>> {
+        ConsentEvidence::find(ctx, self.0.evidence).await.transpose()
+    }
+
+    /// Who started it: `user`, `api_key` or `system`.
+    async fn actor_kind(&self) -> &str {
+        self.0.actor.kind().as_str()
+    }
+
+    /// Which one, where there is one.
+    async fn actor_id(&self) -> Option<ID> {
+        actor_id(self.0.actor.kind(), self.0.actor.id())
     }
 
     /// When it was started.

@@ -70,8 +70,14 @@ pub async fn evidence_insert(
     Ok(())
 }
 
-/// Sealed evidence by id.
-pub async fn evidence_find(tx: &mut TenantTx, id: EvidenceId) -> Result<Option<SealedEvidence>, WallError> {
-    let row = tx.select::<consent_evidence::Entity>().eq(consent_evidence::Column::Id, id).one().await?;
-    Ok(row.map(|row| SealedEvidence { id: row.id, subject: row.subject_id, digest: row.digest, sealed: row.sealed }))
+/// Sealed evidence by id; what is not there is left out.
+pub async fn evidence_find(tx: &mut TenantTx, ids: &[EvidenceId]) -> Result<Vec<SealedEvidence>, WallError> {
+    let select = tx.select::<consent_evidence::Entity>().is_in(consent_evidence::Column::Id, ids.iter().copied());
+    let sealed = |row: consent_evidence::Model| SealedEvidence {
+        id: row.id,
+        subject: row.subject_id,
+        digest: row.digest,
+        sealed: row.sealed,
+    };
+    Ok(select.all().await?.into_iter().map(sealed).collect())
 }

@@ -55,7 +55,7 @@ pub struct Import {
     pub rows_seen: i64,
     /// Rows that made a contact.
     pub rows_created: i64,
-    /// Rows about a contact that was there, from before or from an earlier row.
+    /// Rows about a contact that was there, from before or from an earlier row; where those are left alone, 0.
     pub rows_updated: i64,
     /// Rows that were refused.
     pub rows_failed: i64,
@@ -63,7 +63,8 @@ pub struct Import {
     pub file_sha256: Option<[u8; 32]>,
     /// What proves the consent in it; there from the same moment.
     pub evidence: Option<EvidenceId>,
-    /// Why it failed.
+    /// Why it failed: the file is gone (`FILE_GONE`), cannot be read to its end (`ROW_QUOTE`, `ROW_ENDLESS`), or our faults
+    /// stayed (`TOO_MANY_ATTEMPTS`).
     pub error_code: Option<String>,
     /// Who started it.
     pub actor: Actor,
