@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use carillon_domain::contacts::import::{ImportOptions, ImportState, list_import_errors};
+use carillon_domain::contacts::import::{DeclareColumn, ImportOptions, ImportState, list_import_errors};
 use carillon_domain::files::{CreateUpload, Part, Upload, create_upload, receive};
 use carillon_domain::paging::Ahead;
 use carillon_tests::gateway::gateway_with;
@@ -156,10 +156,24 @@ async fn over_import(people: &People) {
     tx.commit().await.unwrap();
 }
 
+/// Many columns of one letter each: few bytes of a file, and a value of each.
+async fn wide_import(people: &People) {
+    const COLUMNS: usize = 499;
+    let declare = |i: usize| DeclareColumn { column: format!("a{i}"), name: format!("a{i}"), kind: "string".into() };
+    let options = ImportOptions { declare: (0..COLUMNS).map(declare).collect(), ..Default::default() };
+    let header: String = (0..COLUMNS).map(|i| format!(",a{i}")).collect();
+    let rows: String = (0..300).map(|i| format!("p{i}@example.org{}\n", ",x".repeat(COLUMNS))).collect();
+    let import = people.start(format!("email{header}\n{rows}"), options).await.unwrap();
+    flat("a row of many columns", people.world.drain()).await;
+    let import = people.import(import.id).await;
+    assert_eq!((import.state, import.rows_created), (ImportState::Completed, 300));
+}
+
 #[actix_web::test]
 async fn c231_a_gigabyte_is_refused_early_and_in_flat_memory() {
     let people = People::new().await;
     over_http(&people).await;
     over_smtp(&people).await;
     Box::pin(over_import(&people)).await;
+    Box::pin(wide_import(&people)).await;
 }

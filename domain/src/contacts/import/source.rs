@@ -95,6 +95,9 @@ pub(super) struct Batch {
 /// not outlast it, nor rows of a megabyte fill the memory.
 const BATCH_BYTES: u64 = 8 << 20;
 
+/// Cells of a batch: each may become an attribute's value, which weighs more than the few bytes it takes in the file.
+const BATCH_CELLS: usize = 20_000;
+
 /// The rows of a file from a cursor on.
 pub(super) struct Rows {
     reader: RecordReader,
@@ -117,7 +120,8 @@ impl Rows {
     ) -> Result<Self> {
         let bytes = files.read((place.tenant, place.upload), cursor.position.offset, place.size).await?;
         let reader = RecordReader::new(&cursor.format, cursor.position);
-        let (bytes, size) = (bytes.boxed(), size.max(1));
+        let size = size.min(BATCH_CELLS / header.columns().len().max(1)).max(1);
+        let bytes = bytes.boxed();
         Ok(Self { reader, bytes, header, rules, ended: false, is_cut: false, size })
     }
 
