@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use carillon_domain::contacts::import::{DeclareColumn, ImportOptions, ImportState, list_import_errors};
-use carillon_domain::files::{CreateUpload, Part, Upload, create_upload, receive};
+use carillon_domain::files::{CreateUpload, Part, ReceiveError, Upload, create_upload, receive};
 use carillon_domain::paging::Ahead;
 use carillon_tests::gateway::gateway_with;
 use carillon_tests::people::{People, codes};
@@ -34,12 +34,16 @@ fn peak() -> u64 {
 
 /// Does something, and looks by how much memory grew at most meanwhile.
 async fn flat<T>(what: &str, work: impl Future<Output = T>) -> T {
+    flat_within(GROWTH_MAX, what, work).await
+}
+
+async fn flat_within<T>(most: u64, what: &str, work: impl Future<Output = T>) -> T {
     // The peak begins anew at what is used now.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = peak();
     let done = work.await;
     let growth = peak() - before;
-    assert!(growth < GROWTH_MAX, "{what}: memory grew by {growth} bytes");
+    assert!(growth < most, "{what}: memory grew by {growth} bytes");
     done
 }
 
@@ -96,6 +100,41 @@ async fn line(people: &People, head: &'static str, size: u64) -> Upload {
     let part = Part { offset: 0, length: None, total: None };
     receive(&people.imports(), (people.world.ports(), &people.files), upload.id, part, body).await.unwrap();
     upload
+}
+
+/// A hundred bodies on one address, none of which ends: a few are held, the others are told to come again.
+async fn stalled_bodies(people: &People) {
+    const BODY: usize = 7 << 20;
+    const HELD: usize = 16;
+    let (ports, grant) = (people.world.ports(), people.imports());
+    let upload = announce(people, GIGABYTE).await.id;
+    let (stalled, mut stalls) = tokio::sync::mpsc::unbounded_channel();
+    let bodies = (0..100).map(|_| {
+        let stalled = stalled.clone();
+        let chunks = stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b'x'; CHUNK])));
+        let body = chunks.take(BODY / CHUNK).chain(stream::once(async move {
+            stalled.send(()).unwrap();
+            std::future::pending().await
+        }));
+        let (grant, part) = (&grant, Part { offset: 0, length: None, total: None });
+        Box::pin(async move { receive(grant, (ports, &people.files), upload, part, Box::pin(body)).await })
+    });
+    let mut bodies: stream::FuturesUnordered<_> = bodies.collect();
+    let (mut refused, mut held) = (0, 0);
+    while refused + held < 100 {
+        tokio::select! {
+            Some(done) = bodies.next() => {
+                assert!(matches!(done, Err(ReceiveError::Busy)), "{done:?}");
+                refused += 1;
+            }
+            Some(()) = stalls.recv() => held += 1,
+        }
+    }
+    assert_eq!((refused, held), (100 - HELD, HELD));
+    drop(bodies);
+    let body = stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"x"))]);
+    let part = Part { offset: 0, length: None, total: None };
+    receive(&grant, (ports, &people.files), upload, part, body).await.expect("there is a place again");
 }
 
 async fn over_http(people: &People) {
@@ -173,6 +212,7 @@ async fn wide_import(people: &People) {
 async fn c231_a_gigabyte_is_refused_early_and_in_flat_memory() {
     let people = People::new().await;
     over_http(&people).await;
+    flat_within(160 << 20, "a hundred bodies that stall", Box::pin(stalled_bodies(&people))).await;
     over_smtp(&people).await;
     Box::pin(over_import(&people)).await;
     Box::pin(wide_import(&people)).await;

@@ -2,7 +2,8 @@
 //!
 //! The address is the credential: it opens one file of one tenant until it expires, and a wrong one is answered like a
 //! missing one. `PUT` with `Content-Range: bytes FIRST-LAST/SIZE` (or without, for a whole file) answers 204 with
-//! `Upload-Offset`; 409 with it when the part begins elsewhere; 413 when there are more bytes than were declared.
+//! `Upload-Offset`; 409 with it when the part begins elsewhere; 413 when there are more bytes than were declared; 503 with
+//! `Retry-After` while as many bodies as a process holds are on their way.
 
 use std::time::Duration;
 
@@ -135,6 +136,7 @@ fn refusal(error: &ReceiveError) -> HttpResponse {
     let (status, code, at) = match error {
         ReceiveError::NotFound => return Problem::NotFound.response(),
         ReceiveError::Failed(error) => return failed(error),
+        ReceiveError::Busy => return Problem::Unavailable.response(),
         ReceiveError::WrongOffset(at) => (StatusCode::CONFLICT, "WRONG_OFFSET", *at),
         ReceiveError::TooLarge(at) => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", *at),
         ReceiveError::WrongTotal(at) => (StatusCode::BAD_REQUEST, "WRONG_SIZE", *at),
@@ -184,6 +186,13 @@ mod tests {
         }
         let whole: Vec<_> = timely(futures::stream::iter([chunk()]), long, long).collect().await;
         assert_eq!(whole, [chunk()]);
+    }
+
+    #[test]
+    fn who_comes_when_all_places_are_taken_comes_again() {
+        let response = refusal(&ReceiveError::Busy);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
     }
 
     #[test]

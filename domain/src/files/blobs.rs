@@ -11,6 +11,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Refusal};
 
@@ -48,7 +49,12 @@ pub struct Files {
     root: Path,
     /// The folder, where it is one.
     folder: Option<PathBuf>,
+    /// Bodies that may be taken at once.
+    places: Arc<Semaphore>,
 }
+
+/// Bodies that a process takes at once: each holds a segment of 8 MiB.
+const BODIES: usize = 16;
 
 impl Files {
     /// Opens `file:PATH`, `s3://BUCKET/PREFIX` (credentials and endpoint from the usual `AWS_` variables) or `memory:`.
@@ -62,18 +68,28 @@ impl Files {
                 return Err(BlobsError::Address);
             }
             let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
-            return Ok(Self { store: Arc::new(store), root: Path::from(prefix), folder: None });
+            return Ok(Self { root: Path::from(prefix), ..Self::kept_in(Arc::new(store)) });
         }
         match address {
-            "memory:" => Ok(Self { store: Arc::new(InMemory::new()), root: Path::default(), folder: None }),
+            "memory:" => Ok(Self::kept_in(Arc::new(InMemory::new()))),
             _ => Err(BlobsError::Address),
         }
+    }
+
+    /// Files in a store that is there.
+    pub fn kept_in(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, root: Path::default(), folder: None, places: Arc::new(Semaphore::new(BODIES)) }
+    }
+
+    /// A place for one more body, held until it is dropped; none while all are taken.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
     fn open_folder(path: PathBuf) -> Result<Self, BlobsError> {
         std::fs::create_dir_all(&path).map_err(|error| BlobsError::Folder(error.kind()))?;
         let store = LocalFileSystem::new_with_prefix(&path)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), root: Path::default(), folder: Some(path) })
+        Ok(Self { folder: Some(path), ..Self::kept_in(Arc::new(store)) })
     }
 
     fn folder(&self, tenant: TenantId, upload: UploadId) -> Path {

@@ -1,7 +1,8 @@
 //! Taking the bytes of a file, part by part, in flat memory.
 //!
 //! The body is cut into segments; each is stored and then counted. When a connection breaks, what had arrived of the
-//! last segment is stored as well, so the sender goes on from there.
+//! last segment is stored as well, so the sender goes on from there. A process takes a few bodies at a time: whoever comes
+//! when there are more is told to come again, for a body that stalls holds its segment.
 
 use bytes::Bytes;
 use carillon_entities::ids::UploadId;
@@ -53,6 +54,9 @@ pub enum ReceiveError {
     /// The request speaks of a file of another size.
     #[error("the file was declared with {} bytes", .0.size)]
     WrongTotal(Received),
+    /// As many bodies as a process holds are under way.
+    #[error("too many files are taken at this moment")]
+    Busy,
     /// The connection broke off; what had arrived is kept.
     #[error("the body broke off")]
     Broken(Received),
@@ -86,6 +90,7 @@ where
 {
     let mut at = received(grant, ports, id).await?;
     check(at, part)?;
+    let _place = files.place().ok_or(ReceiveError::Busy)?;
     let end = part.length.map_or(at.size, |length| part.offset.saturating_add(length)).min(at.size);
     let mut segment = PutPayloadMut::new();
     while let Some(chunk) = body.next().await {
