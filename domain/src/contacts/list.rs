@@ -88,6 +88,8 @@ pub(crate) struct Filter {
 pub(crate) enum Driver {
     /// Everybody; only where nothing is asked for.
     Id,
+    /// Everybody, each seen to pass the filter.
+    Walk,
     Search,
     State,
     Tag,
@@ -98,19 +100,25 @@ pub(crate) enum Driver {
 }
 
 impl Filter {
-    /// The way with, as a rule, the fewest contacts on it.
-    pub fn driver(&self) -> Driver {
-        match &self.attribute {
+    /// Ways to walk it, those with the fewest contacts, as a rule, first.
+    pub fn drivers(&self) -> Vec<Driver> {
+        let attribute = self.attribute.as_ref().map(|(_, test)| match test {
+            AttributeTest::Text(_) => Driver::Text,
+            AttributeTest::Number(..) => Driver::Number,
+            AttributeTest::Date(..) => Driver::Date,
+            AttributeTest::Boolean(_) => Driver::Boolean,
+        });
+        let yes_or_no = attribute.filter(|driver| *driver == Driver::Boolean);
+        let ways = [
             // A search has indexes of its own, which a walk along something else would not use.
-            _ if self.search.is_some() => Driver::Search,
-            Some((_, AttributeTest::Text(_))) => Driver::Text,
-            Some((_, AttributeTest::Number(..))) => Driver::Number,
-            Some((_, AttributeTest::Date(..))) => Driver::Date,
-            Some((_, AttributeTest::Boolean(_))) | None if self.tag.is_some() => Driver::Tag,
-            Some((_, AttributeTest::Boolean(_))) => Driver::Boolean,
-            None if self.state.is_some() => Driver::State,
-            None => Driver::Id,
-        }
+            self.search.as_ref().map(|_| Driver::Search),
+            attribute.filter(|_| yes_or_no.is_none()),
+            self.tag.as_ref().map(|_| Driver::Tag),
+            yes_or_no,
+            self.state.map(|_| Driver::State),
+        ];
+        let ways: Vec<Driver> = ways.into_iter().flatten().collect();
+        if ways.is_empty() { vec![Driver::Id] } else { ways }
     }
 }
 
@@ -220,19 +228,17 @@ mod tests {
 
     #[test]
     fn the_most_selective_way_is_walked() {
+        let of = |filter: &Filter| filter.drivers();
         let mut filter = Filter::default();
-        assert_eq!(filter.driver(), Driver::Id);
-        filter.attribute = Some((AttributeId(uuid::Uuid::nil()), AttributeTest::Boolean(true)));
-        assert_eq!(filter.driver(), Driver::Boolean, "everybody is not walked for a few");
-        filter = Filter { state: Some(ContactState::Active), ..Default::default() };
-        assert_eq!(filter.driver(), Driver::State);
+        assert_eq!(of(&filter), [Driver::Id]);
+        let attribute = |test| Some((AttributeId(uuid::Uuid::nil()), test));
+        filter.attribute = attribute(AttributeTest::Boolean(true));
+        assert_eq!(of(&filter), [Driver::Boolean], "everybody is not walked for a few");
+        filter.state = Some(ContactState::Active);
         filter.tag = Some("vip".into());
-        assert_eq!(filter.driver(), Driver::Tag);
-        filter.attribute = Some((AttributeId(uuid::Uuid::nil()), AttributeTest::Boolean(true)));
-        assert_eq!(filter.driver(), Driver::Tag);
-        filter.attribute = Some((AttributeId(uuid::Uuid::nil()), AttributeTest::Number(1.0, 2.0)));
-        assert_eq!(filter.driver(), Driver::Number);
+        assert_eq!(of(&filter), [Driver::Tag, Driver::Boolean, Driver::State]);
+        filter.attribute = attribute(AttributeTest::Number(1.0, 2.0));
         filter.search = Search::of("a");
-        assert_eq!(filter.driver(), Driver::Search);
+        assert_eq!(of(&filter), [Driver::Search, Driver::Number, Driver::Tag, Driver::State]);
     }
 }

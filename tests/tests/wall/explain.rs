@@ -1,6 +1,8 @@
 //! Look-ups that must be fast take an index, as the role that runs them, with row security, for custom and generic
 //! plans alike: a sequential scan fails the test.
 
+use carillon_domain::contacts::{ContactFilter, list_contacts};
+use carillon_domain::paging::Page;
 use carillon_entities::wall::Kind;
 use carillon_migration::schema::{Access, Table, tables};
 use carillon_tests::database::{connect, start};
@@ -122,6 +124,11 @@ const MAY_SCAN: &[(&str, &str)] = &[
 const NARROWED: &[(&str, &[&str])] = &[
     ("CONTACT_LIST", &["(id >"]),
     ("CONTACT_LIST_BACK", &["(id <"]),
+    ("CONTACT_LIST_WALK", &["(id >"]),
+    ("CONTACT_LIST_WALK_BACK", &["(id <"]),
+    ("CONTACT_PROBE_SEARCH", &["email_norm", "external_id", "name_norm"]),
+    ("CONTACT_PROBE_NUMBER", &["number_value"]),
+    ("CONTACT_PROBE_DATE", &["date_value"]),
     ("CONTACT_LIST_SEARCH", &["email_norm", "external_id", "name_norm"]),
     ("CONTACT_LIST_SEARCH_BACK", &["email_norm", "external_id", "name_norm"]),
     ("CONTACT_LIST_TAG", &["tag"]),
@@ -210,6 +217,64 @@ async fn c205_no_registered_statement_scans_a_table() {
     assert!(faults.is_empty(), "{} plans are slow:\n{}", faults.len(), faults.join("\n"));
 }
 
+/// What a page reads does not grow with how many pass the filter: the most rows that any part of the plan gave.
+#[tokio::test]
+async fn c205_a_page_of_contacts_reads_about_a_page() {
+    let Some((world, tenant)) = big().await else { return };
+    let login = &logins(&world).await[APP];
+    let rows = async |name: &str, filled: &[(usize, &str)]| {
+        let sql = carillon_domain::statements().into_iter().find(|sql| sql.name == name).expect("registered");
+        let registered = Registered::of_tenant(sql);
+        let mut args = vec!["NULL".to_owned(); sql.args.len() + 1];
+        args[0] = format!("'{tenant}'");
+        for (place, value) in filled {
+            args[place - 1] = (*value).to_owned();
+        }
+        let asked = (name, registered.prepare.as_str(), args.join(", "));
+        let (tenant, mode) = (&tenant, "force_generic_plan");
+        let plan = analyzed(login, (asked.0, asked.1, &asked.2), tenant, mode).await;
+        let counts =
+            plan.iter().filter_map(|line| line.split("actual rows=").nth(1)?.split(['.', ' ']).next()?.parse().ok());
+        counts.max().unwrap_or(u64::MAX)
+    };
+    let (from, limit) = ((17, "'00000000-0000-0000-0000-000000000000'"), (18, "51"));
+    let attribute = format!("'{}'", seed::id(77));
+    // One of five thousand says yes.
+    let sparse = rows("CONTACT_LIST_BOOLEAN", &[(4, &attribute), (8, "true"), from, limit]).await;
+    assert!(sparse <= 51, "{sparse} rows");
+    // Everybody begins so.
+    let ends = [(11, "'e'"), (12, "'e'"), (13, "'n'"), (14, "'f'"), (15, "'f'"), (16, "'o'")];
+    let common = rows("CONTACT_LIST_WALK", &[&ends[..], &[from, limit]].concat()).await;
+    assert!(common <= 51, "{common} rows");
+    let open = [(4, attribute.as_str()), (6, "'-Infinity'"), (7, "'Infinity'"), from, limit];
+    let open = rows("CONTACT_LIST_WALK", &open).await;
+    assert!(open <= 200, "{open} rows");
+    let ends = [(2, "'e'"), (3, "'e'"), (4, "'n'"), (5, "'f'"), (6, "'f'"), (7, "'o'"), (8, "1000")];
+    let probed = rows("CONTACT_PROBE_SEARCH", &ends).await;
+    assert!(probed <= 1000, "{probed} rows");
+}
+
+/// A search that everybody passes is walked, one that few pass is sorted, and both give the same contacts in order.
+#[tokio::test]
+async fn a_common_and_a_rare_prefix_are_listed_alike() {
+    let Some((world, tenant)) = big().await else { return };
+    world.execute("UPDATE contacts SET country = NULL").await;
+    let tenant = carillon_entities::ids::TenantId(tenant.parse().expect("a uuid"));
+    let grant = world.grant::<carillon_domain::tenancy::ReadContacts>(tenant);
+    let listed = async |search: &str| {
+        let filter = ContactFilter { search: Some(search.to_owned()), ..Default::default() };
+        let mut tx = grant.begin_read().await.unwrap();
+        let page = list_contacts(&grant, &mut tx, filter, Page::first(50)).await.unwrap();
+        tx.commit().await.unwrap();
+        page.items.into_iter().map(|contact| contact.external_id.unwrap()).collect::<Vec<_>>()
+    };
+    let named = |numbers: Vec<u32>| numbers.iter().map(|n| format!("external_id-{n:05}")).collect::<Vec<_>>();
+    // Every third of the seeded contacts is deleted.
+    let living = |numbers: std::ops::Range<u32>| numbers.filter(|n| n % 3 != 2).collect::<Vec<_>>();
+    assert_eq!(listed("external_id-").await, named(living(0..75)));
+    assert_eq!(listed("external_id-0123").await, named(living(1230..1240)));
+}
+
 fn type_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Uuid => "uuid",
@@ -264,16 +329,24 @@ async fn explain(login: &DatabaseConnection, look_up: &LookUp, tenant: &str, mod
     plan(login, (look_up.name, &prepare, &args.join(", ")), tenant, mode).await
 }
 
-async fn plan(
+async fn plan(login: &DatabaseConnection, asked: (&str, &str, &str), tenant: &str, mode: &str) -> Vec<String> {
+    explained(login, "COSTS off", asked, (tenant, mode)).await
+}
+
+async fn analyzed(login: &DatabaseConnection, asked: (&str, &str, &str), tenant: &str, mode: &str) -> Vec<String> {
+    explained(login, "COSTS off, ANALYZE, TIMING off, SUMMARY off", asked, (tenant, mode)).await
+}
+
+async fn explained(
     login: &DatabaseConnection,
+    options: &str,
     (name, prepare, args): (&str, &str, &str),
-    tenant: &str,
-    mode: &str,
+    (tenant, mode): (&str, &str),
 ) -> Vec<String> {
     let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL plan_cache_mode = {mode}");
     login.execute_unprepared(&begin).await.unwrap();
     login.execute_unprepared(prepare).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-    let text = format!("EXPLAIN (COSTS off) EXECUTE look_up({args})");
+    let text = format!("EXPLAIN ({options}) EXECUTE look_up({args})");
     let rows = login.query_all_raw(Statement::from_string(DbBackend::Postgres, text)).await;
     let rows = rows.unwrap_or_else(|error| panic!("{name}: {error}"));
     login.execute_unprepared("DEALLOCATE look_up; ROLLBACK").await.unwrap();

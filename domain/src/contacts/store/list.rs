@@ -3,11 +3,15 @@
 //! Without a filter the statement is as short as it can be, for the database plans it anew each time. Every other takes
 //! the same arguments and applies the whole filter; they differ in what they walk along. Prefixes are ranges, never LIKE
 //! (L1).
+//!
+//! What lies in a range has to be sorted before the first of a page is known. So it is counted up to a limit first: where
+//! there is more, hits are so common that a walk in order comes upon a page of them soon.
 
 use carillon_entities::ids::ContactId;
 use carillon_entities::rows::contacts::contacts;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, Sql, TenantTx, Value};
+use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
 use crate::contacts::Contact;
@@ -32,13 +36,14 @@ macro_rules! filter {
     };
 }
 
-/// Walks along contacts of a state.
-macro_rules! of_state {
-    ($place:literal, $order:literal) => {
+/// Walks along contacts.
+macro_rules! contacts {
+    ($condition:literal, $place:literal, $order:literal) => {
         concat!(
             "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 AND c.id ",
             $place,
-            " $17 AND c.state = $2",
+            " $17",
+            $condition,
             filter!(),
             "ORDER BY c.id ",
             $order,
@@ -95,6 +100,12 @@ statements! {
     /// All, by id, backward.
     CONTACT_LIST_BACK(Uuid, BigInt) = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 AND c.id < $2 \
         AND c.state <> 'deleted' ORDER BY c.id DESC LIMIT $3";
+    /// All that pass, by id, forward.
+    CONTACT_LIST_WALK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        contacts!("", ">", "");
+    /// All that pass, by id, backward.
+    CONTACT_LIST_WALK_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+        contacts!("", "<", "DESC");
     /// By a prefix, forward.
     CONTACT_LIST_SEARCH(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         searched!(">", "");
@@ -103,10 +114,10 @@ statements! {
         searched!("<", "DESC");
     /// Of one state, forward.
     CONTACT_LIST_STATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
-        of_state!(">", "");
+        contacts!(" AND c.state = $2", ">", "");
     /// Of one state, backward.
     CONTACT_LIST_STATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
-        of_state!("<", "DESC");
+        contacts!(" AND c.state = $2", "<", "DESC");
     /// With a tag, forward.
     CONTACT_LIST_TAG(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         referring!("contact_tags", "d.tag = $3", ">", "");
@@ -141,12 +152,30 @@ statements! {
     CONTACT_LIST_DATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
         referring!("contact_attribute_values",
             "d.attribute_id = $4 AND d.date_value >= $9 AND d.date_value <= $10", "<", "DESC");
+    /// How many addresses, external ids and names begin so, up to a limit of each.
+    CONTACT_PROBE_SEARCH(Text, Text, Text, Text, Text, Text, BigInt) =
+        "SELECT (SELECT COUNT(*) FROM (SELECT e.id FROM contacts AS e WHERE e.tenant_id = $1 AND e.email_norm >= $2 \
+                AND e.email_norm < $5 LIMIT $8) AS a) \
+            + (SELECT COUNT(*) FROM (SELECT x.id FROM contacts AS x WHERE x.tenant_id = $1 AND x.external_id >= $3 \
+                AND x.external_id < $6 LIMIT $8) AS b) \
+            + (SELECT COUNT(*) FROM (SELECT n.id FROM contacts AS n WHERE n.tenant_id = $1 AND n.name_norm >= $4 \
+                AND n.name_norm < $7 LIMIT $8) AS c) AS amount";
+    /// How many values of an attribute are between two numbers, up to a limit.
+    CONTACT_PROBE_NUMBER(Uuid, Float, Float, BigInt) =
+        "SELECT COUNT(*) AS amount FROM (SELECT d.contact_id FROM contact_attribute_values AS d WHERE d.tenant_id = $1 \
+            AND d.attribute_id = $2 AND d.number_value >= $3 AND d.number_value <= $4 LIMIT $5) AS a";
+    /// How many values of an attribute are between two days, up to a limit.
+    CONTACT_PROBE_DATE(Uuid, Date, Date, BigInt) =
+        "SELECT COUNT(*) AS amount FROM (SELECT d.contact_id FROM contact_attribute_values AS d WHERE d.tenant_id = $1 \
+            AND d.attribute_id = $2 AND d.date_value >= $3 AND d.date_value <= $4 LIMIT $5) AS a";
 }
 
 fn statement(driver: Driver, forward: bool) -> &'static Sql {
     match (driver, forward) {
         (Driver::Id, true) => &CONTACT_LIST,
         (Driver::Id, false) => &CONTACT_LIST_BACK,
+        (Driver::Walk, true) => &CONTACT_LIST_WALK,
+        (Driver::Walk, false) => &CONTACT_LIST_WALK_BACK,
         (Driver::Search, true) => &CONTACT_LIST_SEARCH,
         (Driver::Search, false) => &CONTACT_LIST_SEARCH_BACK,
         (Driver::State, true) => &CONTACT_LIST_STATE,
@@ -172,12 +201,46 @@ pub(in crate::contacts) async fn contacts_page(
 ) -> Result<Paged<Contact>> {
     let edge = if page.forward { Uuid::nil() } else { Uuid::max() };
     let cursor = page.cursor.map_or(edge, |id| id.0);
-    let driver = filter.driver();
+    let driver = driver(tx, filter).await?;
     let mut scalars = if driver == Driver::Id { Vec::new() } else { filter_cells(filter) };
     scalars.extend([cursor.into(), (i64::from(page.size) + 1).into()]);
     let sql = statement(driver, page.forward);
     let rows: Vec<contacts::Model> = tx.sql(sql, Args::of(scalars))?.all().await?;
     Ok(page.finish(rows.into_iter().map(Contact::try_from).collect::<Result<Vec<_>>>()?))
+}
+
+/// Rows in a range from which on it is walked past.
+const COMMON: i64 = 10_000;
+
+/// The first way that does not have too much to sort.
+async fn driver(tx: &mut TenantTx, filter: &Filter) -> Result<Driver> {
+    for driver in filter.drivers() {
+        if !is_common(tx, filter, driver).await? {
+            return Ok(driver);
+        }
+    }
+    Ok(Driver::Walk)
+}
+
+async fn is_common(tx: &mut TenantTx, filter: &Filter, driver: Driver) -> Result<bool> {
+    #[derive(FromQueryResult)]
+    struct Found {
+        amount: i64,
+    }
+    let (sql, mut cells) = match (driver, &filter.attribute) {
+        (Driver::Search, _) => (&CONTACT_PROBE_SEARCH, search_cells(filter)),
+        (Driver::Number, Some((id, AttributeTest::Number(least, greatest)))) => {
+            (&CONTACT_PROBE_NUMBER, vec![id.0.into(), (*least).into(), (*greatest).into()])
+        }
+        (Driver::Date, Some((id, AttributeTest::Date(first, last)))) => {
+            (&CONTACT_PROBE_DATE, vec![id.0.into(), (*first).into(), (*last).into()])
+        }
+        // In the order of ids by their index.
+        _ => return Ok(false),
+    };
+    cells.push(COMMON.into());
+    let found: Option<Found> = tx.sql(sql, Args::of(cells))?.one().await?;
+    Ok(found.is_some_and(|found| found.amount >= COMMON))
 }
 
 fn filter_cells(filter: &Filter) -> Vec<Value> {
@@ -188,13 +251,17 @@ fn filter_cells(filter: &Filter) -> Vec<Value> {
         Value::Uuid(attribute.map(|(id, _)| id.0)),
     ];
     cells.extend(test_cells(attribute.map(|(_, test)| test)));
+    cells.extend(search_cells(filter));
+    cells
+}
+
+/// Three prefixes, then their ends.
+fn search_cells(filter: &Filter) -> Vec<Value> {
     let prefixes = filter.search.as_ref().map(|search| [&search.email, &search.external_id, &search.name]);
     let bound = |end: &str| prefixes.map(|all| all.map(|prefix| Value::from(format!("{prefix}{end}"))));
     let none = || [Value::String(None), Value::String(None), Value::String(None)];
-    cells.extend(bound("").unwrap_or_else(none));
     // Above every string that starts with the prefix, in byte order.
-    cells.extend(bound("\u{10FFFF}").unwrap_or_else(none));
-    cells
+    [bound(""), bound("\u{10FFFF}")].into_iter().flat_map(|cells| cells.unwrap_or_else(none)).collect()
 }
 
 fn test_cells(test: Option<&AttributeTest>) -> [Value; 6] {
