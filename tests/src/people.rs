@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use carillon_domain::consent::{Recipient, list_consents, seed_tenant};
 use carillon_domain::contacts::import::{
-    Import, ImportClaim, ImportOptions, Progress, StartImport, claim_imports, get_import, run_slice, start_import,
+    Import, ImportClaim, ImportOptions, Progress, StartImport, claim_imports, get_import, read_head, run_slice,
+    start_import,
 };
 use carillon_domain::contacts::{
     Contact, ContactFields, ContactFilter, ContactPatch, CreateContact, EmailAddress, Patch, create_contact,
@@ -122,10 +123,10 @@ impl People {
 
     /// Starts an import of a file that was put.
     pub async fn start_upload(&self, upload: UploadId, options: ImportOptions) -> Result<Import> {
-        let grant = self.imports();
+        let (ports, grant) = (self.world.ports(), self.imports());
+        let head = read_head(&grant, (ports, &self.files), upload, options.delimiter).await?;
         let mut tx = grant.begin().await?;
-        let command = StartImport { upload, options };
-        let import = start_import(&grant, &mut tx, (self.world.ports(), &self.files), command).await?;
+        let import = start_import(&grant, &mut tx, ports, StartImport { upload, options }, head).await?;
         tx.commit().await?;
         Ok(import)
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use actix_http::Request;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
@@ -12,10 +14,15 @@ use actix_web::web;
 use carillon::application;
 use carillon::http::Gateway;
 use carillon_domain::contacts::import::{Progress, claim_imports, run_slice};
-use carillon_domain::tenancy::{ImportContacts, Role, Scope, enter_for_work, enter_tenant};
+use carillon_domain::contacts::{AttributeKind, AttributeName, DeclareAttribute, declare_attributes};
+use carillon_domain::files::{Files, expire_uploads};
+use carillon_domain::tenancy::{ImportContacts, Role, Scope, WriteContacts, enter_for_work, enter_tenant};
 use carillon_entities::ids::TenantId;
 use carillon_tests::access::AccessWorld;
 use chrono::TimeDelta;
+use futures::TryStreamExt as _;
+use object_store::limit::LimitStore;
+use object_store::memory::InMemory;
 use serde_json::{Value, json};
 
 struct Api<S> {
@@ -30,13 +37,19 @@ struct Api<S> {
 type Failure = actix_web::Error;
 
 async fn api() -> Api<impl Service<Request, Response = ServiceResponse<impl MessageBody>, Error = Failure>> {
+    api_with(Files::open("memory:").unwrap()).await
+}
+
+async fn api_with(
+    files: Files,
+) -> Api<impl Service<Request, Response = ServiceResponse<impl MessageBody>, Error = Failure>> {
     let world = AccessWorld::new().await;
     let (ada, account) = world.owner_and_account("ada@example.org").await;
     let tenant = world.new_tenant(&ada, account, "Torten").await;
     let vic = world.invited(&ada, Scope::Tenant(tenant), "vic@example.org", Role::Viewer).await;
     let token = async |access| enter_tenant(world.ports(), world.desk(), access, tenant).await.unwrap().access_token;
     let (owner, viewer) = (token(&ada).await, token(&vic).await);
-    let gateway = carillon_tests::gateway::gateway(world.ports().clone());
+    let gateway = carillon_tests::gateway::gateway_with(world.ports().clone(), files);
     let app = test::init_service(application!(gateway.clone())).await;
     Api { world, gateway, app, tenant, owner, viewer }
 }
@@ -287,4 +300,65 @@ async fn c155_from_an_entry_of_the_ledger_to_the_file_it_came_from() {
     let query = format!("{{ import(id: {id}) {{ evidence {{ id }} }} }}");
     let viewed = api.ask(&api.viewer, &query, json!({})).await;
     assert_eq!(viewed["errors"][0]["extensions"]["code"], "FORBIDDEN", "C-225: {viewed}");
+}
+
+/// A store that takes two requests at a time, and two are under way: others wait for them, but not in a transaction.
+#[actix_web::test]
+async fn no_transaction_waits_for_the_store() {
+    const FILE: &str = "email\nada@example.org\n";
+    let api = api_with(Files::kept_in(Arc::new(LimitStore::new(InMemory::new(), 2)))).await;
+    let mut uploads = Vec::new();
+    for _ in 0..2 {
+        let announced = json!({ "fileName": "a.csv", "size": FILE.len() });
+        let upload = api.change("createUpload", "upload { id url }", announced).await["upload"].clone();
+        let whole = format!("bytes 0-{}/{}", FILE.len() - 1, FILE.len());
+        api.send(Method::PUT, upload["url"].as_str().unwrap(), Some(&whole), FILE).await;
+        uploads.push((upload["id"].clone(), upload["id"].as_str().unwrap().parse().unwrap()));
+    }
+    let files = &api.gateway.process.files;
+    let hold = async || {
+        let mut held = Vec::new();
+        for (_, upload) in &uploads {
+            let mut bytes = files.read((api.tenant, *upload), 0, FILE.len() as u64).await.unwrap();
+            bytes.try_next().await.unwrap();
+            held.push(bytes);
+        }
+        held
+    };
+    let meanwhile = async |name: &str, held| {
+        let attribute = json!({ "attributes": [{ "name": name, "kind": "STRING" }] });
+        let declared = api.change("declareAttributes", "attributes { name }", attribute).await;
+        assert_eq!(declared["attributes"][0]["name"], name);
+        drop(held);
+    };
+    let held = hold().await;
+    let start = api.change("startImport", "import { id }", json!({ "uploadId": uploads[0].0 }));
+    let (started, ()) = futures::join!(start, meanwhile("one", held));
+    assert!(started["import"]["id"].is_string(), "{started}");
+
+    let held = hold().await;
+    let ports = api.world.ports();
+    let grant = enter_for_work(api.world.wall(), api.tenant).grant::<ImportContacts>();
+    let claim = async || {
+        let mut tx = grant.begin().await.unwrap();
+        let claim = claim_imports(&grant, &mut tx, ports, 1).await.unwrap()[0];
+        tx.commit().await.unwrap();
+        claim
+    };
+    let slice = async || run_slice(&grant, (ports, files), claim().await, ports.now() + TimeDelta::hours(1)).await;
+    let (done, ()) = futures::join!(slice(), meanwhile("two", held));
+    assert_eq!(done.unwrap(), Progress::Done);
+
+    let held = hold().await;
+    api.world.advance(ports.settings.upload_life);
+    let other = async {
+        let writes = enter_for_work(api.world.wall(), api.tenant).grant::<WriteContacts>();
+        let three = DeclareAttribute { name: AttributeName::parse("three").unwrap(), kind: AttributeKind::Number };
+        let mut tx = writes.begin().await.unwrap();
+        declare_attributes(&writes, &mut tx, ports, vec![three]).await.unwrap();
+        tx.commit().await.unwrap();
+        drop(held);
+    };
+    let (expired, ()) = futures::join!(expire_uploads(&grant, ports, files), other);
+    assert_eq!(expired.unwrap(), 2);
 }

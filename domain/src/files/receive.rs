@@ -143,7 +143,12 @@ async fn flush(
     let next = Received { offset: at.offset + payload.content_length() as u64, ..at };
     files.put_part((grant.tenant(), id), (at.offset, fence), payload).await.map_err(Error::from)?;
     let mut tx = grant.begin().await?;
-    let upload = living(upload_find(&mut tx, id).await?, ports)?;
+    let Ok(upload) = living(upload_find(&mut tx, id).await?, ports) else {
+        tx.commit().await.map_err(Error::from)?;
+        // It expired meanwhile, and its parts may have been deleted before this one came.
+        files.delete(grant.tenant(), id).await.map_err(Error::from)?;
+        return Err(ReceiveError::NotFound);
+    };
     let counted = upload_advance(&mut tx, &upload, fence, next.offset).await?;
     tx.commit().await.map_err(Error::from)?;
     if counted { Ok(next) } else { Err(overtaken(grant, ports, id).await) }

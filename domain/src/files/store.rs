@@ -91,7 +91,7 @@ pub(super) async fn upload_advance(tx: &mut TenantTx, upload: &Upload, fence: i6
     Ok(tx.sql(&UPLOAD_ADVANCE, Args::of(args))?.execute().await? == 1)
 }
 
-/// Expired uploads whose parts are still there; locks them.
+/// Expired uploads whose parts are still there; one that an import is being started with is passed over.
 pub(super) async fn uploads_expired(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<Vec<UploadId>> {
     let rows: Vec<uploads::Model> = tx.sql(&UPLOAD_EXPIRED, Args::of([now.into(), limit.into()]))?.all().await?;
     Ok(rows.into_iter().map(|row| row.id).collect())

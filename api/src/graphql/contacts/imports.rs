@@ -1,7 +1,7 @@
 //! Uploads and imports: announced and started here, put over HTTP, worked on by the engine.
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
-use carillon_domain::contacts::import::{self as domain, StartImport, list_imports};
+use carillon_domain::contacts::import::{self as domain, Head, StartImport, list_imports};
 use carillon_domain::error::Refusal;
 use carillon_domain::files::{self, CreateUpload};
 use carillon_domain::ids::{ImportId, UploadId};
@@ -92,7 +92,10 @@ impl ImportMutation {
             (Err(refusal), _) => return Ok(refused(vec![refusal])),
             (_, Err(refusals)) => return Ok(refused(refusals)),
         };
-        let started = scope.mutate(&grant, &once, |tx, _| Box::pin(start(&grant, tx, scope, command.clone()))).await;
+        let (files, delimiter) = ((scope.ports(), scope.files()), command.options.delimiter);
+        let head = domain::read_head(&grant, files, command.upload, delimiter).await?;
+        let work = || (command.clone(), head.clone());
+        let started = scope.mutate(&grant, &once, |tx, _| Box::pin(start(&grant, tx, scope, work()))).await;
         let (id, user_errors) = payload(started)?;
         let import = match id {
             Some(id) => {
@@ -118,7 +121,7 @@ async fn start(
     grant: &Grant<ImportContacts>,
     tx: &mut TenantTx,
     scope: &RequestScope,
-    command: StartImport,
+    (command, head): (StartImport, Head),
 ) -> carillon_domain::error::Result<ImportId> {
-    Ok(domain::start_import(grant, tx, (scope.ports(), scope.files()), command).await?.id)
+    Ok(domain::start_import(grant, tx, scope.ports(), command, head).await?.id)
 }

@@ -30,6 +30,7 @@ pub use records::{Position, Record, RecordError, RecordErrorKind, RecordReader};
 pub use report::{errors_csv, errors_url, get_import, get_imports, list_import_errors, list_imports};
 pub use row::{ImportRow, RefusedRow, RowError, RowRules, Subscription};
 pub use run::{ATTEMPTS_MAX, claim_imports, return_claim, run_slice};
-pub use start::{StartImport, start_import};
+pub use source::FileHead;
+pub use start::{Head, StartImport, read_head, start_import};
 
 pub use super::store::imports::ImportError;

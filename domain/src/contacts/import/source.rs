@@ -6,10 +6,8 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::job::Cursor;
-use super::{
-    Format, FormatError, Header, HeaderRules, ImportRow, Position, RecordReader, RefusedRow, RowError, RowRules,
-};
-use crate::error::{Error, Refusal, Result};
+use super::{Format, FormatError, Header, ImportRow, Position, Record, RecordReader, RefusedRow, RowError, RowRules};
+use crate::error::{Refusal, Result};
 use crate::files::{BlobsError, Files};
 
 /// Which file.
@@ -20,13 +18,17 @@ pub(super) struct Place {
     pub size: u64,
 }
 
-/// Reads the first bytes of a file and the header in them; also says where the rows begin.
-pub(super) async fn open(
-    files: &Files,
-    place: Place,
-    rules: &HeaderRules,
-    delimiter: Option<char>,
-) -> Result<(Header, Cursor)> {
+/// The first record of a file, and how the rest of it is read.
+#[derive(Debug, Clone)]
+pub struct FileHead {
+    /// The names of its columns, or what stands for them.
+    pub(super) names: Record,
+    /// Where the rows begin.
+    pub(super) cursor: Cursor,
+}
+
+/// Reads the first bytes of a file and the record in them. The store may take its time: no transaction waits for it.
+pub(super) async fn open(files: &Files, place: Place, delimiter: Option<char>) -> Result<FileHead> {
     let mut bytes = files.read((place.tenant, place.upload), 0, place.size).await?;
     let mut head = BytesMut::new();
     while head.len() < Format::HEAD
@@ -45,7 +47,7 @@ pub(super) async fn open(
     let skipped = usize::try_from(format.start.offset).unwrap_or(usize::MAX).min(head.len());
     reader.feed(head.slice(skipped..));
     let mut ended = false;
-    let record = loop {
+    let names = loop {
         match reader.next_record() {
             Some(Ok(record)) => break record,
             Some(Err(error)) => {
@@ -58,8 +60,7 @@ pub(super) async fn open(
             }
         }
     };
-    let header = Header::read(&record, rules).map_err(Error::Refused)?;
-    Ok((header, Cursor { format, position: reader.position() }))
+    Ok(FileHead { names, cursor: Cursor { format, position: reader.position() } })
 }
 
 /// Gives the reader more of the file; false when there is no more.

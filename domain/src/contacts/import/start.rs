@@ -3,9 +3,9 @@
 use carillon_entities::ids::UploadId;
 use carillon_entities::wall::TenantTx;
 
-use super::ImportOptions;
 use super::job::{Import, ImportState};
-use super::source::{Place, open};
+use super::source::{FileHead, Place, open};
+use super::{Header, ImportOptions};
 use crate::consent::consent_topic;
 use crate::contacts::declare_attributes::declare;
 use crate::contacts::store::attributes::definitions_load;
@@ -25,6 +25,31 @@ pub struct StartImport {
     pub options: ImportOptions,
 }
 
+/// What the head of a file is, or why it has none.
+pub type Head = std::result::Result<FileHead, Vec<Refusal>>;
+
+/// Reads the head of a file, before the transaction that starts its import. What is refused is kept for that: a call that
+/// was answered before is answered the same, whatever became of the file.
+pub async fn read_head(
+    grant: &Grant<ImportContacts>,
+    (ports, files): (&Ports, &Files),
+    upload: UploadId,
+    delimiter: Option<char>,
+) -> Result<Head> {
+    let mut tx = grant.begin_read().await?;
+    let upload = complete(&mut tx, ports, upload).await;
+    tx.commit().await?;
+    let read = async {
+        let upload = upload?;
+        let place = Place { tenant: grant.tenant(), upload: upload.id, size: upload.size };
+        open(files, place, delimiter).await
+    };
+    match read.await {
+        Err(Error::Refused(refusals)) => Ok(Err(refusals)),
+        head => head.map(Ok),
+    }
+}
+
 /// Starts an import; a worker goes on with it.
 ///
 /// # Errors
@@ -33,8 +58,9 @@ pub struct StartImport {
 pub async fn start_import(
     grant: &Grant<ImportContacts>,
     tx: &mut TenantTx,
-    (ports, files): (&Ports, &Files),
+    ports: &Ports,
     command: StartImport,
+    head: Head,
 ) -> Result<Import> {
     let StartImport { upload, options } = command;
     let upload = complete(tx, ports, upload).await?;
@@ -46,9 +72,9 @@ pub async fn start_import(
         consent_topic(tx, topic).await?.ok_or_else(|| Refusal::not_found("options.topicId"))?;
     }
     declare_columns(tx, ports, &options).await?;
+    let FileHead { names, cursor } = head.map_err(Error::Refused)?;
     let rules = options.header_rules(&definitions_load(tx).await?);
-    let place = Place { tenant: grant.tenant(), upload: upload.id, size: upload.size };
-    let (columns, cursor) = open(files, place, &rules, options.delimiter).await?;
+    let columns = Header::read(&names, &rules).map_err(Error::Refused)?;
     let import = Import {
         id: ports.new_id(),
         upload: upload.id,

@@ -8,7 +8,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
 use carillon_domain::consent::Basis;
-use carillon_domain::contacts::import::{ImportConsent, ImportOptions, StartImport, get_import, start_import};
+use carillon_domain::contacts::import::{
+    ImportConsent, ImportOptions, StartImport, get_import, read_head, start_import,
+};
 use carillon_domain::files::{CreateUpload, Files, Part, create_upload, receive};
 use carillon_domain::ids::UploadId;
 use carillon_domain::tenancy::{Grant, ImportContacts};
@@ -95,9 +97,9 @@ async fn ours(
         .map_err(|refusals| anyhow!("{refusals:?}"))?;
     let options = ImportOptions { topic: Some(cast.topic), consent: Some(consent), ..ImportOptions::default() };
     let began = Instant::now();
+    let head = read_head(grant, (&stage.ports, &handlers.files), upload, options.delimiter).await?;
     let mut tx = grant.begin().await?;
-    let command = StartImport { upload, options };
-    let import = start_import(grant, &mut tx, (&stage.ports, &handlers.files), command).await?;
+    let import = start_import(grant, &mut tx, &stage.ports, StartImport { upload, options }, head).await?;
     tx.commit().await?;
     handlers.run_until_quiet().await?;
     let seconds = began.elapsed().as_secs_f64();
