@@ -81,7 +81,7 @@ pub(super) async fn evidence(
     sources: &[Option<&str>],
 ) -> Result<Vec<EvidenceId>> {
     let consent = import.options.consent.as_ref();
-    let proof = |source: &Option<&str>| {
+    let proof = |source: Option<&str>| {
         let text = json!({
             "import": import.id,
             "upload": import.upload,
@@ -95,5 +95,5 @@ pub(super) async fn evidence(
         });
         Evidence { text: Some(text.to_string()), ..Evidence::default() }
     };
-    store_shared_evidence(tx, ports, SubjectId(import.id.0), sources.iter().map(proof).collect()).await
+    store_shared_evidence(tx, ports, SubjectId(import.id.0), sources.iter().copied().map(proof).collect()).await
 }

@@ -87,7 +87,7 @@ pub struct RefusedRow {
     /// Everything that is wrong with it.
     pub errors: Vec<RowError>,
     /// Who takes consent back in it: a no is heard however the rest is written.
-    pub withdrawal: Option<ImportRow>,
+    pub withdrawal: Option<Box<ImportRow>>,
 }
 
 impl From<super::RecordError> for RefusedRow {
@@ -204,7 +204,7 @@ impl Draft {
         let ImportRow { line, email, external_id, country, subscription, .. } = self.row;
         let heard =
             ImportRow { line, email, external_id, country, subscription, is_refused: true, ..Default::default() };
-        let withdrawal = (subscription == Subscription::Unsubscribed && !is_nobody).then_some(heard);
+        let withdrawal = (subscription == Subscription::Unsubscribed && !is_nobody).then(|| Box::new(heard));
         Err(RefusedRow { errors: self.errors, withdrawal })
     }
 }

@@ -168,7 +168,7 @@ impl Batch {
         self.seen += 1;
         self.errors.extend(refused.errors);
         match refused.withdrawal {
-            Some(row) => self.rows.push(row),
+            Some(row) => self.rows.push(*row),
             None => self.failed += 1,
         }
     }
