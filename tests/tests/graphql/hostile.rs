@@ -56,7 +56,8 @@ async fn c221_brackets_within_each_other_do_not_take_the_stack() {
 async fn c221_fragments_in_a_chain_do_not_take_the_stack() {
     let api = Api::new().await;
     let served = Served::new(&api).await;
-    let chain: String = (0..550).map(|n| format!("fragment F{n} on Query{{...F{}}}", n + 1)).collect();
+    let chain: Vec<String> = (0..550).map(|n| format!("fragment F{n} on Query{{...F{}}}", n + 1)).collect();
+    let chain = chain.concat();
     for query in [
         format!("{{serverTime}}{chain}fragment F550 on Query{{serverTime}}"),
         format!("{{serverTime}}{chain}fragment F550 on Query{{...F0}}"),

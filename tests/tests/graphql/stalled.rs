@@ -21,7 +21,7 @@ async fn answer(served: &Served, path: &str, kind: &str) -> String {
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 16];
     // What is never answered fails by the test's own end.
-    let read = tokio::time::timeout(Duration::from_secs(60), socket.read_exact(&mut answer)).await;
+    let read = tokio::time::timeout(Duration::from_mins(1), socket.read_exact(&mut answer)).await;
     read.unwrap_or_else(|_| panic!("{path} waits for its body")).unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }

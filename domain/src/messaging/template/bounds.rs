@@ -112,8 +112,8 @@ mod tests {
         TemplateSource { subject: "s".into(), html, text: "t".into() }
     }
 
-    /// A piece that grows with `times`, once in each way that the engine calls itself.
-    fn shapes(times: usize) -> Vec<String> {
+    /// Tags that grow with `times`, once in each way that the engine calls itself for an expression.
+    fn tags(times: usize) -> Vec<String> {
         let many = |piece: &str| piece.repeat(times);
         let mut shapes = Vec::new();
         for before in [
@@ -162,6 +162,13 @@ mod tests {
             shapes.push(format!("{{{{ vars.a{} }}}}", many(after)));
             shapes.push(format!("{{% if vars.a{} %}}{{% endif %}}", many(after)));
         }
+        shapes
+    }
+
+    /// Tags after and within each other, and what is given to names.
+    fn blocks(times: usize) -> Vec<String> {
+        let many = |piece: &str| piece.repeat(times);
+        let mut shapes = Vec::new();
         for block in [
             "if 1",
             "for a in vars.b",
@@ -189,7 +196,7 @@ mod tests {
     #[test]
     fn c229_no_shape_takes_the_stack() {
         for times in [1, 10, 15, 40, 70, 90, 140, 290, 10_000] {
-            for html in shapes(times) {
+            for html in tags(times).into_iter().chain(blocks(times)) {
                 let source = source(html);
                 // Long texts are refused by their length; what is stored is compiled without a look at it.
                 let checked = validate(&source, MessageClass::Transactional);
