@@ -100,7 +100,14 @@ pub fn decide_after(
         },
         HandOver::Refused(reply) => after_reply(reply, next),
         HandOver::NotHandedOver(why) => after_nothing(*why, facts.window, next, now),
-        HandOver::Unknown => after_unknown(facts.class, next),
+        // Late evidence is waited for, whoever saw the silence; then it is decided by class (L8).
+        HandOver::Unknown => Settlement {
+            attempt: AttemptOutcome::Unknown,
+            message: MessageMove::End(Ending::Unknown),
+            suppress: false,
+            class: None,
+            rule: "unknown",
+        },
     }
 }
 
@@ -134,13 +141,12 @@ fn after_nothing(why: NotHandedOver, window: RetryWindow, next: NextAttempt, now
 
 /// C-168: a second copy of an order confirmation is a nuisance, a second copy of an advertisement is a harm; so
 /// transactional mail is tried again with the same Message-ID and marketing stays as it is until there is evidence.
-fn after_unknown(class: MessageClass, next: NextAttempt) -> Settlement {
-    let message = match (class, next) {
+fn after_unknown(class: MessageClass, next: NextAttempt) -> MessageMove {
+    match (class, next) {
         (MessageClass::Transactional, NextAttempt::At(due_at)) => MessageMove::Requeue { due_at },
         // Out of time it may still have arrived: unknown is the truth, expired would be a guess.
         _ => MessageMove::End(Ending::Unknown),
-    };
-    Settlement { attempt: AttemptOutcome::Unknown, message, suppress: false, class: None, rule: "unknown" }
+    }
 }
 
 /// Decides a message whose outcome stayed unknown for the time of reconciling, by what its attempt has come to since
@@ -158,7 +164,7 @@ pub fn decide_reconciled(
         Some((AttemptStatus::Rejected, Some(FailureClass::RecipientPermanent))) => MessageMove::End(Ending::Bounced),
         Some((AttemptStatus::Rejected, _)) => MessageMove::End(Ending::Failed),
         Some((AttemptStatus::Deferred | AttemptStatus::NotHandedOver | AttemptStatus::Lapsed, _)) => retry(next),
-        _ => after_unknown(facts.class, next).message,
+        _ => after_unknown(facts.class, next),
     }
 }
 
@@ -190,11 +196,16 @@ mod tests {
 
     #[test]
     fn c168_unknown_is_decided_by_class() {
-        let marketing = decide(&HandOver::Unknown, MessageClass::Marketing);
-        assert_eq!(marketing.message, MessageMove::End(Ending::Unknown));
-        let transactional = decide(&HandOver::Unknown, MessageClass::Transactional);
-        assert_eq!(transactional.message, MessageMove::Requeue { due_at: T0 + TimeDelta::minutes(5) });
-        assert_eq!(transactional.attempt, AttemptOutcome::Unknown);
+        let again = MessageMove::Requeue { due_at: T0 + TimeDelta::minutes(5) };
+        let silence = MessageMove::End(Ending::Unknown);
+        for (class, then) in [(MessageClass::Marketing, silence), (MessageClass::Transactional, again)] {
+            let seen = decide(&HandOver::Unknown, class);
+            assert_eq!((seen.attempt, seen.message), (AttemptOutcome::Unknown, silence), "evidence is waited for");
+            let window = RetryWindow { queued_at: T0, expires_at: class.default_expiry(T0) };
+            let facts = AttemptFacts { class, attempt: 1, window };
+            let attempt = Some((AttemptStatus::Unknown, None));
+            assert_eq!(decide_reconciled(attempt, facts, &RetrySchedule::STANDARD, 0, T0), then);
+        }
     }
 
     #[test]
@@ -263,9 +274,7 @@ mod tests {
             prop_assert!(!settled.suppress || settled.message == MessageMove::End(Ending::Bounced));
             let unknown = settled.attempt == AttemptOutcome::Unknown;
             prop_assert_eq!(unknown, outcome == HandOver::Unknown);
-            if unknown && marketing {
-                prop_assert_eq!(settled.message, MessageMove::End(Ending::Unknown));
-            }
+            prop_assert!(!unknown || settled.message == MessageMove::End(Ending::Unknown));
         }
     }
 }

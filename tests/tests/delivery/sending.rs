@@ -141,6 +141,7 @@ async fn c026_a_copy_is_dated_by_its_first_hand_off() {
     let id = post.send(&[post.receipt("hello", contact)]).await[0];
     post.drain().await;
     let first = post.mail_to("ada@example.org");
+    post.advance(post.ports().settings.reconcile);
     post.settle().await;
     assert_eq!(post.story(id).await, "sent [unknown accepted]");
     let again = post.mail_to("ada@example.org");

@@ -110,6 +110,27 @@ async fn c168_what_stays_unknown_is_decided_by_class() {
     assert_eq!(setup.state(receipt).await.0, MessageStatus::Sent);
 }
 
+/// Permits that ran out, or workers that died before they began: nothing of that was a try.
+#[tokio::test]
+async fn c061_attempts_of_which_nothing_left_do_not_delay_a_retry() {
+    let setup = Setup::new().await;
+    let receipt = setup.send(&[setup.receipt("r", ADA)]).await[0];
+    for _ in 0..6 {
+        assert_eq!(setup.cleared(Lane::Transactional).await.1.len(), 1);
+        setup.world.advance(LAPSE);
+        assert_eq!(setup.sweep().await.taken_back, 1);
+    }
+    assert_eq!(setup.round(Lane::Transactional, &HandOver::Unknown).await, 1);
+    setup.world.advance(TimeDelta::minutes(10));
+    assert_eq!(setup.sweep().await.decided, 1);
+    let again = setup.message(receipt).await;
+    assert_eq!(again.status, MessageStatus::Queued);
+    let wait = again.due_at - setup.ports().now();
+    assert!(wait <= TimeDelta::minutes(15), "{wait} after one try");
+    setup.world.advance(wait);
+    assert_eq!(setup.round(Lane::Transactional, &HandOver::Accepted).await, 1);
+}
+
 #[tokio::test]
 async fn c168_an_unknown_outcome_that_the_worker_saw_is_decided_by_class() {
     let setup = Setup::new().await;
@@ -119,9 +140,13 @@ async fn c168_an_unknown_outcome_that_the_worker_saw_is_decided_by_class() {
     assert_eq!(setup.round(Lane::Bulk, &HandOver::Unknown).await, 1);
     assert_eq!(setup.round(Lane::Transactional, &HandOver::Unknown).await, 1);
     assert_eq!(setup.state(news).await.0, MessageStatus::Unknown);
+    assert_eq!(setup.state(receipt).await.0, MessageStatus::Unknown);
+    setup.world.advance(TimeDelta::minutes(9));
+    assert_eq!(setup.sweep().await.decided, 0, "evidence is waited for");
+    setup.world.advance(TimeDelta::minutes(1));
+    assert_eq!(setup.sweep().await.decided, 2);
     assert_eq!(setup.state(receipt).await.0, MessageStatus::Queued);
     setup.world.advance(TimeDelta::hours(1));
-    setup.sweep().await;
     assert_eq!(setup.round(Lane::Bulk, &HandOver::Accepted).await, 0);
     assert_eq!(setup.round(Lane::Transactional, &HandOver::Accepted).await, 1);
     assert_eq!(setup.state(news).await.0, MessageStatus::Unknown);

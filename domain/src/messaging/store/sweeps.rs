@@ -37,9 +37,12 @@ statements! {
          FROM moves WHERE messages.tenant_id = $1 AND messages.id = moves.id AND messages.fence = moves.fence \
          AND messages.state = 'claimed'";
     /// Messages of unknown outcome whose time for reconciling is over. Whoever brings evidence changes the same rows, so
-    /// what their attempts came to is asked under these locks (SWEEP_OUTCOMES).
+    /// what their attempts came to is asked under these locks (SWEEP_OUTCOMES). Tries are counted as in MESSAGES_CLAIM: an
+    /// attempt of which nothing left does not make the recipient wait longer (C-61).
     UNKNOWN_DUE(Time, BigInt) =
-        "SELECT m.id, m.class, m.send_at, m.expires_at, m.attempts FROM messages m \
+        "SELECT m.id, m.class, m.send_at, m.expires_at, (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 \
+         AND a.message_id = m.id AND a.state <> 'lapsed' \
+         AND COALESCE(a.rule_id, '') NOT IN ('permit_expired', 'draining', 'busy')) AS tries FROM messages m \
          WHERE m.tenant_id = $1 AND m.state = 'unknown' AND m.due_at <= $2 ORDER BY m.due_at LIMIT $3 {skip_locked}";
     /// Settles them.
     UNKNOWN_MOVE(Time) [id: Uuid, state: Text, due_at: Time] =
@@ -110,7 +113,7 @@ struct UnknownRow {
     class: String,
     send_at: Timestamp,
     expires_at: Timestamp,
-    attempts: i32,
+    tries: i64,
 }
 
 type LastOutcome = (AttemptStatus, Option<FailureClass>);
@@ -142,7 +145,7 @@ pub(in crate::messaging) async fn unknown_due(
     let outcomes = last_outcomes(tx, rows.iter().map(|row| row.id)).await?;
     let unknown = |row: UnknownRow| {
         let window = RetryWindow { queued_at: row.send_at, expires_at: row.expires_at };
-        let attempt = u32::try_from(row.attempts).unwrap_or(u32::MAX);
+        let attempt = u32::try_from(row.tries.max(1)).unwrap_or(u32::MAX);
         let facts = AttemptFacts { class: row.class.parse().map_err(Error::fault)?, attempt, window };
         Ok(UnknownMessage { id: row.id, attempt: outcomes.get(&row.id).copied(), facts })
     };
