@@ -22,7 +22,7 @@ use carillon_jobs::engine::Engine;
 use crate::catcher::MailCatcher;
 use crate::config::Config;
 use crate::graphql::scope::Process;
-use crate::http::{self, Gateway, HttpSettings};
+use crate::http::{self, Gateway, HttpSettings, Serves};
 use engine::Works;
 
 /// How long readiness is off before the doors close, so that nobody is sent here any more (C-185).
@@ -82,6 +82,14 @@ impl App {
     /// # Errors
     /// Whatever keeps it from starting.
     pub async fn build(config: Config) -> Result<Self, AppError> {
+        Self::build_serving(config, Serves::Everything).await
+    }
+
+    /// Builds a process with some of the routes. One that serves recipients alone needs no Redis to be ready.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub async fn build_serving(config: Config, serves: Serves) -> Result<Self, AppError> {
         let keys = keys::load(&config)?;
         if config.is_embedded() {
             keys::private_folder(&config.data).map_err(|source| AppError::Io { what: "CARILLON_DATA", source })?;
@@ -108,11 +116,12 @@ impl App {
             desk = desk.sharing(Arc::new(limits), &keys.tokens);
         }
         let mut checks = vec![http::database_check(ports.wall.clone()), clock::check(clock)];
-        if config.redis_url.is_some() {
+        if config.redis_url.is_some() && serves == Serves::Everything {
             checks.push(works.redis_check());
         }
         let mut gateway = Gateway::new(Process { ports, desk, files: works.files.clone() });
         gateway.health = http::Health::new(checks);
+        gateway.serves = serves;
         gateway.settings = HttpSettings { trusted_proxies: config.trusted_proxies.clone(), ..HttpSettings::default() };
         gateway.catcher = works.catcher.clone().map(|catcher| catcher as Arc<dyn MailCatcher>);
         Ok(Self { config, gateway: web::Data::new(gateway), works, _clock: keeper })

@@ -51,26 +51,30 @@ pub const AFTER_TABLES: [&str; 10] = [
         RETURN NEW;
     END $$",
     "CREATE TRIGGER attempt_step BEFORE UPDATE OR DELETE ON attempts FOR EACH ROW EXECUTE FUNCTION carillon_attempt_step()",
-    r"CREATE FUNCTION carillon_assert_tenant(wanted uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
+    r"CREATE PROCEDURE carillon_assert_tenant(wanted uuid) LANGUAGE plpgsql AS $$
     BEGIN
         IF NOT EXISTS (SELECT 1 FROM tenants WHERE id = wanted AND suspended_at IS NULL) THEN
             RAISE EXCEPTION 'the tenant is suspended' USING ERRCODE = 'CA403';
         END IF;
     END $$",
-    r"CREATE FUNCTION carillon_assert_user(wanted uuid, version bigint, tenant uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
+    r"CREATE PROCEDURE carillon_assert_user(wanted uuid, version bigint, tenant uuid) LANGUAGE plpgsql AS $$
     BEGIN
         IF NOT EXISTS (SELECT 1 FROM users WHERE id = wanted AND auth_version = version AND disabled_at IS NULL) THEN
             RAISE EXCEPTION 'the credential is no longer good' USING ERRCODE = 'CA401';
         END IF;
-        PERFORM carillon_assert_tenant(tenant);
+        IF NOT EXISTS (SELECT 1 FROM tenants WHERE id = tenant AND suspended_at IS NULL) THEN
+            RAISE EXCEPTION 'the tenant is suspended' USING ERRCODE = 'CA403';
+        END IF;
     END $$",
-    r"CREATE FUNCTION carillon_assert_key(wanted uuid, tenant uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
+    r"CREATE PROCEDURE carillon_assert_key(wanted uuid, tenant uuid) LANGUAGE plpgsql AS $$
     BEGIN
         IF NOT EXISTS (SELECT 1 FROM credentials WHERE id = wanted AND scope_id = tenant AND revoked_at IS NULL
             AND (expires_at IS NULL OR expires_at > now())) THEN
             RAISE EXCEPTION 'the credential is no longer good' USING ERRCODE = 'CA401';
         END IF;
-        PERFORM carillon_assert_tenant(tenant);
+        IF NOT EXISTS (SELECT 1 FROM tenants WHERE id = tenant AND suspended_at IS NULL) THEN
+            RAISE EXCEPTION 'the tenant is suspended' USING ERRCODE = 'CA403';
+        END IF;
     END $$",
     "GRANT SELECT (tenant_id, lane, state, due_at, lease_until) ON messages TO carillon_dispatch",
     "GRANT SELECT (tenant_id, upload_id, state, due_at, lease_until) ON imports TO carillon_dispatch",

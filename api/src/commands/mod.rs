@@ -30,7 +30,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the gateway; in embedded mode the engine, too. The default.
-    Serve,
+    Serve(serve::Arguments),
     /// Run the engine: dispatch, workers, sweeps.
     Work,
     /// Bring the database to the newest schema; needs DATABASE_OWNER_URL on Postgres.
@@ -48,7 +48,7 @@ enum Command {
 /// Runs the executable.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments.command.unwrap_or(Command::Serve)) {
+    match run(arguments.command.unwrap_or_else(|| Command::Serve(serve::Arguments::default()))) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("carillon: {error:#}");
@@ -72,7 +72,7 @@ fn run(command: Command) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Serve => serve::run(config).await.map(|()| ExitCode::SUCCESS),
+            Command::Serve(arguments) => serve::run(config, &arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Work => work::run(config).await.map(|()| ExitCode::SUCCESS),
             Command::Migrate(arguments) => {
                 migrate::run(&config, &arguments, DatabaseClock::new().now()).await.map(|()| ExitCode::SUCCESS)

@@ -145,9 +145,7 @@ impl RequestScope {
 
     /// Ends the read transaction; the next read begins another, which sees everything committed until then.
     pub async fn end_reading(&self) {
-        if let Some(tx) = self.0.reading.lock().await.take() {
-            // Nothing was written, so only the connection is at stake, and a failed one is closed.
-            let _ = tx.rollback().await;
-        }
+        // Nothing was written, so nobody waits for the rollback: it goes out as the connection returns to its pool.
+        drop(self.0.reading.lock().await.take());
     }
 }

@@ -58,6 +58,17 @@ impl Default for HttpSettings {
     }
 }
 
+/// Which routes a process has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Serves {
+    /// All of them.
+    #[default]
+    Everything,
+    /// What recipients of mail follow, and health: a deployment that needs Postgres alone, so that nothing else can keep
+    /// anybody from unsubscribing (C-11).
+    Recipients,
+}
+
 /// Everything the handlers share; one per process.
 pub struct Gateway {
     /// The schema.
@@ -66,6 +77,8 @@ pub struct Gateway {
     pub process: Arc<Process>,
     /// Limits of the edge.
     pub settings: HttpSettings,
+    /// Which routes there are.
+    pub serves: Serves,
     /// What readiness depends on.
     pub health: Health,
     /// The built-in mail catcher, where there is one.
@@ -77,7 +90,7 @@ impl Gateway {
     pub fn new(process: Process) -> Self {
         let health = Health::new(vec![health::database(process.ports.wall.clone())]);
         let (schema, settings) = (crate::graphql::schema(), HttpSettings::default());
-        Self { schema, process: Arc::new(process), settings, health, catcher: None }
+        Self { schema, process: Arc::new(process), settings, serves: Serves::default(), health, catcher: None }
     }
 }
 
@@ -85,22 +98,22 @@ impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gateway")
             .field("settings", &self.settings)
+            .field("serves", &self.serves)
             .field("health", &self.health)
             .finish_non_exhaustive()
     }
 }
 
-/// Every route; each aggregate that has routes of its own adds its `configure` here.
-pub fn configure(routes: &mut web::ServiceConfig, embedded: bool) {
-    routes
-        .configure(health::configure)
-        .configure(graphql::configure)
-        .configure(recipient::configure)
-        .configure(tenancy::configure)
-        .configure(files::configure);
-    if embedded {
-        routes.route("/", web::get().to(graphql::graphiql)).configure(dev_mail::configure);
+/// The routes of a gateway; each aggregate that has routes of its own adds its `configure` here.
+pub fn configure(routes: &mut web::ServiceConfig, gateway: &Gateway) {
+    // The router tries them in turn: what is asked most comes first.
+    if gateway.serves == Serves::Everything {
+        routes.configure(graphql::configure).configure(tenancy::configure).configure(files::configure);
+        if gateway.process.ports.settings.embedded {
+            routes.route("/", web::get().to(graphql::graphiql)).configure(dev_mail::configure);
+        }
     }
+    routes.configure(recipient::configure).configure(health::configure);
     routes.default_service(web::to(not_found));
 }
 
@@ -109,12 +122,11 @@ pub fn configure(routes: &mut web::ServiceConfig, embedded: bool) {
 macro_rules! application {
     ($gateway:expr) => {{
         let gateway: actix_web::web::Data<$crate::http::Gateway> = $gateway;
-        let embedded = gateway.process.ports.settings.embedded;
         actix_web::App::new()
-            .app_data(gateway)
+            .app_data(gateway.clone())
             .wrap($crate::http::security_headers())
             .wrap(actix_web::middleware::from_fn($crate::http::observed))
-            .configure(|routes| $crate::http::configure(routes, embedded))
+            .configure(|routes| $crate::http::configure(routes, &gateway))
     }};
 }
 

@@ -200,6 +200,22 @@ async fn everything_on_the_page_to_try_queries_comes_from_here() {
 }
 
 #[actix_web::test]
+async fn c011_recipients_can_be_served_alone() {
+    let alone = async || {
+        let whole = gateway(false).await.into_inner();
+        let whole = Arc::into_inner(whole).expect("nobody else has it");
+        web::Data::new(Gateway { serves: Serves::Recipients, ..whole })
+    };
+    for (path, wanted) in [("/health/live", StatusCode::OK), ("/graphql", StatusCode::NOT_FOUND)] {
+        assert_eq!(send_to(alone().await, TestRequest::get().uri(path)).await.0, wanted, "{path}");
+    }
+    // Both know the link's place, and neither knows this link.
+    let link = || TestRequest::post().uri("/u/nobody");
+    assert_eq!(send_to(alone().await, link()).await.0, send(link()).await.0);
+    assert_eq!(send_to(alone().await, TestRequest::delete().uri("/u/nobody")).await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[actix_web::test]
 async fn c211_a_credential_that_does_not_verify_fails_the_request() {
     for credential in ["Bearer x", "Basic eDp5", "Bearer", "Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer carillon_live_x"]
     {

@@ -38,7 +38,7 @@ pub fn enter_to_import(wall: &Wall, tenant: TenantId) -> Grant<ImportContacts> {
 
 /// The person who follows a link in a mail: they may record what they want, for their own address only.
 pub fn enter_by_link(wall: &Wall, link: &VerifiedLink) -> Grant<RecordConsent> {
-    Grant::new(open(wall, link.tenant, Freshness::Unchecked), Actor::Recipient)
+    Grant::new(open(wall, link.tenant, Freshness::Link), Actor::Recipient)
 }
 
 /// Whoever holds a signed file address: it was given to somebody who may import, for one file, until it expires

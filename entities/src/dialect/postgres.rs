@@ -1,4 +1,7 @@
-//! Postgres: a batch is one array per column, so that its text never depends on the number of rows.
+//! Postgres: a batch is one array per column, so that its text does not grow with the number of rows.
+//!
+//! A batch of one row is written as that row. The planner then sees a look-up, whose plan it keeps; arrays it plans anew
+//! on each call, because they may be of any length, and that costs more than the look-up itself.
 
 use std::fmt::Write;
 
@@ -23,12 +26,7 @@ pub(super) fn bind(
     if columns.is_empty() {
         return Ok(Bound::Postgres(text.to_owned(), arguments));
     }
-    let (mut arrays, mut names) = (String::new(), String::new());
-    for (place, (name, kind)) in columns.iter().enumerate() {
-        let comma = if place == 0 { "" } else { ", " };
-        let _ = write!(arrays, "{comma}${}::{}[]", first + place, type_name(*kind));
-        let _ = write!(names, "{comma}\"{name}\"");
-    }
+    let relation = if rows.len() == 1 { row(columns, first) } else { relation(columns, first) };
     let mut cells: Vec<Vec<Value>> = columns.iter().map(|_| Vec::with_capacity(rows.len())).collect();
     for row in rows {
         if row.len() != columns.len() {
@@ -41,8 +39,28 @@ pub(super) fn bind(
     for ((name, kind), column) in columns.iter().zip(cells) {
         add(&mut arguments, *kind, column).map_err(|()| WallError::Row(format!("batch column {name}")))?;
     }
-    let relation = format!("SELECT * FROM UNNEST({arrays}) AS batch_rows({names})");
     Ok(Bound::Postgres(text.replace("{batch}", &relation), arguments))
+}
+
+/// The rows of the arrays that begin with argument `first`.
+fn relation(columns: &[(&str, Kind)], first: usize) -> String {
+    let (mut arrays, mut names) = (String::new(), String::new());
+    for (place, (name, kind)) in columns.iter().enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        let _ = write!(arrays, "{comma}${}::{}[]", first + place, type_name(*kind));
+        let _ = write!(names, "{comma}\"{name}\"");
+    }
+    format!("SELECT * FROM UNNEST({arrays}) AS batch_rows({names})")
+}
+
+/// The one row of the arrays that begin with argument `first`.
+fn row(columns: &[(&str, Kind)], first: usize) -> String {
+    let mut row = String::from("SELECT ");
+    for (place, (name, kind)) in columns.iter().enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        let _ = write!(row, "{comma}(${}::{}[])[1] AS \"{name}\"", first + place, type_name(*kind));
+    }
+    row
 }
 
 fn type_name(kind: Kind) -> &'static str {

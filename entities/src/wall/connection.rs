@@ -31,6 +31,8 @@ type Manager<D> = <D as Database>::TransactionManager;
 pub(super) enum Pools {
     Postgres {
         app: Pool<Postgres>,
+        /// The same login again, for the links of mails alone (C-11).
+        links: Pool<Postgres>,
         identity: Pool<Postgres>,
         dispatch: Pool<Postgres>,
         named_statements: bool,
@@ -49,6 +51,7 @@ impl Pools {
             let small = (settings.pool / 4).max(2);
             return Ok(Self::Postgres {
                 app: postgres_pool(&settings.url, settings.pool, settings)?,
+                links: postgres_pool(&settings.url, small, settings)?,
                 identity: postgres_pool(&settings.identity_url, small, settings)?,
                 dispatch: postgres_pool(&settings.dispatch_url, small, settings)?,
                 named_statements: settings.named_statements,
@@ -85,18 +88,19 @@ impl Pools {
         mode: TxMode,
     ) -> Result<Connection, WallError> {
         match self {
-            Self::Postgres { app, named_statements, .. } => {
+            Self::Postgres { app, links, named_statements, .. } => {
                 let check = match freshness {
-                    Freshness::Unchecked => String::new(),
-                    Freshness::Tenant => format!("; SELECT carillon_assert_tenant('{}')", tenant.0),
+                    Freshness::Unchecked | Freshness::Link => String::new(),
+                    Freshness::Tenant => format!("; CALL carillon_assert_tenant('{}')", tenant.0),
                     Freshness::User(user, version) => {
-                        format!("; SELECT carillon_assert_user('{}', {version}, '{}')", user.0, tenant.0)
+                        format!("; CALL carillon_assert_user('{}', {version}, '{}')", user.0, tenant.0)
                     }
-                    Freshness::Key(key) => format!("; SELECT carillon_assert_key('{}', '{}')", key.0, tenant.0),
+                    Freshness::Key(key) => format!("; CALL carillon_assert_key('{}', '{}')", key.0, tenant.0),
                 };
                 let set = if seeded_bugs::on("tenant_set_for_session") { "SET" } else { "SET LOCAL" };
                 let begin = format!("{}; {set} app.tenant_id = '{}'{check}", begin(mode), tenant.0);
-                Connection::begin_postgres(app, begin, *named_statements).await
+                let pool = if freshness == Freshness::Link { links } else { app };
+                Connection::begin_postgres(pool, begin, *named_statements).await
             }
             Self::Sqlite { .. } => {
                 let mut connection = self.begin_sqlite(mode).await?;
@@ -153,8 +157,8 @@ impl Pools {
 
     pub(super) async fn close(&self) {
         match self {
-            Self::Postgres { app, identity, dispatch, .. } => {
-                futures::future::join3(app.close(), identity.close(), dispatch.close()).await;
+            Self::Postgres { app, links, identity, dispatch, .. } => {
+                futures::future::join4(app.close(), links.close(), identity.close(), dispatch.close()).await;
             }
             Self::Sqlite { readers, writer, .. } => {
                 futures::future::join(readers.close(), writer.close()).await;
@@ -248,7 +252,7 @@ impl Connection {
 
     async fn check_freshness(&mut self, tenant: TenantId, freshness: Freshness) -> Result<(), WallError> {
         let (sql, id, version) = match freshness {
-            Freshness::Unchecked => return Ok(()),
+            Freshness::Unchecked | Freshness::Link => return Ok(()),
             Freshness::Tenant => (
                 "SELECT 1 AS good, (SELECT COUNT(*) FROM tenants WHERE $1 = $1 AND $2 = $2 AND id = $3 \
                  AND suspended_at IS NULL) AS live",

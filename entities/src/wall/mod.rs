@@ -73,8 +73,10 @@ pub enum TxMode {
 /// Which credential must still be good when a transaction begins (C-213); checked in the same round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// A worker or a signed link: nothing to check.
+    /// A worker: nothing to check.
     Unchecked,
+    /// The link of a mail: nothing to check, and connections of its own, which nothing else can use up (C-11).
+    Link,
     /// A worker or a signed link that does nothing for a suspended tenant.
     Tenant,
     /// The user must be enabled and still at this version.

@@ -11,7 +11,8 @@ pub struct DatabaseSettings {
     pub identity_url: String,
     /// Login of the dispatch role; reads due ids of all tenants.
     pub dispatch_url: String,
-    /// Connections of the application role; the other roles get a quarter of it, at least 2.
+    /// Connections of the application role; the other roles, and the links of mails, get a quarter of it each, at
+    /// least 2.
     pub pool: u32,
     /// How long a transaction waits for a free connection.
     pub acquire_timeout: Duration,

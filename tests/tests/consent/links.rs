@@ -1,5 +1,7 @@
 //! The links in mails over HTTP.
 
+use std::time::Duration;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
@@ -10,7 +12,7 @@ use carillon_domain::consent::{self, Basis, ConsentStatus, ConsentTopic, Reason,
 use carillon_domain::keys::LinkPurpose;
 use carillon_domain::messaging::MessageClass;
 use carillon_domain::ports::Ports;
-use carillon_domain::tenancy::ReadConsent;
+use carillon_domain::tenancy::{ReadConsent, enter_for_work};
 use carillon_entities::wall::Wall;
 use futures::future::join_all;
 
@@ -286,6 +288,23 @@ async fn c011_no_success_while_the_database_is_away() {
     let answer = ask(&gateway(setup.ports().clone()).await, post(&path)).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(setup.count("suppressions").await, 1);
+}
+
+#[actix_web::test]
+async fn c011_whoever_reads_slowly_takes_no_connection_from_those_who_leave() {
+    let setup = Setup::new().await;
+    let mut settings = setup.world.database.settings(2);
+    settings.acquire_timeout = Duration::from_millis(200);
+    let ports = Ports { wall: Wall::open(&settings).await.unwrap(), ..setup.ports().clone() };
+    let grant = enter_for_work(&ports.wall, setup.tenant).grant::<ReadConsent>();
+    let busy = [grant.begin_read().await.unwrap(), grant.begin_read().await.unwrap()];
+    assert!(grant.begin_read().await.is_err(), "all are in use");
+
+    let path = setup.header(ADA, setup.news);
+    let answer = ask(&gateway(ports).await, post(&path)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(setup.count("suppressions").await, 1);
+    drop(busy);
 }
 
 #[actix_web::test]
