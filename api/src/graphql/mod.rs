@@ -4,6 +4,7 @@ pub mod catcher;
 pub mod connection;
 pub mod consent;
 pub mod contacts;
+pub mod documents;
 pub mod error;
 pub mod execute;
 pub mod gateway;

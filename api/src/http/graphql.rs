@@ -17,6 +17,7 @@ use super::caller::authenticate;
 use super::client::client_ip;
 use super::negotiate::MediaType;
 use super::{Gateway, Problem, RequestId};
+use crate::graphql::documents::Documents;
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{self, error, limits};
 
@@ -128,7 +129,7 @@ async fn answer(
         return Problem::NotAcceptable.answer(MediaType::Json.name(), Some(&id));
     };
     let run = async {
-        let request = prepare(params?, may_mutate)?;
+        let request = prepare(&gateway.documents, params?, may_mutate)?;
         let caller = authenticate(gateway, http).await?;
         Ok(execute(gateway, http, caller, request).await)
     };
@@ -159,13 +160,17 @@ impl From<ServerError> for Stop {
 }
 
 /// Reads the document and judges it before anything runs.
-fn prepare(params: Params, may_mutate: bool) -> Result<Request, Stop> {
+fn prepare(documents: &Documents, params: Params, may_mutate: bool) -> Result<Request, Stop> {
     let Some(query) = params.query.filter(|query| !query.is_empty()) else {
         return Err(Problem::Malformed("The request has no query.").into());
     };
-    limits::check_text(&query)?;
     let variables = Variables::from_json(serde_json::Value::Object(params.variables.unwrap_or_default()));
     let mut request = Request::new(query);
+    if !documents.recall(&mut request) {
+        limits::check_text(&request.query)?;
+        request.parsed_query().map_err(unquoted)?;
+        documents.keep(&mut request);
+    }
     let document = request.parsed_query().map_err(unquoted)?;
     limits::check_document(document, &variables)?;
     let kind = limits::operation_type(document, params.operation_name.as_deref());

@@ -24,6 +24,7 @@ use actix_web::{HttpResponse, HttpServer, web};
 
 use crate::graphql::CarillonSchema;
 use crate::graphql::catcher::CatcherPort;
+use crate::graphql::documents::Documents;
 use crate::graphql::scope::Process;
 
 pub use client::TrustedProxies;
@@ -73,6 +74,8 @@ pub enum Serves {
 pub struct Gateway {
     /// The schema.
     pub schema: CarillonSchema,
+    /// Documents that were read before.
+    pub documents: Documents,
     /// What requests share.
     pub process: Arc<Process>,
     /// Limits of the edge.
@@ -90,7 +93,9 @@ impl Gateway {
     pub fn new(process: Process) -> Self {
         let health = Health::new(vec![health::database(process.ports.wall.clone())]);
         let (schema, settings) = (crate::graphql::schema(), HttpSettings::default());
-        Self { schema, process: Arc::new(process), settings, serves: Serves::default(), health, catcher: None }
+        let documents = Documents::default();
+        let serves = Serves::default();
+        Self { schema, documents, process: Arc::new(process), settings, serves, health, catcher: None }
     }
 }
 

@@ -19,6 +19,10 @@ use sqlx::{Connection as _, PgConnection};
 
 use figure::{Figure, Size};
 
+/// The one of the shipped executable, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// All figures, in the order they are measured in: the import's memory is looked at while little else was done.
 const NAMES: [&str; 4] = ["import", "send", "graphql_by_id", "graphql_page"];
 
