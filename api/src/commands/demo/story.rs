@@ -138,7 +138,8 @@ async fn examine(
     let ours: Vec<Mail> = mails.iter().filter(|mail| checks::is_ours(mail)).cloned().collect();
     let signatures = signatures::look(&ours, tenants.iter().map(|tenant| &tenant.dns_record)).await?;
     let people = People::read()?;
-    let busy = people.agreed.iter().filter(|to| !gone.contains(to) && address_hash(to) % BUSY_EVERY == 0).count();
+    let busy =
+        people.agreed.iter().filter(|to| !gone.contains(to) && address_hash(to).is_multiple_of(BUSY_EVERY)).count();
     Ok(checks::judge(seen, &Caught { mails: &mails, totals, gone, people: &people, busy, signatures }))
 }
 
