@@ -3,7 +3,7 @@
 mod catcher;
 mod clock;
 pub mod engine;
-mod keys;
+pub(crate) mod keys;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -13,14 +13,16 @@ use actix_web::dev::Server;
 use actix_web::web;
 use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::error::Error;
+use carillon_domain::keys::Keyring;
+use carillon_domain::messaging::{OtherKeys, key_mismatch};
 use carillon_domain::ports::{Ports, Wall};
 use carillon_domain::tenancy::{Doorkeeper, PasswordSettings, bootstrap};
 use carillon_domain::time::{Clock, DatabaseClock};
-use carillon_entities::wall::{DatabaseSettings, Login, WallError};
+use carillon_entities::wall::{DatabaseSettings, Login, Role, WallError};
 use carillon_jobs::engine::Engine;
 
 use crate::catcher::MailCatcher;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::graphql::scope::Process;
 use crate::http::{self, Gateway, HttpSettings, Serves};
 use engine::Works;
@@ -56,6 +58,17 @@ pub enum AppError {
     /// The keys on disk cannot be used.
     #[error("the keys under CARILLON_DATA cannot be used: {0}")]
     Keys(carillon_domain::keys::KeyringError),
+    /// A login of another role, or with too many powers.
+    #[error("{setting}: {source}")]
+    Login {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        source: WallError,
+    },
+    /// The keys are not those of the database.
+    #[error("CARILLON_KEYS: {0}")]
+    OtherKeys(#[from] OtherKeys),
     /// The schema could not be made.
     #[error("migration failed: {0}")]
     Migration(String),
@@ -95,8 +108,9 @@ impl App {
             keys::private_folder(&config.data).map_err(|source| AppError::Io { what: "CARILLON_DATA", source })?;
             migrate(&config).await?;
         }
-        refuse_strong_logins(&config).await?;
+        refuse_other_logins(&config).await?;
         let wall = Wall::open(&database_settings(&config)).await?;
+        refuse_other_keys(&wall, &keys.main).await?;
         let clock = Arc::new(DatabaseClock::new());
         let keeper = clock::Keeper::start(wall.clone(), Arc::clone(&clock)).await;
         let works = Works::open(&config).await?;
@@ -167,7 +181,7 @@ impl App {
         tokio::select! {
             ended = &mut serving => return ended_by_itself(ended),
             () = stop_signal() => {}
-            () = self.bootstrap_and_wait() => {}
+            error = self.bootstrap_and_wait() => return Err(error),
         }
         self.leave().await;
         let stopped = async {
@@ -202,7 +216,7 @@ impl App {
         tracing::info!(workers = self.config.workers, "working");
         tokio::select! {
             () = stop_signal() => {}
-            () = self.bootstrap_and_wait() => {}
+            error = self.bootstrap_and_wait() => return Err(error),
         }
         tracing::info!("draining");
         engine.stop(self.config.drain).await;
@@ -212,15 +226,19 @@ impl App {
     }
 
     /// Makes the system tenant, as soon as the database lets it: in production a process starts while its database is
-    /// still away, and is not ready until it comes. Never ends.
-    async fn bootstrap_and_wait(&self) {
+    /// still away, and is not ready until it comes. Ends only if that database then turns out to have other keys.
+    async fn bootstrap_and_wait(&self) -> AppError {
         let mut pause = Duration::from_secs(1);
         while let Err(error) = bootstrap(self.ports()).await {
             tracing::warn!(%error, "the system tenant is not made yet");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        std::future::pending::<()>().await;
+        let ports = self.ports();
+        match refuse_other_keys(&ports.wall, &ports.keys).await {
+            Err(error) => error,
+            Ok(()) => std::future::pending().await,
+        }
     }
 
     /// Readiness off first; requests are still answered while the news spreads.
@@ -252,18 +270,44 @@ pub fn database_settings(config: &Config) -> DatabaseSettings {
     }
 }
 
-/// Refuses to start with a login that row security does not hold (C-205). A database that is away is no reason not to
-/// start: then the pools refuse such a login when it comes, and the process does not become ready.
-async fn refuse_strong_logins(config: &Config) -> Result<(), AppError> {
+/// Who has to stand in which setting.
+pub fn logins(config: &Config) -> [(&'static str, &Secret, Role); 3] {
     let database = &config.database;
-    if !database.is_postgres() {
+    [
+        ("DATABASE_URL", &database.url, Role::App),
+        ("DATABASE_IDENTITY_URL", &database.identity_url, Role::Identity),
+        ("DATABASE_DISPATCH_URL", &database.dispatch_url, Role::Dispatch),
+    ]
+}
+
+/// Refuses to start with keys that are not the database's. One that is away is asked again when it comes.
+async fn refuse_other_keys(wall: &Wall, keys: &Keyring) -> Result<(), AppError> {
+    match tokio::time::timeout(PATIENCE, key_mismatch(wall, keys)).await {
+        Ok(Ok(Some(other))) => Err(other.into()),
+        Ok(Ok(None)) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the keys cannot be compared with the database yet");
+            Ok(())
+        }
+        Err(_) => {
+            tracing::warn!("the keys cannot be compared with the database yet");
+            Ok(())
+        }
+    }
+}
+
+/// Refuses to start with a login of another role, or one that row security does not hold (C-205). A database that is away
+/// is no reason not to start: then the pools refuse such a login when it comes, and the process does not become ready.
+async fn refuse_other_logins(config: &Config) -> Result<(), AppError> {
+    if !config.database.is_postgres() {
         return Ok(());
     }
-    let urls = [&database.url, &database.identity_url, &database.dispatch_url];
-    let logins = urls.map(|url| tokio::time::timeout(PATIENCE, Login::of(url.reveal())));
-    for login in futures::future::join_all(logins).await.into_iter().flatten() {
-        match login {
-            Ok(login) => drop(login.weak()?),
+    let asked = logins(config).map(|(setting, url, role)| async move {
+        (setting, role, tokio::time::timeout(PATIENCE, Login::of(url.reveal())).await)
+    });
+    for (setting, role, login) in futures::future::join_all(asked).await {
+        match login.unwrap_or(Err(WallError::Unavailable)) {
+            Ok(login) => drop(login.is(role).map_err(|source| AppError::Login { setting, source })?),
             Err(error) => tracing::warn!(%error, "a login cannot be looked at yet"),
         }
     }

@@ -162,6 +162,7 @@ fn only_enter_opens_the_door() {
 /// have it from a row, a ticket or the operator, never from a request.
 const OWN_WORK: &[(&str, &str)] = &[
     ("api/src/commands/admin.rs", "the operator names it"),
+    ("domain/src/messaging/key_check.rs", "the system tenant"),
     ("domain/src/messaging/system_mail.rs", "the system tenant"),
     ("domain/src/tenancy/audit.rs", "the scope of a permission that was given, or the system tenant"),
     ("domain/src/tenancy/bootstrap.rs", "the system tenant, or the one that is being made"),

@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use carillon::commands::migrate;
+use carillon::app::{App, AppError};
+use carillon::commands::{check, migrate};
 use carillon::config::{Config, Source};
+use carillon_domain::contacts::EmailAddress;
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::keys::Keyring;
+use carillon_domain::messaging::{OtherKeys, SystemMail, enqueue_system_mail, key_mismatch};
+use carillon_domain::tenancy::bootstrap;
+use carillon_entities::wall::{DatabaseSettings, TxMode, Wall};
 use carillon_tests::database::start;
 use carillon_tests::{World, WorldOptions};
 use chrono::{DateTime, Months, Utc};
@@ -28,6 +33,78 @@ fn config(world: &World, changes: &[(&str, &str)]) -> Config {
         ("SMTP_URL", "smtp://127.0.0.1:1"),
     ];
     Config::new(&Source::of(own.into_iter().chain(changes.iter().copied())).unwrap()).unwrap()
+}
+
+/// What `check` finds wrong with the database's part.
+async fn wrong(config: &Config) -> Vec<String> {
+    let about_services = ["files", "Redis", "relay", "database clock", "database schema"];
+    let all = check::wrong(config).await;
+    all.into_iter().filter(|line| !about_services.iter().any(|what| line.starts_with(what))).collect()
+}
+
+#[tokio::test]
+async fn c205_logins_that_stand_in_each_others_place_are_refused() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    assert_eq!(wrong(&config(&world, &[])).await, Vec::<String>::new());
+    let logins = world.database.settings(1);
+    let (app, identity, dispatch) = (&*logins.url, &*logins.identity_url, &*logins.dispatch_url);
+    for (settings, urls) in [
+        (["DATABASE_URL", "DATABASE_IDENTITY_URL"], [identity, app]),
+        (["DATABASE_URL", "DATABASE_DISPATCH_URL"], [dispatch, app]),
+        (["DATABASE_IDENTITY_URL", "DATABASE_DISPATCH_URL"], [dispatch, identity]),
+    ] {
+        let swapped = || config(&world, &[(settings[0], urls[0]), (settings[1], urls[1])]);
+        let told = wrong(&swapped()).await;
+        for setting in settings {
+            let line = told.iter().find(|line| line.starts_with(&format!("{setting}: ")));
+            assert!(line.is_some_and(|line| line.contains("belongs")), "{setting}: {told:?}");
+        }
+        let started = App::build(swapped()).await;
+        assert!(matches!(started, Err(AppError::Login { setting, .. }) if settings.contains(&setting)), "{started:?}");
+        // The pools ask, too: they may be the first that reach the database.
+        let pools = DatabaseSettings {
+            acquire_timeout: std::time::Duration::from_millis(500),
+            ..carillon::app::database_settings(&swapped())
+        };
+        let wall = Wall::open(&pools).await.unwrap();
+        let identity = wall.begin_identity(TxMode::Read).await;
+        assert_eq!(identity.is_err(), settings.contains(&"DATABASE_IDENTITY_URL"));
+        drop(identity);
+        wall.close().await;
+    }
+}
+
+#[tokio::test]
+async fn c157_a_database_is_not_served_with_other_keys_than_its_own() {
+    let world = World::new().await;
+    let ports = world.ports();
+    let other = Keyring::generate(&SeededEntropy::new(77));
+    assert_eq!(key_mismatch(&ports.wall, &other).await.unwrap(), None, "an empty database takes any");
+    bootstrap(ports).await.unwrap();
+    assert_eq!(key_mismatch(&ports.wall, &ports.keys).await.unwrap(), None);
+    assert_eq!(key_mismatch(&ports.wall, &other).await.unwrap(), Some(OtherKeys::Sealed), "the same number");
+    let rotated = ports.keys.rotated(&SeededEntropy::new(78));
+    assert_eq!(key_mismatch(&ports.wall, &rotated).await.unwrap(), None, "retired keys stay");
+
+    let mail = SystemMail::SomebodySignedUp;
+    enqueue_system_mail(ports, ports.new_id(), &EmailAddress::parse("ada@example.org").unwrap(), &mail).await.unwrap();
+    world.leave_unsettled();
+    let text = rotated.to_secret_text();
+    let without: Keyring = text.split(',').next().unwrap().parse().unwrap();
+    let missing = ports.keys.active();
+    assert_eq!(key_mismatch(&ports.wall, &without).await.unwrap(), Some(OtherKeys::Missing(missing)));
+
+    if !ports.wall.is_postgres() {
+        return;
+    }
+    let with = |keys: &Keyring| config(&world, &[("CARILLON_KEYS", &keys.to_secret_text())]);
+    assert_eq!(wrong(&with(&rotated)).await, Vec::<String>::new());
+    for keys in [other, without] {
+        let told = wrong(&with(&keys)).await;
+        assert!(told.len() == 1 && told[0].starts_with("keys: "), "{told:?}");
+        let started = App::build(with(&keys)).await;
+        assert!(matches!(started, Err(AppError::OtherKeys(_))), "{started:?}");
+    }
 }
 
 async fn partitions(world: &World, table: &str) -> Vec<String> {

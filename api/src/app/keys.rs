@@ -28,6 +28,11 @@ pub fn load(config: &Config) -> Result<Keys, AppError> {
     Ok(Keys { main: or_kept(&config.keys.main, "main")?, tokens: or_kept(&config.keys.tokens, "tokens")? })
 }
 
+/// True where an earlier start made the keys.
+pub fn are_made(config: &Config) -> bool {
+    config.data.join("keys").join("main").exists()
+}
+
 /// Reads a keyring, or makes it. Two processes that start at once end up with the same one.
 fn kept(folder: &Path, name: &str) -> Result<Keyring, AppError> {
     let failed = |source| AppError::Io { what: "the keys under CARILLON_DATA", source };

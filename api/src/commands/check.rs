@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use carillon_domain::files::Files;
+use carillon_domain::messaging::key_mismatch;
 use carillon_domain::ports::Wall;
 use carillon_domain::time::{Clock, DatabaseClock};
-use carillon_entities::wall::Login;
+use carillon_entities::wall::{Login, Role};
 use carillon_migration::inspect;
 
-use crate::app::database_settings;
 use crate::app::engine::channel;
+use crate::app::{database_settings, keys, logins};
 use crate::config::{Config, Secret};
 
 /// One question may take this long.
@@ -24,7 +25,8 @@ struct Report {
 }
 
 impl Report {
-    async fn ask(&mut self, what: &str, answer: impl Future<Output = Result<String>>) {
+    /// True when the answer is ok.
+    async fn ask(&mut self, what: &str, answer: impl Future<Output = Result<String>>) -> bool {
         let answer = tokio::time::timeout(PATIENCE, answer).await;
         match answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in {} s", PATIENCE.as_secs()))) {
             Ok(detail) if detail.is_empty() => println!("ok     {what}"),
@@ -33,13 +35,19 @@ impl Report {
                 let wrong = format!("{what}: {error:#}");
                 println!("WRONG  {wrong}");
                 self.wrong.push(wrong);
+                return false;
             }
         }
+        true
     }
 }
 
+/// Asks everything; status 1 if anything is wrong.
+///
+/// # Errors
+/// Never: what is wrong is printed.
 pub async fn run(config: &Config) -> Result<ExitCode> {
-    let Report { wrong } = ask_everything(config).await;
+    let wrong = wrong(config).await;
     if wrong.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -47,21 +55,26 @@ pub async fn run(config: &Config) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-async fn ask_everything(config: &Config) -> Report {
+/// Asks everything, and says what is wrong.
+pub async fn wrong(config: &Config) -> Vec<String> {
     let mut report = Report::default();
     report.ask("configuration", async { Ok(format!("{:?}", config.mode).to_lowercase()) }).await;
     report.ask("database schema", schema(config)).await;
-    report.ask("database clock", clock(config)).await;
+    let mut is_let_in = true;
     if config.database.is_postgres() {
-        let database = &config.database;
-        report.ask("application role", role(&database.url)).await;
-        report.ask("identity role", role(&database.identity_url)).await;
-        report.ask("dispatch role", role(&database.dispatch_url)).await;
+        for (setting, url, wanted) in logins(config) {
+            is_let_in &= report.ask(setting, role(url, wanted)).await;
+        }
+    }
+    // The pools wait for a login that is as it should be: they would only say once more that it is not.
+    if is_let_in {
+        report.ask("database clock", clock(config)).await;
+        report.ask("keys", keys(config)).await;
     }
     report.ask("files", files(config)).await;
     report.ask("Redis", redis(config)).await;
     report.ask("relay", relay(config)).await;
-    report
+    report.wrong
 }
 
 async fn schema(config: &Config) -> Result<String> {
@@ -92,9 +105,24 @@ async fn clock(config: &Config) -> Result<String> {
     Ok(String::new())
 }
 
-/// A serving process must not be able to do more than serve (C-205).
-async fn role(url: &Secret) -> Result<String> {
-    Ok(Login::of(url.reveal()).await?.weak()?.role)
+/// A serving process must not be able to do more than its role serves for (C-205).
+async fn role(url: &Secret, wanted: Role) -> Result<String> {
+    Ok(Login::of(url.reveal()).await?.is(wanted)?.role)
+}
+
+/// Whether the database was filled with these keys.
+async fn keys(config: &Config) -> Result<String> {
+    if config.keys.main.is_none() && !keys::are_made(config) {
+        return Ok("made at the first start".to_owned());
+    }
+    let keys = keys::load(config)?;
+    let wall = Wall::open(&database_settings(config)).await?;
+    let mismatch = key_mismatch(&wall, &keys.main).await;
+    wall.close().await;
+    match mismatch? {
+        Some(other) => Err(other.into()),
+        None => Ok(String::new()),
+    }
 }
 
 async fn files(config: &Config) -> Result<String> {
@@ -132,32 +160,32 @@ mod tests {
         folder
     }
 
-    async fn wrong(folder: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> {
+    async fn wrong_in(folder: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> {
         let data = [("CARILLON_DATA", folder.to_str().unwrap())];
         let source = crate::config::Source::of(settings.iter().copied().chain(data)).unwrap();
-        let wrong = ask_everything(&Config::new(&source).unwrap()).await.wrong;
+        let wrong = wrong(&Config::new(&source).unwrap()).await;
         wrong.iter().map(|line| line.split_once(": ").unwrap().0.to_owned()).collect()
     }
 
     #[tokio::test]
     async fn everything_that_is_wrong_is_said_and_nothing_else() {
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(wrong(empty.path(), &[]).await, ["database schema"]);
+        assert_eq!(wrong_in(empty.path(), &[]).await, ["database schema"]);
         let folder = migrated().await;
-        assert_eq!(wrong(folder.path(), &[]).await, Vec::<String>::new());
+        assert_eq!(wrong_in(folder.path(), &[]).await, Vec::<String>::new());
         // Nobody listens on port 1.
         let away = [("REDIS_URL", "redis://127.0.0.1:1"), ("SMTP_URL", "smtp://127.0.0.1:1")];
-        assert_eq!(wrong(folder.path(), &away).await, ["Redis", "relay"]);
+        assert_eq!(wrong_in(folder.path(), &away).await, ["Redis", "relay"]);
         std::fs::write(folder.path().join("file"), "").unwrap();
         let blobs = format!("file:{}/file/blobs", folder.path().display());
-        assert_eq!(wrong(folder.path(), &[("CARILLON_BLOBS", &blobs)]).await, ["files"]);
+        assert_eq!(wrong_in(folder.path(), &[("CARILLON_BLOBS", &blobs)]).await, ["files"]);
     }
 
     /// What is wrong with a deployment whose database is there and whose relay is the catcher with these settings.
     async fn wrong_with_relay(catcher: CatcherSettings, url: impl Fn(SocketAddr) -> String) -> Vec<String> {
         let catcher = Catcher::start("127.0.0.1:0".parse().unwrap(), catcher).await.unwrap();
         let folder = migrated().await;
-        wrong(folder.path(), &[("SMTP_URL", &url(catcher.addr()))]).await
+        wrong_in(folder.path(), &[("SMTP_URL", &url(catcher.addr()))]).await
     }
 
     #[tokio::test]
@@ -178,6 +206,6 @@ mod tests {
         let folder = migrated().await;
         let pem = folder.path().join("ca.pem");
         std::fs::write(&pem, "no certificate").unwrap();
-        assert_eq!(wrong(folder.path(), &[("SMTP_CA_FILE", pem.to_str().unwrap())]).await, ["relay"]);
+        assert_eq!(wrong_in(folder.path(), &[("SMTP_CA_FILE", pem.to_str().unwrap())]).await, ["relay"]);
     }
 }

@@ -43,7 +43,8 @@ pub use project::StateKey;
 pub use rebuild::rebuild_projection;
 pub use recipient::Recipient;
 pub use store::endpoints::{
-    Endpoint, EndpointKey, endpoints_ensure, endpoints_lock_for_change, endpoints_lock_for_send, endpoints_resolve,
+    Endpoint, EndpointKey, endpoints_ensure, endpoints_keys, endpoints_lock_for_change, endpoints_lock_for_send,
+    endpoints_resolve,
 };
 pub use suppress::{
     HardBounce, LiftSuppression, SuppressAddress, Suppression, lift_suppression, list_suppressions, suppress_address,

@@ -15,6 +15,7 @@ mod dkim_key;
 mod email_message;
 mod global_address;
 mod hand_over;
+mod key_check;
 mod prepare;
 mod queries;
 pub mod relay;
@@ -41,6 +42,7 @@ pub use dkim_key::NewDkimKey;
 pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
 pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
+pub use key_check::{OtherKeys, key_mismatch};
 pub use prepare::{Draft, prepare};
 pub use queries::{
     Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, find_messages, messages,

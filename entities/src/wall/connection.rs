@@ -19,7 +19,7 @@ use sqlx::{Executor, Row};
 use sqlx_core::transaction::TransactionManager;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::login::{options, refuse_strong};
+use super::login::{Role, options, refuse_others};
 use super::{DatabaseSettings, Freshness, TxMode, WallError};
 use crate::ids::TenantId;
 use crate::seeded_bugs;
@@ -50,10 +50,10 @@ impl Pools {
         if settings.is_postgres() {
             let small = (settings.pool / 4).max(2);
             return Ok(Self::Postgres {
-                app: postgres_pool(&settings.url, settings.pool, settings)?,
-                links: postgres_pool(&settings.url, small, settings)?,
-                identity: postgres_pool(&settings.identity_url, small, settings)?,
-                dispatch: postgres_pool(&settings.dispatch_url, small, settings)?,
+                app: postgres_pool((&settings.url, Role::App), settings.pool, settings)?,
+                links: postgres_pool((&settings.url, Role::App), small, settings)?,
+                identity: postgres_pool((&settings.identity_url, Role::Identity), small, settings)?,
+                dispatch: postgres_pool((&settings.dispatch_url, Role::Dispatch), small, settings)?,
                 named_statements: settings.named_statements,
             });
         }
@@ -174,10 +174,18 @@ fn begin(mode: TxMode) -> &'static str {
     }
 }
 
-fn postgres_pool(url: &str, size: u32, settings: &DatabaseSettings) -> Result<Pool<Postgres>, WallError> {
+fn postgres_pool(
+    (url, role): (&str, Role),
+    size: u32,
+    settings: &DatabaseSettings,
+) -> Result<Pool<Postgres>, WallError> {
     let pool =
         PgPoolOptions::new().max_connections(size).acquire_timeout(settings.acquire_timeout).test_before_acquire(false);
-    let pool = if settings.weak_logins { pool.after_connect(|connection, _| refuse_strong(connection)) } else { pool };
+    let pool = if settings.weak_logins {
+        pool.after_connect(move |connection, _| refuse_others(connection, role))
+    } else {
+        pool
+    };
     Ok(pool.connect_lazy_with(options(url)?))
 }
 

@@ -38,6 +38,14 @@ pub enum WallError {
         /// The powers, in words.
         excess: String,
     },
+    /// The login is another role than the one that belongs there (L1).
+    #[error("logs in as {role} where {wanted} belongs")]
+    OtherLogin {
+        /// Its role.
+        role: String,
+        /// The role that belongs there.
+        wanted: &'static str,
+    },
     /// A row that the types cannot hold.
     #[error("the row does not fit its type: {0}")]
     Row(String),

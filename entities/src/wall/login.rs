@@ -1,4 +1,5 @@
-//! What a login on Postgres may do. Row security holds neither a superuser nor the owner of a table, so a process that
+//! Who a login on Postgres is, and what it may do. Each pool has a role of its own, and a login that stands where another
+//! belongs would be refused statement by statement. Row security holds neither a superuser nor the owner of a table, so a process that
 //! logged in as one would serve without the wall's second half and never notice (L1, C-205).
 
 use std::str::FromStr;
@@ -16,6 +17,28 @@ pub struct Login {
     pub role: String,
     /// The powers it has, in words.
     pub excess: Vec<&'static str>,
+}
+
+/// The roles that processes log in as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reads and writes what tenants have.
+    App,
+    /// Alone reaches accounts and users.
+    Identity,
+    /// Reads due ids of all tenants.
+    Dispatch,
+}
+
+impl Role {
+    /// Its name, in every deployment.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::App => "carillon_app",
+            Self::Identity => "carillon_identity",
+            Self::Dispatch => "carillon_dispatch",
+        }
+    }
 }
 
 /// The powers by column of [`LOGIN`].
@@ -59,15 +82,18 @@ impl Login {
         Ok(Self { role: row.try_get("role")?, excess })
     }
 
-    /// The login, if row security holds it.
+    /// The login, if it is this role and row security holds it.
     ///
     /// # Errors
-    /// [`WallError::StrongLogin`] otherwise.
-    pub fn weak(self) -> Result<Self, WallError> {
-        if self.excess.is_empty() {
-            return Ok(self);
+    /// [`WallError::StrongLogin`] and [`WallError::OtherLogin`] otherwise.
+    pub fn is(self, role: Role) -> Result<Self, WallError> {
+        if !self.excess.is_empty() {
+            return Err(WallError::StrongLogin { role: self.role, excess: self.excess.join(", ") });
         }
-        Err(WallError::StrongLogin { role: self.role, excess: self.excess.join(", ") })
+        if self.role != role.name() {
+            return Err(WallError::OtherLogin { role: self.role, wanted: role.name() });
+        }
+        Ok(self)
     }
 }
 
@@ -78,10 +104,10 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, WallError> {
 }
 
 /// What a pool asks every connection before it is used: a role may have been given powers since the start.
-pub(super) fn refuse_strong(connection: &mut PgConnection) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+pub(super) fn refuse_others(connection: &mut PgConnection, role: Role) -> BoxFuture<'_, Result<(), sqlx::Error>> {
     Box::pin(async move {
         let login = Login::on(connection).await?;
-        login.weak().map(drop).map_err(|error| sqlx::Error::Configuration(error.into()))
+        login.is(role).map(drop).map_err(|error| sqlx::Error::Configuration(error.into()))
     })
 }
 
@@ -92,8 +118,9 @@ mod tests {
     #[test]
     fn c205_every_power_too_many_is_named() {
         let login = |excess: &[&'static str]| Login { role: "carillon_app".to_owned(), excess: excess.to_vec() };
-        assert!(login(&[]).weak().is_ok());
-        let error = login(&["is a superuser", "owns tables"]).weak().unwrap_err();
+        assert!(login(&[]).is(Role::App).is_ok());
+        assert!(matches!(login(&[]).is(Role::Identity), Err(WallError::OtherLogin { .. })));
+        let error = login(&["is a superuser", "owns tables"]).is(Role::App).unwrap_err();
         assert_eq!(
             error.to_string(),
             "row security does not hold the login carillon_app: it is a superuser, owns tables"

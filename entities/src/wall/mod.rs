@@ -52,7 +52,7 @@ use crate::ids::{CredentialId, TenantId, UserId};
 use connection::{Connection, Pools};
 pub use due::DueTenant;
 pub use error::WallError;
-pub use login::Login;
+pub use login::{Login, Role};
 pub use settings::DatabaseSettings;
 pub use space::{Belongs, Identity, Space, Tenant};
 pub use sql::{Args, IdentitySql, Kind, Query, Sql};

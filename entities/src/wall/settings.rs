@@ -18,7 +18,7 @@ pub struct DatabaseSettings {
     pub acquire_timeout: Duration,
     /// False behind a pooler in transaction mode: statements are then unnamed.
     pub named_statements: bool,
-    /// Refuse every connection whose login row security does not hold (C-205). Only a test that looks past it says no.
+    /// Refuse every connection whose login is not its role's, or that row security does not hold (C-205). Only a test that looks past it says no.
     pub weak_logins: bool,
 }
 

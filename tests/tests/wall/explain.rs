@@ -116,6 +116,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("IMPORT_CLAIM", "a tenant has a handful of imports"),
     ("UPLOAD_EXPIRED", "a tenant has a handful of uploads"),
     ("DUE_IMPORTS", "all tenants' imports that are not over: there are a handful"),
+    ("ENDPOINT_KEYS", "asked at a start, of the system tenant alone, for all keys its addresses are kept under"),
     ("LEASE_TAKE", "there is a lease per lane"),
     ("OWNERS_BESIDE", "a change of members is rare"),
 ];

@@ -6,7 +6,7 @@ use carillon_domain::tenancy::WriteContacts;
 use carillon_entities::ids::{ContactId, TenantId};
 use carillon_entities::rows::contacts::contacts;
 use carillon_entities::rows::tenancy::dispatcher_leases;
-use carillon_entities::wall::{DatabaseSettings, Login, OnConflict, TxMode, Wall, WallError};
+use carillon_entities::wall::{DatabaseSettings, Login, OnConflict, Role, TxMode, Wall, WallError};
 use carillon_migration::schema::{Access, Table};
 use carillon_tests::database::{connect, start};
 use carillon_tests::schema::{columns, tenant_tables};
@@ -104,10 +104,15 @@ async fn c205_of_tenants_the_application_sees_its_own() {
 async fn c205_a_login_that_row_security_does_not_hold_is_refused() {
     let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
     let settings = world.database.settings(1);
-    for url in [&settings.url, &settings.identity_url, &settings.dispatch_url] {
-        assert!(Login::of(url).await.unwrap().weak().is_ok());
+    let logins = [
+        (&settings.url, Role::App),
+        (&settings.identity_url, Role::Identity),
+        (&settings.dispatch_url, Role::Dispatch),
+    ];
+    for (url, role) in logins {
+        assert!(Login::of(url).await.unwrap().is(role).is_ok());
     }
-    let strong = Login::of(&world.database.admin_url).await.unwrap().weak();
+    let strong = Login::of(&world.database.admin_url).await.unwrap().is(Role::App);
     assert!(matches!(strong, Err(WallError::StrongLogin { .. })), "{strong:?}");
     // The pool asks, too: it may be the first that reaches the database.
     let settings = DatabaseSettings {

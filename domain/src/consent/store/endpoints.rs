@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::hash;
 use crate::consent::{Channel, Recipient};
-use crate::keys::{AddressHash, AddressHmac};
+use crate::keys::{AddressHash, AddressHmac, KeyId};
 use crate::ports::Ports;
 
 statements! {
@@ -49,6 +49,8 @@ statements! {
     ENDPOINT_PAGE(Bytes, BigInt) =
         "SELECT address_hmac, channel, hmac_key_id, subject_ref, consent_version, hard_bounces, soft_bounces \
          FROM endpoints WHERE tenant_id = $1 AND address_hmac > $2 ORDER BY address_hmac, channel LIMIT $3 {for_update}";
+    /// The keys that hashes of addresses are kept under.
+    ENDPOINT_KEYS() = "SELECT DISTINCT hmac_key_id FROM endpoints WHERE tenant_id = $1";
     /// Counts a hard bounce of each.
     ENDPOINT_BOUNCED() [address_hmac: Bytes, channel: Text] =
         "UPDATE endpoints SET hard_bounces = hard_bounces + 1 WHERE tenant_id = $1 \
@@ -208,6 +210,16 @@ pub(in crate::consent) async fn endpoints_page(
     let after = after.map_or_else(Vec::new, |hash| hash.as_bytes().to_vec());
     let rows: Vec<Row> = tx.sql(&ENDPOINT_PAGE, Args::of([after.into(), limit.into()]))?.all().await?;
     rows.into_iter().map(Endpoint::try_from).collect()
+}
+
+/// The keys that a tenant's addresses are kept under.
+pub async fn endpoints_keys(tx: &mut TenantTx) -> Result<Vec<KeyId>, WallError> {
+    #[derive(FromQueryResult)]
+    struct KeyRow {
+        hmac_key_id: String,
+    }
+    let rows: Vec<KeyRow> = tx.sql(&ENDPOINT_KEYS, Args::of([]))?.all().await?;
+    rows.into_iter().map(|row| super::code(&row.hmac_key_id)).collect()
 }
 
 /// Counts a hard bounce of each endpoint; the caller has locked them.
