@@ -3,7 +3,6 @@
 # Invariant: nothing outside the run's own temporary directory is written, and nothing it started outlives it.
 set -euo pipefail
 
-readonly PACKAGES=(postgresql redis-server pgbouncer postfix)
 readonly HOST=127.0.0.1
 # Debian keeps daemons in sbin, which is not on every user's PATH.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -12,14 +11,15 @@ usage() {
   cat <<'USAGE'
 usage: tests/services.sh run [--durable] -- COMMAND ..   run COMMAND with private services
        tests/services.sh install                         install missing Debian packages (root)
-       tests/services.sh missing                         print the components this machine lacks
+       tests/services.sh missing                         print the components that are needed and lacking
   inside COMMAND only:
        tests/services.sh pg-stop-immediate | pg-start    Postgres as after a power cut, and back
        tests/services.sh redis-kill | redis-start        Redis by kill -9, and back
 
 run exports DATABASE_URL, REDIS_URL, PGBOUNCER_URL, SMTP_SINK (the last two when the binary is there) and
 CARILLON_TEST_{DIR,MODE,PG_BIN,PG_DATA,PG_PORT,REDIS_PORT,REDIS_PID}, PG_USER. DATABASE_URL or REDIS_URL given from
-outside are used as they are; the sub-commands above then have nothing to act on and fail.
+outside are used as they are, and nothing is installed or started in their place; the sub-commands above then have
+nothing to act on and fail, and with a given DATABASE_URL there is no PgBouncer.
 Default mode is fast and forgets (fsync off); --durable is for crash tests and benches.
 USAGE
 }
@@ -39,17 +39,25 @@ pg_bin() {
   return 1
 }
 
+# What a given URL names need not be here.
 missing() {
-  pg_bin >/dev/null || echo postgres
-  command -v redis-server >/dev/null || echo redis-server
-  command -v pgbouncer >/dev/null || echo pgbouncer
+  if [[ -z ${DATABASE_URL:-} ]]; then
+    pg_bin >/dev/null || echo postgres
+    command -v pgbouncer >/dev/null || echo pgbouncer
+  fi
+  if [[ -z ${REDIS_URL:-} ]]; then command -v redis-server >/dev/null || echo redis-server; fi
   command -v smtp-sink >/dev/null || echo smtp-sink
 }
 
+# The Debian packages of what is missing.
+packages() { missing | sed 's/^postgres$/postgresql/; s/^smtp-sink$/postfix/'; }
+
 # Packages must not start system services: policy-rc.d says no while they are unpacked.
 install_missing() {
-  [[ -n $(missing) && $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 0
-  say "installing ${PACKAGES[*]}"
+  local wanted
+  mapfile -t wanted < <(packages)
+  ((${#wanted[@]})) && [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 0
+  say "installing ${wanted[*]}"
   local policy=/usr/sbin/policy-rc.d made=0 status=0
   if [[ ! -e $policy ]]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -59,7 +67,7 @@ install_missing() {
   {
     apt-get -o DPkg::Lock::Timeout=120 update &&
       DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends \
-        "${PACKAGES[@]}"
+        "${wanted[@]}"
   } </dev/null >&2 || status=$?
   if ((made)); then rm -f "$policy"; fi
   return "$status"
@@ -264,10 +272,10 @@ kill_pid_file() {
   rm -f "$1"
 }
 
-# A directory the postgres user can reach; a private TMPDIR of root's would not do.
+# A directory the postgres user can reach, if Postgres is ours to start; a private TMPDIR of root's would not do.
 make_dir() {
   PG_USER=$(id -un)
-  if [[ $PG_USER == root ]]; then
+  if [[ $PG_USER == root && -z ${DATABASE_URL:-} ]]; then
     id postgres >/dev/null 2>&1 || die "root needs a user 'postgres' (Debian package postgresql)"
     PG_USER=postgres
   fi
@@ -277,7 +285,7 @@ make_dir() {
     CARILLON_TEST_DIR=$(mktemp -d "$base/carillon-services.XXXXXX")
     export CARILLON_TEST_DIR
     trap tear_down EXIT
-    if [[ $(id -u) != 0 ]]; then return 0; fi
+    if [[ $(id -u) != 0 || $PG_USER == root ]]; then return 0; fi
     chown "$PG_USER" "$CARILLON_TEST_DIR"
     if as_pg test -w "$CARILLON_TEST_DIR"; then return 0; fi
     rm -rf "$CARILLON_TEST_DIR"
@@ -320,6 +328,7 @@ run() {
   export CARILLON_TEST_MODE
   # Values of an outer run must not be taken for ours.
   unset CARILLON_TEST_PG_DATA CARILLON_TEST_PG_BIN CARILLON_TEST_PG_PORT CARILLON_TEST_REDIS_PORT CARILLON_TEST_REDIS_PID
+  unset PGBOUNCER_URL
   install_missing || say "installation failed; going on with what is here"
   child=
   trap 'exit 130' INT

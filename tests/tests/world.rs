@@ -1,9 +1,44 @@
 //! The harness itself: worlds are apart, count what they send, and notice what was left behind.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use carillon_domain::tenancy::ReadContacts;
 use carillon_entities::rows::contacts::contacts;
 use carillon_tests::World;
 use chrono::TimeDelta;
+
+/// Runs the script on a machine of stubs: root, without a user postgres, without packages.
+#[cfg(unix)]
+fn services(given: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
+    use std::os::unix::fs::PermissionsExt as _;
+    let stubs = tempfile::tempdir().unwrap();
+    let id = "case $* in -u) echo 0 ;; -un) echo root ;; *) exit 1 ;; esac";
+    for (name, script) in [("id", id), ("apt-get", "echo apt-get was run >&2; exit 1"), ("redis-server", "exit 1")] {
+        let path = stubs.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", stubs.path().display(), std::env::var("PATH").unwrap());
+    let mut script = std::process::Command::new("bash");
+    script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/services.sh")).args(arguments).env("PATH", path);
+    script.env_remove("DATABASE_URL").env_remove("REDIS_URL").envs(given.iter().copied());
+    script.stdin(std::process::Stdio::null()).output().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn servers_that_are_given_are_used_and_nothing_is_wanted_in_their_place() {
+    let given = [("DATABASE_URL", "postgres://somebody@db/x"), ("REDIS_URL", "redis://cache")];
+    let ran = services(&given, &["run", "--", "sh", "-c", "echo $DATABASE_URL $REDIS_URL ${PGBOUNCER_URL:-no pooler}"]);
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "postgres://somebody@db/x redis://cache no pooler\n");
+    let missing = services(&given, &["missing"]);
+    let missing = String::from_utf8_lossy(&missing.stdout).into_owned();
+    assert!(["postgres", "redis-server", "pgbouncer"].iter().all(|needless| !missing.contains(needless)), "{missing}");
+    let ran = services(&given[1..], &["run", "--", "true"]);
+    assert_eq!(ran.status.code(), Some(69), "a private Postgres is not run by root");
+}
 
 #[tokio::test]
 async fn worlds_are_apart_and_count_their_statements() {

@@ -13,6 +13,7 @@ use carillon_jobs::queue::{Backend, QueueDown, QueueName, RedisQueue, Task, Tick
 use carillon_jobs::redis::{Signals, probe};
 use uuid::Uuid;
 
+use super::server::is_here;
 use super::{eventually, redis_url};
 
 /// Where the child finds the server, and whether it is to be trusted.
@@ -70,7 +71,7 @@ fn ask(server: &Server, authority: &Path, trusted: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tickets_and_signals_pass_under_tls_and_only_to_whom_we_trust() {
-    if redis_url().is_none() {
+    if redis_url().is_none() || !is_here() {
         return;
     }
     let server = start();
