@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use carillon::app::App;
@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::eventually;
+use super::server::Server;
 
 const SEND: &str =
     "mutation ($input: SendMessagesInput!) { sendMessages(input: $input) { results { message { id } } } }";
@@ -30,7 +31,7 @@ pub struct Deployment {
     pub stage: Stage,
     pub cast: Cast,
     pub sink: Catcher,
-    pub redis: Redis,
+    pub redis: Server,
     pub app: App,
     url: String,
     client: reqwest::Client,
@@ -45,14 +46,14 @@ pub type Answer = (u16, String);
 impl Deployment {
     /// Starts all but the engine; nothing where there is no Postgres and Redis to test with.
     pub async fn start(name: &str, people: usize) -> Option<Self> {
-        if WorldOptions::default().backend != Backend::Postgres || std::env::var("REDIS_URL").is_err() {
+        if WorldOptions::default().backend != Backend::Postgres {
             return None;
         }
         let turn = TURN.lock().await;
+        let redis = Server::start().await?;
         let sink = Catcher::start("127.0.0.1:0".parse().unwrap(), CatcherSettings::default()).await.unwrap();
         let settings = Settings::new("https://outage.carillon.example");
         let stage = Stage::build(&format!("outage_{name}_{}", std::process::id()), settings).await.unwrap();
-        let redis = Redis::start().await;
         let files = tempfile::tempdir().unwrap();
         let cast = stage.cast(name, people).await.unwrap();
         let app = App::build(config(&stage, &sink, &redis, files.path())).await.unwrap();
@@ -161,7 +162,7 @@ impl Deployment {
     }
 }
 
-fn config(stage: &Stage, sink: &Catcher, redis: &Redis, files: &std::path::Path) -> Config {
+fn config(stage: &Stage, sink: &Catcher, redis: &Server, files: &std::path::Path) -> Config {
     let own = [
         ("REDIS_URL", redis.url()),
         ("SMTP_URL", format!("smtp://{}?tls=none", sink.addr())),
@@ -172,52 +173,6 @@ fn config(stage: &Stage, sink: &Catcher, redis: &Redis, files: &std::path::Path)
     let given = stage.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let own = own.iter().map(|(name, value)| (*name, value.as_str()));
     Config::new(&Source::of(given.chain(own)).unwrap()).unwrap()
-}
-
-/// A Redis of its own that forgets everything when it ends.
-pub struct Redis {
-    port: u16,
-    process: Option<Child>,
-}
-
-impl Redis {
-    async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut redis = Self { port, process: None };
-        redis.restart().await;
-        redis
-    }
-
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
-    }
-
-    /// As kill -9.
-    pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-    }
-
-    pub async fn restart(&mut self) {
-        let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", "", "--appendonly", "no"]);
-        command.current_dir(std::env::temp_dir()).stdout(Stdio::null()).stdin(Stdio::null());
-        self.process = Some(command.spawn().expect("redis-server is on the PATH"));
-        self.connection().await;
-    }
-
-    pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
-        let client = redis::Client::open(self.url()).unwrap();
-        eventually("the private Redis answers", async || client.get_multiplexed_async_connection().await.ok()).await
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// Runs a sub-command of the script that started the services; false where it did not start this Postgres.

@@ -9,8 +9,15 @@ mod deployment;
 mod drain;
 mod postgres;
 mod redis;
+#[path = "../../../jobs/tests/with_redis/server.rs"]
+mod server;
 
 use std::time::Duration;
+
+/// `REDIS_URL`, or nothing where there is no Redis to test with.
+fn redis_url() -> Option<String> {
+    std::env::var("REDIS_URL").ok().filter(|url| !url.is_empty())
+}
 
 /// Asks again until the answer is there. Only for what other processes decide and nothing here can wait on.
 async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
