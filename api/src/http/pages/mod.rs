@@ -17,9 +17,13 @@ const RETRY_AFTER_S: u32 = 30;
 const STYLE: &str = "body{font:1.1rem/1.5 sans-serif;max-width:36rem;margin:3rem auto;padding:0 1rem}\
     button,input{font:inherit;padding:.6rem 1rem}input{display:block;box-sizing:border-box;width:100%}";
 
+/// What stands around every page.
+const LAYOUT: &str = "layout.html";
+
 static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut pages = Environment::new();
     let texts = [
+        (LAYOUT, include_str!("layout.html")),
         ("unsubscribe.html", include_str!("unsubscribe.html")),
         ("forms.html", include_str!("forms.html")),
         ("notice.html", include_str!("notice.html")),
@@ -60,10 +64,10 @@ pub struct UnsubscribeView {
 pub fn unsubscribe(view: UnsubscribeView) -> HttpResponse {
     let title = if view.done.is_some() { "You are unsubscribed" } else { "Unsubscribe" };
     let page = context! {
-        title, style => STYLE, brand => view.brand, topic => view.topic, is_all_marketing => view.is_all_marketing,
+        title, brand => view.brand, topic => view.topic, is_all_marketing => view.is_all_marketing,
         done => view.done, action => view.action,
     };
-    render(StatusCode::OK, "unsubscribe.html", page)
+    render(StatusCode::OK, "unsubscribe.html", &page)
 }
 
 /// The answer to every one-click, the first and all that repeat it (C-09).
@@ -117,8 +121,8 @@ impl FormView {
 pub fn forms(title: &str, forms: &[FormView], (action, token): (&str, &str), said: Option<&str>) -> HttpResponse {
     let status = if said.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let forms: Vec<Value> = forms.iter().map(FormView::value).collect();
-    let page = context! { title, forms, action, token, said, style => STYLE };
-    render(status, "forms.html", page)
+    let page = context! { title, forms, action, token, said };
+    render(status, "forms.html", &page)
 }
 
 /// The answer to something that was done.
@@ -178,17 +182,13 @@ pub fn mails(mails: &[MailView], older: Option<u64>) -> HttpResponse {
     render(
         StatusCode::OK,
         "mails.html",
-        context! { title => "Caught mail", mails => mails.iter().map(MailView::value).collect::<Vec<_>>(), older, style => STYLE },
+        &context! { title => "Caught mail", mails => mails.iter().map(MailView::value).collect::<Vec<_>>(), older },
     )
 }
 
 /// One caught mail.
 pub fn mail(mail: &MailView) -> HttpResponse {
-    render(
-        StatusCode::OK,
-        "mail.html",
-        context! { title => mail.subject.clone(), mail => mail.value(), style => STYLE },
-    )
+    render(StatusCode::OK, "mail.html", &context! { title => mail.subject.clone(), mail => mail.value() })
 }
 
 /// The answer to the number of a mail that is not kept.
@@ -205,11 +205,17 @@ pub fn unavailable() -> HttpResponse {
 }
 
 fn notice(status: StatusCode, title: &str, text: &str) -> HttpResponse {
-    render(status, "notice.html", context! { title, text, style => STYLE })
+    render(status, "notice.html", &context! { title, text })
 }
 
-fn render(status: StatusCode, name: &str, page: Value) -> HttpResponse {
-    match PAGES.get_template(name).and_then(|template| template.render(page)) {
+/// A page within the layout; both see the same values, `title` among them.
+fn html(name: &str, page: &Value) -> Result<String, minijinja::Error> {
+    let body = PAGES.get_template(name)?.render(page)?;
+    PAGES.get_template(LAYOUT)?.render(context! { style => STYLE, body, ..page.clone() })
+}
+
+fn render(status: StatusCode, name: &str, page: &Value) -> HttpResponse {
+    match html(name, page) {
         Ok(html) => guarded(status).insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(html),
         Err(error) => {
             tracing::error!(%error, name, "a page does not render");
@@ -228,4 +234,22 @@ pub fn guarded(status: StatusCode) -> HttpResponseBuilder {
         .insert_header((REFERRER_POLICY, "no-referrer"))
         .insert_header(("x-robots-tag", "noindex, nofollow"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_has_its_own_inside_and_one_frame() {
+        let pages = ["unsubscribe.html", "forms.html", "notice.html", "mails.html", "mail.html"];
+        let values = context! { title => "A & B", text => "<b>", mail => context! {}, forms => (), mails => () };
+        let shown = pages.map(|name| html(name, &values).expect(name));
+        for (name, page) in pages.iter().zip(&shown) {
+            assert_eq!(page.matches("<title>A &amp; B</title>").count(), 1, "{name}");
+            assert_eq!((page.matches("<html").count(), page.matches("<h1>").count()), (1, 1), "{name}");
+            assert!(page.contains(STYLE) && page.trim_end().ends_with("</html>"), "{name}");
+        }
+        assert!(shown[2].contains("<p>&lt;b&gt;</p>"), "{}", shown[2]);
+    }
 }
