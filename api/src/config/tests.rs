@@ -84,6 +84,20 @@ fn c216_that_there_is_no_proxy_is_said_and_not_assumed() {
 }
 
 #[test]
+fn a_default_in_the_table_is_the_one_that_is_taken() {
+    let unset = format!("{:?}", config(&[]).unwrap());
+    let mut compared = 0;
+    for setting in table::SETTINGS {
+        let default = setting.default.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
+        let Some(default) = default.filter(|text| !text.contains('`')) else { continue };
+        let set = config(&[(setting.name, default)]).unwrap();
+        assert_eq!(format!("{set:?}"), unset, "{}", setting.name);
+        compared += 1;
+    }
+    assert!(compared > 15, "{compared} defaults are values");
+}
+
+#[test]
 fn everything_that_is_missing_is_told_at_once() {
     let errors = config(&[("CARILLON_MODE", "production"), ("DATABASE_POOL", "0"), ("CARILLON_SIGN_UP", "yes")]);
     let errors = errors.unwrap_err();

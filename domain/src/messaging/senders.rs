@@ -121,7 +121,7 @@ pub async fn create_sender(
     }
 }
 
-/// Marks a sender verified: the operator has seen its DNS record, or this is the embedded mode.
+/// Marks a sender verified, at its word: in the embedded mode only. Nothing here looks into the DNS.
 pub async fn verify_sender(_: &Grant<ManageSenders>, tx: &mut TenantTx, ports: &Ports, id: SenderId) -> Result<Sender> {
     let mut sender = store::sender_find(tx, id).await?.ok_or_else(|| Refusal::not_found("id"))?;
     if sender.verified_at.is_none() {

@@ -48,7 +48,7 @@ impl MessagingMutation {
         SenderPayload::of(ctx, made.await).await
     }
 
-    /// Marks a sender verified. In embedded mode at once; elsewhere the operator verifies after the DNS record is seen.
+    /// Marks a sender verified, in the embedded mode. Elsewhere the operator does, and the answer is `OPERATOR_VERIFIES`.
     async fn verify_sender(
         &self,
         ctx: &Context<'_>,

@@ -305,7 +305,7 @@ impl Sender {
         DnsRecord { name: self.0.dkim_record_name(), value: self.0.dkim_public.clone() }
     }
 
-    /// When the DNS record was seen; until then its mail is held.
+    /// When the operator verified it, or the embedded mode took its word; until then its mail is held.
     async fn verified_at(&self) -> Option<DateTime<Utc>> {
         self.0.verified_at
     }

@@ -128,13 +128,16 @@ impl EmailChannel {
         if pools.len() >= POOLS {
             pools.clear();
         }
-        // A quarter is for transactional mail, and at least one connection for either lane.
-        let all = self.settings.max_connections;
-        let own = (all / 4).max(1);
-        let max_connections = if lane == Lane::Transactional { own } else { all.saturating_sub(own).max(1) };
+        let max_connections = connections(self.settings.max_connections, lane);
         let settings = PoolSettings { max_connections, ..self.settings.clone() };
         let pool = Arc::new(Pool::new(relay.clone(), settings, self.trust.clone()));
         pools.insert(key, Arc::clone(&pool));
         pool
     }
+}
+
+/// A lane's part of all connections: a quarter is for transactional mail, and at least one for either lane.
+pub fn connections(all: usize, lane: Lane) -> usize {
+    let transactional = (all / 4).max(1);
+    if lane == Lane::Transactional { transactional } else { all.saturating_sub(transactional).max(1) }
 }
