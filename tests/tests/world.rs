@@ -82,9 +82,9 @@ async fn a_world_with_unsettled_work_fails_its_test() {
         .await;
     world
         .execute(&format!(
-            "INSERT INTO imports (tenant_id, id, upload_id, file_name, state, options, cursor, total_bytes, done_bytes, rows_seen, \
-             rows_created, rows_updated, rows_failed, actor_kind, due_at, fence, attempts, created_at) VALUES ({tenant}, {id}, {id}, \
-             'a.csv', 'queued', '{{}}', '{{}}', 1, 0, 0, 0, 0, 0, 'system', '2026-03-02T09:00:00+00:00', 0, 0, '2026-03-02T09:00:00+00:00')"
+            "INSERT INTO imports (tenant_id, id, upload_id, file_name, state, options, columns, cursor, total_bytes, done_bytes, \
+             rows_seen, rows_created, rows_updated, rows_failed, actor_kind, due_at, fence, attempts, created_at) VALUES ({tenant}, {id}, {id}, \
+             'a.csv', 'queued', '{{}}', '{{}}', '{{}}', 1, 0, 0, 0, 0, 0, 'system', '2026-03-02T09:00:00+00:00', 0, 0, '2026-03-02T09:00:00+00:00')"
         ))
         .await;
 }
