@@ -166,8 +166,13 @@ pub(super) struct Place {
 impl Place {
     /// The ids memberships that count here are on.
     pub fn scope_ids(&self) -> Vec<Uuid> {
-        let tenant = self.tenant.iter().map(|tenant| tenant.id.0);
-        tenant.chain(self.accounts.iter().map(|account| account.id.0)).collect()
+        self.scopes().map(Scope::id).collect()
+    }
+
+    /// What memberships that count here are on.
+    pub fn scopes(&self) -> impl Iterator<Item = Scope> {
+        let tenant = self.tenant.iter().map(|tenant| Scope::Tenant(tenant.id));
+        tenant.chain(self.accounts.iter().map(|account| Scope::Account(account.id)))
     }
 
     /// The tenant's name, or the account's.

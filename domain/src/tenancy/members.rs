@@ -1,17 +1,20 @@
 //! Who belongs to an account or tenant. Changes act at once: the tokens of whoever they concern die with the next
 //! request (C-213). Nobody touches a role above their own, and an account always keeps an owner, of its own or above it.
 
-use carillon_entities::ids::{MembershipId, UserId};
+use std::collections::HashMap;
+
+use carillon_entities::ids::{AccountId, MembershipId, UserId};
 use carillon_entities::wall::IdentityTx;
 use serde_json::json;
 
 use super::audit::{Deed, record_apart};
 use super::once::Once;
-use super::standing::{MemberGrant, assert_fresh, is_bound_elsewhere, place_of, stand_on, user_of};
-use super::{Actor, Grant, Membership, ReadTenant, Role, Scope, User, VerifiedAccess, store};
+use super::standing::{MemberGrant, assert_fresh, is_bound_elsewhere, place_of, stand_on, suspended, user_of};
+use super::viewer::strongest;
+use super::{Account, Actor, Grant, Membership, Permission, ReadTenant, Role, Scope, User, VerifiedAccess, store};
 use crate::error::{Error, Refusal, Result};
 use crate::idempotency::Call;
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Page, Paged};
 use crate::ports::Ports;
 
 /// A member: a membership and whose it is.
@@ -29,25 +32,54 @@ pub async fn members(grant: &Grant<ReadTenant>, ports: &Ports, page: &Page<Membe
     let scope = Scope::Tenant(grant.tenant());
     store::read!(ports, |tx| {
         let place = place_of(tx, scope).await?.ok_or_else(|| Refusal::not_found(""))?;
-        let ids = place.scope_ids();
-        page_of(tx, &ids, page).await
+        let found = store::memberships::memberships_page(tx, place.scopes(), page).await?;
+        let (has_next, has_previous) = (found.has_next, found.has_previous);
+        Ok(Paged { items: with_users(tx, found.items).await?, has_next, has_previous })
     })
 }
 
-/// The members of one account, for those who may change them.
-pub async fn account_members(grant: &MemberGrant, ports: &Ports, page: &Page<MembershipId>) -> Result<Paged<Member>> {
-    store::read!(ports, |tx| page_of(tx, &[grant.scope.id()], page).await)
+/// The first members of each of these accounts, or why the caller is not told: members are for those who may change them.
+pub async fn account_members(
+    ports: &Ports,
+    access: &VerifiedAccess,
+    accounts: &[AccountId],
+    page: Ahead<MembershipId>,
+) -> Result<Vec<(AccountId, Result<Paged<Member>>)>> {
+    store::read!(ports, |tx| {
+        let user = user_of(tx, access).await?;
+        let reached = strongest(store::accounts::accounts_reached(tx, user.id).await?);
+        let memberships = store::memberships::memberships_reached(tx, user.id, &page).await?;
+        let members = with_users(tx, memberships).await?;
+        let mut pages = page.finish(members.into_iter().map(|member| (member.membership.scope, member)));
+        let told = |account: &AccountId| {
+            let scope = Scope::Account(*account);
+            let page =
+                may_list(access, &reached, *account).map(|()| pages.remove(&scope).unwrap_or_else(|| page.empty()));
+            (*account, page)
+        };
+        Ok(accounts.iter().map(told).collect())
+    })
 }
 
-async fn page_of(tx: &mut IdentityTx, scopes: &[uuid::Uuid], page: &Page<MembershipId>) -> Result<Paged<Member>> {
-    let found = store::memberships::memberships_page(tx, scopes, page).await?;
-    let ids: Vec<UserId> = found.items.iter().map(|membership| membership.user).collect();
+fn may_list(access: &VerifiedAccess, reached: &[(Account, Role)], id: AccountId) -> Result<()> {
+    if is_bound_elsewhere(access, Scope::Account(id)) {
+        return Err(Error::Forbidden);
+    }
+    let found = reached.iter().find(|(account, _)| account.id == id);
+    let (account, role) = found.ok_or_else(|| Refusal::not_found(""))?;
+    match Permission::AdministerAccount.allows(*role) {
+        true if account.is_suspended => Err(suspended(Scope::Account(id)).into()),
+        true => Ok(()),
+        false => Err(Error::Forbidden),
+    }
+}
+
+async fn with_users(tx: &mut IdentityTx, memberships: Vec<Membership>) -> Result<Vec<Member>> {
+    let ids: Vec<UserId> = memberships.iter().map(|membership| membership.user).collect();
     let users = store::users::users_find(tx, &ids).await?;
-    let user = |id| users.iter().find(|user| user.id == id).cloned();
-    let (has_next, has_previous) = (found.has_next, found.has_previous);
-    let items = found.items.into_iter();
-    let items = items.filter_map(|membership| Some(Member { user: user(membership.user)?, membership })).collect();
-    Ok(Paged { items, has_next, has_previous })
+    let users: HashMap<UserId, User> = users.into_iter().map(|user| (user.id, user)).collect();
+    let member = |membership: Membership| Some(Member { user: users.get(&membership.user)?.clone(), membership });
+    Ok(memberships.into_iter().filter_map(member).collect())
 }
 
 /// A membership that the caller may change, with the account's owners held still.
@@ -69,8 +101,8 @@ async fn changeable(
     Ok((grant, membership))
 }
 
-/// Locks the top account of the tree, so that two owners cannot remove each other at once.
-async fn hold_owners(tx: &mut IdentityTx, scope: Scope) -> Result<()> {
+/// Locks the top account of the tree, so that who belongs to it changes one after another.
+pub(super) async fn hold_owners(tx: &mut IdentityTx, scope: Scope) -> Result<()> {
     let place = place_of(tx, scope).await?;
     match place.and_then(|place| place.accounts.into_iter().next_back()) {
         Some(top) => store::accounts::account_lock(tx, top.id).await,

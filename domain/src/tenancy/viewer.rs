@@ -23,7 +23,7 @@ pub async fn viewer_accounts(ports: &Ports, access: &VerifiedAccess) -> Result<V
 }
 
 /// One line per account, with the strongest role; `reached` is in order of the accounts.
-fn strongest(reached: Vec<(Account, Role)>) -> Vec<(Account, Role)> {
+pub(super) fn strongest(reached: Vec<(Account, Role)>) -> Vec<(Account, Role)> {
     let mut accounts: Vec<(Account, Role)> = Vec::new();
     for (account, role) in reached {
         match accounts.last_mut() {

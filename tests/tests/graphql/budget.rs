@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use carillon::graphql::scope::Caller;
+use carillon_domain::tenancy::{Role, Scope};
 use serde_json::json;
 
 use crate::sdl::Sdl;
@@ -95,4 +96,37 @@ async fn l5_the_tenants_of_somebody_cost_the_same_whatever_their_number() {
     let (answer, many) = api.world.statements_of(api.ask_as(&ada, query, json!({ "first": ROWS }))).await;
     assert_eq!(answer["data"]["viewer"]["tenants"]["nodes"].as_array().map(Vec::len), Some(ROWS), "{answer}");
     assert_eq!(one, many);
+}
+
+#[actix_web::test]
+async fn l5_the_members_of_many_accounts_cost_the_same_whatever_their_number() {
+    let api = Api::new().await;
+    let ada = Caller::User(api.ada, None);
+    let query =
+        "{ viewer { accounts { account { name members(first: 2) { nodes { name } pageInfo { hasNextPage } } } } } }";
+    let (_, one) = api.world.statements_of(api.ask_as(&ada, query, json!({}))).await;
+    for n in 0..ROWS {
+        let input = json!({ "parentId": api.account.to_string(), "name": format!("Client {n}") });
+        let create = "mutation($input: CreateAccountInput!) { createAccount(input: $input) { account { id } } }";
+        let made = api.ask_as(&ada, create, json!({ "input": input })).await;
+        let child = made["data"]["createAccount"]["account"]["id"].as_str().unwrap().parse().unwrap();
+        for m in 0..3 {
+            let email = format!("m{n}{m}@example.org");
+            api.world.invited(&api.ada, Scope::Account(child), &email, Role::Viewer).await;
+        }
+    }
+    let (answer, many) = api.world.statements_of(api.ask_as(&ada, query, json!({}))).await;
+    let accounts = answer["data"]["viewer"]["accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 1 + ROWS, "{answer}");
+    let members = |place: usize| accounts[place]["account"]["members"].clone();
+    assert_eq!(members(1)["nodes"].as_array().map(Vec::len), Some(2), "{answer}");
+    assert_eq!(
+        (&members(0)["pageInfo"], &members(1)["pageInfo"]),
+        (&json!({ "hasNextPage": false }), &json!({ "hasNextPage": true }))
+    );
+    assert_eq!(one, many);
+    // Who may not change an account's members does not see them.
+    let viewer = Caller::User(api.world.access("m00@example.org").await, None);
+    let answer = api.ask_as(&viewer, query, json!({})).await;
+    assert_eq!(crate::setup::code(&answer), "FORBIDDEN", "{answer}");
 }

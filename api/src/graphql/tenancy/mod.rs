@@ -1,6 +1,7 @@
 //! Accounts, tenants, members, API keys and signing in over GraphQL.
 
 mod inputs;
+mod loaders;
 mod mutations;
 mod payloads;
 mod queries;

@@ -107,7 +107,8 @@ impl AccessMutation {
         EnterTenantPayload::new(run.await)
     }
 
-    /// Makes the caller a member of what they were invited to.
+    /// Makes the caller a member of what they were invited to; where that raises a role they had, their tokens end with
+    /// their next request, and refreshing the session gives new ones.
     async fn accept_invitation(
         &self,
         ctx: &Context<'_>,

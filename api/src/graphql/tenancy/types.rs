@@ -3,11 +3,13 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject};
 use carillon_domain::error::Error;
 use carillon_domain::ids::{AccountId, CredentialId, MembershipId, TenantId, UserId};
-use carillon_domain::tenancy::{self as domain, MemberGrant, Permission, ReadTenant, Scope, account_members, tenant};
+use carillon_domain::tenancy::{self as domain, Permission, ReadTenant, Scope, tenant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::loaders::MembersOf;
 use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::loader;
 use crate::graphql::scope::RequestScope;
 
 /// What a member may do: each role may do all that the ones after it may.
@@ -107,11 +109,9 @@ impl Account {
     /// Its own members, for those who may change them; in order of arrival.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn members(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Member>> {
-        let page = PageArgs::forward(first, after).page()?;
-        let scope = RequestScope::of(ctx);
-        let on = Scope::Account(self.key);
-        let grant = MemberGrant::on(scope.ports(), scope.access()?, on, "").await?;
-        let members = account_members(&grant, scope.ports(), &page).await?;
+        let page = PageArgs::ahead(first, after)?;
+        let members = loader::of(ctx).load_one(MembersOf(self.key, page)).await?;
+        let members = members.unwrap_or_else(|| Ok(page.empty()))?;
         Ok(list(members, |member| member.membership.id, |member| Member { member, shows_email: true }))
     }
 }

@@ -96,6 +96,8 @@ macro_rules! reached {
     };
 }
 
+pub(super) use reached;
+
 /// The accounts a user reaches from above or directly, once per role.
 pub(in crate::tenancy) static ACCOUNTS_REACHED: IdentitySql = IdentitySql {
     name: "ACCOUNTS_REACHED",
@@ -106,10 +108,11 @@ pub(in crate::tenancy) static ACCOUNTS_REACHED: IdentitySql = IdentitySql {
 pub(in crate::tenancy) static TENANTS_REACHED: IdentitySql = IdentitySql {
     name: "TENANTS_REACHED",
     text: reached!(
-        "SELECT t.* FROM tenants AS t
-        WHERE (t.account_id IN (SELECT id FROM reached) OR t.id IN (
-                SELECT m.scope_id FROM memberships AS m WHERE m.user_id = $1 AND m.scope_kind = 'tenant'))
-            AND t.id > $2 ORDER BY t.id LIMIT $3"
+        "SELECT t.* FROM tenants AS t JOIN (
+                SELECT b.id FROM tenants AS b JOIN reached ON reached.id = b.account_id WHERE b.id > $2
+                UNION SELECT m.scope_id FROM memberships AS m
+                WHERE m.user_id = $1 AND m.scope_kind = 'tenant' AND m.scope_id > $2) AS found ON found.id = t.id
+            ORDER BY t.id LIMIT $3"
     ),
 };
 

@@ -7,9 +7,10 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
+use super::accounts::reached;
 use super::unreadable;
 use crate::error::Result;
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Page, Paged};
 use crate::tenancy::{Membership, Role, Scope};
 use crate::time::Timestamp;
 
@@ -22,6 +23,17 @@ pub(in crate::tenancy) static OWNERS_BESIDE: IdentitySql = IdentitySql {
         SELECT COUNT(*) AS amount FROM memberships AS m JOIN users AS u ON u.id = m.user_id
         WHERE m.scope_kind = 'account' AND m.scope_id IN (SELECT id FROM up) AND m.role = 'owner' AND m.id <> $2
             AND u.disabled_at IS NULL",
+};
+
+/// The first members of each account a user reaches.
+pub(in crate::tenancy) static MEMBERS_REACHED: IdentitySql = IdentitySql {
+    name: "MEMBERS_REACHED",
+    text: reached!(
+        "SELECT * FROM (SELECT m.*, ROW_NUMBER() OVER (PARTITION BY m.scope_id ORDER BY m.id) AS nth
+            FROM memberships AS m
+            WHERE m.scope_kind = 'account' AND m.scope_id IN (SELECT id FROM reached) AND m.id > $2) AS ranked
+        WHERE ranked.nth <= $3 ORDER BY ranked.scope_id, ranked.id"
+    ),
 };
 
 impl Scope {
@@ -91,15 +103,35 @@ pub(in crate::tenancy) async fn memberships_on_tenants(
     select.all().await?.iter().map(membership).collect()
 }
 
-/// A page of the memberships on any of these accounts and tenants, in order of arrival.
+/// A page of the memberships on any of these accounts and tenants, in order of arrival. Each is looked up by itself,
+/// because the index leads with it: a tenant and the accounts above it are six at most.
 pub(in crate::tenancy) async fn memberships_page(
     tx: &mut IdentityTx,
-    scopes: &[Uuid],
+    scopes: impl IntoIterator<Item = Scope>,
     page: &Page<MembershipId>,
 ) -> Result<Paged<Membership>> {
-    let select = tx.select::<memberships::Entity>().is_in(memberships::Column::ScopeId, scopes.iter().copied());
-    let rows = page.keyset(select, memberships::Column::Id).all().await?;
+    let mut rows = Vec::new();
+    for scope in scopes {
+        let select = tx.select::<memberships::Entity>().eq(memberships::Column::ScopeKind, scope.kind());
+        let select = select.eq(memberships::Column::ScopeId, scope.id());
+        rows.extend(page.keyset(select, memberships::Column::Id).all().await?);
+    }
+    rows.sort_by_key(|row| row.id);
+    if !page.forward {
+        rows.reverse();
+    }
     Ok(page.finish(rows.iter().map(membership).collect::<Result<_>>()?))
+}
+
+/// The first memberships behind a place on each account the user reaches.
+pub(in crate::tenancy) async fn memberships_reached(
+    tx: &mut IdentityTx,
+    user: UserId,
+    page: &Ahead<MembershipId>,
+) -> Result<Vec<Membership>> {
+    let after = page.after.map_or(Uuid::nil(), |after| after.0);
+    let rows = tx.sql(&MEMBERS_REACHED, vec![user.0.into(), after.into(), page.limit().into()])?;
+    rows.all::<memberships::Model>().await?.iter().map(membership).collect()
 }
 
 pub(in crate::tenancy) async fn membership_set_role(tx: &mut IdentityTx, id: MembershipId, role: Role) -> Result<bool> {

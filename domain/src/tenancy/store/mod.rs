@@ -26,6 +26,7 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
     &accounts::ACCOUNTS_REACHED,
     &accounts::TENANTS_REACHED,
     &memberships::OWNERS_BESIDE,
+    &memberships::MEMBERS_REACHED,
     &users::USER_BUMP,
     &sessions::SESSIONS_CARRY_OVER,
     &sessions::SESSIONS_FORGET,

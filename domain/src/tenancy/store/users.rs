@@ -37,8 +37,12 @@ pub(in crate::tenancy) async fn user_lock(tx: &mut IdentityTx, id: UserId) -> Re
 }
 
 pub(in crate::tenancy) async fn users_find(tx: &mut IdentityTx, ids: &[UserId]) -> Result<Vec<User>> {
-    let rows = tx.select::<users::Entity>().is_in(users::Column::Id, ids.iter().map(|id| id.0)).all().await?;
-    rows.into_iter().map(user).collect()
+    let mut found = Vec::with_capacity(ids.len());
+    for some in ids.chunks(1_000) {
+        let rows = tx.select::<users::Entity>().is_in(users::Column::Id, some.iter().map(|id| id.0)).all().await?;
+        found.extend(rows);
+    }
+    found.into_iter().map(user).collect()
 }
 
 pub(in crate::tenancy) async fn user_by_email(tx: &mut IdentityTx, email: &EmailAddress) -> Result<Option<User>> {
