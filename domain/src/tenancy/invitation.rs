@@ -10,6 +10,7 @@ use serde_json::json;
 use super::audit::{Deed, record_apart};
 use super::doorkeeper::Attempt;
 use super::mail::{INVITATION_PAGE, link};
+use super::members::hold_owners;
 use super::once::Once;
 use super::standing::{MemberGrant, place_of, suspended, user_of};
 use super::store::credentials::{self, OneTime};
@@ -141,6 +142,7 @@ pub async fn accept_invitation(
         let user = user_of(tx, access).await?;
         let invitation = find(tx, ports, token).await?.filter(|invitation| invitation.is_for(&user.email));
         let invitation = invitation.ok_or_else(|| invalid("token"))?;
+        hold_owners(tx, invitation.scope).await?;
         spend(tx, ports, &invitation, "token").await?;
         let membership = Membership::new(id, user.id, invitation.scope, invitation.role, now);
         if store::memberships::membership_insert(tx, &membership).await? {
@@ -149,7 +151,10 @@ pub async fn accept_invitation(
         let kept = store::memberships::membership_of(tx, user.id, invitation.scope).await?;
         let kept = kept.ok_or_else(|| invalid("token"))?;
         let role = kept.role.max(invitation.role);
-        store::memberships::membership_set_role(tx, kept.id, role).await?;
+        if role != kept.role {
+            store::memberships::membership_set_role(tx, kept.id, role).await?;
+            store::users::user_bump(tx, user.id).await?;
+        }
         Ok(Membership { role, ..kept })
     })?;
     let deed = Deed::new("member.join", membership.id.0).with(json!({ "role": membership.role }));
