@@ -69,7 +69,7 @@ pub async fn suppress_address(
         // C-13: a complaint ends all marketing, whatever it was about.
         (Complaint, SuppressionScope::Topic(_)) => SuppressionScope::Marketing,
         (_, SuppressionScope::Topic(topic)) => {
-            consent_topic(tx, topic).await?.ok_or_else(|| Refusal::not_found("scope"))?;
+            consent_topic(tx, topic).await?.ok_or_else(|| Refusal::not_found("topicId"))?;
             command.scope
         }
         (_, scope) => scope,

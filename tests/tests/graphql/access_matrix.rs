@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use async_graphql::parser::types::{BaseType, InputValueDefinition, Type};
+use async_graphql::parser::types::{BaseType, FieldDefinition, InputValueDefinition, Type};
 use carillon::graphql::scope::Caller;
 use carillon_domain::tenancy::{
     AdministerTenant, CreateApiKey, Name, Permission, Role, Scope, TenantContext, VerifiedAccess, authenticate_key,
@@ -175,4 +175,57 @@ fn agree(name: &str, people: &[Person], row: &[&str], opened_by: &[Permission]) 
 fn line<'a>(first: &str, cells: impl Iterator<Item = &'a str>) -> String {
     let cells: Vec<String> = cells.map(|cell| format!("{cell:<10}")).collect();
     format!("{first:<24}{}", cells.concat()).trim_end().to_owned()
+}
+
+/// A query of every root field: an id that nothing has is looked for by those who may look.
+fn question(field: &FieldDefinition) -> String {
+    let name = &field.name.node;
+    let required = field.arguments.iter().filter(|argument| !argument.node.ty.node.nullable);
+    let given: Vec<String> = required
+        .map(|argument| match argument.node.name.node.as_str() {
+            "id" if name == "node" => "id: \"contact_00000000000000000000000000\"".to_owned(),
+            "id" => format!("id: \"{name}_00000000000000000000000000\""),
+            "ids" => "ids: [\"contact_00000000000000000000000000\"]".to_owned(),
+            other => panic!("{name} wants {other}"),
+        })
+        .collect();
+    let given = if given.is_empty() { String::new() } else { format!("({})", given.join(", ")) };
+    let shown = if matches!(name.as_str(), "serverTime") { "" } else { "{ __typename }" };
+    format!("{{ {name}{given} {shown} }}")
+}
+
+/// Every query, run as everybody: one that loses its grant fails until somebody has looked.
+#[actix_web::test]
+async fn every_query_gives_each_role_and_key_what_the_policy_says() {
+    let api = Api::new().await;
+    let (sdl, people, keys) = (Sdl::of(&api.schema), people(&api).await, keys(&api).await);
+    let heads = people.iter().map(|person| person.role.map_or("anonymous", Role::as_str));
+    let mut lines = vec![line("query", heads.chain(["key with the scope"]))];
+    for field in sdl.fields("Query") {
+        let (name, query) = (field.name.node.as_str(), question(field));
+        let mut row = Vec::new();
+        for person in &people {
+            row.push(answered(&api, &person.callers[1], &query).await);
+        }
+        let mut opened_by = Vec::new();
+        for (scope, key) in &keys {
+            if answered(&api, key, &query).await == "yes" {
+                opened_by.push(scope.as_str());
+            }
+        }
+        let scopes = if opened_by.len() == keys.len() { "any".to_owned() } else { opened_by.join(" ") };
+        lines.push(line(name, row.into_iter().chain([scopes.as_str()])));
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+async fn answered(api: &Api, caller: &Caller, query: &str) -> &'static str {
+    let answer = api.ask_as(caller, query, json!({})).await;
+    match code(&answer) {
+        "UNAUTHENTICATED" => "sign in",
+        "FORBIDDEN" => "no",
+        "NO_CATCHER" => "embedded",
+        "" => "yes",
+        other => panic!("{query}: {other} {answer}"),
+    }
 }

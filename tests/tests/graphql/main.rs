@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod access_matrix;
+mod access_places;
 mod budget;
+mod foreign;
 mod hostile;
 mod keys;
 mod nodes;
