@@ -3,6 +3,8 @@
 pub mod access;
 pub mod database;
 pub mod gateway;
+#[cfg(target_os = "linux")]
+pub mod memory;
 pub mod people;
 pub mod post;
 pub mod print;

@@ -13,6 +13,7 @@ use carillon_domain::contacts::import::{DeclareColumn, ImportOptions, ImportStat
 use carillon_domain::files::{CreateUpload, Part, ReceiveError, Upload, create_upload, receive};
 use carillon_domain::paging::Ahead;
 use carillon_tests::gateway::gateway_with;
+use carillon_tests::memory::flat_within;
 use carillon_tests::people::{People, codes};
 use futures::{StreamExt as _, stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,26 +26,9 @@ const GROWTH_MAX: u64 = 64 << 20;
 /// What a door may let in of something it refuses, buffers of two sockets and all.
 const TAKEN_MAX: u64 = 128 << 20;
 
-/// Peak of resident memory in bytes.
-fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
-
 /// Does something, and looks by how much memory grew at most meanwhile.
 async fn flat<T>(what: &str, work: impl Future<Output = T>) -> T {
     flat_within(GROWTH_MAX, what, work).await
-}
-
-async fn flat_within<T>(most: u64, what: &str, work: impl Future<Output = T>) -> T {
-    // The peak begins anew at what is used now.
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
-    let before = peak();
-    let done = work.await;
-    let growth = peak() - before;
-    assert!(growth < most, "{what}: memory grew by {growth} bytes");
-    done
 }
 
 /// Sends a head and then a gigabyte, piece by piece, until the expected answer comes or the connection ends; returns what
