@@ -142,6 +142,8 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("VERIFIED_MEMBER", &["email_norm", "user_id"]),
     ("ACCOUNT_PATH", &["id"]),
     ("ACCOUNTS_REACHED", &["user_id", "parent_id"]),
+    ("TENANTS_REACHED", &["user_id", "account_id"]),
+    ("MEMBERS_REACHED", &["user_id", "scope_id"]),
     ("USER_BUMP", &["id"]),
     ("SESSIONS_CARRY_OVER", &["user_id"]),
 ];
@@ -274,6 +276,28 @@ async fn a_common_and_a_rare_prefix_are_listed_alike() {
     let living = |numbers: std::ops::Range<u32>| numbers.filter(|n| n % 3 != 2).collect::<Vec<_>>();
     assert_eq!(listed("external_id-").await, named(living(0..75)));
     assert_eq!(listed("external_id-0123").await, named(living(1230..1240)));
+}
+
+/// An index that is walked from end to end is a scan by another name: what is thrown away is counted, by running.
+#[tokio::test]
+async fn c205_what_somebody_reaches_costs_what_they_reach() {
+    let Some((world, tenant)) = big().await else { return };
+    let login = &logins(&world).await[IDENTITY];
+    let number = |line: &str, before: &str| {
+        let rest = line.split_once(before).map_or("", |(_, rest)| rest);
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().unwrap_or(0)
+    };
+    // By the rule of `fill` an even row is a membership on an account, under which lies one tenant.
+    let places = [format!("'{}'", seed::id(76)), "'00000000-0000-0000-0000-000000000000'".to_owned(), "51".to_owned()];
+    for name in ["ACCOUNTS_REACHED", "TENANTS_REACHED", "MEMBERS_REACHED"] {
+        let sql = carillon_domain::identity_statements().into_iter().find(|sql| sql.name == name).expect("registered");
+        let registered = Registered::of_role(IDENTITY, sql);
+        let args = places[..registered.args.split(", ").count()].join(", ");
+        let mode = "force_generic_plan; SET LOCAL enable_seqscan = off";
+        let plan = analyzed(login, (name, &registered.prepare, &args), &tenant, mode).await;
+        let read = plan.iter().map(|line| number(line, "Rows Removed by Filter: ").max(number(line, "actual rows=")));
+        assert!(read.max().is_some_and(|read| (1..500).contains(&read)), "{name}:\n  {}", plan.join("\n  "));
+    }
 }
 
 fn type_name(kind: Kind) -> &'static str {
