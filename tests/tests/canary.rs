@@ -176,7 +176,7 @@ async fn access(stage: &Stage) -> String {
         "defaultCountry": "AT",
     });
     let tenant = stage.done(&access, "createTenant", "tenant { id }", tenant).await["tenant"]["id"].clone();
-    let invite = json!({ "tenantId": tenant, "email": "quexalot.bob@example.org", "role": "VIEWER" });
+    let invite = json!({ "to": { "tenantId": tenant }, "email": "quexalot.bob@example.org", "role": "VIEWER" });
     stage.done(&access, "inviteMember", "", invite).await;
     let entered = stage.done(&access, "enterTenant", "session { accessToken }", json!({ "tenantId": tenant })).await;
     stage.secret(&entered["session"]["accessToken"])

@@ -67,10 +67,7 @@ where
     }
 
     async fn change(&self, name: &str, fields: &str, input: Value) -> Value {
-        let kind = match name {
-            "archiveContact" | "restoreContact" | "deleteContact" => "ContactVersionInput".to_owned(),
-            name => format!("{}{}Input", name[..1].to_uppercase(), &name[1..]),
-        };
+        let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
         let query = format!(
             "mutation($input: {kind}!) {{ {name}(input: $input) {{ {fields} userErrors {{ code field message }} }} }}"
         );

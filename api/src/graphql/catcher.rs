@@ -75,6 +75,7 @@ impl CaughtMail {
     }
 }
 
+/// A mail that the built-in catcher got. Embedded mode only.
 #[Object]
 impl CaughtMail {
     /// Number of arrival, from 1.

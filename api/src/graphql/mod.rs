@@ -19,8 +19,10 @@ pub mod scope;
 pub mod tenancy;
 pub mod time;
 
-use async_graphql::{EmptySubscription, MergedObject, Schema};
+use async_graphql::{EmptySubscription, MergedObject, Schema, SchemaBuilder};
 use chrono::{DateTime, Utc};
+
+use self::connection::List;
 
 /// Every query.
 #[derive(Debug, Default, MergedObject)]
@@ -52,7 +54,7 @@ pub type CarillonSchema = Schema<Query, Mutation, EmptySubscription>;
 
 /// Builds the schema with its limits (C-221).
 pub fn schema() -> CarillonSchema {
-    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+    let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
         .limit_complexity(limits::COMPLEXITY)
         .limit_recursive_depth(limits::RECURSION)
         .limit_directives(limits::DIRECTIVES)
@@ -60,6 +62,36 @@ pub fn schema() -> CarillonSchema {
         .disable_suggestions()
         .override_output_type_description::<DateTime<Utc>>(
             "An instant in UTC, as RFC 3339 writes it; as an input in the years 1 to 9999.",
-        )
-        .finish()
+        );
+    lists(builder).finish()
+}
+
+/// Says of each list what it is of: the library describes all but the type itself.
+fn lists(
+    builder: SchemaBuilder<Query, Mutation, EmptySubscription>,
+) -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+    macro_rules! described {
+        ($($node:ty = $text:literal)+) => {
+            builder$(.override_output_type_description::<List<$node>>(concat!("A page of ", $text, ".")))+
+        };
+    }
+    described! {
+        tenancy::ApiKey = "API keys"
+        tenancy::AuditEvent = "the audit log"
+        tenancy::Member = "members"
+        tenancy::Tenant = "tenants"
+        consent::Brand = "brands"
+        consent::ConsentEvent = "the ledger of consent"
+        consent::Suppression = "suppressions"
+        consent::Topic = "topics"
+        contacts::AttributeDefinition = "declared attributes"
+        contacts::Contact = "contacts"
+        contacts::ContactChange = "changes of a contact"
+        contacts::Import = "imports"
+        contacts::ImportError = "mistakes of an import"
+        messaging::types::Message = "messages"
+        messaging::types::Sender = "senders"
+        messaging::types::Template = "templates"
+        catcher::CaughtMail = "mails that the built-in catcher got"
+    }
 }

@@ -90,10 +90,10 @@ async fn opt_in_opt_out_and_lifting_by_api() {
     bad["evidence"]["ip"] = json!("300.1.1.1");
     assert_eq!(refusal(&setup.change("recordOptIn", object, bad).await), ("INVALID_IP", "ip"));
 
-    let both = json!({ "contactId": contact, "topicId": topic, "allMarketing": true });
-    assert_eq!(refusal(&setup.change("recordOptOut", object, both).await).0, "ONE_OF");
+    let nothing = json!({ "contactId": contact, "of": { "allMarketing": false } });
+    assert_eq!(refusal(&setup.change("recordOptOut", object, nothing).await), ("NOTHING_TO_END", "allMarketing"));
     setup.world.advance(chrono::TimeDelta::seconds(1));
-    let input = json!({ "contactId": contact, "allMarketing": true });
+    let input = json!({ "contactId": contact, "of": { "allMarketing": true } });
     let ended = setup.change("recordOptOut", object, input).await;
     assert_eq!(ended["consent"]["status"], "WITHDRAWN");
     let decision = setup.decide(ADA, MessageClass::Marketing, setup.news).await;

@@ -51,7 +51,8 @@ impl Place {
         let mut input = match (takes, kind) {
             ("membershipId", _) => json!({ "membershipId": self.victim }),
             ("parentId", "accountId") => json!({ "parentId": id }),
-            ("either", _) => json!({ kind: id }),
+            ("either", _) if deed == "leave" => json!({ "scope": { kind: id } }),
+            ("either", _) => json!({ "to": { kind: id } }),
             (takes, kind) if takes == kind => json!({ kind: id }),
             _ => return None,
         };

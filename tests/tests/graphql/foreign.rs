@@ -178,7 +178,6 @@ fn kind_of(field: &str) -> &'static str {
 fn also(kind: &str, way: Option<&[String]>) -> Vec<(&'static str, Value)> {
     let next = way.map_or("", |way| way[0].as_str());
     match (kind, next) {
-        ("RecordOptOutInput", "contactId") => vec![("allMarketing", json!(true))],
         ("SuppressAddressInput", "topicId") => vec![("scope", json!("TOPIC")), ("reason", json!("MANUAL"))],
         ("ImportOptionsInput", "topicId") => vec![("consent", json!({ "basis": "CONSENT", "attestation": "x" }))],
         ("TagContactsInput", _) => vec![("add", json!(["new"]))],

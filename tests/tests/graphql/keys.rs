@@ -99,7 +99,7 @@ async fn c186_accounts_invitations_and_members_change_once_under_a_key() {
     once(&api, &ada, ("createAccount", "account { id }"), input, ("name", json!("Other"))).await;
     assert_eq!(api.rows("accounts WHERE name = 'Client'").await, 1);
 
-    let input = json!({ "tenantId": api.tenant.to_string(), "email": "cyd@example.org", "role": "VIEWER" });
+    let input = json!({ "to": { "tenantId": api.tenant.to_string() }, "email": "cyd@example.org", "role": "VIEWER" });
     once(&api, &ada, ("inviteMember", ""), input, ("role", json!("ADMIN"))).await;
     assert_eq!(api.rows("credentials WHERE email_norm = 'cyd@example.org'").await, 1);
     assert_eq!(api.rows("messages").await, mails + 1);
@@ -124,7 +124,7 @@ async fn c186_who_left_is_told_so_again() {
     let api = Api::new().await;
     let eve = api.world.invited(&api.ada, Scope::Tenant(api.tenant), "eve@example.org", Role::Viewer).await;
     let bound = entered(&api.world, &eve, api.tenant).await;
-    let input = json!({ "tenantId": api.tenant.to_string(), "idempotencyKey": "one" });
+    let input = json!({ "scope": { "tenantId": api.tenant.to_string() }, "idempotencyKey": "one" });
     let leave = ("leave", "");
     let left = call(&api, &bound, leave, &input).await;
     assert!(left.is_ok(), "{left:?}");
@@ -135,8 +135,8 @@ async fn c186_who_left_is_told_so_again() {
     );
     let again = Caller::user(api.world.ports(), api.world.access("eve@example.org").await);
     assert_eq!(call(&api, &again, leave, &input).await, left);
-    let input = json!({ "tenantId": api.tenant.to_string() });
-    assert_eq!(call(&api, &again, leave, &input).await, Err("NOT_FOUND \"tenantId\"".to_owned()));
+    let input = json!({ "scope": { "tenantId": api.tenant.to_string() } });
+    assert_eq!(call(&api, &again, leave, &input).await, Err("NOT_FOUND \"scope\"".to_owned()));
 }
 
 #[actix_web::test]

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use async_graphql::parser::parse_schema;
-use async_graphql::parser::types::{FieldDefinition, InputValueDefinition, TypeKind, TypeSystemDefinition};
+use async_graphql::parser::types::{
+    EnumValueDefinition, FieldDefinition, InputValueDefinition, TypeDefinition, TypeKind, TypeSystemDefinition,
+};
 use carillon::graphql::CarillonSchema;
+
+use crate::setup::Api;
 
 /// The schema's types by name.
 #[derive(Default)]
@@ -45,5 +49,56 @@ impl Sdl {
     /// The fields of a type.
     pub fn fields(&self, object: &str) -> &[FieldDefinition] {
         &self.objects[object]
+    }
+}
+
+/// What of a type has no description.
+fn silent(definition: &TypeDefinition) -> Vec<String> {
+    let of_input = |field: &InputValueDefinition| (field.name.node.to_string(), field.description.is_some());
+    let of_field = |field: &FieldDefinition| {
+        let arguments = field.arguments.iter().map(|argument| {
+            let (name, told) = of_input(&argument.node);
+            (format!("{}({name})", field.name.node), told)
+        });
+        std::iter::once((field.name.node.to_string(), field.description.is_some())).chain(arguments).collect::<Vec<_>>()
+    };
+    let items: Vec<(String, bool)> = match &definition.kind {
+        TypeKind::Object(object) => object.fields.iter().flat_map(|field| of_field(&field.node)).collect(),
+        TypeKind::Interface(interface) => interface.fields.iter().flat_map(|field| of_field(&field.node)).collect(),
+        TypeKind::InputObject(input) => input.fields.iter().map(|field| of_input(&field.node)).collect(),
+        TypeKind::Enum(values) => {
+            let value = |value: &EnumValueDefinition| (value.value.node.to_string(), value.description.is_some());
+            values.values.iter().map(|one| value(&one.node)).collect()
+        }
+        TypeKind::Scalar | TypeKind::Union(_) => Vec::new(),
+    };
+    let itself = (String::new(), definition.description.is_some());
+    std::iter::once(itself).chain(items).filter(|(_, told)| !told).map(|(name, _)| name).collect()
+}
+
+#[actix_web::test]
+async fn everything_of_the_schema_is_described() {
+    let api = Api::new().await;
+    let mut faults = Vec::new();
+    for definition in parse_schema(api.schema.sdl()).unwrap().definitions {
+        let TypeSystemDefinition::Type(definition) = definition else { continue };
+        let name = &definition.node.name.node;
+        let is_root = ["Query", "Mutation"].contains(&name.as_str());
+        let silent = silent(&definition.node).into_iter().filter(|item| !(is_root && item.is_empty()));
+        faults.extend(silent.map(|item| format!("{name}.{item}")));
+    }
+    assert!(faults.is_empty(), "{} without a description: {faults:#?}", faults.len());
+}
+
+#[actix_web::test]
+async fn inputs_and_payloads_are_named_after_their_mutation() {
+    let api = Api::new().await;
+    for mutation in Sdl::of(&api.schema).fields("Mutation") {
+        let name = mutation.name.node.as_str();
+        let stem = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
+        assert_eq!(mutation.ty.node.to_string(), format!("{stem}Payload!"));
+        let arguments: Vec<_> =
+            mutation.arguments.iter().map(|argument| argument.node.ty.node.base.to_string()).collect();
+        assert_eq!(arguments, [format!("{stem}Input")], "one input, for {name} alone");
     }
 }

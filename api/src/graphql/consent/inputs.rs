@@ -1,6 +1,6 @@
 //! What callers say about consent, and how it becomes commands.
 
-use async_graphql::{ID, InputObject};
+use async_graphql::{ID, InputObject, OneofObject};
 use carillon_domain::consent::{self as domain, CreateTopic, DisplayName, Evidence, TopicKey, Wording};
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::{Error, Refusal, Result};
@@ -122,25 +122,34 @@ impl RecordOptInInput {
     }
 }
 
+/// What somebody wants no more of.
+#[derive(Debug, Clone, OneofObject)]
+pub enum OptOutInput {
+    /// This topic, and nothing else.
+    TopicId(ID),
+    /// All marketing of the topic's brand and every other: true.
+    AllMarketing(bool),
+}
+
 /// Somebody wants no more: of a topic, or of all marketing.
 #[derive(Debug, Clone, InputObject)]
 pub struct RecordOptOutInput {
     /// Who.
     pub contact_id: ID,
-    /// Of what; leave it out for all marketing.
-    pub topic_id: Option<ID>,
-    /// True for all marketing; leave it out for a topic.
-    pub all_marketing: Option<bool>,
+    /// Of what.
+    pub of: OptOutInput,
     /// The same key with the same input has the same answer and no second effect.
     pub idempotency_key: Option<String>,
 }
 
 impl RecordOptOutInput {
     pub fn command(&self) -> Result<domain::RecordOptOut> {
-        let topic = match (&self.topic_id, self.all_marketing) {
-            (Some(topic), None | Some(false)) => Some(parse_id(topic, "topicId")?),
-            (None, Some(true)) => None,
-            _ => return Err(Refusal::new("ONE_OF", "topicId", "Give topicId, or allMarketing: true.").into()),
+        let topic = match &self.of {
+            OptOutInput::TopicId(topic) => Some(parse_id(topic, "of.topicId")?),
+            OptOutInput::AllMarketing(true) => None,
+            OptOutInput::AllMarketing(false) => {
+                return Err(Refusal::new("NOTHING_TO_END", "of.allMarketing", "Give topicId, or true.").into());
+            }
         };
         Ok(domain::RecordOptOut { contact: parse_id(&self.contact_id, "contactId")?, topic })
     }

@@ -72,7 +72,11 @@ pub struct ConsentMutation;
 #[Object]
 impl ConsentMutation {
     /// Makes a brand, with the topic that stands for all its marketing.
-    async fn create_brand(&self, ctx: &Context<'_>, input: CreateBrandInput) -> Result<CreateBrandPayload> {
+    async fn create_brand(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: CreateBrandInput,
+    ) -> Result<CreateBrandPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<AdministerTenant>()?;
         let once = Once::new("createBrand", input.idempotency_key.as_deref(), &input);
@@ -91,7 +95,11 @@ impl ConsentMutation {
     }
 
     /// Makes a topic that people can agree to.
-    async fn create_topic(&self, ctx: &Context<'_>, input: CreateTopicInput) -> Result<CreateTopicPayload> {
+    async fn create_topic(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: CreateTopicInput,
+    ) -> Result<CreateTopicPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<AdministerTenant>()?;
         let once = Once::new("createTopic", input.idempotency_key.as_deref(), &input);
@@ -111,7 +119,11 @@ impl ConsentMutation {
 
     /// Records that a contact agreed to a topic. `CONSENT_WITHDRAWN` when the person had ended it: only a newer act of
     /// their own brings it back.
-    async fn record_opt_in(&self, ctx: &Context<'_>, input: RecordOptInInput) -> Result<RecordOptInPayload> {
+    async fn record_opt_in(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: RecordOptInInput,
+    ) -> Result<RecordOptInPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<RecordConsent>()?;
         let once = Once::new("recordOptIn", input.idempotency_key.as_deref(), &input);
@@ -130,7 +142,11 @@ impl ConsentMutation {
     }
 
     /// Records that a contact wants no more of a topic, or of all marketing; doing it again is a success.
-    async fn record_opt_out(&self, ctx: &Context<'_>, input: RecordOptOutInput) -> Result<RecordOptOutPayload> {
+    async fn record_opt_out(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: RecordOptOutInput,
+    ) -> Result<RecordOptOutPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<RecordConsent>()?;
         let once = Once::new("recordOptOut", input.idempotency_key.as_deref(), &input);
@@ -147,7 +163,11 @@ impl ConsentMutation {
     }
 
     /// Suppresses an address, whether it is a contact's or not.
-    async fn suppress_address(&self, ctx: &Context<'_>, input: SuppressAddressInput) -> Result<SuppressAddressPayload> {
+    async fn suppress_address(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: SuppressAddressInput,
+    ) -> Result<SuppressAddressPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<RecordConsent>()?;
         let once = Once::new("suppressAddress", input.idempotency_key.as_deref(), &input);
@@ -166,7 +186,11 @@ impl ConsentMutation {
     }
 
     /// Lifts a suppression, for a reason and on new evidence. Complaints and legal ones cannot be lifted.
-    async fn lift_suppression(&self, ctx: &Context<'_>, input: LiftSuppressionInput) -> Result<LiftSuppressionPayload> {
+    async fn lift_suppression(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: LiftSuppressionInput,
+    ) -> Result<LiftSuppressionPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<AdministerConsent>()?;
         let once = Once::new("liftSuppression", input.idempotency_key.as_deref(), &input);

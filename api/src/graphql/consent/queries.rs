@@ -20,14 +20,24 @@ pub struct ConsentQuery;
 #[Object]
 impl ConsentQuery {
     /// The names under which the tenant writes, oldest first.
-    async fn brands(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Brand>> {
+    async fn brands(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<Brand>> {
         let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
         Ok(list(list_brands(&grant, &mut tx, &page).await?, |brand| brand.id, Brand::from))
     }
 
     /// What people can agree to, oldest first; each brand's reserved topic too.
-    async fn topics(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Topic>> {
+    async fn topics(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<Topic>> {
         let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
         let topics = list_topics(&grant, &mut tx, &page).await?;
@@ -38,9 +48,9 @@ impl ConsentQuery {
     async fn suppressions(
         &self,
         ctx: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
-        email: Option<String>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Only those of this address.")] email: Option<String>,
     ) -> Result<List<Suppression>> {
         let page = PageArgs::forward(first, after).page()?;
         let scope = RequestScope::of(ctx);

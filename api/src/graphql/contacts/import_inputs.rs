@@ -93,7 +93,8 @@ pub struct ImportOptionsInput {
     pub declare: Option<Vec<DeclareColumnInput>>,
     /// What happens to contacts that are there; they are updated unless said otherwise.
     pub on_existing: Option<OnExisting>,
-    /// What subscribed people are subscribed to.
+    /// What subscribed people are subscribed to. A row that says unsubscribed withdraws from this topic only; without one,
+    /// from all marketing.
     pub topic_id: Option<ID>,
     /// What their consent rests on.
     pub consent: Option<ImportConsentInput>,

@@ -184,7 +184,12 @@ impl Import {
 
     /// What is wrong with rows, by line: the first 100,000; the rest is only counted, in `rowsFailed`.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
-    async fn errors(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ImportError>> {
+    async fn errors(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<ImportError>> {
         let page = PageArgs::ahead::<ErrorPlace>(first, after)?;
         let page = Ahead { after: page.after.map(|ErrorPlace(line, place)| (line, place)), size: page.size };
         let errors = loader::of(ctx).load_one(ErrorsOf(self.0.id, page)).await?.unwrap_or_else(|| page.empty());

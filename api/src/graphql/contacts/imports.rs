@@ -41,13 +41,18 @@ pub struct ImportQuery;
 #[Object]
 impl ImportQuery {
     /// An import; null when there is none with this id.
-    async fn import(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Import>> {
+    async fn import(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Import>> {
         by_id(&id, |id| Import::find(ctx, id)).await
     }
 
     /// Imports in the order in which they were started.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
-    async fn imports(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Import>> {
+    async fn imports(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<Import>> {
         let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
         let imports = list_imports(&grant, &mut tx, page).await?;
@@ -62,7 +67,11 @@ pub struct ImportMutation;
 #[Object]
 impl ImportMutation {
     /// Announces a file: answers with the address to put it to.
-    async fn create_upload(&self, ctx: &Context<'_>, input: CreateUploadInput) -> Result<CreateUploadPayload> {
+    async fn create_upload(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: CreateUploadInput,
+    ) -> Result<CreateUploadPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<ImportContacts>()?;
         let once = Once::new("createUpload", input.idempotency_key.as_deref(), &input);
@@ -81,7 +90,11 @@ impl ImportMutation {
 
     /// Starts the import of a file that was put whole. Its header is read at once: columns that mean nothing are
     /// refused, attributes must be declared.
-    async fn start_import(&self, ctx: &Context<'_>, input: StartImportInput) -> Result<StartImportPayload> {
+    async fn start_import(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: StartImportInput,
+    ) -> Result<StartImportPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<ImportContacts>()?;
         let once = Once::new("startImport", input.idempotency_key.as_deref(), &input);

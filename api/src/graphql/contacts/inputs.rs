@@ -1,6 +1,7 @@
 //! Inputs about contacts, and how they become what use cases take; every refusal names its field.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use async_graphql::{Enum, ID, InputObject, MaybeUndefined, OneofObject};
 use carillon_domain::contacts::{
@@ -201,15 +202,32 @@ pub struct UpsertContactsInput {
     pub idempotency_key: Option<String>,
 }
 
-/// Input of `archiveContact`, `restoreContact` and `deleteContact`.
+/// Names of mutations of one contact, for the inputs and payloads they have apart although they are alike.
+macro_rules! mutations {
+    ($($name:ident)+) => {$(
+        #[doc = concat!("`", stringify!($name), "` of a contact.")]
+        #[derive(Debug, Clone, Copy)]
+        pub enum $name {}
+    )+};
+}
+mutations! { Create Update Archive Restore Delete }
+
+/// A contact at the version that you saw.
 #[derive(Debug, Clone, InputObject)]
-pub struct ContactVersionInput {
+#[graphql(
+    concrete(name = "ArchiveContactInput", params(Archive)),
+    concrete(name = "RestoreContactInput", params(Restore)),
+    concrete(name = "DeleteContactInput", params(Delete))
+)]
+pub struct ContactVersionInput<Of: Send + Sync> {
     /// Which contact.
     pub id: ID,
     /// The version you saw.
     pub version: i64,
     /// The same key with the same input gives the stored answer.
     pub idempotency_key: Option<String>,
+    #[graphql(skip)]
+    pub of: PhantomData<Of>,
 }
 
 /// Input of `tagContacts`.

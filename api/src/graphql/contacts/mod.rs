@@ -9,8 +9,8 @@ mod mutations;
 mod queries;
 mod types;
 
-pub use import_types::{Import, Upload};
+pub use import_types::{Import, ImportError, Upload};
 pub use imports::{ImportMutation, ImportQuery};
 pub use mutations::ContactMutation;
 pub use queries::ContactQuery;
-pub use types::Contact;
+pub use types::{AttributeDefinition, Contact, ContactChange};

@@ -1,8 +1,9 @@
 //! Mutations of contacts: parse, permit, one use case in one transaction, and the object as it is then.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 
-use async_graphql::{Context, Object, Result, SimpleObject};
+use async_graphql::{Context, InputType, Object, Result, SimpleObject};
 use carillon_domain::contacts::{self as domain, CreateContact, TagContacts, UpdateContact, Upserted};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::ContactId;
@@ -11,8 +12,8 @@ use carillon_domain::tenancy::{Grant, WriteContacts};
 use serde::{Deserialize, Serialize};
 
 use super::inputs::{
-    ContactVersionInput, CreateContactInput, DeclareAttributesInput, TagContactsInput, UpdateContactInput,
-    UpsertContactsInput,
+    Archive, ContactVersionInput, Create, CreateContactInput, DeclareAttributesInput, Delete, Restore,
+    TagContactsInput, Update, UpdateContactInput, UpsertContactsInput,
 };
 use super::types::{AttributeDefinition, Contact};
 use crate::graphql::error::{UserError, payload, user_errors};
@@ -21,13 +22,22 @@ use crate::graphql::mutate::{Once, Work};
 use crate::graphql::node::parse_id;
 use crate::graphql::scope::RequestScope;
 
-/// A contact, or why not.
+/// The contact that a mutation changed, or why it did not.
 #[derive(Debug, SimpleObject)]
-pub struct ContactPayload {
+#[graphql(
+    concrete(name = "CreateContactPayload", params(Create)),
+    concrete(name = "UpdateContactPayload", params(Update)),
+    concrete(name = "ArchiveContactPayload", params(Archive)),
+    concrete(name = "RestoreContactPayload", params(Restore)),
+    concrete(name = "DeleteContactPayload", params(Delete))
+)]
+pub struct ContactPayload<Of: Send + Sync> {
     /// The contact as it is now. Needs the right to see contacts.
     contact: Option<Result<Contact>>,
     /// What was refused; nothing was changed then.
     user_errors: Vec<UserError>,
+    #[graphql(skip)]
+    of: PhantomData<Of>,
 }
 
 /// What became of one contact.
@@ -83,7 +93,11 @@ pub struct ContactMutation;
 #[Object]
 impl ContactMutation {
     /// Creates a contact.
-    async fn create_contact(&self, ctx: &Context<'_>, input: CreateContactInput) -> Result<ContactPayload> {
+    async fn create_contact(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: CreateContactInput,
+    ) -> Result<ContactPayload<Create>> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
         let once = Once::new("createContact", input.idempotency_key.as_deref(), &input);
@@ -96,7 +110,11 @@ impl ContactMutation {
     }
 
     /// Changes a contact that is at the version you saw, else `CONFLICT`. Consent does not move to a new address.
-    async fn update_contact(&self, ctx: &Context<'_>, input: UpdateContactInput) -> Result<ContactPayload> {
+    async fn update_contact(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: UpdateContactInput,
+    ) -> Result<ContactPayload<Update>> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
         let once = Once::new("updateContact", input.idempotency_key.as_deref(), &input);
@@ -110,7 +128,11 @@ impl ContactMutation {
     }
 
     /// Creates or changes contacts, each found by its external id or its address. Consent is not touched.
-    async fn upsert_contacts(&self, ctx: &Context<'_>, input: UpsertContactsInput) -> Result<UpsertContactsPayload> {
+    async fn upsert_contacts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: UpsertContactsInput,
+    ) -> Result<UpsertContactsPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
         let once = Once::new("upsertContacts", input.idempotency_key.as_deref(), &input);
@@ -130,22 +152,38 @@ impl ContactMutation {
     }
 
     /// Puts a contact away: it is never mailed, and can be restored.
-    async fn archive_contact(&self, ctx: &Context<'_>, input: ContactVersionInput) -> Result<ContactPayload> {
+    async fn archive_contact(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ContactVersionInput<Archive>,
+    ) -> Result<ContactPayload<Archive>> {
         turn(ctx, &input, Turn::Archive).await
     }
 
     /// Takes a contact back that was archived.
-    async fn restore_contact(&self, ctx: &Context<'_>, input: ContactVersionInput) -> Result<ContactPayload> {
+    async fn restore_contact(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ContactVersionInput<Restore>,
+    ) -> Result<ContactPayload<Restore>> {
         turn(ctx, &input, Turn::Restore).await
     }
 
     /// Deletes a contact: what is personal goes, suppressions of its address and the consent ledger stay.
-    async fn delete_contact(&self, ctx: &Context<'_>, input: ContactVersionInput) -> Result<ContactPayload> {
+    async fn delete_contact(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ContactVersionInput<Delete>,
+    ) -> Result<ContactPayload<Delete>> {
         turn(ctx, &input, Turn::Delete).await
     }
 
     /// Puts tags on contacts and takes tags off, all of them or none.
-    async fn tag_contacts(&self, ctx: &Context<'_>, input: TagContactsInput) -> Result<TagContactsPayload> {
+    async fn tag_contacts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: TagContactsInput,
+    ) -> Result<TagContactsPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
         let once = Once::new("tagContacts", input.idempotency_key.as_deref(), &input);
@@ -167,7 +205,7 @@ impl ContactMutation {
     async fn declare_attributes(
         &self,
         ctx: &Context<'_>,
-        input: DeclareAttributesInput,
+        #[graphql(desc = "What is asked for.")] input: DeclareAttributesInput,
     ) -> Result<DeclareAttributesPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
@@ -294,7 +332,14 @@ impl Turn {
     }
 }
 
-async fn turn(ctx: &Context<'_>, input: &ContactVersionInput, turn: Turn) -> Result<ContactPayload> {
+async fn turn<Of: Send + Sync>(
+    ctx: &Context<'_>,
+    input: &ContactVersionInput<Of>,
+    turn: Turn,
+) -> Result<ContactPayload<Of>>
+where
+    ContactVersionInput<Of>: InputType,
+{
     let scope = RequestScope::of(ctx);
     let grant = scope.grant::<WriteContacts>()?;
     let once = Once::new(turn.operation(), input.idempotency_key.as_deref(), input);
@@ -307,21 +352,21 @@ async fn turn(ctx: &Context<'_>, input: &ContactVersionInput, turn: Turn) -> Res
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "resolvers return it as it is")]
-fn refused(refusals: Vec<Refusal>) -> Result<ContactPayload> {
-    Ok(ContactPayload { contact: None, user_errors: user_errors(refusals) })
+fn refused<Of: Send + Sync>(refusals: Vec<Refusal>) -> Result<ContactPayload<Of>> {
+    Ok(ContactPayload { contact: None, user_errors: user_errors(refusals), of: PhantomData })
 }
 
 fn untagged(refusals: Vec<Refusal>) -> TagContactsPayload {
     TagContactsPayload { contacts: Some(Ok(Vec::new())), user_errors: user_errors(refusals) }
 }
 
-async fn contact_payload(ctx: &Context<'_>, done: Done<ContactId>) -> Result<ContactPayload> {
+async fn contact_payload<Of: Send + Sync>(ctx: &Context<'_>, done: Done<ContactId>) -> Result<ContactPayload<Of>> {
     let (id, user_errors) = payload(done)?;
     let contact = match id {
         Some(id) => Contact::find(ctx, id).await.transpose(),
         None => None,
     };
-    Ok(ContactPayload { contact, user_errors })
+    Ok(ContactPayload { contact, user_errors, of: PhantomData })
 }
 
 async fn load(ctx: &Context<'_>, ids: &[ContactId]) -> Result<HashMap<ContactId, Contact>> {

@@ -19,7 +19,7 @@ pub struct ContactQuery;
 #[Object]
 impl ContactQuery {
     /// A contact; null when there is none with this id.
-    async fn contact(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Contact>> {
+    async fn contact(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Contact>> {
         by_id(&id, |id| Contact::find(ctx, id)).await
     }
 
@@ -30,12 +30,12 @@ impl ContactQuery {
     async fn contacts(
         &self,
         ctx: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
-        last: Option<i32>,
-        before: Option<String>,
-        filter: Option<ContactFilterInput>,
-        search: Option<String>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+        #[graphql(desc = "Which contacts.")] filter: Option<ContactFilterInput>,
+        #[graphql(desc = "The start of an e-mail address, a name or an external id.")] search: Option<String>,
     ) -> Result<List<Contact>> {
         let page = PageArgs { first, after, last, before }.page::<ContactId>()?;
         let filter = filter.unwrap_or_default();
@@ -55,8 +55,8 @@ impl ContactQuery {
     async fn attribute_definitions(
         &self,
         ctx: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Result<List<AttributeDefinition>> {
         let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;

@@ -218,8 +218,8 @@ impl Contact {
     async fn ledger(
         &self,
         ctx: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<ConsentEvent>>> {
         Some(ledger(ctx, self.0.email.as_ref(), (first, after)).await)
     }
@@ -229,8 +229,8 @@ impl Contact {
     async fn messages(
         &self,
         ctx: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<Message>>> {
         Some(messages(ctx, self.0.id, (first, after)).await)
     }
@@ -240,8 +240,8 @@ impl Contact {
     async fn changes(
         &self,
         ctx: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<ContactChange>>> {
         Some(changes(ctx, self.0.id, (first, after)).await)
     }

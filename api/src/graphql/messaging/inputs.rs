@@ -104,7 +104,11 @@ pub struct CreateTemplateInput {
     pub idempotency_key: Option<String>,
 }
 
-/// A version to publish.
+/// A version to publish. Templates are MiniJinja with `if`, `for` and `set`. They can use `contact` (`first_name`,
+/// `last_name`, `email`, `external_id`, `locale`, and `attributes` by name), `brand.name`, `sender.postal_address`,
+/// `unsubscribe_url` (marketing), and `vars`, the message's own `variables`; what is not there fails the message unless a
+/// `default` stands in. Filters: `abs`, `capitalize`, `count`, `d`, `default`, `first`, `float`, `int`, `join`, `last`,
+/// `length`, `lower`, `replace`, `round`, `string`, `title`, `trim`, `upper`, `urlencode`.
 #[derive(Debug, InputObject)]
 pub struct PublishTemplateVersionInput {
     /// Of which template.

@@ -1,5 +1,7 @@
 //! Changing senders, relays and templates, and sending messages.
 
+use std::marker::PhantomData;
+
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::{MessageId, SenderId, TemplateId, TemplateVersionId};
@@ -28,7 +30,7 @@ impl MessagingMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The sender.")] input: CreateSenderInput,
-    ) -> Result<SenderPayload> {
+    ) -> Result<SenderPayload<Create>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<ManageSenders>()?;
         let command = &match input.parse() {
@@ -53,7 +55,7 @@ impl MessagingMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The sender.")] input: VerifySenderInput,
-    ) -> Result<SenderPayload> {
+    ) -> Result<SenderPayload<Verify>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<ManageSenders>()?;
         let id: SenderId = match parse_id(&input.id, "id") {
@@ -72,7 +74,7 @@ impl MessagingMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The relay.")] input: SetRelayInput,
-    ) -> Result<RelayPayload> {
+    ) -> Result<RelayPayload<Set>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<ManageSenders>()?;
         let (once, url) = (Once::new("setRelay", input.idempotency_key.as_deref(), &input), input.url.as_str());
@@ -88,7 +90,7 @@ impl MessagingMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Nothing but a key.")] input: Option<RemoveRelayInput>,
-    ) -> Result<RelayPayload> {
+    ) -> Result<RelayPayload<Remove>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<ManageSenders>()?;
         let key = input.as_ref().and_then(|input| input.idempotency_key.as_deref());
@@ -103,7 +105,7 @@ impl MessagingMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The template.")] input: CreateTemplateInput,
-    ) -> Result<TemplatePayload> {
+    ) -> Result<CreateTemplatePayload> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<PublishTemplates>()?;
         let (name, class): (_, MessageClass) = (input.name.as_str(), input.class.into());
@@ -119,7 +121,7 @@ impl MessagingMutation {
             Some(id) => Template::find(ctx, id).await.transpose(),
             None => None,
         };
-        Ok(TemplatePayload { template, user_errors })
+        Ok(CreateTemplatePayload { template, user_errors })
     }
 
     /// Checks and publishes a version of a template; it never changes after.
@@ -127,12 +129,12 @@ impl MessagingMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The version.")] input: PublishTemplateVersionInput,
-    ) -> Result<TemplateVersionPayload> {
+    ) -> Result<PublishTemplateVersionPayload> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<PublishTemplates>()?;
         let command = &match input.parse() {
             Ok(command) => command,
-            Err(refusal) => return Ok(TemplateVersionPayload::refused(refusal)),
+            Err(refusal) => return Ok(PublishTemplateVersionPayload::refused(refusal)),
         };
         let once = Once::new("publishTemplateVersion", input.idempotency_key.as_deref(), &input);
         let published = scope.mutate(grant, &once, |tx, _| {
@@ -146,7 +148,7 @@ impl MessagingMutation {
             Some((id, warnings)) => (TemplateVersion::find(ctx, id).await.transpose(), warnings),
             None => (None, Vec::new()),
         };
-        Ok(TemplateVersionPayload { template_version, warnings, user_errors })
+        Ok(PublishTemplateVersionPayload { template_version, warnings, user_errors })
     }
 
     /// Queues up to 500 messages, each with its own key and verdict: the good ones go even if others are refused.
@@ -283,6 +285,7 @@ impl From<Verdict> for SendMessageResult {
     }
 }
 
+/// The verdict on one message of `sendMessages`.
 #[Object]
 impl SendMessageResult {
     /// The message; null if it was refused.
@@ -324,45 +327,64 @@ impl SendMessagesPayload {
     }
 }
 
-/// The answer of mutations of a sender.
+/// Names of mutations, for the payloads they have apart although they are alike.
+macro_rules! mutations {
+    ($($name:ident)+) => {$(
+        #[doc = concat!("`", stringify!($name), "` of a sender or a relay.")]
+        #[derive(Debug)]
+        pub enum $name {}
+    )+};
+}
+mutations! { Create Verify Set Remove }
+
+/// The answer of a mutation of a sender.
 #[derive(Debug, SimpleObject)]
-pub struct SenderPayload {
+#[graphql(
+    concrete(name = "CreateSenderPayload", params(Create)),
+    concrete(name = "VerifySenderPayload", params(Verify))
+)]
+pub struct SenderPayload<Of: Send + Sync> {
     /// The sender.
     sender: Option<Sender>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
+    #[graphql(skip)]
+    of: PhantomData<Of>,
 }
 
-impl SenderPayload {
+impl<Of: Send + Sync> SenderPayload<Of> {
     async fn of(ctx: &Context<'_>, result: carillon_domain::error::Result<SenderId>) -> Result<Self> {
         let (id, user_errors) = payload(result)?;
         let sender = match id {
             Some(id) => Sender::find(ctx, id).await?,
             None => None,
         };
-        Ok(Self { sender, user_errors })
+        Ok(Self { sender, user_errors, of: PhantomData })
     }
 }
 
-/// The answer of mutations of the relay.
+/// The answer of a mutation of the relay.
 #[derive(Debug, SimpleObject)]
-pub struct RelayPayload {
+#[graphql(concrete(name = "SetRelayPayload", params(Set)), concrete(name = "RemoveRelayPayload", params(Remove)))]
+pub struct RelayPayload<Of: Send + Sync> {
     /// The tenant's own relay as it is now.
     relay: Option<Relay>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
+    #[graphql(skip)]
+    of: PhantomData<Of>,
 }
 
-impl RelayPayload {
+impl<Of: Send + Sync> RelayPayload<Of> {
     async fn load(scope: &RequestScope, user_errors: Vec<UserError>) -> Result<Self> {
         let (grant, mut tx) = scope.read::<carillon_domain::tenancy::ReadMessages>().await?;
-        Ok(Self { relay: messaging::own_relay(&grant, &mut tx).await?.map(Relay::from), user_errors })
+        Ok(Self { relay: messaging::own_relay(&grant, &mut tx).await?.map(Relay::from), user_errors, of: PhantomData })
     }
 }
 
 /// The answer of `createTemplate`.
 #[derive(Debug, SimpleObject)]
-pub struct TemplatePayload {
+pub struct CreateTemplatePayload {
     /// The template. Needs the right to see messages.
     template: Option<Result<Template>>,
     /// Why it was refused.
@@ -371,7 +393,7 @@ pub struct TemplatePayload {
 
 /// The answer of `publishTemplateVersion`.
 #[derive(Debug, SimpleObject)]
-pub struct TemplateVersionPayload {
+pub struct PublishTemplateVersionPayload {
     /// The version. Needs the right to see messages.
     template_version: Option<Result<TemplateVersion>>,
     /// What its author should know; it is published all the same.
@@ -380,7 +402,7 @@ pub struct TemplateVersionPayload {
     user_errors: Vec<UserError>,
 }
 
-impl TemplateVersionPayload {
+impl PublishTemplateVersionPayload {
     fn refused(refusal: Refusal) -> Self {
         Self { template_version: None, warnings: Vec::new(), user_errors: user_errors([refusal]) }
     }

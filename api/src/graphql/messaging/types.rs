@@ -78,6 +78,7 @@ impl Message {
     }
 }
 
+/// A mail to one recipient, from the intent to its end.
 #[Object]
 impl Message {
     /// Its id.
@@ -267,6 +268,7 @@ impl Sender {
     }
 }
 
+/// Who mail is from: an address, a name, and the key that signs its mail.
 #[Object]
 impl Sender {
     /// Its id.
@@ -351,6 +353,7 @@ impl Template {
     }
 }
 
+/// A template of messages; its content is in its versions.
 #[Object]
 impl Template {
     /// Its id.
@@ -391,6 +394,7 @@ impl TemplateVersion {
     }
 }
 
+/// Published content of a template in one language; it never changes.
 #[Object]
 impl TemplateVersion {
     /// Its id.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use async_graphql::{ID, InputObject};
+use async_graphql::{ID, InputObject, OneofObject};
 use carillon_domain::contacts::{Country, EmailAddress, Locale, Zone};
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::ids::{AccountId, TenantId};
@@ -40,12 +40,21 @@ fn name(text: &str, field: &str) -> Result<Name, Refusal> {
     Name::parse(text).map_err(|error| Refusal::new("INVALID_NAME", field, error.to_string()))
 }
 
-/// The one of two ids that an input must give.
-fn scope(account: Option<&ID>, tenant: Option<&ID>) -> Result<(Scope, &'static str), Refusal> {
-    match (account, tenant) {
-        (Some(account), None) => Ok((Scope::Account(parse_id::<AccountId>(account, "accountId")?), "accountId")),
-        (None, Some(tenant)) => Ok((Scope::Tenant(parse_id::<TenantId>(tenant, "tenantId")?), "tenantId")),
-        _ => Err(Refusal::new("EXACTLY_ONE", "tenantId", "Give tenantId or accountId, and not both.")),
+/// What one can be a member of.
+#[derive(OneofObject)]
+pub enum ScopeInput {
+    /// This account, and everything below it.
+    AccountId(ID),
+    /// This tenant.
+    TenantId(ID),
+}
+
+impl ScopeInput {
+    fn parse(&self, field: &str) -> Result<Scope, Refusal> {
+        match self {
+            Self::AccountId(id) => Ok(Scope::Account(parse_id::<AccountId>(id, field)?)),
+            Self::TenantId(id) => Ok(Scope::Tenant(parse_id::<TenantId>(id, field)?)),
+        }
     }
 }
 
@@ -251,10 +260,8 @@ pub struct EnterTenantInput {
 /// Somebody to invite, to a tenant or to an account.
 #[derive(InputObject)]
 pub struct InviteMemberInput {
-    /// To this tenant ..
-    tenant_id: Option<ID>,
-    /// .. or to this account and everything below it.
-    account_id: Option<ID>,
+    /// To what.
+    to: ScopeInput,
     /// Where they get mail.
     email: String,
     /// As what; not above your own role.
@@ -271,7 +278,7 @@ impl InviteMemberInput {
 
     /// To what, and which field said so.
     pub fn on(&self) -> Result<(Scope, &'static str)> {
-        Ok(scope(self.account_id.as_ref(), self.tenant_id.as_ref())?)
+        Ok((self.to.parse("to")?, "to"))
     }
 }
 
@@ -305,10 +312,8 @@ pub struct RemoveMemberInput {
 /// What to leave.
 #[derive(InputObject)]
 pub struct LeaveInput {
-    /// This tenant ..
-    tenant_id: Option<ID>,
-    /// .. or this account.
-    account_id: Option<ID>,
+    /// What; a role that comes from an account above is left there.
+    scope: ScopeInput,
     /// The same key again, with a session that is good, gives the same answer.
     pub idempotency_key: Option<String>,
 }
@@ -316,7 +321,7 @@ pub struct LeaveInput {
 impl LeaveInput {
     /// What, and which field said so.
     pub fn parse(&self) -> Result<(Scope, &'static str)> {
-        Ok(scope(self.account_id.as_ref(), self.tenant_id.as_ref())?)
+        Ok((self.scope.parse("scope")?, "scope"))
     }
 }
 
@@ -325,7 +330,9 @@ impl LeaveInput {
 pub struct CreateApiKeyInput {
     /// What it is for.
     name: String,
-    /// What it may do of what the role may, such as `contacts.read`.
+    /// What it may do of what its role may: `contacts.read`, `contacts.read_personal`, `contacts.write`, `contacts.import`,
+    /// `consent.read`, `consent.record`, `messaging.read`, `messaging.send`, `messaging.publish`, `tenancy.read`. One that
+    /// changes something may also read what came of it.
     scopes: Vec<String>,
     /// The role it acts as; not above your own.
     role: Role,

@@ -35,34 +35,54 @@ pub struct AccessMutation;
 #[Object]
 impl AccessMutation {
     /// Signs somebody up. A mail with a link follows; nobody learns here whether the address has a user.
-    async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Result<SignUpPayload> {
+    async fn sign_up(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: SignUpInput,
+    ) -> Result<SignUpPayload> {
         let scope = RequestScope::of(ctx);
         let run = async { sign_up(scope.ports(), scope.desk(), input.parse(scope.client_ip())?).await };
         SignUpPayload::new(run.await)
     }
 
     /// Proves an address with the link of the mail; the account exists from then on.
-    async fn verify_email(&self, ctx: &Context<'_>, input: VerifyEmailInput) -> Result<VerifyEmailPayload> {
+    async fn verify_email(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: VerifyEmailInput,
+    ) -> Result<VerifyEmailPayload> {
         let scope = RequestScope::of(ctx);
         VerifyEmailPayload::new(verify_email(scope.ports(), scope.desk(), &input.token, scope.client_ip()).await)
     }
 
     /// Opens a session for an address and its password.
-    async fn sign_in(&self, ctx: &Context<'_>, input: SignInInput) -> Result<SignInPayload> {
+    async fn sign_in(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: SignInInput,
+    ) -> Result<SignInPayload> {
         let scope = RequestScope::of(ctx);
         let run = async { sign_in(scope.ports(), scope.desk(), input.parse(scope.client_ip())?).await };
         SignInPayload::new(run.await)
     }
 
     /// Gives the next session for a refresh token. A token that comes twice ends its whole family.
-    async fn refresh_session(&self, ctx: &Context<'_>, input: RefreshSessionInput) -> Result<RefreshSessionPayload> {
+    async fn refresh_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: RefreshSessionInput,
+    ) -> Result<RefreshSessionPayload> {
         let scope = RequestScope::of(ctx);
         let token = &input.refresh_token;
         RefreshSessionPayload::new(refresh_session(scope.ports(), scope.desk(), token, scope.client_ip()).await)
     }
 
     /// Ends a session; says the same for a token that is none.
-    async fn sign_out(&self, ctx: &Context<'_>, input: SignOutInput) -> Result<SignOutPayload> {
+    async fn sign_out(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: SignOutInput,
+    ) -> Result<SignOutPayload> {
         SignOutPayload::new(sign_out(RequestScope::of(ctx).ports(), &input.refresh_token).await)
     }
 
@@ -70,7 +90,7 @@ impl AccessMutation {
     async fn request_password_reset(
         &self,
         ctx: &Context<'_>,
-        input: RequestPasswordResetInput,
+        #[graphql(desc = "What is asked for.")] input: RequestPasswordResetInput,
     ) -> Result<RequestPasswordResetPayload> {
         let scope = RequestScope::of(ctx);
         let run = async {
@@ -81,7 +101,11 @@ impl AccessMutation {
     }
 
     /// Sets a password with the link of the mail; every session ends.
-    async fn reset_password(&self, ctx: &Context<'_>, input: ResetPasswordInput) -> Result<ResetPasswordPayload> {
+    async fn reset_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ResetPasswordInput,
+    ) -> Result<ResetPasswordPayload> {
         let scope = RequestScope::of(ctx);
         let run = async {
             let password = input.password()?;
@@ -91,7 +115,11 @@ impl AccessMutation {
     }
 
     /// Sets a password with the one so far; every other session ends.
-    async fn change_password(&self, ctx: &Context<'_>, input: ChangePasswordInput) -> Result<ChangePasswordPayload> {
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ChangePasswordInput,
+    ) -> Result<ChangePasswordPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let run = async { change_password(scope.ports(), scope.desk(), access, input.parse(scope.client_ip())?).await };
@@ -99,7 +127,11 @@ impl AccessMutation {
     }
 
     /// Gives a token for a tenant the caller belongs to.
-    async fn enter_tenant(&self, ctx: &Context<'_>, input: EnterTenantInput) -> Result<EnterTenantPayload> {
+    async fn enter_tenant(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: EnterTenantInput,
+    ) -> Result<EnterTenantPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let run =
@@ -112,7 +144,7 @@ impl AccessMutation {
     async fn accept_invitation(
         &self,
         ctx: &Context<'_>,
-        input: AcceptInvitationInput,
+        #[graphql(desc = "What is asked for.")] input: AcceptInvitationInput,
     ) -> Result<AcceptInvitationPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
@@ -120,7 +152,11 @@ impl AccessMutation {
     }
 
     /// Ends the caller's own membership on a tenant or an account.
-    async fn leave(&self, ctx: &Context<'_>, input: LeaveInput) -> Result<LeavePayload> {
+    async fn leave(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: LeaveInput,
+    ) -> Result<LeavePayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let once = Once::new("leave", input.idempotency_key.as_deref(), &input);
@@ -139,7 +175,11 @@ pub struct AccountMutation;
 #[Object]
 impl AccountMutation {
     /// Makes an account under one the caller owns.
-    async fn create_account(&self, ctx: &Context<'_>, input: CreateAccountInput) -> Result<CreateAccountPayload> {
+    async fn create_account(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: CreateAccountInput,
+    ) -> Result<CreateAccountPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let once = Once::new("createAccount", input.idempotency_key.as_deref(), &input);
@@ -151,7 +191,11 @@ impl AccountMutation {
     }
 
     /// Makes a tenant under an account, with a first brand and the topic that stands for all its marketing.
-    async fn create_tenant(&self, ctx: &Context<'_>, input: CreateTenantInput) -> Result<CreateTenantPayload> {
+    async fn create_tenant(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: CreateTenantInput,
+    ) -> Result<CreateTenantPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let run = async {
@@ -164,7 +208,11 @@ impl AccountMutation {
     }
 
     /// Mails somebody an invitation; nobody learns here whether the address has a user.
-    async fn invite_member(&self, ctx: &Context<'_>, input: InviteMemberInput) -> Result<InviteMemberPayload> {
+    async fn invite_member(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: InviteMemberInput,
+    ) -> Result<InviteMemberPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let once = Once::new("inviteMember", input.idempotency_key.as_deref(), &input);
@@ -180,7 +228,7 @@ impl AccountMutation {
     async fn change_member_role(
         &self,
         ctx: &Context<'_>,
-        input: ChangeMemberRoleInput,
+        #[graphql(desc = "What is asked for.")] input: ChangeMemberRoleInput,
     ) -> Result<ChangeMemberRolePayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
@@ -193,7 +241,11 @@ impl AccountMutation {
     }
 
     /// Takes a membership away; the member's tokens die with their next request.
-    async fn remove_member(&self, ctx: &Context<'_>, input: RemoveMemberInput) -> Result<RemoveMemberPayload> {
+    async fn remove_member(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: RemoveMemberInput,
+    ) -> Result<RemoveMemberPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
         let once = Once::new("removeMember", input.idempotency_key.as_deref(), &input);
@@ -205,7 +257,11 @@ impl AccountMutation {
     }
 
     /// Makes an API key for the tenant the caller is in; its secret is shown in this answer only.
-    async fn create_api_key(&self, ctx: &Context<'_>, input: CreateApiKeyInput) -> Result<CreateApiKeyPayload> {
+    async fn create_api_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: CreateApiKeyInput,
+    ) -> Result<CreateApiKeyPayload> {
         let scope = RequestScope::of(ctx);
         let grant: domain::Grant<AdministerTenant> = scope.grant()?;
         let once = Once::new("createApiKey", input.idempotency_key.as_deref(), &input);
@@ -214,7 +270,11 @@ impl AccountMutation {
     }
 
     /// Ends an API key with its next request.
-    async fn revoke_api_key(&self, ctx: &Context<'_>, input: RevokeApiKeyInput) -> Result<RevokeApiKeyPayload> {
+    async fn revoke_api_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: RevokeApiKeyInput,
+    ) -> Result<RevokeApiKeyPayload> {
         let scope = RequestScope::of(ctx);
         let grant: domain::Grant<AdministerTenant> = scope.grant()?;
         let once = Once::new("revokeApiKey", input.idempotency_key.as_deref(), &input);

@@ -33,7 +33,12 @@ impl TenancyQuery {
 
     /// Who belongs to the tenant, members of the accounts above it too; in order of arrival.
     #[graphql(complexity = "page_cost(first, None, child_complexity)")]
-    async fn members(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Member>> {
+    async fn members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<Member>> {
         let page = PageArgs::forward(first, after).page()?;
         let scope = RequestScope::of(ctx);
         let context = scope.tenant()?;
@@ -43,7 +48,12 @@ impl TenancyQuery {
 
     /// The tenant's API keys, revoked ones too; in order of arrival.
     #[graphql(complexity = "page_cost(first, None, child_complexity)")]
-    async fn api_keys(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<ApiKey>> {
+    async fn api_keys(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<ApiKey>> {
         let page = PageArgs::forward(first, after).page()?;
         let scope = RequestScope::of(ctx);
         let keys = api_keys(&scope.grant::<AdministerTenant>()?, scope.ports(), &page).await?;
@@ -55,8 +65,8 @@ impl TenancyQuery {
     async fn audit_events(
         &self,
         ctx: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Result<List<AuditEvent>> {
         let page = PageArgs::forward(first, after).page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<AdministerTenant>().await?;
@@ -100,7 +110,12 @@ impl Viewer {
 
     /// The tenants they can enter; in order of arrival.
     #[graphql(complexity = "page_cost(first, None, child_complexity)")]
-    async fn tenants(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Tenant>> {
+    async fn tenants(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<Tenant>> {
         let page = PageArgs::forward(first, after).page::<ids::TenantId>()?;
         let scope = RequestScope::of(ctx);
         let tenants = viewer_tenants(scope.ports(), scope.access()?, &page).await?;

@@ -108,7 +108,12 @@ impl From<domain::Account> for Account {
 impl Account {
     /// Its own members, for those who may change them; in order of arrival.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
-    async fn members(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> Result<List<Member>> {
+    async fn members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<Member>> {
         let page = PageArgs::ahead(first, after)?;
         let members = loader::of(ctx).load_one(MembersOf(self.key, page)).await?;
         let members = members.unwrap_or_else(|| Ok(page.empty()))?;
