@@ -142,8 +142,8 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("VERIFIED_MEMBER", &["email_norm", "user_id"]),
     ("ACCOUNT_PATH", &["id"]),
     ("ACCOUNTS_REACHED", &["user_id", "parent_id"]),
-    ("TENANTS_REACHED", &["user_id", "account_id"]),
-    ("MEMBERS_REACHED", &["user_id", "scope_id"]),
+    ("TENANTS_REACHED", &["user_id"]),
+    ("MEMBERS_REACHED", &["user_id"]),
     ("USER_BUMP", &["id"]),
     ("SESSIONS_CARRY_OVER", &["user_id"]),
 ];
@@ -282,6 +282,12 @@ async fn a_common_and_a_rare_prefix_are_listed_alike() {
 #[tokio::test]
 async fn c205_what_somebody_reaches_costs_what_they_reach() {
     let Some((world, tenant)) = big().await else { return };
+    // So many that no plan but one by the indexes is cheap.
+    for name in ["accounts", "tenants", "users", "memberships"] {
+        let table = tables().find(|table| table.name == name).expect("a table");
+        world.execute(&filled(table, &tenant, TimeDelta::zero(), 100_000)).await;
+    }
+    world.execute("ANALYZE accounts, tenants, users, memberships").await;
     let login = &logins(&world).await[IDENTITY];
     let number = |line: &str, before: &str| {
         let rest = line.split_once(before).map_or("", |(_, rest)| rest);
@@ -293,8 +299,7 @@ async fn c205_what_somebody_reaches_costs_what_they_reach() {
         let sql = carillon_domain::identity_statements().into_iter().find(|sql| sql.name == name).expect("registered");
         let registered = Registered::of_role(IDENTITY, sql);
         let args = places[..registered.args.split(", ").count()].join(", ");
-        let mode = "force_generic_plan; SET LOCAL enable_seqscan = off";
-        let plan = analyzed(login, (name, &registered.prepare, &args), &tenant, mode).await;
+        let plan = analyzed(login, (name, &registered.prepare, &args), &tenant, "force_generic_plan").await;
         let read = plan.iter().map(|line| number(line, "Rows Removed by Filter: ").max(number(line, "actual rows=")));
         assert!(read.max().is_some_and(|read| (1..500).contains(&read)), "{name}:\n  {}", plan.join("\n  "));
     }
@@ -381,6 +386,11 @@ async fn explained(
 /// Fills a table in one statement with the values [`seed::value`] would make, none left out.
 fn fill(table: &Table, tenant: &str, shift: TimeDelta) -> String {
     let rows = if ["contacts", "messages", "idempotency_keys"].contains(&table.name) { 20_000 } else { 5_000 };
+    filled(table, tenant, shift, rows)
+}
+
+/// The same with so many rows; those that are there stay.
+fn filled(table: &Table, tenant: &str, shift: TimeDelta, rows: u32) -> String {
     let (mut names, mut values) = (Vec::new(), Vec::new());
     if table.access.has_tenant() {
         names.push("tenant_id");
