@@ -84,6 +84,9 @@ impl Stage {
         let admin = connect(&admin_url).await?;
         admin.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
         admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await?;
+        // A commit that was answered is on disk, also where the server forgets: what is judged here is our loss, not its.
+        // Set before anybody connects, for a session keeps what it began with.
+        admin.execute_unprepared(&format!("ALTER DATABASE {name} SET synchronous_commit = on")).await?;
         admin.close().await?;
         let owner_url = crate::database::url_of(&admin_url, None, name);
         let clock = Arc::new(DatabaseClock::new());

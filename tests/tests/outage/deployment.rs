@@ -186,11 +186,3 @@ pub fn services(what: &str) -> bool {
     assert!(status.success(), "services.sh {what}");
     true
 }
-
-/// So that a commit that was answered is on disk: private services that forget do not wait for it.
-pub async fn make_durable(stage: &Stage) {
-    let owner = connect(&stage.owner_url).await.unwrap();
-    let database = stage.owner_url.rsplit('/').next().unwrap();
-    owner.execute_unprepared(&format!("ALTER DATABASE {database} SET synchronous_commit = on")).await.unwrap();
-    owner.close().await.unwrap();
-}

@@ -1,13 +1,12 @@
 //! Without Postgres nothing is promised: not ready, no acknowledgement, and no 200 that could be lost (C-11). When it is
 //! back everything goes on by itself.
 
-use super::deployment::{Deployment, make_durable, services};
+use super::deployment::{Deployment, services};
 use super::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c011_without_the_database_nothing_is_acknowledged_and_with_it_all_goes_on() {
     let Some(deployment) = Deployment::start("postgres", 40).await else { return };
-    make_durable(&deployment.stage).await;
     let engine = deployment.engine();
     deployment.accepted("before", 0..20).await;
     deployment.arrived(20).await;
