@@ -38,6 +38,9 @@ part() {
 
 skip() { skipped+=("$1"); printf '\n==== %s\n---- skipped\n' "$1"; }
 
+# What the last lines repeat though it is no failure; a file, for parts run in subshells.
+note() { echo "note: $1" | tee -a "$logs/notes.txt"; }
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # Nothing configured from outside may reach a run that means to prove the embedded default.
@@ -83,8 +86,11 @@ tests_postgres() {
 
 # The demo judges itself; its last line is read again here, so a demo that only says "passed" does not.
 demo() {
-  local out=$logs/demo.out last key
+  local out=$logs/demo.out last key began
+  cargo build -q
+  began=$SECONDS
   embedded cargo run -q -- demo --exit | tee "$out"
+  if ((SECONDS - began >= 60)); then note "the demo took $((SECONDS - began)) s, it is to take less than a minute"; fi
   last=$(tail -n 1 "$out")
   for key in '"checks":"passed"' '"after_unsubscribe":0' '"repeated":0' '"cross_tenant":0'; do
     [[ $last == *"$key,"* || $last == *"$key}" ]] || { echo "the demo's last line lacks $key"; return 1; }
@@ -164,7 +170,7 @@ deny() {
   cargo deny check licenses bans sources
   if cargo deny check advisories 2>&1 | tee "$out"; then return 0; fi
   grep -q 'failed to fetch advisory database' "$out" || return 1
-  echo 'note: the advisory database is out of reach, advisories were not checked'
+  note 'the advisory database is out of reach, advisories were not checked'
 }
 
 # --- the whole --------------------------------------------------------------------------------------------------
@@ -180,6 +186,7 @@ count_tests() {
 summary() {
   local part verdict=0
   printf '\n==== summary after %d s\n' "$SECONDS"
+  cat "$logs/notes.txt" 2>/dev/null || true
   for part in "${passed_parts[@]+"${passed_parts[@]}"}"; do echo "ok      $part"; done
   for part in "${failed_parts[@]+"${failed_parts[@]}"}"; do echo "FAILED  $part"; verdict=1; done
   if ! count_tests | grep -q ' 0 skipped$'; then skipped+=('tests marked as ignored'); fi

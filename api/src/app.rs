@@ -58,7 +58,7 @@ pub enum AppError {
     /// The keys on disk cannot be used.
     #[error("the keys under CARILLON_DATA cannot be used: {0}")]
     Keys(carillon_domain::keys::KeyringError),
-    /// A login of another role, or with too many powers.
+    /// A login of another role, in another database, or with too many powers.
     #[error("{setting}: {source}")]
     Login {
         /// The setting.
@@ -226,18 +226,26 @@ impl App {
     }
 
     /// Makes the system tenant, as soon as the database lets it: in production a process starts while its database is
-    /// still away, and is not ready until it comes. Ends only if that database then turns out to have other keys.
+    /// still away, and is not ready until it comes. Ends only if that database then turns out to have other keys; they are
+    /// compared first, so that no row is left under keys that are not the database's.
     async fn bootstrap_and_wait(&self) -> AppError {
+        let ports = self.ports();
         let mut pause = Duration::from_secs(1);
-        while let Err(error) = bootstrap(self.ports()).await {
-            tracing::warn!(%error, "the system tenant is not made yet");
+        loop {
+            let tried = async {
+                let other = key_mismatch(&ports.wall, &ports.keys).await?;
+                if other.is_none() {
+                    bootstrap(ports).await?;
+                }
+                Ok::<_, Error>(other)
+            };
+            match tried.await {
+                Ok(Some(other)) => return other.into(),
+                Ok(None) => return std::future::pending().await,
+                Err(error) => tracing::warn!(%error, "the system tenant is not made yet"),
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        let ports = self.ports();
-        match refuse_other_keys(&ports.wall, &ports.keys).await {
-            Err(error) => error,
-            Ok(()) => std::future::pending().await,
         }
     }
 
@@ -296,7 +304,7 @@ async fn refuse_other_keys(wall: &Wall, keys: &Keyring) -> Result<(), AppError> 
     }
 }
 
-/// Refuses to start with a login of another role, or one that row security does not hold (C-205). A database that is away
+/// Refuses to start with a login of another role or in another database, or one that row security does not hold (C-205). A database that is away
 /// is no reason not to start: then the pools refuse such a login when it comes, and the process does not become ready.
 async fn refuse_other_logins(config: &Config) -> Result<(), AppError> {
     if !config.database.is_postgres() {
@@ -305,9 +313,13 @@ async fn refuse_other_logins(config: &Config) -> Result<(), AppError> {
     let asked = logins(config).map(|(setting, url, role)| async move {
         (setting, role, tokio::time::timeout(PATIENCE, Login::of(url.reveal())).await)
     });
+    let mut database = None;
     for (setting, role, login) in futures::future::join_all(asked).await {
         match login.unwrap_or(Err(WallError::Unavailable)) {
-            Ok(login) => drop(login.is(role).map_err(|source| AppError::Login { setting, source })?),
+            Ok(login) => {
+                let login = login.is(role).and_then(|login| login.beside(&mut database));
+                login.map_err(|source| AppError::Login { setting, source })?;
+            }
             Err(error) => tracing::warn!(%error, "a login cannot be looked at yet"),
         }
     }

@@ -4,12 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, WallError};
 
-static LOST: AtomicU64 = AtomicU64::new(0);
-
 /// How many transactions of this process lost a race (40P01, 40001, a key taken meanwhile) since it started.
-pub fn lost_races() -> u64 {
-    LOST.load(Ordering::Relaxed)
-}
+static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// The runs that one call of a use case has left.
 #[derive(Debug)]
@@ -26,7 +22,8 @@ impl Reruns {
     pub fn after(&mut self, error: &Error) -> bool {
         let lost = matches!(error, Error::Wall(WallError::Retry));
         if lost {
-            LOST.fetch_add(1, Ordering::Relaxed);
+            let total = LOST.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::info!(total, "a transaction lost a race");
         }
         lost && self.take()
     }
@@ -51,12 +48,12 @@ mod tests {
     #[test]
     fn a_lost_race_is_run_again_three_times_and_other_errors_never() {
         let mut reruns = Reruns::default();
-        let before = lost_races();
+        let before = LOST.load(Ordering::Relaxed);
         assert!(!reruns.after(&Error::Wall(WallError::Unavailable)));
         let lost = Error::Wall(WallError::Retry);
         assert!(reruns.after(&lost) && reruns.after(&lost) && reruns.after(&lost));
         assert!(!reruns.after(&lost));
         assert_eq!(reruns.taken(), 3);
-        assert!(lost_races() >= before + 4);
+        assert!(LOST.load(Ordering::Relaxed) >= before + 4);
     }
 }

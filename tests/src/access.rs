@@ -11,7 +11,7 @@ use carillon_domain::tenancy::{
     AdministerTenant, ApiKey, CreateApiKey, Doorkeeper, MemberGrant, Name, NewInvitation, NewPassword, NewTenant,
     OwnedAccount, PasswordSettings, Permission, Role, Scope, SecretKind, Session, SignIn, SignUp, TenantContext,
     VerifiedAccess, accept_invitation, bootstrap, create_api_key, create_tenant, enter_account, enter_as_user,
-    enter_tenant, invite_member, make_account, sign_in, sign_up, verify_email, viewer_accounts,
+    enter_tenant, invite_member, make_account, operate, sign_in, sign_up, verify_email, viewer_accounts,
 };
 use carillon_entities::ids::{AccountId, MembershipId, TenantId};
 use chrono::TimeDelta;
@@ -159,7 +159,7 @@ impl AccessWorld {
             owner: Name::parse("Ada").unwrap(),
             password: Some(self.new_password(PASSWORD)),
         };
-        let made = make_account(self.ports(), &self.desk, command).await.unwrap();
+        let made = make_account(&operate().grant(), self.ports(), &self.desk, command).await.unwrap();
         (self.access(email).await, made.account.id)
     }
 

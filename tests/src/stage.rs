@@ -21,7 +21,7 @@ use carillon_domain::ports::Ports;
 use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{
     AccessSubject, AccessTokens, Actor, Doorkeeper, PasswordSettings, RecordConsent, Role, TenantContext,
-    enter_as_user, enter_for_work,
+    enter_as_user, enter_to_verify, operate,
 };
 use carillon_domain::time::{Clock as _, DatabaseClock};
 use carillon_entities::ids::{
@@ -247,7 +247,7 @@ impl Stage {
         let key = NewDkimKey::generate_rsa_2048()?;
         let sender = create_sender(&grant, &mut tx, &self.ports, command, &key).await?;
         tx.commit().await?;
-        let operator = enter_for_work(&self.ports.wall, context.tenant()).grant();
+        let operator = enter_to_verify(&operate(), &self.ports.wall, context.tenant());
         carillon_domain::messaging::verify_sender_by_operator(&operator, &self.ports, sender.id).await?;
         Ok(sender.id)
     }

@@ -8,7 +8,7 @@ use carillon_domain::tenancy::{
     AdministerTenant, ChangePassword, CreateApiKey, Doorkeeper, FAMILY_LIFE, MemberGrant, Name, NewPassword,
     OwnedAccount, PasswordSettings, Permission, PresentedKey, REFRESH_LIFE, ReadContacts, ReadTenant, Role, Scope,
     SecretKind, SendMessages, SignUp, api_keys, authenticate_key, change_password, create_api_key, disable_user,
-    forget_expired, invite_member, make_account, refresh_session, request_password_reset, reset_password,
+    forget_expired, invite_member, make_account, operate, refresh_session, request_password_reset, reset_password,
     revoke_api_key, sign_in, sign_out, sign_up, verify_email, viewer, viewer_accounts,
 };
 use carillon_tests::access::{AccessWorld, KEY_LIFE, PASSWORD, code, new_invitation, refusals};
@@ -307,7 +307,7 @@ async fn c213_a_stale_token_learns_nothing_of_the_tenants_users() {
     let grant = world.entered(&ada, tenant).await.grant::<SendMessages>().unwrap();
     let address: carillon_domain::contacts::EmailAddress = "ada@example.org".parse().unwrap();
     own_user(&grant, world.ports(), address.clone()).await.unwrap();
-    disable_user(world.ports(), &address, true).await.unwrap();
+    disable_user(&operate().grant(), world.ports(), &address, true).await.unwrap();
     for address in [address, "nobody@example.org".parse().unwrap()] {
         assert!(matches!(own_user(&grant, world.ports(), address).await, Err(Error::Unauthenticated)));
     }
@@ -347,11 +347,11 @@ async fn c213_a_disabled_user_is_out_with_the_next_request() {
     let grant = entered.grant::<ReadTenant>().unwrap();
     grant.begin_read().await.unwrap().commit().await.unwrap();
     let email = "ada@example.org".parse().unwrap();
-    disable_user(world.ports(), &email, true).await.unwrap();
+    disable_user(&operate().grant(), world.ports(), &email, true).await.unwrap();
     assert!(matches!(grant.begin_read().await, Err(Error::Unauthenticated)));
     assert!(matches!(viewer(world.ports(), &owner).await, Err(Error::Unauthenticated)));
     assert_eq!(code(world.sign_in("ada@example.org", PASSWORD).await), "INVALID_CREDENTIALS");
-    disable_user(world.ports(), &email, false).await.unwrap();
+    disable_user(&operate().grant(), world.ports(), &email, false).await.unwrap();
     assert!(matches!(grant.begin_read().await, Err(Error::Unauthenticated)), "old tokens stay dead");
     world.sign_in("ada@example.org", PASSWORD).await.unwrap();
 }
@@ -366,14 +366,14 @@ async fn the_operator_makes_an_account_whose_owner_sets_a_password() {
         password: None,
     };
     let ports = world.ports();
-    let made = make_account(ports, world.desk(), command("ada@example.org")).await.unwrap();
+    let made = make_account(&operate().grant(), ports, world.desk(), command("ada@example.org")).await.unwrap();
     let link = made.link.unwrap();
     assert_eq!(code(world.sign_in("ada@example.org", PASSWORD).await), "INVALID_CREDENTIALS");
     let token = link.split_once("token=").unwrap().1.to_owned();
     reset_password_of(&world, token, world.new_password(PASSWORD)).await.unwrap();
     let access = world.access("ada@example.org").await;
     assert_eq!(viewer_accounts(ports, &access).await.unwrap()[0].0.id, made.account.id);
-    let second = make_account(ports, world.desk(), command("ada@example.org")).await.unwrap();
+    let second = make_account(&operate().grant(), ports, world.desk(), command("ada@example.org")).await.unwrap();
     assert_eq!((second.owner, second.link), (made.owner, None), "who exists owns it as they are");
 }
 
@@ -429,7 +429,7 @@ async fn c220_a_key_is_no_stronger_than_who_made_it() {
     assert_eq!(code(create_api_key(&admin, ports, over, None).await), "ALREADY_OVER");
     create_api_key(&admin, ports, command(Role::Admin, None), None).await.unwrap();
     let email = "bob@example.org".parse().unwrap();
-    disable_user(ports, &email, true).await.unwrap();
+    disable_user(&operate().grant(), ports, &email, true).await.unwrap();
     let stale = create_api_key(&admin, ports, command(Role::Admin, None), None).await;
     assert!(matches!(stale, Err(Error::Unauthenticated)));
 }

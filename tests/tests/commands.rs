@@ -5,10 +5,9 @@
 use carillon::app::{App, AppError};
 use carillon::commands::{check, migrate};
 use carillon::config::{Config, Source};
-use carillon_domain::contacts::EmailAddress;
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::keys::Keyring;
-use carillon_domain::messaging::{OtherKeys, SystemMail, enqueue_system_mail, key_mismatch};
+use carillon_domain::messaging::{OtherKeys, key_mismatch};
 use carillon_domain::tenancy::bootstrap;
 use carillon_entities::wall::{DatabaseSettings, TxMode, Wall};
 use carillon_tests::database::start;
@@ -75,6 +74,26 @@ async fn c205_logins_that_stand_in_each_others_place_are_refused() {
 }
 
 #[tokio::test]
+async fn c205_logins_into_different_databases_are_refused() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let Some(other) = World::on_postgres(WorldOptions::default()).await else { return };
+    let logins = other.database.settings(1);
+    for (setting, url) in [
+        ("DATABASE_IDENTITY_URL", &*logins.identity_url),
+        ("DATABASE_DISPATCH_URL", &*logins.dispatch_url),
+        ("DATABASE_OWNER_URL", &*other.database.admin_url),
+    ] {
+        let told = wrong(&config(&world, &[(setting, url)])).await;
+        assert!(told.len() == 1 && told[0].starts_with(&format!("{setting}: ")), "{told:?}");
+        assert!(told[0].contains("another database"), "{told:?}");
+        if setting != "DATABASE_OWNER_URL" {
+            let started = App::build(config(&world, &[(setting, url)])).await;
+            assert!(matches!(started, Err(AppError::Login { setting: named, .. }) if named == setting), "{started:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn c157_a_database_is_not_served_with_other_keys_than_its_own() {
     let world = World::new().await;
     let ports = world.ports();
@@ -86,9 +105,6 @@ async fn c157_a_database_is_not_served_with_other_keys_than_its_own() {
     let rotated = ports.keys.rotated(&SeededEntropy::new(78));
     assert_eq!(key_mismatch(&ports.wall, &rotated).await.unwrap(), None, "retired keys stay");
 
-    let mail = SystemMail::SomebodySignedUp;
-    enqueue_system_mail(ports, ports.new_id(), &EmailAddress::parse("ada@example.org").unwrap(), &mail).await.unwrap();
-    world.leave_unsettled();
     let text = rotated.to_secret_text();
     let without: Keyring = text.split(',').next().unwrap().parse().unwrap();
     let missing = ports.keys.active();

@@ -19,7 +19,7 @@ use carillon_domain::files::Files;
 use carillon_domain::idempotency::forget_expired;
 use carillon_domain::tenancy::{
     AdministerTenant, CreateApiKey, Doorkeeper, Grant, Name, PasswordSettings, Permission, ReadContacts, Role,
-    TenantContext, VerifiedAccess, WriteContacts, create_api_key, disable_user, enter_tenant, revoke_api_key,
+    TenantContext, VerifiedAccess, WriteContacts, create_api_key, disable_user, enter_tenant, operate, revoke_api_key,
 };
 use carillon_entities::ids::TenantId;
 use carillon_entities::rows::service::usage;
@@ -286,7 +286,7 @@ async fn c222_a_token_that_ended_learns_no_schema() {
     let query = "{ __schema { queryType { name } } }";
     let (_, body) = stage.ask(&session.access_token, query).await;
     assert_eq!(body["data"]["__schema"]["queryType"]["name"], "Query", "{body}");
-    disable_user(ports, &"ada@example.org".parse().unwrap(), true).await.unwrap();
+    disable_user(&operate().grant(), ports, &"ada@example.org".parse().unwrap(), true).await.unwrap();
     for query in [query, "{ __typename __type(name: \"Query\") { name } }"] {
         let (_, body) = stage.ask(&session.access_token, query).await;
         assert!(body["data"]["__schema"].is_null() && body["data"]["__type"].is_null(), "{body}");

@@ -6,8 +6,8 @@ use carillon_domain::error::Error;
 use carillon_domain::ids::{AccountId, SenderId, TenantId};
 use carillon_domain::messaging::{system_sender, verify_sender_by_operator};
 use carillon_domain::tenancy::{
-    Caps, Name, NewPassword, OwnedAccount, cap_account, disable_user, enter_for_work, make_account, resume_account,
-    suspend_account,
+    Caps, Name, NewPassword, OwnedAccount, cap_account, disable_user, enter_to_verify, make_account, operate,
+    resume_account, suspend_account,
 };
 
 use crate::app::App;
@@ -85,7 +85,7 @@ pub async fn run(config: Config, arguments: Arguments) -> Result<()> {
 }
 
 async fn perform(app: &App, command: Command) -> Result<()> {
-    let ports = app.ports();
+    let (ports, grant) = (app.ports(), operate().grant());
     match command {
         Command::CreateAccount { name, owner, owner_name, password_stdin } => {
             let password = if password_stdin { Some(read_password(&owner)?) } else { None };
@@ -95,19 +95,21 @@ async fn perform(app: &App, command: Command) -> Result<()> {
                 owner: Name::parse(&owner_name).context("--owner-name")?,
                 password,
             };
-            let made = make_account(ports, app.desk(), owned).await.map_err(explain)?;
+            let made = make_account(&grant, ports, app.desk(), owned).await.map_err(explain)?;
             println!("{}", made.account.id);
             if let Some(link) = made.link {
                 println!("{link}");
             }
         }
         Command::SuspendAccount { account } => {
-            suspend_account(ports, account_id(&account)?).await.map_err(explain)?;
+            suspend_account(&grant, ports, account_id(&account)?).await.map_err(explain)?;
         }
-        Command::ResumeAccount { account } => resume_account(ports, account_id(&account)?).await.map_err(explain)?,
+        Command::ResumeAccount { account } => {
+            resume_account(&grant, ports, account_id(&account)?).await.map_err(explain)?
+        }
         Command::CapAccount { account, tenants, messages_per_day } => {
             let caps = Caps { tenants, messages_per_day };
-            cap_account(ports, account_id(&account)?, caps).await.map_err(explain)?;
+            cap_account(&grant, ports, account_id(&account)?, caps).await.map_err(explain)?;
         }
         Command::DisableUser { email } => println!("{}", set_disabled(app, &email, true).await?),
         Command::EnableUser { email } => println!("{}", set_disabled(app, &email, false).await?),
@@ -125,13 +127,13 @@ async fn system_record(app: &App) -> Result<String> {
 async fn verify_sender(app: &App, tenant: &str, sender: &str) -> Result<()> {
     let tenant: TenantId = tenant.parse().context("tenant")?;
     let sender: SenderId = sender.parse().context("sender")?;
-    let grant = enter_for_work(&app.ports().wall, tenant).grant();
+    let grant = enter_to_verify(&operate(), &app.ports().wall, tenant);
     verify_sender_by_operator(&grant, app.ports(), sender).await.map_err(explain)
 }
 
 async fn set_disabled(app: &App, email: &str, disabled: bool) -> Result<carillon_domain::ids::UserId> {
     let email = EmailAddress::parse(email).context("email")?;
-    disable_user(app.ports(), &email, disabled).await.map_err(explain)
+    disable_user(&operate().grant(), app.ports(), &email, disabled).await.map_err(explain)
 }
 
 fn account_id(text: &str) -> Result<AccountId> {
@@ -199,7 +201,7 @@ mod tests {
             owner: Name::parse("Ada").unwrap(),
             password: NewPassword::parse("tischbein-lampe-regal", "password", &[]).ok(),
         };
-        let account = make_account(ports, desk, owned).await.unwrap().account.id;
+        let account = make_account(&operate().grant(), ports, desk, owned).await.unwrap().account.id;
         let email = EmailAddress::parse("ada@agency.example").unwrap();
         let person = SignIn { email, password: "tischbein-lampe-regal".to_owned(), address: None };
         let token = sign_in(ports, desk, person).await.unwrap().access_token;

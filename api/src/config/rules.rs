@@ -102,6 +102,14 @@ fn embedded(config: &Config, errors: &mut Vec<String>) {
         // It would migrate and serve as one role, which row security does not hold (L1, C-205).
         errors.push("DATABASE_URL: Postgres is for production; the embedded mode takes SQLite".to_owned());
     }
+    if config.relay.as_ref().is_some_and(|relay| !relay.is_loopback()) {
+        // Every sender counts as verified there, and the links of its mails lead to this machine: nobody could opt out.
+        errors.push("SMTP_URL: no mail leaves the machine in the embedded mode; loopback only".to_owned());
+    }
+    if config.redis_url.is_some() {
+        // It would take tickets of whoever else uses that Redis, and find nothing to claim for them.
+        errors.push("REDIS_URL: Redis is for production; the embedded mode has its own queue".to_owned());
+    }
 }
 
 fn production(config: &Config, source: &Source, errors: &mut Vec<String>) {

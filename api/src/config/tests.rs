@@ -109,10 +109,15 @@ fn everything_that_is_missing_is_told_at_once() {
 #[test]
 fn dangerous_combinations_are_refused() {
     let same_keys = keyring(1);
-    let cases: [(&[(&str, &str)], &str); 24] = [
+    let cases: [(&[(&str, &str)], &str); 29] = [
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "0.0.0.0:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "[::]:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded")], "DATABASE_URL"),
+        (&[("CARILLON_MODE", "embedded")], "REDIS_URL: Redis is for production"),
+        (&[("CARILLON_MODE", "embedded")], "SMTP_URL: no mail leaves"),
+        (&[("CARILLON_PUBLIC_URL", "https://203.0.113.7"), ("CARILLON_SYSTEM_FROM", "")], "CARILLON_SYSTEM_FROM"),
+        (&[("CARILLON_PUBLIC_URL", "https://mail"), ("CARILLON_SYSTEM_FROM", "")], "CARILLON_SYSTEM_FROM"),
+        (&[("CARILLON_SYSTEM_FROM", "nobody")], "CARILLON_SYSTEM_FROM"),
         (&[("DATABASE_DISPATCH_URL", "postgres://db/carillon")], "DATABASE_DISPATCH_URL"),
         (&[("DATABASE_URL", "sqlite:/srv/carillon.db")], "DATABASE_URL"),
         (&[("CARILLON_PUBLIC_URL", "http://mail.example.com")], "CARILLON_PUBLIC_URL"),

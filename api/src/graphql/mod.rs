@@ -90,8 +90,8 @@ fn lists(
         contacts::Import = "imports"
         contacts::ImportError = "mistakes of an import"
         messaging::types::Message = "messages"
-        messaging::types::Sender = "senders"
-        messaging::types::Template = "templates"
+        messaging::content_types::Sender = "senders"
+        messaging::content_types::Template = "templates"
         catcher::CaughtMail = "mails that the built-in catcher got"
     }
 }

@@ -8,7 +8,7 @@ use carillon_domain::error::{Error, Result, WallError};
 use carillon_domain::idempotency::{self, Call, Reserved};
 use carillon_domain::ports::TenantTx;
 use carillon_domain::reruns::Reruns;
-use carillon_domain::tenancy::{Action, Grant};
+use carillon_domain::tenancy::{Grant, WriteAction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -73,7 +73,7 @@ impl RequestScope {
     /// `scope.mutate(&grant, &once, |tx, _| Box::pin(create_contact(&grant, tx, scope.ports(), command.clone())))`
     pub async fn mutate<'env, A, T, F>(&'env self, grant: &'env Grant<A>, once: &Once, mut work: F) -> Result<T>
     where
-        A: Action,
+        A: WriteAction,
         T: Serialize + DeserializeOwned + Sync,
         F: for<'t> FnMut(&'t mut TenantTx, Outlives<'t, 'env>) -> Work<'t, T>,
     {
@@ -99,7 +99,11 @@ impl RequestScope {
         }
     }
 
-    async fn start<A: Action, T: DeserializeOwned>(&self, grant: &Grant<A>, call: Option<&Call>) -> Result<Started<T>> {
+    async fn start<A: WriteAction, T: DeserializeOwned>(
+        &self,
+        grant: &Grant<A>,
+        call: Option<&Call>,
+    ) -> Result<Started<T>> {
         let mut tx = grant.begin().await?;
         let Some(call) = call else { return Ok(Started::Fresh(tx)) };
         Ok(match idempotency::reserve(&mut tx, self.ports(), call).await? {

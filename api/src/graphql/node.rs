@@ -10,7 +10,8 @@ use carillon_domain::ids::{
 
 use super::consent::{Brand, Topic};
 use super::contacts::{Contact, Import, Upload};
-use super::messaging::types::{Message, Sender, Template, TemplateVersion};
+use super::messaging::content_types::{Sender, Template, TemplateVersion};
+use super::messaging::types::Message;
 use super::tenancy::Tenant;
 
 /// An object with an id of its own.

@@ -1,8 +1,8 @@
 //! Whether a keyring is the one a database was filled with.
 //!
 //! A process with other keys would find no suppression, open no secret and verify no link, and notice none of it: so it is
-//! asked before anything is served. What is looked at is the system tenant's, which every deployment has and whose rows
-//! were made by every key that ever was active.
+//! asked before anything is served. What is looked at is the system tenant's, which every deployment has and in which
+//! every process leaves a row under its active key when it starts.
 
 use carillon_entities::wall::Wall;
 

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::state::AttemptStatus;
 use super::{MessageClass, MessageStatus, store};
+use crate::consent;
 use crate::error::Result;
 use crate::paging::{Ahead, Page, Paged};
 use crate::tenancy::{Grant, ReadConsent, ReadMessages};
@@ -92,6 +93,13 @@ pub struct DecisionRecord {
     pub trace: Json,
     /// When.
     pub at: Timestamp,
+}
+
+impl DecisionRecord {
+    /// What would change the answer; none for a reason that this build does not know.
+    pub fn remedy(&self) -> Option<consent::Remedy> {
+        self.reason.parse().ok().map(consent::Reason::remedy)
+    }
 }
 
 /// Which messages are wanted.

@@ -12,7 +12,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::keys::Place;
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
-use crate::tenancy::{Grant, ManageSenders, ReadMessages, SendMessages};
+use crate::tenancy::{Grant, ManageSenders, ReadMessages, VerifySenders};
 use crate::time::Timestamp;
 
 /// Mailbox providers whose domains nobody may send from (C-40).
@@ -136,7 +136,7 @@ pub async fn verify_sender(_: &Grant<ManageSenders>, tx: &mut TenantTx, ports: &
 }
 
 /// The operator's word that the DNS record of a sender is published; `carillon admin verify-sender`.
-pub async fn verify_sender_by_operator(grant: &Grant<SendMessages>, ports: &Ports, id: SenderId) -> Result<()> {
+pub async fn verify_sender_by_operator(grant: &Grant<VerifySenders>, ports: &Ports, id: SenderId) -> Result<()> {
     let mut tx = grant.begin().await?;
     if store::sender_verify(&mut tx, id, ports.now()).await? == 0 {
         return Err(Refusal::not_found("id").into());

@@ -142,11 +142,6 @@ impl MessageState {
         }
     }
 
-    /// Whether nothing but evidence can change it.
-    pub fn is_settled(self) -> bool {
-        matches!(self, Self::Settled { .. })
-    }
-
     /// Takes a due message, or one whose lease has run out.
     pub fn claim(self, now: Timestamp, lease_until: Timestamp, fence: i64) -> Result<Self, IllegalTransition> {
         let free = match self {

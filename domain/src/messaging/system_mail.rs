@@ -12,7 +12,7 @@ use super::content::{Sender, StoredVersion, Template};
 use super::dkim_key::{NewDkimKey, selector_of};
 use super::send_messages::{Intent, Recipient, send_messages};
 use super::{Lane, MessageClass, store};
-use crate::consent;
+use crate::consent::{self, Channel};
 use crate::contacts::EmailAddress;
 use crate::error::{Error, Result, WallError};
 use crate::paging::Page;
@@ -152,10 +152,12 @@ pub async fn enqueue_system_mail(ports: &Ports, key: Uuid, to: &EmailAddress, ma
 pub async fn seed_system_tenant(ports: &Ports) -> Result<()> {
     let grant: Grant<SendMessages> = enter_for_work(&ports.wall, SYSTEM_TENANT).grant();
     let mut tx = grant.begin().await?;
-    if current_sender(&mut tx, ports).await?.is_some() {
-        return Ok(tx.commit().await?);
+    witness_active_key(&mut tx, ports).await?;
+    let is_there = current_sender(&mut tx, ports).await?.is_some();
+    tx.commit().await?;
+    if is_there {
+        return Ok(());
     }
-    tx.rollback().await?;
     let key = tokio::task::spawn_blocking(NewDkimKey::generate_rsa_2048).await.map_err(Error::fault)??;
     let mut tx = grant.begin().await?;
     let earlier = store::senders_list(&mut tx, &Page::first(1)).await?.items.pop();
@@ -172,6 +174,17 @@ pub async fn seed_system_tenant(ports: &Ports) -> Result<()> {
         seed_texts(&mut tx, ports).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// Keeps the system's own address under the active key, so that a key that was ever used is missed once it is gone
+/// ([`super::key_mismatch`]), whoever's addresses it was used for.
+async fn witness_active_key(tx: &mut TenantTx, ports: &Ports) -> Result<()> {
+    let own = consent::Recipient::of_email(&ports.keys, SYSTEM_TENANT, &system_from(ports)?).active();
+    Ok(consent::endpoints_ensure(tx, ports, &[(own, Channel::Email)]).await?)
+}
+
+fn system_from(ports: &Ports) -> Result<EmailAddress> {
+    EmailAddress::parse(&ports.settings.system_from).map_err(|_| Error::fault("the system sender's address"))
 }
 
 async fn seed_texts(tx: &mut TenantTx, ports: &Ports) -> Result<()> {
@@ -200,8 +213,7 @@ pub async fn system_sender(ports: &Ports) -> Result<Sender> {
 }
 
 fn new_sender(ports: &Ports, brand: BrandId, key: &NewDkimKey) -> Result<Sender> {
-    let from =
-        EmailAddress::parse(&ports.settings.system_from).map_err(|_| Error::fault("the system sender's address"))?;
+    let from = system_from(ports)?;
     let (id, now) = (ports.new_id(), ports.now());
     let place = Sender::key_place(SYSTEM_TENANT, id);
     Ok(Sender {

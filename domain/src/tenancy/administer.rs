@@ -7,7 +7,10 @@ use super::mail::{RESET_PAGE, link};
 use super::sign_up::top_account;
 use super::store::credentials::{self, OneTime};
 use super::store::users::NewUser;
-use super::{Account, Actor, Doorkeeper, Membership, Name, NewPassword, Role, Scope, SecretKind, life, store};
+use super::{
+    Account, Actor, DeploymentGrant, Doorkeeper, Membership, Name, NewPassword, OperateDeployment, Role, Scope,
+    SecretKind, life, store,
+};
 use crate::contacts::EmailAddress;
 use crate::error::{Refusal, Result};
 use crate::ports::Ports;
@@ -44,7 +47,12 @@ impl std::fmt::Debug for MadeAccount {
 }
 
 /// Makes an account at the top of a tree, and its owner.
-pub async fn make_account(ports: &Ports, desk: &Doorkeeper, command: OwnedAccount) -> Result<MadeAccount> {
+pub async fn make_account(
+    _: &DeploymentGrant<OperateDeployment>,
+    ports: &Ports,
+    desk: &Doorkeeper,
+    command: OwnedAccount,
+) -> Result<MadeAccount> {
     let has_password = command.password.is_some();
     let hash = match command.password {
         Some(password) => Some(desk.passwords.hash(password).await?),
@@ -84,13 +92,13 @@ pub async fn make_account(ports: &Ports, desk: &Doorkeeper, command: OwnedAccoun
 }
 
 /// Suspends an account, the accounts below it and all their tenants; live tokens die with the next request.
-pub async fn suspend_account(ports: &Ports, id: AccountId) -> Result<()> {
+pub async fn suspend_account(_: &DeploymentGrant<OperateDeployment>, ports: &Ports, id: AccountId) -> Result<()> {
     let found = store::write!(ports, |tx| store::accounts::account_suspend(tx, id, ports.now()).await)?;
     done(ports, found, id, Deed::new("account.suspend", id.0)).await
 }
 
 /// Ends the suspension of an account, the accounts below it and all their tenants.
-pub async fn resume_account(ports: &Ports, id: AccountId) -> Result<()> {
+pub async fn resume_account(_: &DeploymentGrant<OperateDeployment>, ports: &Ports, id: AccountId) -> Result<()> {
     let found = store::write!(ports, |tx| store::accounts::account_resume(tx, id).await)?;
     done(ports, found, id, Deed::new("account.resume", id.0)).await
 }
@@ -105,7 +113,12 @@ pub struct Caps {
 }
 
 /// Sets the limits of an account.
-pub async fn cap_account(ports: &Ports, id: AccountId, caps: Caps) -> Result<()> {
+pub async fn cap_account(
+    _: &DeploymentGrant<OperateDeployment>,
+    ports: &Ports,
+    id: AccountId,
+    caps: Caps,
+) -> Result<()> {
     if [caps.tenants, caps.messages_per_day].into_iter().flatten().any(|most| most < 0) {
         return Err(Refusal::new("INVALID_LIMIT", "", "A limit is 0 or more.").into());
     }
@@ -123,7 +136,12 @@ pub async fn cap_account(ports: &Ports, id: AccountId, caps: Caps) -> Result<()>
 }
 
 /// Disables a user, or enables them again; every token and session of theirs ends (C-213).
-pub async fn disable_user(ports: &Ports, email: &EmailAddress, disabled: bool) -> Result<UserId> {
+pub async fn disable_user(
+    _: &DeploymentGrant<OperateDeployment>,
+    ports: &Ports,
+    email: &EmailAddress,
+    disabled: bool,
+) -> Result<UserId> {
     let now = ports.now();
     let user = store::write!(ports, |tx| {
         let user = store::users::user_by_email(tx, email).await?.ok_or_else(|| Refusal::not_found("email"))?;

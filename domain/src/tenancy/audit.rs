@@ -10,7 +10,7 @@ use carillon_entities::wall::TenantTx;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::{Actor, AdministerTenant, Grant, ReadTenant, SYSTEM_TENANT, Scope, enter_for_work, store};
+use super::{Actor, AdministerTenant, Grant, KeepTenant, SYSTEM_TENANT, Scope, enter_for_work, store};
 use crate::error::Result;
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
@@ -95,7 +95,7 @@ pub(super) async fn record_apart(ports: &Ports, scope: Option<Scope>, actor: Act
 }
 
 async fn begin(ports: &Ports, tenant: TenantId) -> Result<TenantTx> {
-    enter_for_work(&ports.wall, tenant).grant::<ReadTenant>().begin().await
+    enter_for_work(&ports.wall, tenant).grant::<KeepTenant>().begin().await
 }
 
 /// The tenant's log, the newest entry first.

@@ -3,7 +3,7 @@
 use carillon_entities::ids::AccountId;
 use uuid::Uuid;
 
-use super::{Account, ReadTenant, Tenant, enter_for_work, store};
+use super::{Account, KeepTenant, Tenant, enter_for_work, store};
 use crate::consent;
 use crate::error::Result;
 pub use crate::messaging::SYSTEM_TENANT;
@@ -55,7 +55,7 @@ fn system(ports: &Ports) -> (Account, Tenant) {
 /// Puts into a tenant what every tenant has, before its row makes it real: a crash between the two leaves rows of a
 /// tenant that never was, which nobody can see.
 pub(super) async fn seed(ports: &Ports, tenant: &Tenant) -> Result<()> {
-    let mut tx = enter_for_work(&ports.wall, tenant.id).grant::<ReadTenant>().begin().await?;
+    let mut tx = enter_for_work(&ports.wall, tenant.id).grant::<KeepTenant>().begin().await?;
     consent::seed_tenant(&mut tx, ports, &tenant.name).await?;
     Ok(tx.commit().await?)
 }

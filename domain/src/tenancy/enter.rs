@@ -7,7 +7,8 @@ use carillon_entities::ids::TenantId;
 use carillon_entities::wall::{Freshness, TenantDoor, Wall};
 
 use super::{
-    Actor, Grant, ImportContacts, RecordConsent, Scopes, SystemContext, TenantContext, VerifiedAccess, VerifiedKey,
+    Actor, Grant, ImportContacts, OperatorContext, RecordConsent, Scopes, SystemContext, TenantContext, VerifiedAccess,
+    VerifiedKey, VerifySenders,
 };
 use crate::files::SignedFile;
 use crate::keys::VerifiedLink;
@@ -29,6 +30,16 @@ pub fn enter_with_key(wall: &Wall, key: &VerifiedKey) -> TenantContext {
 /// Carillon's own work in the tenant that a claimed row or a ticket names.
 pub fn enter_for_work(wall: &Wall, tenant: TenantId) -> SystemContext {
     SystemContext::new(open(wall, tenant, Freshness::Unchecked))
+}
+
+/// The operator, who holds the logins and keys that this process was started with; for `carillon admin` only.
+pub fn operate() -> OperatorContext {
+    OperatorContext::new()
+}
+
+/// The operator, at the senders of a tenant.
+pub fn enter_to_verify(operator: &OperatorContext, wall: &Wall, tenant: TenantId) -> Grant<VerifySenders> {
+    operator.grant_in(open(wall, tenant, Freshness::Unchecked))
 }
 
 /// Carillon's own work on the imports of a tenant: none while it is suspended.

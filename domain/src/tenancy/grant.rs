@@ -5,7 +5,10 @@ use std::marker::PhantomData;
 use carillon_entities::ids::{AccountId, TenantId, UserId};
 use carillon_entities::wall::{TenantDoor, TenantTx, TxMode, WallError};
 
-use super::{AccountAction, Action, Actor, Permission, Role, SystemAction, TenantAction};
+use super::{
+    AccountAction, Action, Actor, DeploymentAction, OperatorAction, Permission, Role, SystemAction, TenantAction,
+    WriteAction,
+};
 use crate::error::{Error, Refusal, Result};
 
 /// What an API key was limited to; a signed-in user has everything the role has.
@@ -99,6 +102,30 @@ impl SystemContext {
     }
 }
 
+/// Whoever holds the deployment's own logins and keys; only `enter.rs` makes one.
+#[derive(Debug)]
+pub struct OperatorContext(());
+
+impl OperatorContext {
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+
+    /// The permission for an action on the deployment that the table gives to its operator.
+    pub fn grant<A: OperatorAction + DeploymentAction>(&self) -> DeploymentGrant<A> {
+        DeploymentGrant(PhantomData)
+    }
+
+    /// The permission for such an action in the tenant behind a door.
+    pub(super) fn grant_in<A: OperatorAction + TenantAction>(&self, door: TenantDoor) -> Grant<A> {
+        Grant::new(door, Actor::System)
+    }
+}
+
+/// The permission to do `A` to the deployment itself.
+#[derive(Debug)]
+pub struct DeploymentGrant<A>(PhantomData<A>);
+
 /// The permission to do `A` in one tenant: tenant, actor and scope in one value.
 pub struct Grant<A> {
     door: TenantDoor,
@@ -121,14 +148,28 @@ impl<A: Action> Grant<A> {
         self.actor
     }
 
-    /// Begins a transaction that may write.
-    pub async fn begin(&self) -> Result<TenantTx> {
-        begin(&self.door, TxMode::Write).await
-    }
-
     /// Begins a transaction that only reads.
     pub async fn begin_read(&self) -> Result<TenantTx> {
         begin(&self.door, TxMode::Read).await
+    }
+}
+
+impl<A: WriteAction> Grant<A> {
+    /// Begins a transaction that may write.
+    ///
+    /// A permission to read begins none:
+    ///
+    /// ```
+    /// # use carillon_domain::tenancy::{Grant, WriteContacts};
+    /// async fn writes(grant: &Grant<WriteContacts>) { let _ = grant.begin().await; }
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # use carillon_domain::tenancy::{Grant, ReadContacts};
+    /// async fn writes(grant: &Grant<ReadContacts>) { let _ = grant.begin().await; }
+    /// ```
+    pub async fn begin(&self) -> Result<TenantTx> {
+        begin(&self.door, TxMode::Write).await
     }
 }
 

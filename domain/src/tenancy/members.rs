@@ -94,8 +94,10 @@ async fn changeable(
     if is_bound_elsewhere(access, membership.scope) {
         return Err(missing());
     }
-    let grant = MemberGrant::within(tx, access, membership.scope, "membershipId").await?;
+    // Refused before anybody has to wait; asked again when it can no longer change.
+    MemberGrant::within(tx, access, membership.scope, "membershipId").await?;
     hold_owners(tx, membership.scope).await?;
+    let grant = MemberGrant::within(tx, access, membership.scope, "membershipId").await?;
     let membership = store::memberships::membership_find(tx, id).await?.ok_or_else(missing)?;
     grant.reaches(membership.role, "membershipId")?;
     Ok((grant, membership))

@@ -47,10 +47,15 @@ pub use bootstrap::{SYSTEM_ACCOUNT, SYSTEM_TENANT, bootstrap};
 pub use create_account::create_account;
 pub use create_tenant::{NewTenant, create_tenant};
 pub use doorkeeper::Doorkeeper;
-pub use enter::{enter_as_user, enter_by_file, enter_by_link, enter_for_work, enter_to_import, enter_with_key};
+pub use enter::{
+    enter_as_user, enter_by_file, enter_by_link, enter_for_work, enter_to_import, enter_to_verify, enter_with_key,
+    operate,
+};
 pub use enter_tenant::{TenantSession, authenticate_key, enter_tenant, tenant};
 pub(crate) use grant::TENANT_SUSPENDED;
-pub use grant::{AccountContext, AccountGrant, Grant, Scopes, SystemContext, TenantContext};
+pub use grant::{
+    AccountContext, AccountGrant, DeploymentGrant, Grant, OperatorContext, Scopes, SystemContext, TenantContext,
+};
 pub use invitation::{NewInvitation, accept_invitation, invite_member};
 pub use keys::{ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, revoke_api_key};
 use mail::life;

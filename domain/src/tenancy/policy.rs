@@ -1,7 +1,8 @@
 //! The policy (L2): one table says which role, API key or worker may do which action.
 //!
 //! An action is a type, so a use case that takes `&Grant<SendMessages>` cannot be called with a permission to read. One
-//! action per aggregate and verb class. The table is monotone: a stronger role may do whatever a weaker one may.
+//! action per aggregate and verb class; only one that writes begins a transaction that may write. The table is monotone:
+//! a stronger role may do whatever a weaker one may.
 
 use super::Role;
 
@@ -17,16 +18,25 @@ pub trait TenantAction: Action {}
 /// An action on an account, outside any tenant.
 pub trait AccountAction: Action {}
 
+/// An action on the deployment itself.
+pub trait DeploymentAction: Action {}
+
+/// An action that changes something.
+pub trait WriteAction: Action {}
+
 /// A tenant action that Carillon's own work does, too.
 pub trait SystemAction: TenantAction {}
+
+/// An action of whoever runs the deployment.
+pub trait OperatorAction: Action {}
 
 mod sealed {
     pub trait Sealed {}
 }
 
 macro_rules! policy {
-    ($($(#[$doc:meta])* $name:ident = $code:literal $level:ident
-        [$owner:ident $admin:ident $marketer:ident $analyst:ident $viewer:ident | $key:ident $system:ident];)+) => {
+    ($($(#[$doc:meta])* $name:ident = $code:literal $level:ident $verb:ident
+        [$owner:ident $admin:ident $marketer:ident $analyst:ident $viewer:ident | $key:ident $system:ident $operator:ident];)+) => {
         text_code! {
             /// A line of the policy table; its text is what an API key's scopes are made of.
             pub enum Permission {$($(#[$doc])* $name = $code,)+}
@@ -41,7 +51,9 @@ macro_rules! policy {
                 const PERMISSION: Permission = Permission::$name;
             }
             policy!(@level $level $name);
+            policy!(@verb $verb $name);
             policy!(@system $system $name);
+            policy!(@operator $operator $name);
         )+
 
         impl Permission {
@@ -65,50 +77,73 @@ macro_rules! policy {
             pub const fn allows_system(self) -> bool {
                 match self {$(Self::$name => policy!(@bool $system),)+}
             }
+
+            /// True when the operator does it.
+            pub const fn allows_operator(self) -> bool {
+                match self {$(Self::$name => policy!(@bool $operator),)+}
+            }
+
+            /// True when it may change something.
+            pub const fn writes(self) -> bool {
+                match self {$(Self::$name => policy!(@verb $verb),)+}
+            }
         }
     };
     (@bool yes) => { true };
     (@bool no) => { false };
     (@level tenant $name:ident) => { impl TenantAction for $name {} };
     (@level account $name:ident) => { impl AccountAction for $name {} };
+    (@level deployment $name:ident) => { impl DeploymentAction for $name {} };
+    (@verb read) => { false };
+    (@verb write) => { true };
+    (@verb read $name:ident) => {};
+    (@verb write $name:ident) => { impl WriteAction for $name {} };
+    (@operator yes $name:ident) => { impl OperatorAction for $name {} };
+    (@operator no $name:ident) => {};
     (@system yes $name:ident) => { impl SystemAction for $name {} };
     (@system no $name:ident) => {};
 }
 
-// The columns: owner admin marketer analyst viewer | API key, worker.
+// The columns: owner admin marketer analyst viewer | API key, worker, operator.
 policy! {
     /// See contacts without what identifies them.
-    ReadContacts = "contacts.read" tenant [yes yes yes yes yes | yes yes];
+    ReadContacts = "contacts.read" tenant read [yes yes yes yes yes | yes yes no];
     /// See addresses, names and attributes.
-    ReadPersonalData = "contacts.read_personal" tenant [yes yes yes no no | yes yes];
+    ReadPersonalData = "contacts.read_personal" tenant read [yes yes yes no no | yes yes no];
     /// Create, change, archive and delete contacts.
-    WriteContacts = "contacts.write" tenant [yes yes yes no no | yes yes];
+    WriteContacts = "contacts.write" tenant write [yes yes yes no no | yes yes no];
     /// Upload and import files.
-    ImportContacts = "contacts.import" tenant [yes yes yes no no | yes yes];
+    ImportContacts = "contacts.import" tenant write [yes yes yes no no | yes yes no];
     /// See consent, suppressions and decisions.
-    ReadConsent = "consent.read" tenant [yes yes yes yes no | yes yes];
+    ReadConsent = "consent.read" tenant read [yes yes yes yes no | yes yes no];
     /// Record what a person agreed or objected to.
-    RecordConsent = "consent.record" tenant [yes yes yes no no | yes yes];
+    RecordConsent = "consent.record" tenant write [yes yes yes no no | yes yes no];
     /// Lift suppressions (C-235).
-    AdministerConsent = "consent.administer" tenant [yes yes no no no | no no];
+    AdministerConsent = "consent.administer" tenant write [yes yes no no no | no no no];
     /// See messages and results, without addresses.
-    ReadMessages = "messaging.read" tenant [yes yes yes yes yes | yes yes];
+    ReadMessages = "messaging.read" tenant read [yes yes yes yes yes | yes yes no];
     /// Send messages.
-    SendMessages = "messaging.send" tenant [yes yes yes no no | yes yes];
+    SendMessages = "messaging.send" tenant write [yes yes yes no no | yes yes no];
     /// Publish template versions.
-    PublishTemplates = "messaging.publish" tenant [yes yes yes no no | yes no];
+    PublishTemplates = "messaging.publish" tenant write [yes yes yes no no | yes no no];
     /// Create senders, their keys and relays.
-    ManageSenders = "messaging.administer" tenant [yes yes no no no | no no];
+    ManageSenders = "messaging.administer" tenant write [yes yes no no no | no no no];
     /// See the tenant's settings, brands, topics and members.
-    ReadTenant = "tenancy.read" tenant [yes yes yes yes yes | yes yes];
+    ReadTenant = "tenancy.read" tenant read [yes yes yes yes yes | yes yes no];
     /// Change settings, brands, topics, members and API keys.
-    AdministerTenant = "tenancy.administer" tenant [yes yes no no no | no no];
+    AdministerTenant = "tenancy.administer" tenant write [yes yes no no no | no no no];
     /// See the account and its tenants.
-    ReadAccount = "account.read" account [yes yes yes yes yes | no no];
+    ReadAccount = "account.read" account read [yes yes yes yes yes | no no no];
     /// Change the account and its members.
-    AdministerAccount = "account.administer" account [yes no no no no | no no];
+    AdministerAccount = "account.administer" account write [yes no no no no | no no no];
     /// Create a tenant under the account.
-    CreateTenant = "account.create_tenant" account [yes yes no no no | no no];
+    CreateTenant = "account.create_tenant" account write [yes yes no no no | no no no];
+    /// Put into a tenant what every tenant has, and into its audit log what was done.
+    KeepTenant = "tenancy.keep" tenant write [no no no no no | no yes no];
+    /// Say that the DNS record of a sender is published.
+    VerifySenders = "messaging.verify" tenant write [no no no no no | no no yes];
+    /// Make, limit and suspend accounts, disable users.
+    OperateDeployment = "deployment.operate" deployment write [no no no no no | no no yes];
 }
 
 impl Permission {
@@ -131,11 +166,12 @@ pub fn matrix() -> String {
         let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:<9}")).collect();
         format!("{first:<24}{}", cells.join("")).trim_end().to_owned()
     };
-    let heads = roles.iter().map(|role| role.as_str()).chain(["key", "system"]);
+    let heads = roles.iter().map(|role| role.as_str()).chain(["key", "system", "operator", "writes"]);
     let mut lines = vec![line("action", heads.collect())];
     for permission in Permission::ALL {
         let members = roles.iter().map(|role| permission.allows(*role));
-        let cells = members.chain([permission.allows_keys(), permission.allows_system()]);
+        let others = [permission.allows_keys(), permission.allows_system(), permission.allows_operator()];
+        let cells = members.chain(others).chain([permission.writes()]);
         lines.push(line(permission.as_str(), cells.map(|allowed| if allowed { "yes" } else { "-" }).collect()));
     }
     lines.join("\n")
@@ -156,7 +192,8 @@ mod tests {
             for pair in Role::ALL.windows(2) {
                 assert!(!permission.allows(pair[0]) || permission.allows(pair[1]), "{permission} {pair:?}");
             }
-            assert!(permission.allows(Role::Owner));
+            let somebody = permission.allows(Role::Owner) || permission.allows_system() || permission.allows_operator();
+            assert!(somebody, "{permission}");
         }
     }
 

@@ -46,6 +46,9 @@ pub enum WallError {
         /// The role that belongs there.
         wanted: &'static str,
     },
+    /// The login is in another database than those beside it.
+    #[error("names another database than the login before it")]
+    OtherDatabase,
     /// A row that the types cannot hold.
     #[error("the row does not fit its type: {0}")]
     Row(String),

@@ -17,6 +17,8 @@ pub struct Login {
     pub role: String,
     /// The powers it has, in words.
     pub excess: Vec<&'static str>,
+    /// The database it is in, as its server numbers it.
+    pub database: String,
 }
 
 /// The roles that processes log in as.
@@ -55,8 +57,9 @@ const LOGIN: &str = "SELECT r.rolname::text AS role, r.rolsuper AS is_superuser,
     EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND pg_has_role(r.oid, c.relowner, 'MEMBER')) \
         AS owns_tables, \
-    has_schema_privilege(r.oid, 'public', 'CREATE') AS makes_tables \
-    FROM pg_roles r WHERE r.rolname = current_user";
+    has_schema_privilege(r.oid, 'public', 'CREATE') AS makes_tables, \
+    d.oid::text || ' of ' || (pg_control_system()).system_identifier::text AS database \
+    FROM pg_roles r JOIN pg_database d ON d.datname = current_database() WHERE r.rolname = current_user";
 
 impl Login {
     /// Logs in on Postgres and looks at itself.
@@ -79,7 +82,7 @@ impl Login {
                 excess.push(power);
             }
         }
-        Ok(Self { role: row.try_get("role")?, excess })
+        Ok(Self { role: row.try_get("role")?, excess, database: row.try_get("database")? })
     }
 
     /// The login, if it is this role and row security holds it.
@@ -94,6 +97,17 @@ impl Login {
             return Err(WallError::OtherLogin { role: self.role, wanted: role.name() });
         }
         Ok(self)
+    }
+
+    /// The login, if it is in the same database as those before it; the first one says which.
+    ///
+    /// Roles are shared by all databases of a server, so that one is let in says nothing about where.
+    ///
+    /// # Errors
+    /// [`WallError::OtherDatabase`] otherwise.
+    pub fn beside(self, database: &mut Option<String>) -> Result<Self, WallError> {
+        let first = database.get_or_insert_with(|| self.database.clone());
+        if *first == self.database { Ok(self) } else { Err(WallError::OtherDatabase) }
     }
 }
 
@@ -117,7 +131,11 @@ mod tests {
 
     #[test]
     fn c205_every_power_too_many_is_named() {
-        let login = |excess: &[&'static str]| Login { role: "carillon_app".to_owned(), excess: excess.to_vec() };
+        let login = |excess: &[&'static str]| Login {
+            role: "carillon_app".to_owned(),
+            excess: excess.to_vec(),
+            database: String::new(),
+        };
         assert!(login(&[]).is(Role::App).is_ok());
         assert!(matches!(login(&[]).is(Role::Identity), Err(WallError::OtherLogin { .. })));
         let error = login(&["is a superuser", "owns tables"]).is(Role::App).unwrap_err();

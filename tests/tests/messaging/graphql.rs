@@ -236,12 +236,13 @@ async fn messages_are_sent_and_looked_at() {
     assert_eq!(setup.round(Lane::Bulk, &HandOver::Accepted).await, 1);
     let id = &results[0]["message"]["id"];
     let query = "query($id: ID!) { message(id: $id) { state settledAt sender { fromEmail } templateVersion { version } \
-        attempts { number state } decisions { verdict reason trace facts } } messageStats { total byState { state messages } } }";
+        attempts { number state } decisions { verdict reason remedy trace facts } } messageStats { total byState { state messages } } }";
     let shown = setup.ask(query, json!({ "id": id })).await;
     let message = &shown["data"]["message"];
     assert_eq!(message["state"], "SENT", "{shown}");
     assert_eq!(message["attempts"], json!([{ "number": 1, "state": "ACCEPTED" }]));
     assert_eq!(message["decisions"][0]["verdict"], "allow");
+    assert_eq!(message["decisions"][0]["remedy"], "nothing");
     assert_eq!(shown["data"]["messageStats"]["byState"], json!([{ "state": "SENT", "messages": 1 }]));
 
     let cancel = setup.change("cancelMessages", "count", json!({ "ids": [id] })).await;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use carillon_domain::tenancy::{ReadContacts, enter_for_work};
+use carillon_domain::tenancy::{WriteContacts, enter_for_work};
 use carillon_entities::wall::{DatabaseSettings, Wall};
 use carillon_tests::{World, WorldOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -91,7 +91,7 @@ async fn c206_whoever_speaks_next_on_a_connection_finds_no_tenant() {
     let settings = DatabaseSettings { url: at(&direct.url, &address), ..direct };
     let wall = Arc::new(Wall::open(&settings).await.unwrap());
     for _ in 0..20 {
-        let tx = enter_for_work(&wall, tenant).grant::<ReadContacts>().begin().await.unwrap();
+        let tx = enter_for_work(&wall, tenant).grant::<WriteContacts>().begin().await.unwrap();
         tx.commit().await.unwrap();
         let (answer, answered) = oneshot::channel();
         questions.send(answer).await.unwrap();

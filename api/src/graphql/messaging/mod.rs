@@ -1,5 +1,6 @@
 //! Senders, relays, templates and messages.
 
+pub mod content_types;
 pub mod inputs;
 pub mod loaders;
 mod mutations;

@@ -9,11 +9,12 @@ use carillon_domain::messaging::{self, AcceptedIntent, Lane, MessageClass, NewDk
 use carillon_domain::tenancy::{ManageSenders, PublishTemplates, SendMessages};
 use serde::{Deserialize, Serialize};
 
+use super::content_types::{Relay, Sender, Template, TemplateVersion};
 use super::inputs::{
     CancelMessagesInput, CreateSenderInput, CreateTemplateInput, PublishTemplateVersionInput, RemoveRelayInput,
     SendMessagesInput, SendTestInput, SetRelayInput, VerifySenderInput, at,
 };
-use super::types::{Message, Relay, Sender, Template, TemplateVersion};
+use super::types::Message;
 use crate::graphql::error::{UserError, payload, user_errors};
 use crate::graphql::mutate::Once;
 use crate::graphql::node::parse_id;

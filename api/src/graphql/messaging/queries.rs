@@ -6,8 +6,9 @@ use carillon_domain::messaging;
 use carillon_domain::tenancy::ReadMessages;
 use chrono::TimeDelta;
 
+use super::content_types::{Relay, Sender, Template};
 use super::inputs::MessageFilter;
-use super::types::{Message, MessageStats, Relay, Sender, Template};
+use super::types::{Message, MessageStats};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;

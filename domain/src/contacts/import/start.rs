@@ -11,7 +11,7 @@ use crate::contacts::declare_attributes::declare;
 use crate::contacts::store::attributes::definitions_load;
 use crate::contacts::store::imports::import_insert;
 use crate::contacts::{AttributeName, DeclareAttribute};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Refusal, Result, WallError};
 use crate::files::{Files, Upload, UploadState, store::upload_find};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, ImportContacts};
@@ -25,11 +25,29 @@ pub struct StartImport {
     pub options: ImportOptions,
 }
 
-/// What the head of a file is, or why it has none.
-pub type Head = std::result::Result<FileHead, Vec<Refusal>>;
+/// What the head of a file is, or why there is none to be had.
+pub type Head = std::result::Result<FileHead, Headless>;
 
-/// Reads the head of a file, before the transaction that starts its import. What is refused is kept for that: a call that
-/// was answered before is answered the same, whatever became of the file.
+/// Why there is no head.
+#[derive(Debug, Clone)]
+pub enum Headless {
+    /// The file is refused.
+    Refused(Vec<Refusal>),
+    /// The store does not give it; what it says is logged where it said it.
+    Away,
+}
+
+impl From<Headless> for Error {
+    fn from(why: Headless) -> Self {
+        match why {
+            Headless::Refused(refusals) => Self::Refused(refusals),
+            Headless::Away => WallError::Unavailable.into(),
+        }
+    }
+}
+
+/// Reads the head of a file, before the transaction that starts its import. What goes wrong is kept for that: a call that
+/// was answered before is answered the same, whatever became of the file and its store (C-186).
 pub async fn read_head(
     grant: &Grant<ImportContacts>,
     (ports, files): (&Ports, &Files),
@@ -45,7 +63,11 @@ pub async fn read_head(
         open(files, place, delimiter).await
     };
     match read.await {
-        Err(Error::Refused(refusals)) => Ok(Err(refusals)),
+        Err(Error::Refused(refusals)) => Ok(Err(Headless::Refused(refusals))),
+        Err(Error::Fault(fault)) => {
+            tracing::error!(%fault, "the head of a file cannot be read");
+            Ok(Err(Headless::Away))
+        }
         head => head.map(Ok),
     }
 }
@@ -72,7 +94,7 @@ pub async fn start_import(
         consent_topic(tx, topic).await?.ok_or_else(|| Refusal::not_found("options.topicId"))?;
     }
     declare_columns(tx, ports, &options).await?;
-    let FileHead { names, cursor } = head.map_err(Error::Refused)?;
+    let FileHead { names, cursor } = head?;
     let rules = options.header_rules(&definitions_load(tx).await?);
     let columns = Header::read(&names, &rules).map_err(Error::Refused)?;
     let import = Import {
