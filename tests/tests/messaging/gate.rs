@@ -160,7 +160,7 @@ async fn c002_mail_of_an_unverified_sender_waits() {
         assert_eq!(held.attempts, 0, "nothing was tried on anybody");
         setup.world.advance(TimeDelta::minutes(16));
     }
-    messaging::verify_sender_by_operator(&setup.world.grant(setup.tenant), setup.ports(), setup.sender).await.unwrap();
+    messaging::verify_sender_by_operator(&setup.verifies(), setup.ports(), setup.sender).await.unwrap();
     assert_eq!(setup.round(Lane::Bulk, &HandOver::Accepted).await, 1);
     assert_eq!(setup.message(id).await.reason, None, "why it waited is over");
     assert_eq!(setup.decisions(id).await.len(), 4);

@@ -17,8 +17,9 @@ use carillon_domain::messaging::{
 };
 use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{
-    AccessSubject, AccessTokens, Actor, AdministerTenant, ManageSenders, PublishTemplates, ReadConsent, ReadMessages,
-    RecordConsent, Role, SendMessages, TenantContext, enter_as_user,
+    AccessSubject, AccessTokens, Actor, AdministerTenant, Grant, ManageSenders, PublishTemplates, ReadConsent,
+    ReadMessages, RecordConsent, Role, SendMessages, TenantContext, VerifySenders, enter_as_user, enter_to_verify,
+    operate,
 };
 use carillon_entities::ids::{ContactId, MessageId, SenderId, TemplateVersionId, TenantId, UserId};
 use carillon_entities::rows::contacts::contacts;
@@ -49,12 +50,15 @@ pub fn dkim_key() -> &'static NewDkimKey {
 }
 
 impl Setup {
+    /// The operator, at the tenant's senders.
+    pub fn verifies(&self) -> Grant<VerifySenders> {
+        enter_to_verify(&operate(), self.world.wall(), self.tenant)
+    }
+
     /// A tenant with a verified sender, a topic and a template of each class.
     pub async fn new() -> Self {
         let setup = Self::unverified().await;
-        messaging::verify_sender_by_operator(&setup.world.grant(setup.tenant), setup.ports(), setup.sender)
-            .await
-            .unwrap();
+        messaging::verify_sender_by_operator(&setup.verifies(), setup.ports(), setup.sender).await.unwrap();
         setup
     }
 
