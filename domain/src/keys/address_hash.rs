@@ -94,8 +94,7 @@ impl Keyring {
     }
 
     /// The hash of one address under the active key.
-    #[cfg(test)]
-    pub(super) fn address_hmac(&self, tenant: TenantId, channel: Channel, norm: &str) -> AddressHmac {
+    pub fn address_hmac(&self, tenant: TenantId, channel: Channel, norm: &str) -> AddressHmac {
         self.address_hasher(tenant).active(channel, norm)
     }
 }

@@ -34,7 +34,7 @@ async fn a_body_that_stalls_is_answered_at_every_route() {
     let settings = HttpSettings { body_timeout: Duration::from_millis(50), ..HttpSettings::default() };
     let served = Served::with(&api, web::Data::new(Gateway { settings, ..gateway })).await;
     let link = |purpose| {
-        let address = ports.keys.address_hasher(api.tenant).active(Channel::Email, "ada@example.org");
+        let address = ports.keys.address_hmac(api.tenant, Channel::Email, "ada@example.org");
         let (message, brand, topic) =
             (ports.new_id::<MessageId>(), ports.new_id::<BrandId>(), ports.new_id::<TopicId>());
         LinkToken { purpose, tenant: api.tenant, message, address, channel: Channel::Email, brand, topic }

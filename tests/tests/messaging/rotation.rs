@@ -62,7 +62,7 @@ async fn c157_the_gate_knows_what_was_said_under_a_retired_key() {
     let mut setup = Setup::new().await;
     let (ada, gone) = (setup.reader(ADA).await, "gone@example.org");
     setup.opt_out(ada).await;
-    let address = setup.ports().keys.address_hasher(setup.tenant).active(Channel::Email, email(gone).norm());
+    let address = setup.ports().keys.address_hmac(setup.tenant, Channel::Email, email(gone).norm());
     let bounce = HardBounce { channel: Channel::Email, address, at: setup.ports().now() };
     let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
     consent::suppress_hard_bounces(&mut tx, setup.ports(), &[bounce]).await.unwrap();
