@@ -58,21 +58,28 @@ pub const AFTER_TABLES: [&str; 10] = [
         END IF;
     END $$",
     r"CREATE PROCEDURE carillon_assert_user(wanted uuid, version bigint, tenant uuid) LANGUAGE plpgsql AS $$
+    DECLARE good boolean; live boolean;
     BEGIN
-        IF NOT EXISTS (SELECT 1 FROM users WHERE id = wanted AND auth_version = version AND disabled_at IS NULL) THEN
+        -- Both in one statement: this stands before every transaction of a request.
+        SELECT EXISTS (SELECT 1 FROM users WHERE id = wanted AND auth_version = version AND disabled_at IS NULL),
+            EXISTS (SELECT 1 FROM tenants WHERE id = tenant AND suspended_at IS NULL) INTO good, live;
+        IF NOT good THEN
             RAISE EXCEPTION 'the credential is no longer good' USING ERRCODE = 'CA401';
         END IF;
-        IF NOT EXISTS (SELECT 1 FROM tenants WHERE id = tenant AND suspended_at IS NULL) THEN
+        IF NOT live THEN
             RAISE EXCEPTION 'the tenant is suspended' USING ERRCODE = 'CA403';
         END IF;
     END $$",
     r"CREATE PROCEDURE carillon_assert_key(wanted uuid, tenant uuid) LANGUAGE plpgsql AS $$
+    DECLARE good boolean; live boolean;
     BEGIN
-        IF NOT EXISTS (SELECT 1 FROM credentials WHERE id = wanted AND scope_id = tenant AND revoked_at IS NULL
-            AND (expires_at IS NULL OR expires_at > now())) THEN
+        SELECT EXISTS (SELECT 1 FROM credentials WHERE id = wanted AND scope_id = tenant AND revoked_at IS NULL
+                AND (expires_at IS NULL OR expires_at > now())),
+            EXISTS (SELECT 1 FROM tenants WHERE id = tenant AND suspended_at IS NULL) INTO good, live;
+        IF NOT good THEN
             RAISE EXCEPTION 'the credential is no longer good' USING ERRCODE = 'CA401';
         END IF;
-        IF NOT EXISTS (SELECT 1 FROM tenants WHERE id = tenant AND suspended_at IS NULL) THEN
+        IF NOT live THEN
             RAISE EXCEPTION 'the tenant is suspended' USING ERRCODE = 'CA403';
         END IF;
     END $$",

@@ -10,7 +10,7 @@ use carillon_domain::contacts::import::{
 };
 use carillon_domain::contacts::{
     Contact, ContactFields, ContactFilter, ContactPatch, CreateContact, EmailAddress, Patch, create_contact,
-    list_contacts,
+    get_contacts, list_contacts,
 };
 use carillon_domain::error::{Error, Result};
 use carillon_domain::files::{CreateUpload, Files, Part, Upload, create_upload, receive};
@@ -98,8 +98,11 @@ impl People {
         let grant = self.reads();
         let mut tx = grant.begin_read().await.expect("begins");
         let page = list_contacts(&grant, &mut tx, filter, Page::first(100)).await.expect("lists");
+        let ids: Vec<_> = page.items.iter().map(|card| card.id).collect();
+        let mut contacts = get_contacts(&grant, &mut tx, &ids).await.expect("reads");
         tx.commit().await.expect("commits");
-        page.items
+        contacts.sort_by_key(|contact| contact.id);
+        contacts
     }
 
     /// Puts a file, whole.

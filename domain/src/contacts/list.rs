@@ -10,10 +10,11 @@ use super::store::contacts::{contact_find, contacts_get};
 use super::store::identities::identity_owners;
 use super::store::list::contacts_page;
 use super::store::tags::tags_of;
-use super::{AttributeDefinition, AttributeKind, Contact, ContactState, EmailAddress, IdentityKind, Tag};
+use super::{AttributeDefinition, AttributeKind, Contact, ContactState, EmailAddress, IdentityKind, PhoneNumber, Tag};
 use crate::error::{Refusal, Result};
 use crate::paging::{Page, Paged};
 use crate::tenancy::{Grant, ReadContacts};
+use crate::time::Timestamp;
 
 /// What an attribute's value is compared with.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +55,48 @@ pub struct ContactFilter {
     pub attribute: Option<(String, AttributeTest)>,
     /// Whose address, external id or name starts with this.
     pub search: Option<String>,
+}
+
+/// What a list shows of a contact; the rest is read when it is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContactCard {
+    /// Its id.
+    pub id: ContactId,
+    /// Whether it is in use.
+    pub state: ContactState,
+    /// The tenant's own id.
+    pub external_id: Option<String>,
+    /// Where mail goes.
+    pub email: Option<EmailAddress>,
+    /// The telephone number.
+    pub phone: Option<PhoneNumber>,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Counts changes; a change must name the version it saw.
+    pub version: i64,
+    /// When it came to be.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl From<&Contact> for ContactCard {
+    fn from(contact: &Contact) -> Self {
+        Self {
+            id: contact.id,
+            state: contact.state,
+            external_id: contact.external_id.clone(),
+            email: contact.email.clone(),
+            phone: contact.phone.clone(),
+            first_name: contact.first_name.clone(),
+            last_name: contact.last_name.clone(),
+            version: contact.version,
+            created_at: contact.created_at,
+            updated_at: contact.updated_at,
+        }
+    }
 }
 
 /// The prefixes a search text stands for.
@@ -147,7 +190,7 @@ pub async fn list_contacts(
     tx: &mut TenantTx,
     wanted: ContactFilter,
     page: Page<ContactId>,
-) -> Result<Paged<Contact>> {
+) -> Result<Paged<ContactCard>> {
     let attribute = match &wanted.attribute {
         None => None,
         Some((name, test)) => Some((attribute(tx, name, test).await?, test.clone())),
@@ -184,7 +227,7 @@ async fn list_one(
     wanted: &ContactFilter,
     filter: Filter,
     page: Page<ContactId>,
-) -> Result<Paged<Contact>> {
+) -> Result<Paged<ContactCard>> {
     let email = wanted.email.as_ref().map(|email| (IdentityKind::Email, email.norm().to_owned()));
     let external = wanted.external_id.clone().map(|id| (IdentityKind::ExternalId, id));
     let identities: Vec<_> = [email, external].into_iter().flatten().collect();
@@ -201,7 +244,7 @@ async fn list_one(
     let before = ContactId(uuid::Uuid::from_u128(id.0.as_u128().saturating_sub(1)));
     let one = Page { forward: true, cursor: Some(before), size: 1 };
     let found = contacts_page(tx, &filter, one).await?;
-    let items: Vec<Contact> = found.items.into_iter().filter(|contact| contact.id == id).collect();
+    let items: Vec<ContactCard> = found.items.into_iter().filter(|contact| contact.id == id).collect();
     Ok(Paged { items, ..nobody })
 }
 

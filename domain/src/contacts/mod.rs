@@ -36,7 +36,9 @@ pub use definitions::{AttributeDefinition, Definitions, MAX_ATTRIBUTES};
 pub use delete::delete_contact;
 pub use email_address::{EmailAddress, InvalidEmail};
 pub use history::{Change, ChangeKind, contact_histories};
-pub use list::{AttributeTest, ContactFilter, contact_tags, get_contact, get_contacts, list_attributes, list_contacts};
+pub use list::{
+    AttributeTest, ContactCard, ContactFilter, contact_tags, get_contact, get_contacts, list_attributes, list_contacts,
+};
 pub use patch::{ContactFields, ContactPatch, Patch};
 pub use phone_number::{InvalidPhone, PhoneNumber};
 pub use put_away::{archive_contact, restore_contact};

@@ -371,5 +371,5 @@ async fn contact_payload<Of: Send + Sync>(ctx: &Context<'_>, done: Done<ContactI
 
 async fn load(ctx: &Context<'_>, ids: &[ContactId]) -> Result<HashMap<ContactId, Contact>> {
     let contacts = loader::of(ctx).load_many(ids.iter().copied()).await?;
-    Ok(contacts.into_iter().map(|(id, contact)| (id, Contact(contact))).collect())
+    Ok(contacts.into_iter().map(|(id, contact)| (id, Contact::from(contact))).collect())
 }

@@ -47,7 +47,7 @@ impl ContactQuery {
         let filter = filter.parse(search).map_err(Error::Refused)?;
         let (grant, mut tx) = scope.read::<ReadContacts>().await?;
         let contacts = list_contacts(&grant, &mut tx, filter, page).await?;
-        Ok(list(contacts, |contact| contact.id, Contact))
+        Ok(list(contacts, |contact| contact.id, Contact::from))
     }
 
     /// The attributes that are declared.

@@ -112,14 +112,40 @@ impl From<domain::Change> for ContactChange {
     }
 }
 
-/// A person that the tenant writes to.
+/// A person that the tenant writes to. Of one in a list, what few lists show is read when it is asked for.
 #[derive(Debug, Clone)]
-pub struct Contact(pub domain::Contact);
+pub struct Contact {
+    card: domain::ContactCard,
+    whole: Option<Box<domain::Contact>>,
+}
 
 impl Contact {
     /// The contact with this id.
     pub async fn find(ctx: &Context<'_>, id: ContactId) -> Result<Option<Self>> {
-        Ok(loader::of(ctx).load_one(id).await?.map(Self))
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
+
+    /// What a list did not read.
+    async fn detail<T>(&self, ctx: &Context<'_>, of: impl Fn(&domain::Contact) -> Option<T>) -> Option<Result<T>> {
+        if let Some(whole) = &self.whole {
+            return of(whole).map(Ok);
+        }
+        match loader::of(ctx).load_one(self.card.id).await {
+            Ok(found) => found.as_ref().and_then(of).map(Ok),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+}
+
+impl From<domain::Contact> for Contact {
+    fn from(contact: domain::Contact) -> Self {
+        Self { card: domain::ContactCard::from(&contact), whole: Some(Box::new(contact)) }
+    }
+}
+
+impl From<domain::ContactCard> for Contact {
+    fn from(card: domain::ContactCard) -> Self {
+        Self { card, whole: None }
     }
 }
 
@@ -135,82 +161,85 @@ fn personal<T>(ctx: &Context<'_>, value: Option<T>) -> Option<Result<T>> {
 impl Contact {
     /// Its id.
     pub async fn id(&self) -> ID {
-        self.0.id.to_string().into()
+        self.card.id.to_string().into()
     }
 
     /// The tenant's own id.
     async fn external_id(&self) -> Option<&str> {
-        self.0.external_id.as_deref()
+        self.card.external_id.as_deref()
     }
 
     /// Where mail goes.
     async fn email(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.0.email.as_ref().map(domain::EmailAddress::as_sent))
+        personal(ctx, self.card.email.as_ref().map(domain::EmailAddress::as_sent))
     }
 
     /// The telephone number in E.164 form.
     async fn phone(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.0.phone.as_ref().map(domain::PhoneNumber::as_e164))
+        personal(ctx, self.card.phone.as_ref().map(domain::PhoneNumber::as_e164))
     }
 
     /// First name.
     async fn first_name(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.0.first_name.as_deref())
+        personal(ctx, self.card.first_name.as_deref())
     }
 
     /// Last name.
     async fn last_name(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.0.last_name.as_deref())
+        personal(ctx, self.card.last_name.as_deref())
     }
 
     /// Language tag, such as `de-AT`.
-    async fn locale(&self) -> Option<&str> {
-        self.0.locale.as_ref().map(domain::Locale::as_str)
+    async fn locale(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+        self.detail(ctx, |contact| Some(contact.locale.as_ref()?.as_str().to_owned())).await
     }
 
     /// IANA time zone.
-    async fn zone(&self) -> Option<&str> {
-        self.0.zone.as_ref().map(domain::Zone::as_str)
+    async fn zone(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+        self.detail(ctx, |contact| Some(contact.zone.as_ref()?.as_str().to_owned())).await
     }
 
     /// ISO 3166 country code.
-    async fn country(&self) -> Option<&str> {
-        self.0.country.as_ref().map(domain::Country::as_str)
+    async fn country(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+        self.detail(ctx, |contact| Some(contact.country.as_ref()?.as_str().to_owned())).await
     }
 
     /// Whether it is in use.
     async fn state(&self) -> ContactState {
-        self.0.state.into()
+        self.card.state.into()
     }
 
     /// Counts changes; a change must name the version it saw.
     async fn version(&self) -> i64 {
-        self.0.version
+        self.card.version
     }
 
     /// Its tags in order.
     async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<String>> {
-        Ok(loader::of(ctx).load_one(TagsOf(self.0.id)).await?.unwrap_or_default())
+        Ok(loader::of(ctx).load_one(TagsOf(self.card.id)).await?.unwrap_or_default())
     }
 
     /// Declared attributes by name.
     async fn attributes(&self, ctx: &Context<'_>) -> Option<Result<Value>> {
-        personal(ctx, Some(Value::Object(self.0.attributes.clone())))
+        match self.detail(ctx, |contact| Some(Value::Object(contact.attributes.clone()))).await {
+            Some(Ok(attributes)) => personal(ctx, Some(attributes)),
+            other => other,
+        }
     }
 
     /// When it came to be.
     async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+        self.card.created_at
     }
 
     /// When it last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+        self.card.updated_at
     }
 
     /// What the person said, added up: one for each topic they said something about. Needs the right to see consent.
     async fn consents(&self, ctx: &Context<'_>) -> Option<Result<Vec<ConsentState>>> {
-        Some(consents(ctx, self.0.email.as_ref()).await)
+        Some(consents(ctx, self.card.email.as_ref()).await)
     }
 
     /// All that was recorded about the address the contact has now, oldest first. Needs the right to see consent.
@@ -221,7 +250,7 @@ impl Contact {
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<ConsentEvent>>> {
-        Some(ledger(ctx, self.0.email.as_ref(), (first, after)).await)
+        Some(ledger(ctx, self.card.email.as_ref(), (first, after)).await)
     }
 
     /// What was or will be sent to it, oldest first. Needs the right to see messages.
@@ -232,7 +261,7 @@ impl Contact {
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<Message>>> {
-        Some(messages(ctx, self.0.id, (first, after)).await)
+        Some(messages(ctx, self.card.id, (first, after)).await)
     }
 
     /// Its history, oldest first. Needs the right to see personal data.
@@ -243,7 +272,7 @@ impl Contact {
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<ContactChange>>> {
-        Some(changes(ctx, self.0.id, (first, after)).await)
+        Some(changes(ctx, self.card.id, (first, after)).await)
     }
 }
 
