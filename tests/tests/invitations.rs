@@ -10,21 +10,6 @@ use carillon_entities::ids::MembershipId;
 use carillon_entities::rows::tenancy::{accounts, memberships};
 use carillon_tests::access::{AccessWorld, new_invitation};
 
-const WAITING: &str = "SELECT COUNT(*) AS amount FROM pg_stat_activity \
-    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-
-/// Until somebody waits for a lock, or who ought to wait has ended.
-async fn waits(world: &AccessWorld, ended: impl Fn() -> bool) {
-    for round in 0.. {
-        // SQLite's one writer waits inside the process, where nobody can see it wait.
-        let waits = if world.wall().is_postgres() { world.number(WAITING).await > 0 } else { round == 1_000 };
-        if waits || ended() {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 /// A member who was invited again, and a change of their membership that is not committed yet.
 struct Overtaken {
     world: Arc<AccessWorld>,
@@ -67,7 +52,7 @@ async fn c213_an_invitation_undoes_no_demotion() {
     let update = update.eq(memberships::Column::Id, overtaken.membership.0);
     update.set(memberships::Column::Role, "analyst").execute().await.unwrap();
     let accepting = overtaken.accept();
-    waits(&overtaken.world, || accepting.is_finished()).await;
+    overtaken.world.until_waiting(|| accepting.is_finished()).await;
     overtaken.changing.commit().await.unwrap();
     let accepted = accepting.await.unwrap();
     assert_eq!((accepted.id, accepted.role), (overtaken.membership, Role::Analyst));
@@ -79,7 +64,7 @@ async fn c213_an_invitation_undoes_no_demotion() {
 async fn c213_an_invitation_gives_a_membership_that_is_there() {
     let mut overtaken = Overtaken::new().await;
     let accepting = overtaken.accept();
-    waits(&overtaken.world, || accepting.is_finished()).await;
+    overtaken.world.until_waiting(|| accepting.is_finished()).await;
     let delete = overtaken.changing.delete::<memberships::Entity>();
     delete.eq(memberships::Column::Id, overtaken.membership.0).execute().await.unwrap();
     overtaken.changing.commit().await.unwrap();

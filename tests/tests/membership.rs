@@ -370,6 +370,7 @@ async fn administration_is_on_the_record() {
     let (key, _) = world.new_key(&ada, tenant).await;
     let context = world.entered(&ada, tenant).await;
     let grant = context.grant::<AdministerTenant>().unwrap();
+    world.advance(chrono::TimeDelta::milliseconds(1));
     revoke_api_key(&grant, world.ports(), key.id, None).await.unwrap();
     let mut tx = grant.begin_read().await.unwrap();
     let first = audit_events(&grant, &mut tx, &Page::first(2)).await.unwrap();

@@ -35,12 +35,12 @@ enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Suspend an account, the accounts below it and all their tenants.
+    /// Suspend an account: it, the accounts below it and all their tenants stand still.
     SuspendAccount {
         /// The account's id.
         account: String,
     },
-    /// End the suspension of an account and of everything below it.
+    /// End an account's own suspension; one above or below it stays, and has to be ended itself.
     ResumeAccount {
         /// The account's id.
         account: String,
@@ -105,7 +105,10 @@ async fn perform(app: &App, command: Command) -> Result<()> {
             suspend_account(&grant, ports, account_id(&account)?).await.map_err(explain)?;
         }
         Command::ResumeAccount { account } => {
-            resume_account(&grant, ports, account_id(&account)?).await.map_err(explain)?
+            let account = resume_account(&grant, ports, account_id(&account)?).await.map_err(explain)?;
+            if account.is_suspended {
+                println!("It stands still as before: an account above it is suspended.");
+            }
         }
         Command::CapAccount { account, tenants, messages_per_day } => {
             let caps = Caps { tenants, messages_per_day };

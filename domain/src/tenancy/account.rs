@@ -27,7 +27,7 @@ pub struct Account {
     pub max_tenants: i64,
     /// What each of its tenants may send in a day.
     pub max_messages_per_day: i64,
-    /// Suspended accounts create and send nothing.
+    /// True when it or an account above it is suspended: it creates and sends nothing.
     pub is_suspended: bool,
     /// When it was made.
     pub created_at: Timestamp,
@@ -66,7 +66,7 @@ pub struct Tenant {
     pub default_country: String,
     /// What it may send in a day.
     pub max_messages_per_day: i64,
-    /// Suspended tenants cannot be entered.
+    /// True when an account above it is suspended: it cannot be entered.
     pub is_suspended: bool,
     /// When it was made.
     pub created_at: Timestamp,

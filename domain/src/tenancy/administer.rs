@@ -1,6 +1,7 @@
 //! What the operator does from the command line: accounts with an owner, suspension, limits, disabled users.
 
 use carillon_entities::ids::{AccountId, UserId};
+use carillon_entities::wall::IdentityTx;
 
 use super::audit::{Deed, record_apart};
 use super::mail::{RESET_PAGE, link};
@@ -91,16 +92,35 @@ pub async fn make_account(
     Ok(MadeAccount { account, owner, link })
 }
 
-/// Suspends an account, the accounts below it and all their tenants; live tokens die with the next request.
-pub async fn suspend_account(_: &DeploymentGrant<OperateDeployment>, ports: &Ports, id: AccountId) -> Result<()> {
-    let found = store::write!(ports, |tx| store::accounts::account_suspend(tx, id, ports.now()).await)?;
-    done(ports, found, id, Deed::new("account.suspend", id.0)).await
+/// Suspends an account: it, the accounts below it and all their tenants stand still; live tokens die with the next
+/// request.
+pub async fn suspend_account(_: &DeploymentGrant<OperateDeployment>, ports: &Ports, id: AccountId) -> Result<Account> {
+    set_suspended(ports, id, true).await
 }
 
-/// Ends the suspension of an account, the accounts below it and all their tenants.
-pub async fn resume_account(_: &DeploymentGrant<OperateDeployment>, ports: &Ports, id: AccountId) -> Result<()> {
-    let found = store::write!(ports, |tx| store::accounts::account_resume(tx, id).await)?;
-    done(ports, found, id, Deed::new("account.resume", id.0)).await
+/// Ends an account's own suspension, and gives the account back. What else is suspended stays so, above it or below it:
+/// while an account above it is, it and its tenants stand still and [`Account::is_suspended`] is true.
+pub async fn resume_account(_: &DeploymentGrant<OperateDeployment>, ports: &Ports, id: AccountId) -> Result<Account> {
+    set_suspended(ports, id, false).await
+}
+
+async fn set_suspended(ports: &Ports, id: AccountId, suspend: bool) -> Result<Account> {
+    let now = ports.now();
+    let path = store::write!(ports, |tx| {
+        // A tenant that somebody makes meanwhile comes before, and is suspended too, or after, and is refused.
+        hold(tx, id).await?;
+        store::accounts::account_suspend(tx, id, suspend.then_some(now), now).await?;
+        store::accounts::account_path(tx, id).await
+    })?;
+    let action = if suspend { "account.suspend" } else { "account.resume" };
+    record_apart(ports, Some(Scope::Account(id)), Actor::System, Deed::new(action, id.0)).await?;
+    path.into_iter().next().ok_or_else(|| Refusal::not_found("account").into())
+}
+
+/// Holds the tree still that an account lies in, if there is the account.
+async fn hold(tx: &mut IdentityTx, id: AccountId) -> Result<()> {
+    let path = store::accounts::account_path_held(tx, id).await?;
+    if path.is_empty() { Err(Refusal::not_found("account").into()) } else { Ok(()) }
 }
 
 /// Limits of an account; what is none stays as it is.
@@ -122,17 +142,19 @@ pub async fn cap_account(
     if [caps.tenants, caps.messages_per_day].into_iter().flatten().any(|most| most < 0) {
         return Err(Refusal::new("INVALID_LIMIT", "", "A limit is 0 or more.").into());
     }
-    let found = store::write!(ports, |tx| {
+    store::write!(ports, |tx| {
+        hold(tx, id).await?;
         if let Some(most) = caps.tenants {
             store::accounts::account_cap_tenants(tx, id, most).await?;
         }
         if let Some(most) = caps.messages_per_day {
             store::accounts::account_cap_messages(tx, id, most).await?;
         }
-        Ok(u64::from(!store::accounts::account_path(tx, id).await?.is_empty()))
+        Ok(())
     })?;
     let detail = json!({ "tenants": caps.tenants, "messagesPerDay": caps.messages_per_day });
-    done(ports, found, id, Deed::new("account.cap", id.0).with(detail)).await
+    let deed = Deed::new("account.cap", id.0).with(detail);
+    record_apart(ports, Some(Scope::Account(id)), Actor::System, deed).await
 }
 
 /// Disables a user, or enables them again; every token and session of theirs ends (C-213).
@@ -151,11 +173,4 @@ pub async fn disable_user(
     let action = if disabled { "user.disable" } else { "user.enable" };
     record_apart(ports, None, Actor::System, Deed::new(action, user.0)).await?;
     Ok(user)
-}
-
-async fn done(ports: &Ports, found: u64, id: AccountId, deed: Deed) -> Result<()> {
-    if found == 0 {
-        return Err(Refusal::not_found("account").into());
-    }
-    record_apart(ports, Some(Scope::Account(id)), Actor::System, deed).await
 }

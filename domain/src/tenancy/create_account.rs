@@ -48,14 +48,12 @@ pub async fn create_account(
     Ok(account)
 }
 
-/// The account, with its tree held still, unless something of it is suspended.
+/// The account, with its tree held still, unless it or an account above it is suspended.
 pub(super) async fn hold_tree(tx: &mut IdentityTx, id: AccountId) -> Result<Account> {
     let missing = || Refusal::not_found("accountId");
-    let top = store::accounts::account_path(tx, id).await?.pop().ok_or_else(missing)?;
-    store::accounts::account_lock(tx, top.id).await?;
-    let path = store::accounts::account_path(tx, id).await?;
-    if path.iter().any(|account| account.is_suspended) {
+    let account = store::accounts::account_path_held(tx, id).await?.into_iter().next().ok_or_else(missing)?;
+    if account.is_suspended {
         return Err(suspended(Scope::Account(id)).into());
     }
-    Ok(path.into_iter().next().ok_or_else(missing)?)
+    Ok(account)
 }

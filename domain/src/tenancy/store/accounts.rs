@@ -47,30 +47,19 @@ macro_rules! below {
     };
 }
 
-/// Suspends an account and all below it.
-pub(in crate::tenancy) static ACCOUNTS_SUSPEND: IdentitySql = IdentitySql {
-    name: "ACCOUNTS_SUSPEND",
-    text: below!("UPDATE accounts SET suspended_at = COALESCE(suspended_at, $2) WHERE id IN (SELECT id FROM down)"),
-};
-
-/// Suspends the tenants under an account.
-pub(in crate::tenancy) static TENANTS_SUSPEND: IdentitySql = IdentitySql {
-    name: "TENANTS_SUSPEND",
-    text: below!(
-        "UPDATE tenants SET suspended_at = COALESCE(suspended_at, $2) WHERE account_id IN (SELECT id FROM down)"
-    ),
-};
-
-/// Ends the suspension of an account and all below it.
-pub(in crate::tenancy) static ACCOUNTS_RESUME: IdentitySql = IdentitySql {
-    name: "ACCOUNTS_RESUME",
-    text: below!("UPDATE accounts SET suspended_at = NULL WHERE id IN (SELECT id FROM down)"),
-};
-
-/// Ends the suspension of the tenants under an account.
-pub(in crate::tenancy) static TENANTS_RESUME: IdentitySql = IdentitySql {
-    name: "TENANTS_RESUME",
-    text: below!("UPDATE tenants SET suspended_at = NULL WHERE account_id IN (SELECT id FROM down)"),
+/// Has the tenants under an account stand still whose account is suspended or lies below a suspended one, and no others.
+pub(in crate::tenancy) static TENANTS_STAND: IdentitySql = IdentitySql {
+    name: "TENANTS_STAND",
+    text: "WITH RECURSIVE up (id, parent_id, suspended_at) AS (
+            SELECT a.id, a.parent_id, a.suspended_at FROM accounts AS a WHERE a.id = $1
+            UNION SELECT a.id, a.parent_id, a.suspended_at FROM accounts AS a JOIN up ON a.id = up.parent_id),
+        down (id, held) AS (
+            SELECT a.id, EXISTS (SELECT 1 FROM up WHERE up.suspended_at IS NOT NULL) FROM accounts AS a WHERE a.id = $1
+            UNION SELECT a.id, (down.held OR a.suspended_at IS NOT NULL)
+                FROM accounts AS a JOIN down ON a.parent_id = down.id)
+        UPDATE tenants SET suspended_at =
+            CASE WHEN account_id IN (SELECT id FROM down WHERE held) THEN COALESCE(suspended_at, $2) END
+        WHERE account_id IN (SELECT id FROM down)",
 };
 
 /// Sets the daily limit of an account and all below it.
@@ -98,10 +87,17 @@ macro_rules! reached {
 
 pub(super) use reached;
 
-/// The accounts a user reaches from above or directly, once per role.
+/// The accounts a user reaches from above or directly, once per role, and whether each stands still.
 pub(in crate::tenancy) static ACCOUNTS_REACHED: IdentitySql = IdentitySql {
     name: "ACCOUNTS_REACHED",
-    text: reached!("SELECT a.*, reached.role FROM accounts AS a JOIN reached ON reached.id = a.id ORDER BY a.id"),
+    text: reached!(
+        ", up (id, parent_id, suspended_at) AS (
+                SELECT a.id, a.parent_id, a.suspended_at FROM accounts AS a WHERE a.id IN (SELECT id FROM reached)
+                UNION SELECT up.id, a.parent_id, a.suspended_at FROM accounts AS a JOIN up ON a.id = up.parent_id)
+            SELECT a.*, reached.role, held.id IS NOT NULL AS held FROM accounts AS a JOIN reached ON reached.id = a.id
+            LEFT JOIN (SELECT DISTINCT id FROM up WHERE suspended_at IS NOT NULL) AS held ON held.id = a.id
+            ORDER BY a.id"
+    ),
 };
 
 /// Some of the tenants a user reaches through an account or directly, in order of their ids.
@@ -116,8 +112,9 @@ pub(in crate::tenancy) static TENANTS_REACHED: IdentitySql = IdentitySql {
     ),
 };
 
-impl From<accounts::Model> for Account {
-    fn from(row: accounts::Model) -> Self {
+impl Account {
+    /// An account as its row has it; the row knows its own suspension alone.
+    fn read(row: accounts::Model, is_held_from_above: bool) -> Self {
         Self {
             id: row.id,
             parent: row.parent_id,
@@ -125,7 +122,7 @@ impl From<accounts::Model> for Account {
             name: row.name,
             max_tenants: row.max_tenants,
             max_messages_per_day: row.max_messages_per_day,
-            is_suspended: row.suspended_at.is_some(),
+            is_suspended: is_held_from_above || row.suspended_at.is_some(),
             created_at: row.created_at,
         }
     }
@@ -147,9 +144,25 @@ impl From<tenants::Model> for Tenant {
     }
 }
 
+/// An account and those above it, the nearest first; none where there is no such account.
 pub(in crate::tenancy) async fn account_path(tx: &mut IdentityTx, id: AccountId) -> Result<Vec<Account>> {
     let rows = tx.sql(&ACCOUNT_PATH, vec![id.0.into()])?.all::<accounts::Model>().await?;
-    Ok(rows.into_iter().map(Account::from).collect())
+    let mut path: Vec<Account> = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().rev() {
+        let is_held = path.last().is_some_and(|above| above.is_suspended);
+        path.push(Account::read(row, is_held));
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// The same path, with the whole tree it lies in held still: nobody makes, suspends or limits anything there meanwhile.
+pub(in crate::tenancy) async fn account_path_held(tx: &mut IdentityTx, id: AccountId) -> Result<Vec<Account>> {
+    match account_path(tx, id).await?.pop() {
+        Some(top) => account_lock(tx, top.id).await?,
+        None => return Ok(Vec::new()),
+    }
+    account_path(tx, id).await
 }
 
 /// Locks an account's row: whoever counts under it or changes its owners comes one after another.
@@ -187,16 +200,19 @@ pub(in crate::tenancy) async fn account_insert(tx: &mut IdentityTx, account: &Ac
     Ok(())
 }
 
-pub(in crate::tenancy) async fn account_suspend(tx: &mut IdentityTx, id: AccountId, now: Timestamp) -> Result<u64> {
-    let accounts = tx.sql(&ACCOUNTS_SUSPEND, vec![id.0.into(), now.into()])?.execute().await?;
-    tx.sql(&TENANTS_SUSPEND, vec![id.0.into(), now.into()])?.execute().await?;
-    Ok(accounts)
-}
-
-pub(in crate::tenancy) async fn account_resume(tx: &mut IdentityTx, id: AccountId) -> Result<u64> {
-    let accounts = tx.sql(&ACCOUNTS_RESUME, vec![id.0.into()])?.execute().await?;
-    tx.sql(&TENANTS_RESUME, vec![id.0.into()])?.execute().await?;
-    Ok(accounts)
+/// Begins or ends an account's own suspension, and has the tenants below follow; the caller holds the tree.
+pub(in crate::tenancy) async fn account_suspend(
+    tx: &mut IdentityTx,
+    id: AccountId,
+    since: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<()> {
+    let own = tx.update::<accounts::Entity>().eq(accounts::Column::Id, id.0);
+    // Suspended twice, it is suspended since the first time.
+    let own = if since.is_some() { own.is_null(accounts::Column::SuspendedAt) } else { own };
+    own.set(accounts::Column::SuspendedAt, since).execute().await?;
+    tx.sql(&TENANTS_STAND, vec![id.0.into(), now.into()])?.execute().await?;
+    Ok(())
 }
 
 pub(in crate::tenancy) async fn account_cap_tenants(tx: &mut IdentityTx, id: AccountId, most: i64) -> Result<()> {
@@ -252,8 +268,9 @@ pub(in crate::tenancy) async fn tenant_insert(
 }
 
 #[derive(FromQueryResult)]
-struct RoleRow {
+struct ReachedRow {
     role: String,
+    held: bool,
 }
 
 /// Every account the user reaches, with the role each of their memberships gives there.
@@ -263,12 +280,13 @@ pub(in crate::tenancy) async fn accounts_reached(tx: &mut IdentityTx, user: User
         #[sea_orm(nested)]
         account: accounts::Model,
         #[sea_orm(nested)]
-        reached: RoleRow,
+        reached: ReachedRow,
     }
     let rows = tx.sql(&ACCOUNTS_REACHED, vec![user.0.into()])?.all::<Row>().await?;
-    rows.into_iter()
-        .map(|row| Ok((Account::from(row.account), row.reached.role.parse().map_err(unreadable)?)))
-        .collect()
+    let read = |Row { account, reached }| {
+        Ok((Account::read(account, reached.held), reached.role.parse().map_err(unreadable)?))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// The tenants the user reaches whose ids follow `after`.

@@ -17,10 +17,7 @@ use crate::error::Error;
 pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
     &accounts::ACCOUNT_PATH,
     &accounts::ACCOUNT_USE,
-    &accounts::ACCOUNTS_SUSPEND,
-    &accounts::TENANTS_SUSPEND,
-    &accounts::ACCOUNTS_RESUME,
-    &accounts::TENANTS_RESUME,
+    &accounts::TENANTS_STAND,
     &accounts::ACCOUNTS_CAP,
     &accounts::TENANTS_CAP,
     &accounts::ACCOUNTS_REACHED,
