@@ -117,6 +117,7 @@ impl OperatorContext {
     }
 
     /// The permission for such an action in the tenant behind a door.
+    #[expect(clippy::unused_self, reason = "to have the context is the permission")]
     pub(super) fn grant_in<A: OperatorAction + TenantAction>(&self, door: TenantDoor) -> Grant<A> {
         Grant::new(door, Actor::System)
     }
