@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carillon_domain::consent::{Recipient, list_consents, seed_tenant};
+use carillon_domain::consent::{
+    Basis, Channel, ConsentAction, ConsentEvent, ContactFact, Decision, FactsRequest, GateFacts, NewConsentEvent,
+    Recipient, SenderFact, TenantFact, append, consent_topic, decide, endpoints_lock_for_send, list_consents,
+    list_ledgers, load_facts, seed_tenant,
+};
 use carillon_domain::contacts::import::{
     Import, ImportClaim, ImportOptions, Progress, StartImport, claim_imports, get_import, read_head, run_slice,
     start_import,
@@ -14,8 +18,9 @@ use carillon_domain::contacts::{
 };
 use carillon_domain::error::{Error, Result};
 use carillon_domain::files::{CreateUpload, Files, Part, Upload, create_upload, receive};
-use carillon_domain::paging::Page;
-use carillon_domain::tenancy::{Grant, ImportContacts, ReadConsent, ReadContacts, RecordConsent, WriteContacts};
+use carillon_domain::messaging::MessageClass;
+use carillon_domain::paging::{Ahead, Page};
+use carillon_domain::tenancy::{Actor, Grant, ImportContacts, ReadConsent, ReadContacts, RecordConsent, WriteContacts};
 use carillon_entities::ids::{BrandId, ImportId, TenantId, TopicId, UploadId};
 use chrono::TimeDelta;
 
@@ -57,11 +62,62 @@ impl People {
     pub async fn statuses(&self, address: &str) -> Vec<String> {
         let grant = self.world.grant::<ReadConsent>(self.tenant);
         let mut tx = grant.begin_read().await.expect("begins");
-        let email = EmailAddress::parse(address).expect("valid");
-        let recipient = Recipient::of_email(&self.world.ports().keys, self.tenant, &email);
-        let views = list_consents(&grant, &mut tx, &[recipient]).await.expect("reads");
+        let views = list_consents(&grant, &mut tx, &[self.recipient(address)]).await.expect("reads");
         tx.commit().await.expect("commits");
         views.iter().flatten().map(|view| view.status.to_string()).collect()
+    }
+
+    /// Whoever reads mail at an address.
+    pub fn recipient(&self, address: &str) -> Recipient {
+        let email = EmailAddress::parse(address).expect("valid");
+        Recipient::of_email(&self.world.ports().keys, self.tenant, &email)
+    }
+
+    /// The ledger of an address.
+    pub async fn ledger(&self, address: &str) -> Vec<ConsentEvent> {
+        let grant = self.world.grant::<ReadConsent>(self.tenant);
+        let mut tx = grant.begin_read().await.expect("begins");
+        let page = Ahead { after: None, size: 100 };
+        let mut pages = list_ledgers(&grant, &mut tx, &[self.recipient(address)], page).await.expect("reads");
+        tx.commit().await.expect("commits");
+        pages.remove(0).items
+    }
+
+    /// A person says something about all marketing themselves, at an address.
+    pub async fn says(&self, address: &str, action: ConsentAction) {
+        let ports = self.world.ports();
+        let mut tx = self.records().begin().await.expect("begins");
+        let topic = consent_topic(&mut tx, self.all_marketing).await.expect("reads").expect("is there");
+        let mut new = NewConsentEvent::new(self.recipient(address), topic, action, ports.now(), Actor::Recipient);
+        new.basis = if action == ConsentAction::Grant { Basis::Consent } else { Basis::Unknown };
+        append(&mut tx, ports, vec![new]).await.expect("appends");
+        tx.commit().await.expect("commits");
+    }
+
+    /// What the gate says to marketing that only consent could stop.
+    pub async fn decides(&self, address: &str) -> Decision {
+        let (now, recipient) = (self.world.ports().now(), self.recipient(address));
+        let mut tx = self.records().begin().await.expect("begins");
+        let topic = consent_topic(&mut tx, self.all_marketing).await.expect("reads");
+        endpoints_lock_for_send(&mut tx, recipient.keys()).await.expect("locks");
+        let facts = load_facts(&mut tx, &[FactsRequest { recipient, topic }]).await.expect("loads").remove(0);
+        decide(&GateFacts {
+            now,
+            expires_at: None,
+            class: MessageClass::Marketing,
+            channel: Channel::Email,
+            topic: Some(self.all_marketing),
+            contact: ContactFact::Active,
+            address_is_current: true,
+            topic_consent: facts.topic_consent,
+            all_marketing_consent: facts.all_marketing_consent,
+            suppressions: facts.suppressions,
+            hard_bounced: facts.hard_bounced,
+            sender: SenderFact { verified: true, can_sign: true },
+            tenant: TenantFact { suspended: false, paused: false, quota_used_up: None },
+            test: None,
+            sink_allowed: None,
+        })
     }
 
     /// Permission to write contacts.
@@ -129,7 +185,8 @@ impl People {
         let (ports, grant) = (self.world.ports(), self.imports());
         let head = read_head(&grant, (ports, &self.files), upload, options.delimiter).await?;
         let mut tx = grant.begin().await?;
-        let import = start_import(&grant, &mut tx, ports, StartImport { upload, options }, head).await?;
+        let import =
+            start_import(&grant, &mut tx, ports, StartImport { upload, options }, head).await?;
         tx.commit().await?;
         Ok(import)
     }

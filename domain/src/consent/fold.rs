@@ -198,6 +198,20 @@ impl ConsentState {
         Self { barred: self.barred.filter(|bar| !self.person_agreed_after(bar.at)), ..Self::default() }
     }
 
+    /// What the person ended, themselves or as a person, and has not taken back: it is theirs, not the address's, whose
+    /// passing into other hands is left out.
+    pub fn ends(&self) -> impl Iterator<Item = Mark<ConsentAction>> {
+        let restricted = self.bar().barred.filter(|bar| bar.what == ConsentAction::Restrict);
+        let ended = self.ended.filter(|end| !self.person_agreed_after(end.at));
+        [ended, restricted].into_iter().flatten()
+    }
+
+    /// True when it has the end, or a later one of its kind, lifted or not.
+    pub fn has_end(&self, end: &Mark<ConsentAction>) -> bool {
+        let of_its_kind = if end.what == ConsentAction::Restrict { self.barred } else { self.ended };
+        of_its_kind.is_some_and(|own| own.at >= end.at)
+    }
+
     fn person_agreed_after(&self, end: Timestamp) -> bool {
         self.proven.is_some_and(|proven| proven.at > end)
     }

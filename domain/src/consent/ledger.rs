@@ -4,7 +4,7 @@
 //! sealed, the projection moves on by the pure fold, a withdrawal or objection suppresses, and the entries are written
 //! last. Nobody else writes any of these tables, so the projection is always what a rebuild would make (C-152).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use carillon_entities::ids::{BrandId, ConsentEventId, EvidenceId, SubjectId, SuppressionId, TopicId};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::evidence::{self, Evidence};
 use super::project::{Projection, StateKey, project};
-use super::store::endpoints::{Endpoint, EndpointKey, endpoints_lock_for_change, endpoints_resolve};
+use super::store::endpoints::{Endpoint, Endpoints, endpoints_lock_for_change, endpoints_resolve};
 use super::store::{ledger, states, suppressions};
 use super::{
     ActorKind, Basis, Channel, ConsentAction, ConsentState, ConsentStatus, LedgerEntry, Recipient, SourceKind,
@@ -250,7 +250,7 @@ pub(crate) async fn append_locked(
     tx: &mut TenantTx,
     ports: &Ports,
     new: Vec<(NewConsentEvent, AddressHmac)>,
-    endpoints: &BTreeMap<EndpointKey, Endpoint>,
+    endpoints: &Endpoints,
 ) -> Result<Vec<Appended>> {
     let now = to_micros(ports.now());
     let mut events = Vec::with_capacity(new.len());
@@ -300,7 +300,7 @@ async fn move_projection(
     tx: &mut TenantTx,
     events: &[ConsentEvent],
     about: &[(Recipient, ConsentTopic)],
-    endpoints: &BTreeMap<EndpointKey, Endpoint>,
+    endpoints: &Endpoints,
 ) -> Result<Projection> {
     // An endpoint on its first change has no state yet, which spares an import of new people the look-up.
     let seen = |key: &StateKey| endpoints.get(&(key.address, key.channel)).is_none_or(|row| row.consent_version > 1);

@@ -10,6 +10,7 @@ mod brands;
 mod codes;
 mod evidence;
 mod fold;
+mod follow;
 mod gate;
 mod gate_facts;
 mod ledger;
@@ -31,6 +32,7 @@ pub use codes::{ActorKind, Basis, Channel, ConsentAction, SourceKind, Suppressio
 pub(crate) use evidence::store_shared_evidence;
 pub use evidence::{Evidence, erase_evidence, read_evidence};
 pub use fold::{CLOCK_TOLERANCE, ConsentState, ConsentStatus, LedgerEntry, Mark, Standing, effective_at};
+pub(crate) use follow::follow;
 pub use gate::{Decision, Outcome, RULES_VERSION, Reason, Remedy, Rule, Step, Verdict, decide, replay};
 pub use gate_facts::{ContactFact, GateFacts, QuotaFact, SenderFact, SuppressionFact, TenantFact, TestSend};
 pub(crate) use ledger::append_locked;
@@ -42,9 +44,10 @@ pub use opt_out::{
 pub use project::StateKey;
 pub use rebuild::rebuild_projection;
 pub use recipient::Recipient;
+pub(crate) use store::endpoints::locked_address;
 pub use store::endpoints::{
-    Endpoint, EndpointKey, endpoints_ensure, endpoints_keys, endpoints_lock_for_change, endpoints_lock_for_send,
-    endpoints_resolve,
+    Endpoint, EndpointKey, Endpoints, endpoints_ensure, endpoints_keys, endpoints_lock_for_change,
+    endpoints_lock_for_send, endpoints_resolve,
 };
 pub use suppress::{
     HardBounce, LiftSuppression, SuppressAddress, Suppression, lift_suppression, list_suppressions, suppress_address,

@@ -4,7 +4,7 @@
 //! deleted from under it (C-08).
 
 use carillon_entities::ids::{ContactId, TopicId};
-use carillon_entities::wall::TenantTx;
+use carillon_entities::wall::{TenantTx, WallError};
 
 use super::ledger::{ConsentTopic, NewConsentEvent, Source, append_locked};
 use super::project::StateKey;
@@ -49,10 +49,14 @@ pub async fn record_opt_out(
         Some(id) => consent_topic(tx, id).await?.ok_or_else(|| Refusal::not_found("topicId"))?,
         None => all_marketing(tx, None).await?.ok_or_else(|| Error::fault("the tenant has no default brand"))?,
     };
-    let email = contact_email(tx, command.contact).await?;
-    let recipient = Recipient::of_email(&ports.keys, tx.tenant(), &email.ok_or_else(super::no_address)?);
+    let email = contact_email(tx, command.contact).await?.ok_or_else(super::no_address)?;
+    let recipient = Recipient::of_email(&ports.keys, tx.tenant(), &email);
     let by = NewConsentEvent::new(recipient.clone(), topic, ConsentAction::Withdraw, ports.now(), grant.actor());
     let ended = end(tx, ports, by).await?;
+    // Whoever gave the contact another address before this one was locked has taken nothing over: then all is done again.
+    if contact_email(tx, command.contact).await?.is_none_or(|now| now.norm() != email.norm()) {
+        return Err(WallError::Retry.into());
+    }
     Ok(ConsentView::new(&recipient, topic, ended.standing, ports.now()))
 }
 

@@ -2,12 +2,11 @@
 
 use carillon_entities::wall::TenantTx;
 
-use super::endpoints::endpoints_of_wishes;
 use super::history::Author;
 use super::plan::{Fate, Find, Reach, Wish};
 use super::store::attributes::definitions_load;
 use super::store::contacts::contact_find;
-use super::write::{seek, write};
+use super::write::write;
 use super::{Contact, ContactFields};
 use crate::error::{Error, Result};
 use crate::ports::Ports;
@@ -33,10 +32,8 @@ pub async fn create_contact(
     let definitions = definitions_load(tx).await?;
     let (patch, tags) = command.fields.typed(&definitions, "").map_err(Error::Refused)?;
     let wishes = [Wish { find: Find::New, patch, tags, reach: Reach::Write }];
-    let sought = seek(tx, &wishes).await?;
-    endpoints_of_wishes(tx, ports, &wishes).await?;
     let author = Author::caller(grant.actor());
-    let mut plan = write(tx, ports, author, (&definitions, &wishes), sought).await?;
+    let mut plan = write(tx, ports, author, (&definitions, &wishes)).await?;
     match plan.fates.pop() {
         Some(Fate::Created(id)) => contact_find(tx, id).await?.ok_or_else(|| Error::fault("a new contact is gone")),
         Some(Fate::Refused(refusals)) => Err(Error::Refused(refusals)),

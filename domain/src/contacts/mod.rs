@@ -1,8 +1,8 @@
 //! Contacts: the people a tenant writes to.
 //!
 //! A contact is found by its identities alone, each of which belongs to one contact. What changed is appended to its
-//! history: names of fields in the clear, values under the contact's own key, which deletion destroys. Consent hangs on
-//! the address and not on the contact, so it does not move when an address changes (C-126).
+//! history: names of fields in the clear, values under the contact's own key, which deletion destroys. A yes hangs on
+//! the address and not on the contact, so it does not move when an address changes; a no does (C-126, C-128).
 
 mod attribute;
 mod contact;

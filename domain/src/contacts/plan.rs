@@ -141,8 +141,42 @@ pub(crate) struct Plan {
     pub fates: Vec<Fate>,
     /// In the order in which they were first touched.
     pub touched: Vec<Touched>,
-    /// The address that a contact has when the wish was taken, by wish; of wishes that name no address but an external id.
-    pub addresses: HashMap<usize, EmailAddress>,
+    /// Which addresses the wishes are about.
+    pub addresses: Addresses,
+}
+
+/// Which addresses a batch of wishes is about, beside those that it names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// The address that whoever has the external id has once a wish was taken, by wish; where it names another or none.
+    pub had: HashMap<usize, EmailAddress>,
+    /// The contacts that got another address, in the order of the wishes.
+    pub moves: Vec<Move>,
+}
+
+/// A contact gets another address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Move {
+    /// With which wish.
+    pub wish: usize,
+    pub from: EmailAddress,
+    pub to: EmailAddress,
+}
+
+impl Addresses {
+    /// Where a no that a wish says is to be heard: at the address it names, at the one that whoever it is about has, and
+    /// wherever later wishes move these. Where one batch ends and the next begins changes nothing.
+    pub fn of_a_no<'a>(&'a self, wish: usize, named: Option<&'a EmailAddress>) -> Vec<&'a EmailAddress> {
+        let mut all: Vec<&EmailAddress> = named.into_iter().chain(self.had.get(&wish)).collect();
+        let later = self.moves.partition_point(|one| one.wish <= wish);
+        for Move { from, to, .. } in &self.moves[later..] {
+            let has = |address: &EmailAddress| all.iter().any(|one| one.norm() == address.norm());
+            if has(from) && !has(to) {
+                all.push(to);
+            }
+        }
+        all
+    }
 }
 
 impl Plan {
@@ -177,12 +211,13 @@ impl Plan {
 
 /// Makes the plan; `new_id` gives ids for new contacts.
 pub(crate) fn plan(known: Known, wishes: &[Wish], now: Timestamp, new_id: impl FnMut() -> ContactId) -> Plan {
-    let mut planner = Planner { known, work: HashMap::new(), order: Vec::new(), now, new_id };
+    let mut planner = Planner { known, work: HashMap::new(), order: Vec::new(), moved: None, now, new_id };
     let mut fates = Vec::with_capacity(wishes.len());
-    let mut addresses = HashMap::new();
-    for (i, wish) in wishes.iter().enumerate() {
-        fates.push(planner.take(wish));
-        addresses.extend(planner.address(wish).map(|address| (i, address)));
+    let mut addresses = Addresses::default();
+    for (wish, one) in wishes.iter().enumerate() {
+        fates.push(planner.take(one));
+        addresses.had.extend(planner.address(one).map(|address| (wish, address)));
+        addresses.moves.extend(planner.moved.take().map(|(from, to)| Move { wish, from, to }));
     }
     let Planner { mut work, order, .. } = planner;
     let touched = order.into_iter().filter_map(|id| work.remove(&id));
@@ -199,6 +234,8 @@ struct Planner<F> {
     known: Known,
     work: HashMap<ContactId, Touched>,
     order: Vec<ContactId>,
+    /// The addresses that the wish just taken took from a contact and gave it.
+    moved: Option<(EmailAddress, EmailAddress)>,
     now: Timestamp,
     new_id: F,
 }
@@ -275,11 +312,12 @@ impl<F: FnMut() -> ContactId> Planner<F> {
         }
     }
 
-    /// The address of whoever a wish without one is about, as of now.
+    /// The address of whoever has the external id that a wish names, as of now, where it names another or none.
     fn address(&self, wish: &Wish) -> Option<EmailAddress> {
         let external = (IdentityKind::ExternalId, wish.patch.external_id.value()?.clone());
-        let owner = self.known.owners.get(&external).filter(|_| wish.patch.email.value().is_none())?;
-        self.current(*owner)?.email.clone()
+        let has = self.current(*self.known.owners.get(&external)?)?.email.as_ref()?;
+        let named = wish.patch.email.value();
+        named.is_none_or(|named| named.norm() != has.norm()).then(|| has.clone())
     }
 
     fn current(&self, id: ContactId) -> Option<&Contact> {
@@ -317,7 +355,10 @@ impl<F: FnMut() -> ContactId> Planner<F> {
         for identity in touched.after.identities() {
             self.known.owners.remove(&identity);
         }
+        let before = touched.after.email.clone();
         let changed = wish.patch.apply(&mut touched.after);
+        let moved = before.zip(touched.after.email.clone());
+        self.moved = moved.filter(|(from, to)| from.norm() != to.norm());
         for identity in touched.after.identities() {
             self.known.owners.insert(identity, id);
         }

@@ -3,12 +3,11 @@
 use carillon_entities::ids::ContactId;
 use carillon_entities::wall::TenantTx;
 
-use super::endpoints::endpoints_of_wishes;
 use super::history::Author;
 use super::plan::{Fate, Find, Reach, Wish};
 use super::store::attributes::definitions_load;
 use super::store::contacts::contact_find;
-use super::write::{seek, write};
+use super::write::write;
 use super::{Contact, ContactFields};
 use crate::error::{Error, Result};
 use crate::ports::Ports;
@@ -25,7 +24,8 @@ pub struct UpdateContact {
     pub fields: ContactFields,
 }
 
-/// Changes a contact. Consent does not move to a new address (C-126): it hangs on the old one's hash.
+/// Changes a contact. Consent does not move to a new address (C-126): it hangs on the old one's hash. What the person had
+/// ended does (C-128).
 ///
 /// # Errors
 /// `CONFLICT` (which names the present version) when somebody changed it meanwhile, `NOT_FOUND`, `IDENTITY_TAKEN`.
@@ -39,9 +39,7 @@ pub async fn update_contact(
     let definitions = definitions_load(tx).await?;
     let (patch, tags) = fields.typed(&definitions, "").map_err(Error::Refused)?;
     let wishes = [Wish { find: Find::Id(id, version), patch, tags, reach: Reach::Write }];
-    let sought = seek(tx, &wishes).await?;
-    endpoints_of_wishes(tx, ports, &wishes).await?;
-    let plan = write(tx, ports, Author::caller(grant.actor()), (&definitions, &wishes), sought).await?;
+    let plan = write(tx, ports, Author::caller(grant.actor()), (&definitions, &wishes)).await?;
     if let Some(Fate::Refused(refusals)) = plan.fates.into_iter().next() {
         return Err(Error::Refused(refusals));
     }

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use carillon_entities::ids::ContactId;
 use carillon_entities::wall::TenantTx;
 
-use super::endpoints::endpoints_of_wishes;
 use super::history::Author;
 use super::plan::{Fate, Find, Reach, Wish};
 use super::store::attributes::definitions_load;
 use super::store::contacts::contacts_get;
-use super::write::{seek, write};
+use super::write::write;
 use super::{Contact, ContactFields, IdentityKind};
 use crate::error::{Error, Refusal, Result};
 use crate::ports::Ports;
@@ -74,9 +73,7 @@ pub async fn upsert_contacts(
             Err(refusals) => refused.push(Some(refusals)),
         }
     }
-    let sought = seek(tx, &wishes).await?;
-    endpoints_of_wishes(tx, ports, &wishes).await?;
-    let plan = write(tx, ports, Author::caller(grant.actor()), (&definitions, &wishes), sought).await?;
+    let plan = write(tx, ports, Author::caller(grant.actor()), (&definitions, &wishes)).await?;
     let now = load(tx, &plan.fates).await?;
     let mut fates = plan.fates.into_iter();
     let answer =

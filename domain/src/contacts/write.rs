@@ -1,19 +1,24 @@
 //! Writing a batch of contacts: look up, lock, plan, write; a constant number of statements whatever the batch (L5).
+//!
+//! Whoever gets another address takes along what they had ended at the old one (C-126, C-128): here, for all that plans.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use carillon_entities::ids::ContactId;
 use carillon_entities::wall::{TenantTx, WallError};
+use uuid::Uuid;
 
+use super::Contact;
 use super::contact::Identity;
 use super::definitions::Definitions;
+use super::endpoints::{hold, recipients_of_moves};
 use super::history::{Author, ChangeKind, Entry, history_append};
-use super::plan::{Find, Known, Plan, Touched, Wish, plan};
+use super::plan::{Addresses, Find, Known, Plan, Touched, Wish, plan};
 use super::store::attributes::attributes_write;
 use super::store::contacts::{contacts_change, contacts_get, contacts_insert, contacts_lock};
 use super::store::identities::{identities_delete, identities_insert, identity_owners};
 use super::store::tags::{tags_add, tags_of};
-use super::{Contact, EmailAddress};
+use crate::consent::{Endpoints, follow};
 use crate::error::Result;
 use crate::ports::Ports;
 
@@ -21,10 +26,12 @@ use crate::ports::Ports;
 pub(crate) struct Sought {
     owners: HashMap<Identity, ContactId>,
     ids: Vec<ContactId>,
+    /// What will be planned of addresses, if nobody changes the contacts before they are locked.
+    pub addresses: Addresses,
 }
 
 /// Looks up whom the wishes are about; locks nothing.
-pub(crate) async fn seek(tx: &mut TenantTx, wishes: &[Wish]) -> Result<Sought> {
+pub(crate) async fn seek(tx: &mut TenantTx, ports: &Ports, wishes: &[Wish]) -> Result<Sought> {
     let identities: HashSet<Identity> = wishes.iter().flat_map(Wish::identities).collect();
     let owners = identity_owners(tx, identities.iter().collect()).await?;
     let named = wishes.iter().filter_map(|wish| match wish.find {
@@ -32,7 +39,17 @@ pub(crate) async fn seek(tx: &mut TenantTx, wishes: &[Wish]) -> Result<Sought> {
         Find::New | Find::By(_) | Find::Any => None,
     });
     let ids: BTreeSet<ContactId> = owners.values().copied().chain(named).collect();
-    Ok(Sought { owners, ids: ids.into_iter().collect() })
+    let ids: Vec<ContactId> = ids.into_iter().collect();
+    let contacts = contacts_get(tx, &ids).await?;
+    let known = known(tx, wishes, owners.clone(), contacts).await?;
+    // Nothing of this plan is written, so its ids need only differ.
+    let mut made = 0;
+    let new_id = || {
+        made += 1;
+        ContactId(Uuid::from_u128(made))
+    };
+    let addresses = plan(known, wishes, ports.now(), new_id).addresses;
+    Ok(Sought { owners, ids, addresses })
 }
 
 /// What planning begins with.
@@ -50,26 +67,26 @@ async fn known(
     Ok(Known { owners, contacts: contacts.into_iter().map(|one| (one.id, one)).collect(), tags })
 }
 
-/// What [`write`] will plan of addresses, if nobody changes the contacts before it locks them.
-pub(crate) async fn foresee(
-    tx: &mut TenantTx,
-    ports: &Ports,
-    wishes: &[Wish],
-    sought: &Sought,
-) -> Result<HashMap<usize, EmailAddress>> {
-    let contacts = contacts_get(tx, &sought.ids).await?;
-    let known = known(tx, wishes, sought.owners.clone(), contacts).await?;
-    Ok(plan(known, wishes, ports.now(), || ports.new_id()).addresses)
-}
-
-/// Locks the contacts that were found, plans and writes. The caller holds the endpoints it needs already: they are
-/// locked before contacts everywhere.
+/// Does what wishes say.
 pub(crate) async fn write(
     tx: &mut TenantTx,
     ports: &Ports,
     author: Author,
     (definitions, wishes): (&Definitions, &[Wish]),
-    sought: Sought,
+) -> Result<Plan> {
+    let sought = seek(tx, ports, wishes).await?;
+    let mut endpoints = hold(tx, ports, wishes, &sought.addresses, Vec::new()).await?;
+    write_held(tx, ports, author, (definitions, wishes), (sought, &mut endpoints)).await
+}
+
+/// Locks the contacts that were found, plans and writes, under endpoints from [`hold`]: they are locked before contacts
+/// everywhere.
+pub(crate) async fn write_held(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    author: Author,
+    (definitions, wishes): (&Definitions, &[Wish]),
+    (sought, endpoints): (Sought, &mut Endpoints),
 ) -> Result<Plan> {
     let locked = contacts_lock(tx, &sought.ids).await?;
     let known = known(tx, wishes, sought.owners, locked).await?;
@@ -81,6 +98,10 @@ pub(crate) async fn write(
         return Err(WallError::Retry.into());
     }
     let plan = plan(known, wishes, ports.now(), || ports.new_id());
+    // Or somebody changed an address.
+    if plan.addresses != sought.addresses {
+        return Err(WallError::Retry.into());
+    }
     let (new, old): (Vec<&Touched>, Vec<&Touched>) = plan.touched.iter().partition(|one| one.before.is_none());
     contacts_insert(tx, author.import, new.iter().map(|one| &one.after).collect()).await?;
     let changed = old.iter().filter(|one| !one.changed.is_empty()).map(|one| &one.after).collect();
@@ -92,6 +113,8 @@ pub(crate) async fn write(
     let tags = plan.touched.iter().flat_map(|one| one.tags.iter().map(|tag| (tag.as_str(), one.after.id)));
     tags_add(tx, tags.collect(), ports.now()).await?;
     history_append(tx, ports, author, plan.touched.iter().filter_map(entry).collect()).await?;
+    let moves = recipients_of_moves(&ports.keys.address_hasher(tx.tenant()), &plan.addresses);
+    follow(tx, ports, author.actor, &moves, endpoints).await?;
     Ok(plan)
 }
 

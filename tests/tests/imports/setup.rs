@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use carillon_domain::consent::{Basis, ConsentEvent, Recipient, list_ledgers};
-use carillon_domain::contacts::EmailAddress;
+use carillon_domain::consent::Basis;
 use carillon_domain::contacts::import::{Import, ImportConsent, ImportOptions, list_import_errors};
 use carillon_domain::paging::Ahead;
 use carillon_domain::settings::Settings;
-use carillon_domain::tenancy::ReadConsent;
 use carillon_tests::people::People;
 use carillon_tests::{World, WorldOptions};
 
@@ -36,16 +34,4 @@ pub async fn errors(people: &People, import: &Import) -> Vec<String> {
     tx.commit().await.unwrap();
     let items = pages.remove(&import.id).map_or(Vec::new(), |page| page.items);
     items.iter().map(|error| format!("{} {} {}", error.line, error.field, error.code)).collect()
-}
-
-/// The ledger of an address.
-pub async fn ledger(people: &People, address: &str) -> Vec<ConsentEvent> {
-    let grant = people.world.grant::<ReadConsent>(people.tenant);
-    let mut tx = grant.begin_read().await.unwrap();
-    let email = EmailAddress::parse(address).unwrap();
-    let recipient = Recipient::of_email(&people.world.ports().keys, people.tenant, &email);
-    let page = Ahead { after: None, size: 100 };
-    let mut pages = list_ledgers(&grant, &mut tx, &[recipient], page).await.unwrap();
-    tx.commit().await.unwrap();
-    pages.remove(0).items
 }

@@ -109,7 +109,8 @@ impl ContactMutation {
         contact_payload(ctx, created).await
     }
 
-    /// Changes a contact that is at the version you saw, else `CONFLICT`. Consent does not move to a new address.
+    /// Changes a contact that is at the version you saw, else `CONFLICT`. Consent does not move to a new address; what the
+    /// person had ended, complaints and legal suppressions do.
     async fn update_contact(
         &self,
         ctx: &Context<'_>,

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::hash;
 use crate::consent::{Channel, Recipient};
+use crate::error::Error;
 use crate::keys::{AddressHash, AddressHmac, KeyId};
 use crate::ports::Ports;
 
@@ -106,6 +107,9 @@ impl TryFrom<Row> for Endpoint {
 /// The key of an endpoint; its order is the lock order.
 pub type EndpointKey = (AddressHash, Channel);
 
+/// Endpoints by their keys.
+pub type Endpoints = BTreeMap<EndpointKey, Endpoint>;
+
 /// Makes endpoints for addresses that are seen for the first time; locks nothing that is there.
 pub async fn endpoints_ensure(
     tx: &mut TenantTx,
@@ -127,8 +131,8 @@ pub async fn endpoints_lock_for_change(
     tx: &mut TenantTx,
     ports: &Ports,
     addresses: &[(AddressHmac, Channel)],
-) -> Result<BTreeMap<EndpointKey, Endpoint>, WallError> {
-    let mut endpoints = BTreeMap::new();
+) -> Result<Endpoints, WallError> {
+    let mut endpoints = Endpoints::new();
     if seeded_bugs::on("unsubscribe_without_lock") {
         return endpoints_without_lock(tx, ports, addresses).await;
     }
@@ -144,7 +148,7 @@ async fn endpoints_without_lock(
     tx: &mut TenantTx,
     ports: &Ports,
     addresses: &[(AddressHmac, Channel)],
-) -> Result<BTreeMap<EndpointKey, Endpoint>, WallError> {
+) -> Result<Endpoints, WallError> {
     endpoints_ensure(tx, ports, addresses).await?;
     let rows = addresses.iter().map(|(address, channel)| key_cells(&(address.hash, *channel)));
     let found = keyed(tx.sql(&ENDPOINT_KNOWN, Args::batch(rows))?.all().await?)?;
@@ -156,10 +160,10 @@ async fn endpoints_without_lock(
 pub async fn endpoints_lock_for_send(
     tx: &mut TenantTx,
     addresses: impl IntoIterator<Item = EndpointKey>,
-) -> Result<BTreeMap<EndpointKey, Endpoint>, WallError> {
+) -> Result<Endpoints, WallError> {
     let keys: BTreeSet<EndpointKey> = addresses.into_iter().collect();
     let keys: Vec<_> = keys.into_iter().collect();
-    let mut endpoints = BTreeMap::new();
+    let mut endpoints = Endpoints::new();
     for chunk in keys.chunks(tx.max_batch(&ENDPOINT_SHARE)) {
         let args = Args::batch(chunk.iter().map(key_cells));
         endpoints.extend(keyed(tx.sql(&ENDPOINT_SHARE, args)?.all().await?)?);
@@ -181,6 +185,12 @@ pub async fn endpoints_resolve(tx: &mut TenantTx, recipients: &[Recipient]) -> R
         hashes.find(|hmac| known.contains(&(**hmac, recipient.channel()))).copied()
     };
     Ok(recipients.iter().map(|recipient| oldest(recipient).unwrap_or_else(|| recipient.active())).collect())
+}
+
+/// The hash that a recipient's rows are kept under, whose endpoint is among those that were locked.
+pub(crate) fn locked_address(endpoints: &Endpoints, recipient: &Recipient) -> Result<AddressHmac, Error> {
+    let endpoint = recipient.keys().find_map(|key| endpoints.get(&key));
+    endpoint.map(|endpoint| endpoint.address).ok_or_else(|| Error::fault("an endpoint was not locked"))
 }
 
 /// The endpoints that exist of recipients, under whatever key, without a lock.

@@ -3,24 +3,24 @@
 //! Endpoints are locked before contacts and the ledger comes last, as everywhere. The cursor is moved only where the
 //! claim still holds, so whoever was overtaken writes nothing, and a batch is never written twice.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use carillon_entities::ids::EvidenceId;
-use carillon_entities::wall::{TenantTx, WallError};
+use carillon_entities::wall::TenantTx;
 
 use super::job::{Cursor, Import, ImportClaim};
 use super::prove::evidence;
 use super::source::Batch;
 use super::{ImportRow, OnExisting, RowError, Subscription};
 use crate::consent::{
-    Basis, ConsentAction, ConsentTopic, Endpoint, EndpointKey, NewConsentEvent, Recipient, Source, append_locked,
-    endpoints_ensure, endpoints_lock_for_change, endpoints_resolve,
+    Basis, ConsentAction, ConsentTopic, Endpoints, NewConsentEvent, Recipient, Source, append_locked, locked_address,
 };
+use crate::contacts::endpoints::hold;
 use crate::contacts::history::Author;
-use crate::contacts::plan::{Fate, Find, Plan, Reach, Wish};
+use crate::contacts::plan::{Addresses, Fate, Find, Plan, Reach, Wish};
 use crate::contacts::store::imports::{Counts, import_advance, import_errors_insert, import_finish};
-use crate::contacts::write::{Sought, foresee, seek, write};
-use crate::contacts::{ContactPatch, Definitions, EmailAddress, Patch};
+use crate::contacts::write::{seek, write_held};
+use crate::contacts::{ContactPatch, Definitions, Patch};
 use crate::error::{Error, Result};
 use crate::keys::{AddressHasher, AddressHmac};
 use crate::ports::Ports;
@@ -61,20 +61,17 @@ pub(super) async fn apply(
 async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, batch: &Batch) -> Result<Option<i64>> {
     let mut tx = grant.begin().await?;
     let wishes: Vec<Wish> = batch.rows.iter().map(|row| wish(row, job.import.options.on_existing)).collect();
-    let sought = seek(&mut tx, &wishes).await?;
-    let addresses = addresses(&mut tx, ports, job, (&batch.rows, &wishes), &sought).await?;
+    let sought = seek(&mut tx, ports, &wishes).await?;
     let hasher = ports.keys.address_hasher(tx.tenant());
-    let said = consent_said(&hasher, job, &batch.rows, addresses.as_ref());
-    let locked = lock_endpoints(&mut tx, ports, &batch.rows, &said).await?;
+    let said = consent_said(&hasher, job, &batch.rows, &sought.addresses);
+    let recipients = said.iter().map(|said| said.recipient.clone()).collect();
+    let mut endpoints = hold(&mut tx, ports, &wishes, &sought.addresses, recipients).await?;
     let author = Author { actor: job.import.actor, import: Some(job.import.id) };
-    let plan = write(&mut tx, ports, author, (&job.definitions, &wishes), sought).await?;
-    // Somebody changed an address before its contact was locked: then all of it is done again.
-    if addresses.is_some_and(|addresses| addresses != plan.addresses) {
-        return Err(WallError::Retry.into());
-    }
+    let held = (sought, &mut endpoints);
+    let plan = write_held(&mut tx, ports, author, (&job.definitions, &wishes), held).await?;
     let mut errors = batch.errors.clone();
     errors.extend(refused(&batch.rows, &plan));
-    errors.extend(append(&mut tx, ports, (job, &batch.rows), (&plan, said), locked).await?);
+    errors.extend(append(&mut tx, ports, (job, &batch.rows), (&plan, said), &endpoints).await?);
     let listed = usize::try_from(job.listed).map_err(Error::fault)?;
     errors.truncate(ports.settings.import_errors.saturating_sub(listed));
     import_errors_insert(&mut tx, job.import.id, &errors).await?;
@@ -164,60 +161,20 @@ impl Job {
     }
 }
 
-/// The addresses that contacts have when the rows that name none speak of them, rows before them in the batch included:
-/// where one batch ends and the next begins changes nothing. None where no such row speaks.
-async fn addresses(
-    tx: &mut TenantTx,
-    ports: &Ports,
-    job: &Job,
-    (rows, wishes): (&[ImportRow], &[Wish]),
-    sought: &Sought,
-) -> Result<Option<HashMap<usize, EmailAddress>>> {
-    if rows.iter().any(|row| row.email.is_none() && job.said_by(row).is_some()) {
-        return foresee(tx, ports, wishes, sought).await.map(Some);
-    }
-    Ok(None)
-}
-
 /// What the rows say about consent.
-fn consent_said(
-    hasher: &AddressHasher,
-    job: &Job,
-    rows: &[ImportRow],
-    addresses: Option<&HashMap<usize, EmailAddress>>,
-) -> Vec<Said> {
-    let said = rows.iter().enumerate().filter_map(|(row, one)| {
-        let (action, topic) = job.said_by(one)?;
-        let email = one.email.as_ref().or_else(|| addresses?.get(&row))?;
-        Some(Said { row, action, topic, recipient: Recipient::hashed(hasher, email) })
-    });
-    said.collect()
-}
-
-/// Endpoints that are locked, and the address each said thing is kept under.
-type Locked = (BTreeMap<EndpointKey, Endpoint>, Vec<AddressHmac>);
-
-/// Makes the endpoints of all addresses of the batch and locks those whose consent changes.
-async fn lock_endpoints(tx: &mut TenantTx, ports: &Ports, rows: &[ImportRow], said: &[Said]) -> Result<Locked> {
-    let hasher = ports.keys.address_hasher(tx.tenant());
-    let speaking: std::collections::HashSet<usize> = said.iter().map(|said| said.row).collect();
-    let silent =
-        rows.iter().enumerate().filter(|(i, _)| !speaking.contains(i)).filter_map(|(_, row)| row.email.as_ref());
-    let silent: Vec<Recipient> = silent.map(|email| Recipient::hashed(&hasher, email)).collect();
-    let channel = |recipients: &[Recipient], addresses: &[AddressHmac]| -> Vec<_> {
-        addresses.iter().copied().zip(recipients.iter().map(Recipient::channel)).collect()
-    };
-    if !silent.is_empty() {
-        let addresses = endpoints_resolve(tx, &silent).await?;
-        endpoints_ensure(tx, ports, &channel(&silent, &addresses)).await?;
+fn consent_said(hasher: &AddressHasher, job: &Job, rows: &[ImportRow], addresses: &Addresses) -> Vec<Said> {
+    let mut all = Vec::new();
+    for (row, one) in rows.iter().enumerate() {
+        let Some((action, topic)) = job.said_by(one) else { continue };
+        let emails = match action {
+            // A yes is for one address.
+            ConsentAction::Grant => one.email.as_ref().or_else(|| addresses.had.get(&row)).into_iter().collect(),
+            _ => addresses.of_a_no(row, one.email.as_ref()),
+        };
+        let said = |email| Said { row, action, topic, recipient: Recipient::hashed(hasher, email) };
+        all.extend(emails.into_iter().map(said));
     }
-    if said.is_empty() {
-        return Ok((BTreeMap::new(), Vec::new()));
-    }
-    let recipients: Vec<Recipient> = said.iter().map(|said| said.recipient.clone()).collect();
-    let addresses = endpoints_resolve(tx, &recipients).await?;
-    let endpoints = endpoints_lock_for_change(tx, ports, &channel(&recipients, &addresses)).await?;
-    Ok((endpoints, addresses))
+    all
 }
 
 /// Appends what was said to the ledger; returns the rows whose grant the person's own no keeps out (C-128).
@@ -226,18 +183,18 @@ async fn append(
     ports: &Ports,
     (job, rows): (&Job, &[ImportRow]),
     (plan, mut said): (&Plan, Vec<Said>),
-    (endpoints, addresses): Locked,
+    endpoints: &Endpoints,
 ) -> Result<Vec<RowError>> {
-    let addresses: Vec<AddressHmac> =
-        addresses.into_iter().zip(&said).filter(|(_, said)| is_heard(job, plan, said)).map(|(one, _)| one).collect();
     said.retain(|said| is_heard(job, plan, said));
     if said.is_empty() {
         return Ok(Vec::new());
     }
+    let addresses = said.iter().map(|said| locked_address(endpoints, &said.recipient));
+    let addresses: Vec<AddressHmac> = addresses.collect::<Result<_>>()?;
     let lines: Vec<(u64, ConsentAction)> = said.iter().map(|said| (rows[said.row].line, said.action)).collect();
     let proofs = proofs(tx, ports, job, said.iter().map(|said| (said.action, &rows[said.row]))).await?;
     let events = said.into_iter().map(|said| event((job, &proofs), ports, &rows[said.row], said));
-    let appended = append_locked(tx, ports, events.zip(addresses).collect(), &endpoints).await?;
+    let appended = append_locked(tx, ports, events.zip(addresses).collect(), endpoints).await?;
     let kept_out = appended
         .iter()
         .zip(lines)

@@ -1,0 +1,188 @@
+//! What people ended follows them to a new address, and nothing else does.
+
+use carillon_domain::consent::{
+    Basis, ConsentAction, Reason, Recipient, RecordOptIn, SourceKind, SuppressAddress, SuppressionReason,
+    SuppressionScope, Verdict, Wording, list_consents, record_opt_in, suppress_address, suppressions_of,
+};
+use carillon_domain::contacts::{
+    Contact, ContactFilter, EmailAddress, Patch, UpdateContact, UpsertBy, UpsertContact, update_contact,
+    upsert_contacts,
+};
+use carillon_domain::entropy::SeededEntropy;
+use carillon_domain::error::Result;
+use carillon_domain::ports::Ports;
+use carillon_domain::tenancy::ReadConsent;
+use carillon_tests::people::{People, codes, email};
+use chrono::TimeDelta;
+
+const OLD: &str = "ada@old.example";
+const NEW: &str = "ada@new.example";
+
+/// A contact that is reached at the old address.
+async fn people() -> (People, Contact) {
+    let people = People::new().await;
+    let contact = people.create(email(OLD)).await.unwrap();
+    (people, contact)
+}
+
+async fn moves(people: &People, ports: &Ports, to: &str) {
+    let contact = people.list(ContactFilter::default()).await.remove(0);
+    let grant = people.writes();
+    let mut tx = grant.begin().await.unwrap();
+    let command = UpdateContact { id: contact.id, version: contact.version, fields: email(to) };
+    update_contact(&grant, &mut tx, ports, command).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Somebody else says that the contact agreed.
+async fn claimed(people: &People, contact: &Contact) -> Result<()> {
+    let grant = people.records();
+    let mut tx = grant.begin().await?;
+    let command = RecordOptIn {
+        contact: contact.id,
+        topic: people.all_marketing,
+        basis: Basis::Consent,
+        effective_at: None,
+        source: None,
+        wording: Wording::default(),
+        evidence: None,
+    };
+    record_opt_in(&grant, &mut tx, people.world.ports(), command).await?;
+    Ok(tx.commit().await?)
+}
+
+#[tokio::test]
+async fn c126_a_no_follows_to_a_new_address() {
+    let (people, contact) = people().await;
+    for action in [ConsentAction::Withdraw, ConsentAction::Object] {
+        people.says(OLD, action).await;
+        people.world.advance(TimeDelta::days(1));
+    }
+    moves(&people, people.world.ports(), NEW).await;
+    assert_eq!(people.statuses(NEW).await, ["objected"]);
+    let (ended, taken) = (people.ledger(OLD).await.remove(1), people.ledger(NEW).await.remove(0));
+    assert_eq!((taken.supersedes, taken.effective_at), (Some(ended.id), ended.effective_at));
+    assert_eq!((taken.source.kind, taken.action), (SourceKind::System, ConsentAction::Object));
+
+    people.world.advance(TimeDelta::days(1));
+    assert_eq!(codes(claimed(&people, &contact).await), ["CONSENT_WITHDRAWN"]);
+    assert_eq!(people.decides(NEW).await.reason, Reason::SuppressedUnsubscribe);
+    people.says(NEW, ConsentAction::Grant).await;
+    assert_eq!(people.decides(NEW).await.verdict, Verdict::Allow, "their own newer yes");
+}
+
+#[tokio::test]
+async fn c128_a_yes_of_their_own_since_the_no_stands() {
+    let (people, _) = people().await;
+    people.says(OLD, ConsentAction::Withdraw).await;
+    people.world.advance(TimeDelta::days(1));
+    people.says(NEW, ConsentAction::Grant).await;
+    people.world.advance(TimeDelta::days(1));
+    moves(&people, people.world.ports(), NEW).await;
+    assert_eq!(people.decides(NEW).await.verdict, Verdict::Allow);
+}
+
+#[tokio::test]
+async fn c126_what_was_taken_back_or_is_the_address_own_does_not_follow() {
+    for (said, expected) in [
+        ([ConsentAction::Withdraw, ConsentAction::Grant], None),
+        ([ConsentAction::Grant, ConsentAction::Reassign], None),
+        ([ConsentAction::Grant, ConsentAction::Expire], None),
+        ([ConsentAction::Grant, ConsentAction::Restrict], Some("restricted")),
+    ] {
+        let (people, contact) = people().await;
+        for action in said {
+            people.says(OLD, action).await;
+            people.world.advance(TimeDelta::days(1));
+        }
+        moves(&people, people.world.ports(), NEW).await;
+        assert_eq!(people.statuses(NEW).await, Vec::from_iter(expected), "{said:?}");
+        assert_eq!(claimed(&people, &contact).await.is_ok(), expected.is_none(), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn c235_complaints_and_legal_suppressions_follow() {
+    use SuppressionReason::{Complaint, Legal, Manual};
+    let (people, contact) = people().await;
+    let (ports, grant) = (people.world.ports(), people.records());
+    let mut tx = grant.begin().await.unwrap();
+    for (reason, scope) in
+        [(Manual, SuppressionScope::All), (Complaint, SuppressionScope::Marketing), (Legal, SuppressionScope::All)]
+    {
+        let command = SuppressAddress { email: EmailAddress::parse(OLD).unwrap(), scope, reason };
+        suppress_address(&grant, &mut tx, ports, command).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    for to in [NEW, OLD, NEW] {
+        moves(&people, ports, to).await;
+    }
+    let mut tx = grant.begin_read().await.unwrap();
+    let found = suppressions_of(&mut tx, &[people.recipient(NEW)]).await.unwrap().remove(0);
+    tx.commit().await.unwrap();
+    let mut found: Vec<_> = found.iter().map(|one| (one.reason, one.scope)).collect();
+    found.sort_unstable();
+    assert_eq!(found, [(Complaint, SuppressionScope::Marketing), (Legal, SuppressionScope::All)]);
+    claimed(&people, &contact).await.unwrap();
+    people.world.advance(TimeDelta::days(1));
+    people.says(NEW, ConsentAction::Grant).await;
+    assert_eq!(people.decides(NEW).await.reason, Reason::SuppressedLegal, "no yes lifts it");
+}
+
+#[tokio::test]
+async fn c126_a_no_follows_however_often_and_is_said_once() {
+    let (people, _) = people().await;
+    people.says(OLD, ConsentAction::Withdraw).await;
+    for to in [NEW, OLD, NEW, OLD] {
+        people.world.advance(TimeDelta::days(1));
+        moves(&people, people.world.ports(), to).await;
+    }
+    assert_eq!((people.ledger(OLD).await.len(), people.ledger(NEW).await.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn c157_a_no_follows_though_the_key_was_rotated() {
+    let (people, _) = people().await;
+    people.says(OLD, ConsentAction::Withdraw).await;
+    let keys = people.world.ports().keys.rotated(&SeededEntropy::new(99));
+    let rotated = Ports { keys: std::sync::Arc::new(keys), ..people.world.ports().clone() };
+    moves(&people, &rotated, NEW).await;
+    let recipient = Recipient::of_email(&rotated.keys, people.tenant, &EmailAddress::parse(NEW).unwrap());
+    let grant = people.world.grant::<ReadConsent>(people.tenant);
+    let mut tx = grant.begin_read().await.unwrap();
+    let views = list_consents(&grant, &mut tx, &[recipient]).await.unwrap().remove(0);
+    tx.commit().await.unwrap();
+    assert_eq!(views.iter().map(|view| view.status.as_str()).collect::<Vec<_>>(), ["withdrawn"]);
+}
+
+#[tokio::test]
+async fn c126_a_no_follows_through_a_whole_call_at_the_same_cost() {
+    let people = People::new().await;
+    let call = |from: usize, n: usize, steps: &[&str]| -> Vec<UpsertContact> {
+        let contact = |i: usize, step: &str| {
+            let mut fields = email(&format!("p{i}@{step}.example"));
+            fields.patch.external_id = Patch::Set(format!("x{i}"));
+            UpsertContact { by: UpsertBy::ExternalId, fields }
+        };
+        (from..from + n).flat_map(|i| steps.iter().map(move |step| contact(i, step))).collect()
+    };
+    let upsert = async |contacts| {
+        let grant = people.writes();
+        let mut tx = grant.begin().await.unwrap();
+        upsert_contacts(&grant, &mut tx, people.world.ports(), contacts).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    upsert(call(0, 33, &["old"])).await;
+    for i in 0..33 {
+        people.says(&format!("p{i}@old.example"), ConsentAction::Withdraw).await;
+    }
+    people.world.advance(TimeDelta::days(1));
+    let (_, few) = people.world.statements_of(upsert(call(0, 3, &["mid", "new"]))).await;
+    let (_, many) = people.world.statements_of(upsert(call(3, 30, &["mid", "new"]))).await;
+    assert_eq!(few, many);
+    for i in 0..33 {
+        for step in ["mid", "new"] {
+            assert_eq!(people.statuses(&format!("p{i}@{step}.example")).await, ["withdrawn"], "{i} at {step}");
+        }
+    }
+}
