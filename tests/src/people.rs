@@ -182,11 +182,11 @@ impl People {
 
     /// Starts an import of a file that was put.
     pub async fn start_upload(&self, upload: UploadId, options: ImportOptions) -> Result<Import> {
-        let (ports, grant) = (self.world.ports(), self.imports());
+        let (ports, grant, records) = (self.world.ports(), self.imports(), self.records());
         let head = read_head(&grant, (ports, &self.files), upload, options.delimiter).await?;
         let mut tx = grant.begin().await?;
         let import =
-            start_import(&grant, &mut tx, ports, StartImport { upload, options }, head).await?;
+            start_import((&grant, Some(&records)), &mut tx, ports, StartImport { upload, options }, head).await?;
         tx.commit().await?;
         Ok(import)
     }

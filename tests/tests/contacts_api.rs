@@ -359,3 +359,42 @@ async fn no_transaction_waits_for_the_store() {
     let (expired, ()) = futures::join!(expire_uploads(&grant, ports, files), other);
     assert_eq!(expired.unwrap(), 2);
 }
+
+#[actix_web::test]
+async fn a_key_that_may_only_import_says_nothing_about_consent() {
+    const FILE: &str = "email,status\nada@example.org,unsubscribed\n";
+    let api = api().await;
+    let announced = json!({ "fileName": "a.csv", "size": FILE.len() });
+    let upload = api.change("createUpload", "upload { id url }", announced).await["upload"].clone();
+    assert_eq!(api.send(Method::PUT, upload["url"].as_str().unwrap(), None, FILE).await.0, StatusCode::NO_CONTENT);
+    let key = async |scopes: &[&str]| {
+        let input = json!({ "name": "Shop", "role": "MARKETER", "scopes": scopes });
+        api.change("createApiKey", "secret", input).await["secret"].as_str().unwrap().to_owned()
+    };
+    let (imports, both) = (key(&["contacts.import"]).await, key(&["contacts.import", "consent.record"]).await);
+    let started = async |key: &str, options: Value| {
+        let query =
+            "mutation($input: StartImportInput!) { startImport(input: $input) { import { id } userErrors { code } } }";
+        let answer = api.ask(key, query, json!({ "uploadId": upload["id"], "options": options })).await;
+        let payload = &answer["data"]["startImport"];
+        let codes = [&answer["errors"][0]["extensions"]["code"], &payload["userErrors"][0]["code"]];
+        let code = codes.into_iter().find_map(Value::as_str).unwrap_or_default().to_owned();
+        (code, payload["import"]["id"].is_string())
+    };
+    let (told, untold) = (|code: &str| (code.to_owned(), false), (String::new(), true));
+    let ignored = json!([{ "column": "status", "field": "ignore" }]);
+    let topic = "topic_00000000000000000000000000";
+    let consent = json!({ "basis": "CONSENT", "attestation": "I have them" });
+    for options in [
+        json!({}),
+        json!({ "mapping": [{ "column": "status", "field": "consentAt" }] }),
+        json!({ "mapping": [{ "column": "status", "field": "consentSource" }] }),
+        json!({ "mapping": ignored, "topicId": topic }),
+        json!({ "mapping": ignored, "topicId": topic, "consent": consent }),
+    ] {
+        assert_eq!(started(&imports, options.clone()).await, told("FORBIDDEN"), "{options}");
+    }
+    assert_eq!(started(&both, json!({ "mapping": ignored, "topicId": topic })).await, told("NOT_FOUND"));
+    assert_eq!(started(&imports, json!({ "mapping": ignored })).await, untold, "nothing about consent");
+    assert_eq!(started(&both, json!({})).await, untold);
+}

@@ -6,7 +6,7 @@ use carillon_domain::error::Refusal;
 use carillon_domain::files::{self, CreateUpload};
 use carillon_domain::ids::{ImportId, UploadId};
 use carillon_domain::ports::TenantTx;
-use carillon_domain::tenancy::{Grant, ImportContacts};
+use carillon_domain::tenancy::{Grant, ImportContacts, RecordConsent};
 
 use super::import_inputs::{CreateUploadInput, StartImportInput};
 use super::import_types::{Import, Upload};
@@ -89,7 +89,8 @@ impl ImportMutation {
     }
 
     /// Starts the import of a file that was put whole. Its header is read at once: columns that mean nothing are
-    /// refused, attributes must be declared.
+    /// refused, attributes must be declared. An API key needs the scope `consent.record` too where a topic, a consent or
+    /// a column about either is given.
     async fn start_import(
         &self,
         ctx: &Context<'_>,
@@ -97,6 +98,8 @@ impl ImportMutation {
     ) -> Result<StartImportPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<ImportContacts>()?;
+        let records = scope.grant::<RecordConsent>().ok();
+        let grants = (&grant, records.as_ref());
         let once = Once::new("startImport", input.idempotency_key.as_deref(), &input);
         let refused = |refusals: Vec<Refusal>| StartImportPayload { import: None, user_errors: user_errors(refusals) };
         let options = input.options.clone().unwrap_or_default().parse();
@@ -108,7 +111,7 @@ impl ImportMutation {
         let (files, delimiter) = ((scope.ports(), scope.files()), command.options.delimiter);
         let head = domain::read_head(&grant, files, command.upload, delimiter).await?;
         let work = || (command.clone(), head.clone());
-        let started = scope.mutate(&grant, &once, |tx, _| Box::pin(start(&grant, tx, scope, work()))).await;
+        let started = scope.mutate(&grant, &once, |tx, _| Box::pin(start(grants, tx, scope, work()))).await;
         let (id, user_errors) = payload(started)?;
         let import = match id {
             Some(id) => {
@@ -131,10 +134,10 @@ async fn create(
 }
 
 async fn start(
-    grant: &Grant<ImportContacts>,
+    grants: (&Grant<ImportContacts>, Option<&Grant<RecordConsent>>),
     tx: &mut TenantTx,
     scope: &RequestScope,
     (command, head): (StartImport, Head),
 ) -> carillon_domain::error::Result<ImportId> {
-    Ok(domain::start_import(grant, tx, scope.ports(), command, head).await?.id)
+    Ok(domain::start_import(grants, tx, scope.ports(), command, head).await?.id)
 }

@@ -106,6 +106,16 @@ impl Header {
         &self.columns
     }
 
+    /// True when a column holds the field.
+    pub fn has(&self, field: Field) -> bool {
+        self.columns.contains(&Column::Field(field))
+    }
+
+    /// True when a column says who agreed or not, when or where.
+    pub fn speaks_of_consent(&self) -> bool {
+        [Field::Subscription, Field::ConsentAt, Field::ConsentSource].into_iter().any(|field| self.has(field))
+    }
+
     /// Attributes the file has values for.
     pub fn attributes(&self) -> impl Iterator<Item = (&AttributeName, AttributeKind)> {
         self.columns.iter().filter_map(|column| match column {

@@ -3,12 +3,12 @@
 use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
 
+use super::Field;
 use super::RowRules;
 use super::apply::{Job, apply};
 use super::job::{Import, ImportClaim, Progress};
 use super::prove::prove;
 use super::source::{Place, Rows};
-use super::{Column, Field, Header};
 use crate::consent::{all_marketing, consent_topic};
 use crate::contacts::Country;
 use crate::contacts::store::attributes::definitions_load;
@@ -149,7 +149,7 @@ async fn prepare(
         return Ok(None);
     }
     let header = import.columns.clone();
-    let all_subscribed = import.options.consent.is_some() && !says_subscription(&header);
+    let all_subscribed = import.options.consent.is_some() && !header.has(Field::Subscription);
     let row_rules = RowRules { default_country: country(&import), now: ports.now() };
     let rows = Rows::from(files, place, (header, row_rules), (&import.cursor, ports.settings.import_batch)).await?;
     Ok(Some((Job { import, claim, listed, definitions, topic, unsubscribe, all_subscribed }, rows)))
@@ -157,10 +157,6 @@ async fn prepare(
 
 fn country(import: &Import) -> Option<Country> {
     import.options.default_country.as_deref().and_then(|country| Country::parse(country).ok())
-}
-
-fn says_subscription(header: &Header) -> bool {
-    header.columns().contains(&Column::Field(Field::Subscription))
 }
 
 /// Gives the claim back until a time.

@@ -14,7 +14,7 @@ use crate::contacts::{AttributeName, DeclareAttribute};
 use crate::error::{Error, Refusal, Result, WallError};
 use crate::files::{Files, Upload, UploadState, store::upload_find};
 use crate::ports::Ports;
-use crate::tenancy::{Grant, ImportContacts};
+use crate::tenancy::{Grant, ImportContacts, RecordConsent};
 
 /// What is to be imported.
 #[derive(Debug, Clone)]
@@ -76,9 +76,10 @@ pub async fn read_head(
 ///
 /// # Errors
 /// `UPLOAD_INCOMPLETE`, `FILE_*` for what is no CSV, `HEADER_*` for columns that mean nothing: attributes must be
-/// declared, by the tenant or by the import. Faults of the options name their field.
+/// declared, by the tenant or by the import. Faults of the options name their field. [`Error::Forbidden`] where the
+/// options or a column speak of consent and `records`, who may record it, is missing (L2).
 pub async fn start_import(
-    grant: &Grant<ImportContacts>,
+    (grant, records): (&Grant<ImportContacts>, Option<&Grant<RecordConsent>>),
     tx: &mut TenantTx,
     ports: &Ports,
     command: StartImport,
@@ -90,6 +91,9 @@ pub async fn start_import(
     if !refusals.is_empty() {
         return Err(Error::Refused(refusals));
     }
+    if records.is_none() && (options.topic.is_some() || options.consent.is_some()) {
+        return Err(Error::Forbidden);
+    }
     if let Some(topic) = options.topic {
         consent_topic(tx, topic).await?.ok_or_else(|| Refusal::not_found("options.topicId"))?;
     }
@@ -97,6 +101,9 @@ pub async fn start_import(
     let FileHead { names, cursor } = head?;
     let rules = options.header_rules(&definitions_load(tx).await?);
     let columns = Header::read(&names, &rules).map_err(Error::Refused)?;
+    if records.is_none() && columns.speaks_of_consent() {
+        return Err(Error::Forbidden);
+    }
     let import = Import {
         id: ports.new_id(),
         upload: upload.id,

@@ -13,7 +13,7 @@ use carillon_domain::contacts::import::{
 };
 use carillon_domain::files::{CreateUpload, Files, Part, create_upload, receive};
 use carillon_domain::ids::UploadId;
-use carillon_domain::tenancy::{Grant, ImportContacts};
+use carillon_domain::tenancy::{Grant, ImportContacts, RecordConsent};
 use carillon_jobs::channels::email::PoolSettings;
 use carillon_jobs::handlers::Handlers;
 use carillon_jobs::redis::Signals;
@@ -98,8 +98,10 @@ async fn ours(
     let options = ImportOptions { topic: Some(cast.topic), consent: Some(consent), ..ImportOptions::default() };
     let began = Instant::now();
     let head = read_head(grant, (&stage.ports, &handlers.files), upload, options.delimiter).await?;
+    let records = stage.enter(cast.tenant)?.grant::<RecordConsent>()?;
     let mut tx = grant.begin().await?;
-    let import = start_import(grant, &mut tx, &stage.ports, StartImport { upload, options }, head).await?;
+    let import =
+        start_import((grant, Some(&records)), &mut tx, &stage.ports, StartImport { upload, options }, head).await?;
     tx.commit().await?;
     handlers.run_until_quiet().await?;
     let seconds = began.elapsed().as_secs_f64();
