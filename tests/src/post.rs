@@ -93,12 +93,16 @@ impl Post {
         let millis = u64::try_from(delay.as_millis()).unwrap();
         let action = Action::Delay { at: Moment::Content, millis };
         self.catcher.set_behaviour(Behaviour { rules: vec![Rule { whom: Whom::Everyone, first: None, action }] });
-        let grant = member(&self, self.tenant, Role::Admin).await.grant().unwrap();
-        let mut tx = grant.begin().await.unwrap();
-        let url = format!("smtp://{}?tls=none", self.catcher.addr());
-        messaging::set_relay(&grant, &mut tx, self.ports(), &url).await.unwrap();
-        tx.commit().await.unwrap();
+        self.set_relay(&format!("smtp://{}?tls=none", self.catcher.addr())).await;
         self
+    }
+
+    /// Gives the tenant a relay of its own.
+    pub async fn set_relay(&self, url: &str) {
+        let grant = member(self, self.tenant, Role::Admin).await.grant().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        messaging::set_relay(&grant, &mut tx, self.ports(), url).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Moves the clock on and drains, until no work is left at all.

@@ -69,6 +69,7 @@ impl World {
             relay: format!("smtp://{}?tls=none", self.catcher().await.addr()).parse().unwrap(),
             cache: ContentCache::default(),
             pace: Pace::default(),
+            files_away_until: std::sync::atomic::AtomicI64::new(i64::MIN),
             worker: name.to_owned(),
             signals: self.workshop.signals.get_or_init(Signals::local).clone(),
             draining: CancellationToken::new(),

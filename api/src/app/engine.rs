@@ -83,6 +83,7 @@ impl Works {
             relay: self.relay.clone()?,
             cache: ContentCache::default(),
             pace: Pace::default(),
+            files_away_until: std::sync::atomic::AtomicI64::new(i64::MIN),
             worker: format!("{}-{}", std::process::id(), ports.new_id::<uuid::Uuid>().simple()),
             signals: self.signals.clone(),
             draining: CancellationToken::new(),

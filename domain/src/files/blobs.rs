@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use carillon_entities::ids::{TenantId, UploadId};
@@ -10,7 +11,9 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{
+    ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Refusal};
@@ -53,6 +56,11 @@ pub struct Files {
     places: Arc<Semaphore>,
 }
 
+/// A bucket that is away is told so soon: whoever waits for it holds something.
+const CONNECT: Duration = Duration::from_secs(5);
+/// For one request, and for its repetitions.
+const REQUEST: Duration = Duration::from_secs(30);
+
 /// Bodies that a process takes at once: each holds a segment of 8 MiB.
 const BODIES: usize = 16;
 
@@ -67,7 +75,11 @@ impl Files {
             if bucket.is_empty() {
                 return Err(BlobsError::Address);
             }
-            let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
+            let store = AmazonS3Builder::from_env()
+                .with_bucket_name(bucket)
+                .with_client_options(ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST))
+                .with_retry(RetryConfig { max_retries: 2, retry_timeout: REQUEST, ..RetryConfig::default() })
+                .build()?;
             return Ok(Self { root: Path::from(prefix), ..Self::kept_in(Arc::new(store)) });
         }
         match address {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
+use carillon_entities::wall::TenantTx;
+use serde_json::json;
 
 use super::content::{ContentCache, ReadySender, ReadyVersion};
 use super::senders::{OwnRelayUrl, relay_url};
-use super::{AttemptFacts, Ending, MessageClass, MessageMove, RetryWindow, store};
+use super::{AttemptFacts, AttemptStatus, Ending, MessageClass, MessageMove, RetryWindow, store};
 use crate::contacts::Attributes;
 use crate::error::Result;
 use crate::keys::AddressHmac;
@@ -50,6 +52,8 @@ pub struct ClaimedMessage {
     pub tries: u32,
     /// When the first of them passed the gate: the Date of every copy (C-26).
     pub first_cleared_at: Option<Timestamp>,
+    /// A server had taken it after all, as came to be known when it was queued again (C-168).
+    pub(super) is_accepted: bool,
     /// A test send (C-162).
     pub is_test: bool,
     /// When it was first due.
@@ -126,7 +130,9 @@ pub async fn claim(
     let now = ports.now();
     let mut tx = grant.begin().await?;
     let claim = store::Claim { lane: lane.as_str(), size, now, lease_until: now + ports.settings.lease, worker };
-    let mut messages = store::messages_claim(&mut tx, &claim).await?;
+    let claimed = store::messages_claim(&mut tx, &claim).await?;
+    let (accepted, mut messages): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|message| message.is_accepted);
+    end_accepted(&mut tx, ports, &accepted, now).await?;
     if messages.is_empty() {
         tx.commit().await?;
         return Ok(Claimed::default());
@@ -141,6 +147,19 @@ pub async fn claim(
         message.ready_sender = content.senders.get(&message.sender).cloned().flatten();
     }
     Ok(Claimed { messages, relay })
+}
+
+/// Ends what a server had taken: evidence may come between two attempts, and then no copy leaves (C-168).
+async fn end_accepted(tx: &mut TenantTx, ports: &Ports, accepted: &[ClaimedMessage], now: Timestamp) -> Result<()> {
+    let step = |message: &ClaimedMessage| {
+        let to = MessageMove::End(Ending::Sent);
+        store::Move { id: message.id, fence: message.fence, to, reason: None, attempts: -1 }
+    };
+    let mut moves: Vec<_> = accepted.iter().map(step).collect();
+    moves.sort_by_key(|step| step.id);
+    store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
+    let event = |step: &store::Move| (step.id, AttemptStatus::Accepted.as_str(), json!({ "rule": "late_evidence" }));
+    store::message_events_append(tx, ports, moves.iter().map(event), now).await
 }
 
 /// Gives claimed messages back unsent, to be due again in a quarter of an hour; the attempt's number is not used.

@@ -49,6 +49,13 @@ pub struct HandOverStep {
     pub ending: Vec<AttemptRef>,
 }
 
+impl HandOverStep {
+    /// True when there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.outcomes.is_empty() && self.starting.is_empty() && self.ending.is_empty()
+    }
+}
+
 /// Writes a step; returns the messages whose attempts were flipped to started: only those may be handed over.
 ///
 /// A message whose claim was lost meanwhile is not changed; its attempt still gets its outcome (L8). Repeating a step
@@ -103,8 +110,10 @@ async fn messages_move(
     moves.sort_by_key(|step| step.id);
     let reconcile = ports.settings.reconcile;
     let held: HashSet<MessageId> = store::messages_move(tx, &moves, reconcile, now).await?.into_iter().collect();
-    // The claim was lost, and the sweep took the outcome for unknown: here is the evidence it waits for (C-168).
-    let late: Vec<MessageId> = moves.iter().map(|step| step.id).filter(|id| !held.contains(id)).collect();
+    // The claim was lost, and the sweep took the outcome for unknown: here is the evidence it waits for (C-168). One that
+    // is still unknown is none.
+    let is_evidence = |step: &&Move| !held.contains(&step.id) && step.to != MessageMove::End(Ending::Unknown);
+    let late: Vec<MessageId> = moves.iter().filter(is_evidence).map(|step| step.id).collect();
     store::unknown_wake(tx, &late, now).await?;
     let events = events.into_iter().filter(|event| held.contains(&event.0));
     store::message_events_append(tx, ports, events, now).await

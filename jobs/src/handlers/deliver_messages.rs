@@ -29,7 +29,12 @@ impl Handlers {
             return Ok(count);
         };
         let facts = Facts::of(&claimed.messages);
+        let lease_until = claimed.messages.first().map(|message| message.lease_until);
         let cleared = self.clear(&grant, tenant, claimed.messages).await?;
+        if lease_until.is_some_and(|until| until <= self.ports.now()) {
+            // Rendering alone took longer than a claim holds.
+            self.pace.learn(tenant, count, true);
+        }
         HandingOver::new(self, &grant, (&relay, lane), facts).run(cleared).await?;
         Ok(count)
     }

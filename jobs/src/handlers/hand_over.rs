@@ -1,7 +1,7 @@
-//! The hand-over (L8): groups of at most sixteen are flipped to `started` in the transaction that writes what came of the
-//! group before, and handed over.
+//! The hand-over (L8): at most sixteen attempts are started and without an outcome. The next are flipped to `started` in
+//! the transaction that writes what came of those before.
 //!
-//! So a crash leaves at most one group unknown. While a hand-over lasts the lease is renewed; once a renewal fails, or
+//! So a crash leaves at most one group unknown, and one recipient's server that is slow to answer holds one place of it. While a hand-over lasts the lease is renewed; once a renewal fails, or
 //! the process drains, nothing new is handed over and the rest is given back.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -19,6 +19,7 @@ use carillon_domain::messaging::{
 use carillon_domain::seeded_bugs;
 use carillon_domain::tenancy::{Grant, SendMessages};
 use futures::StreamExt as _;
+use futures::channel::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::Handlers;
@@ -95,70 +96,107 @@ impl<'a> HandingOver<'a> {
         }
     }
 
-    async fn groups(&self, mut rest: VecDeque<Cleared<EmailMessage>>) -> Result<()> {
-        let mut step = HandOverStep::default();
-        let mut taken = Vec::new();
-        let mut next = self.sign(&mut rest).await;
-        while let Some((group, failed)) = next {
-            step.outcomes.extend(failed);
-            taken.extend(accepted(&step));
-            let going = self.start(group, &mut step).await?;
-            let (outcomes, following) = futures::join!(self.deliver(going), self.sign(&mut rest));
-            step.outcomes.extend(outcomes);
-            next = following;
-        }
-        taken.extend(accepted(&step));
-        step.ending = taken;
-        self.record(&mut step).await.map(drop)
+    /// Starts what may go and hands it over, at the same time: a slow hand-over holds up nothing but itself.
+    async fn groups(&self, rest: VecDeque<Cleared<EmailMessage>>) -> Result<()> {
+        let (starts, started) = mpsc::unbounded();
+        let (ends, outcomes) = mpsc::unbounded();
+        let deliver = started.for_each_concurrent(GROUP, async |mail| {
+            // Whoever counts them is there until the last one came.
+            let _ = ends.unbounded_send(self.deliver(mail).await);
+        });
+        let steps = self.steps(rest, &starts, outcomes);
+        // The steps end last: they hold the end that keeps the other side going.
+        tokio::select! { done = steps => done, () = deliver => Ok(()) }
     }
 
-    /// Builds and signs the next group; mails that cannot be built fail as content (C-24).
+    /// Writes what came of hand-overs and starts the next, never with more than a group started and without an outcome.
+    ///
+    /// A whole group is waited for, for a step costs as much for one as for sixteen; but not longer than it takes to tell
+    /// that some of them linger. Then what is known is written, the messages that were taken end, and the rest goes on in
+    /// the places that are free.
+    async fn steps(
+        &self,
+        mut rest: VecDeque<Cleared<EmailMessage>>,
+        starts: &mpsc::UnboundedSender<Cleared<PreparedEmail>>,
+        mut outcomes: mpsc::UnboundedReceiver<Option<Settled>>,
+    ) -> Result<()> {
+        let mut step = HandOverStep::default();
+        let (mut ready, mut taken, mut under_way) = (VecDeque::new(), Vec::new(), 0);
+        self.sign(&mut rest, &mut ready, &mut step).await;
+        loop {
+            let group: VecDeque<_> = ready.drain(..ready.len().min(GROUP - under_way)).collect();
+            let is_last = group.is_empty() && under_way == 0;
+            taken.extend(accepted(&step));
+            if is_last || under_way > 0 {
+                step.ending = std::mem::take(&mut taken);
+            }
+            if is_last {
+                return if step.is_empty() { Ok(()) } else { self.record(&mut step).await.map(drop) };
+            }
+            for mail in self.start(group, &mut step).await? {
+                under_way += 1;
+                let _ = starts.unbounded_send(mail);
+            }
+            self.sign(&mut rest, &mut ready, &mut step).await;
+            let settled = some_of(&mut outcomes, under_way, !ready.is_empty()).await;
+            under_way -= settled.len();
+            step.outcomes.extend(settled.into_iter().flatten());
+            if under_way > 0 {
+                self.give_back(&mut ready, &mut step);
+                self.give_back(&mut rest, &mut step);
+            }
+        }
+    }
+
+    /// Builds and signs until a group is ready. Mails that cannot be built fail as content (C-24); what may not go any
+    /// more is given back unsigned.
     async fn sign(
         &self,
         rest: &mut VecDeque<Cleared<EmailMessage>>,
-    ) -> Option<(Vec<Cleared<PreparedEmail>>, Vec<Settled>)> {
-        if rest.is_empty() {
-            return None;
-        }
-        let (mut group, mut failed) = (Vec::with_capacity(GROUP), Vec::new());
-        while group.len() < GROUP {
+        ready: &mut VecDeque<Cleared<PreparedEmail>>,
+        step: &mut HandOverStep,
+    ) {
+        while ready.len() < GROUP {
             let Some(mail) = rest.pop_front() else { break };
-            match self.handlers.channel.prepare(mail) {
-                Ok(prepared) => group.push(prepared),
-                Err((attempt, why)) => {
-                    let outcome = HandOver::NotHandedOver(NotHandedOver::Content(why.code()));
-                    failed.extend(self.facts.settled(attempt, outcome));
-                }
+            let attempt = mail.attempt();
+            let prepared = self.may_begin(&mail).and_then(|()| {
+                self.handlers.channel.prepare(mail).map_err(|(_, why)| NotHandedOver::Content(why.code()))
+            });
+            match prepared {
+                Ok(prepared) => ready.push_back(prepared),
+                Err(why) => step.outcomes.extend(self.facts.settled(attempt, HandOver::NotHandedOver(why))),
             }
             tokio::task::yield_now().await;
         }
-        Some((group, failed))
+    }
+
+    /// Gives back what waits and may not go any more, so that nobody waits for those that linger.
+    fn give_back<M>(&self, waiting: &mut VecDeque<Cleared<M>>, step: &mut HandOverStep) {
+        for mail in std::mem::take(waiting) {
+            match self.may_begin(&mail) {
+                Ok(()) => waiting.push_back(mail),
+                Err(why) => step.outcomes.extend(self.facts.settled(mail.attempt(), HandOver::NotHandedOver(why))),
+            }
+        }
     }
 
     /// Writes the step, and flips to started what of the group may still go; returns what was flipped, and leaves in the
     /// step what is to be written with the next.
     async fn start(
         &self,
-        group: Vec<Cleared<PreparedEmail>>,
+        mut group: VecDeque<Cleared<PreparedEmail>>,
         step: &mut HandOverStep,
     ) -> Result<Vec<Cleared<PreparedEmail>>> {
-        let mut going = Vec::with_capacity(group.len());
-        for mail in group {
-            let fresh = mail.is_fresh(self.handlers.ports.clock.monotonic());
-            let may = if fresh { self.may(Moment::Begin) } else { Err(NotHandedOver::PermitExpired) };
-            match may {
-                Ok(()) => going.push(mail),
-                Err(why) => {
-                    self.too_slow.fetch_or(why == NotHandedOver::PermitExpired, Ordering::Relaxed);
-                    step.outcomes.extend(self.facts.settled(mail.attempt(), HandOver::NotHandedOver(why)));
-                }
-            }
+        self.give_back(&mut group, step);
+        let going: Vec<_> = group.into();
+        if going.is_empty() && step.is_empty() {
+            return Ok(going);
         }
         step.starting = going.iter().map(Cleared::attempt).collect();
         if seeded_bugs::on("send_before_attempt_commits") {
-            let outcomes = self.deliver(going).await;
+            let outcomes = futures::future::join_all(going.into_iter().map(|mail| self.deliver(mail))).await;
             self.record(step).await?;
-            step.outcomes = outcomes;
+            *step = HandOverStep { outcomes: outcomes.into_iter().flatten().collect(), ..HandOverStep::default() };
             return Ok(Vec::new());
         }
         let started = self.record(step).await?;
@@ -174,21 +212,28 @@ impl<'a> HandingOver<'a> {
         Ok(going)
     }
 
-    async fn deliver(&self, going: Vec<Cleared<PreparedEmail>>) -> Vec<Settled> {
-        let deliver = async |mail: Cleared<PreparedEmail>| {
-            let (attempt, clock) = (mail.attempt(), self.handlers.ports.clock.as_ref());
-            let permit = |moment| self.may(moment);
-            let mut outcome = self.handlers.channel.deliver(self.to, mail, clock, permit).await.to_settle();
-            let hides = self.to.1 == Lane::Transactional && attempt.number == 1;
-            if hides && outcome == HandOver::Accepted && seeded_bugs::on("accepted_is_unknown") {
-                outcome = HandOver::Unknown;
-            }
-            if matches!(outcome, HandOver::NotHandedOver(NotHandedOver::PermitExpired | NotHandedOver::Busy)) {
-                self.too_slow.store(true, Ordering::Relaxed);
-            }
-            self.facts.settled(attempt, outcome)
-        };
-        futures::stream::iter(going).map(deliver).buffer_unordered(GROUP).filter_map(std::future::ready).collect().await
+    async fn deliver(&self, mail: Cleared<PreparedEmail>) -> Option<Settled> {
+        let (attempt, clock) = (mail.attempt(), self.handlers.ports.clock.as_ref());
+        let permit = |moment| self.may(moment);
+        let mut outcome = self.handlers.channel.deliver(self.to, mail, clock, permit).await.to_settle();
+        let hides = self.to.1 == Lane::Transactional && attempt.number == 1;
+        if hides && outcome == HandOver::Accepted && seeded_bugs::on("accepted_is_unknown") {
+            outcome = HandOver::Unknown;
+        }
+        if matches!(outcome, HandOver::NotHandedOver(NotHandedOver::PermitExpired | NotHandedOver::Busy)) {
+            self.too_slow.store(true, Ordering::Relaxed);
+        }
+        self.facts.settled(attempt, outcome)
+    }
+
+    /// Whether a mail may begin to go: its permit is fresh, the lease holds, and the process does not stop.
+    fn may_begin<M>(&self, mail: &Cleared<M>) -> Result<(), NotHandedOver> {
+        let fresh = mail.is_fresh(self.handlers.ports.clock.monotonic());
+        let may = if fresh { self.may(Moment::Begin) } else { Err(NotHandedOver::PermitExpired) };
+        if may == Err(NotHandedOver::PermitExpired) {
+            self.too_slow.store(true, Ordering::Relaxed);
+        }
+        may
     }
 
     /// Whether hand-overs may begin or end now, beside their permits: the lease holds, and nothing begins in a process
@@ -229,6 +274,30 @@ impl<'a> HandingOver<'a> {
             }
         }
     }
+}
+
+/// After this long the rest of a group lingers: steps are then as frequent as this, not one for each that ends.
+const LINGERS: Duration = Duration::from_secs(1);
+
+/// The outcomes of so many hand-overs, or of those that ended before the rest began to linger: at least one, unless others
+/// wait.
+async fn some_of(
+    outcomes: &mut mpsc::UnboundedReceiver<Option<Settled>>,
+    under_way: usize,
+    others_wait: bool,
+) -> Vec<Option<Settled>> {
+    let mut some = Vec::with_capacity(under_way);
+    let lingers = tokio::time::sleep(LINGERS);
+    tokio::pin!(lingers);
+    while some.len() < under_way {
+        tokio::select! {
+            biased;
+            Some(outcome) = outcomes.next() => some.push(outcome),
+            () = &mut lingers, if others_wait || !some.is_empty() => break,
+            else => break,
+        }
+    }
+    some
 }
 
 /// What a server took.

@@ -9,6 +9,7 @@ mod run_import;
 mod sweep;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use carillon_domain::files::Files;
 use carillon_domain::messaging::{ContentCache, Lane};
@@ -43,6 +44,8 @@ pub struct Handlers {
     pub worker: String,
     /// How much a claim takes.
     pub pace: Pace,
+    /// Until when the object store is left alone, on the monotonic clock; the past while it answers.
+    pub files_away_until: AtomicI64,
     /// Between processes.
     pub signals: Signals,
     /// Cancelled when the process stops: what has begun is finished, nothing new begins.

@@ -1,5 +1,8 @@
 //! `SweepV1`: takes back what lost workers held, decides old unknown outcomes, and deletes what is past its time.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use carillon_domain::error::Result;
 use carillon_domain::files::expire_uploads;
 use carillon_domain::ids::TenantId;
@@ -10,9 +13,14 @@ use carillon_domain::{idempotency, ports::Ports};
 use super::Handlers;
 use crate::redis::Signal;
 
+/// So long a sweep waits for the object store.
+const FILES_WAIT: Duration = Duration::from_secs(10);
+/// So long it is left alone after it failed, in microseconds.
+const FILES_PAUSE_US: i64 = 300_000_000;
+
 impl Handlers {
-    /// Sweeps a tenant once; returns how many rows that were. The object store comes last: it may be away for long, and
-    /// nothing else waits for it.
+    /// Sweeps a tenant once; returns how many rows that were. The object store comes last and is given little time: it may
+    /// be away for long, and other tenants' sweeps come after this one.
     pub(super) async fn sweep(&self, tenant: TenantId) -> Result<usize> {
         let swept = self.sweep_messages(tenant).await?;
         // What is deleted by a wrong clock does not come back (C-180).
@@ -22,11 +30,29 @@ impl Handlers {
         let work = enter_for_work(&self.ports.wall, tenant);
         let answers = idempotency::forget_expired(&work.grant(), &self.ports).await?;
         let secrets = forget_secrets(&self.ports, tenant).await?;
-        let uploads = expire_uploads(&work.grant(), &self.ports, &self.files).await?;
+        let uploads = self.sweep_uploads(tenant).await;
         if answers + secrets > 0 || uploads > 0 {
             tracing::info!(tenant.id = %tenant, answers, secrets, uploads, "deleted what was past its time");
         }
         Ok(swept + uploads + usize::try_from(answers + secrets).unwrap_or(usize::MAX))
+    }
+
+    /// Deletes files past their time, unless the store was away just now.
+    async fn sweep_uploads(&self, tenant: TenantId) -> usize {
+        let now = self.ports.clock.monotonic();
+        if now.0 < self.files_away_until.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let grant = enter_for_work(&self.ports.wall, tenant).grant();
+        let expired = tokio::time::timeout(FILES_WAIT, expire_uploads(&grant, &self.ports, &self.files)).await;
+        let why = match expired {
+            Ok(Ok(uploads)) => return uploads,
+            Ok(Err(fault)) => fault.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        tracing::warn!(tenant.id = %tenant, why, "expired files are not deleted yet");
+        self.files_away_until.store(now.0.saturating_add(FILES_PAUSE_US), Ordering::Relaxed);
+        0
     }
 
     async fn sweep_messages(&self, tenant: TenantId) -> Result<usize> {

@@ -5,6 +5,7 @@
 
 mod clock;
 mod crashes;
+mod lingering;
 mod permits;
 mod race;
 mod sending;

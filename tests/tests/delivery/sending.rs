@@ -158,6 +158,27 @@ async fn c026_a_copy_is_dated_by_its_first_hand_off() {
     assert!((due - 1..=due + 1).contains(&date), "{date}, due at {due}");
 }
 
+/// What was never handed over has no first hand-off: the time a relay was away is not the age of the mail.
+#[tokio::test]
+async fn c026_a_relay_that_was_away_does_not_age_the_mail() {
+    let post = Post::new().await;
+    // Nobody listens on port 1.
+    post.set_relay("smtp://127.0.0.1:1?tls=none").await;
+    let contact = post.person("ada@example.org").await;
+    let id = post.send(&[post.intent("hello", contact)]).await[0];
+    for _ in 0..3 {
+        post.drain().await;
+        post.advance(TimeDelta::hours(2));
+    }
+    assert_eq!(post.story(id).await, "queued [not_handed_over not_handed_over not_handed_over]");
+    post.set_relay(&format!("smtp://{}?tls=none", post.catcher.addr())).await;
+    let sent_at = post.ports().now().timestamp();
+    post.settle().await;
+    let mail = post.mail_to("ada@example.org");
+    let date = mail_parser::MessageParser::default().parse(&mail.raw[..]).unwrap().date().unwrap().to_timestamp();
+    assert!(date >= sent_at, "{date} is {} s before the relay was there", sent_at - date);
+}
+
 /// An outcome that stays hidden does not make copies faster than the schedule, nor past the message's end.
 #[tokio::test]
 async fn c168_a_relay_that_hides_every_outcome_gets_few_copies() {

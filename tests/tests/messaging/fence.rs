@@ -230,3 +230,32 @@ async fn c168_late_evidence_is_believed() {
     assert_eq!(setup.sweep().await.decided, 1);
     assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
 }
+
+/// Evidence that comes when the message is queued again, or claimed, keeps the copy back.
+#[tokio::test]
+async fn c168_late_evidence_is_believed_between_two_attempts() {
+    for claimed_again in [false, true] {
+        let setup = Setup::new().await;
+        let id = setup.send(&[setup.receipt("k", ADA)]).await[0];
+        let (old, cleared) = setup.cleared(Lane::Transactional).await;
+        let first = cleared[0].attempt();
+        assert_eq!(setup.start(&[first]).await, 1);
+        setup.world.advance(LAPSE);
+        setup.sweep().await;
+        setup.world.advance(setup.ports().settings.reconcile);
+        assert_eq!(setup.sweep().await.decided, 1);
+        assert_eq!(setup.state(id).await.0, MessageStatus::Queued);
+        setup.world.advance(TimeDelta::hours(1));
+        let again = if claimed_again { Some(setup.cleared(Lane::Transactional).await) } else { None };
+        setup.settle(&old[0], first, HandOver::Accepted).await;
+        if let Some((new, cleared)) = again {
+            let second = cleared[0].attempt();
+            assert_eq!(setup.start(&[second]).await, 0, "a copy of what was taken");
+            let lapse = HandOver::NotHandedOver(messaging::NotHandedOver::PermitExpired);
+            setup.settle(&new[0], second, lapse).await;
+        }
+        assert!(setup.claim(Lane::Transactional).await.is_empty());
+        assert_eq!(setup.state(id).await.0, MessageStatus::Sent);
+        assert_eq!(setup.attempts(id).await[0].status, AttemptStatus::Accepted);
+    }
+}

@@ -75,6 +75,13 @@ impl Deployment {
         self.sink.set_behaviour(Behaviour { rules: vec![Rule { whom: Whom::Everyone, first: None, action }] });
     }
 
+    /// The sink does not answer mail to somebody.
+    pub fn stall(&self, person: usize) {
+        let whom = Whom::Address { address: self.cast.people[person].1.clone() };
+        let action = Action::Delay { at: Moment::Content, millis: 600_000 };
+        self.sink.set_behaviour(Behaviour { rules: vec![Rule { whom, first: None, action }] });
+    }
+
     /// What readiness says.
     pub async fn ready(&self) -> (u16, Json) {
         let answer = self.client.get(format!("{}/health/ready", self.url)).send().await.unwrap();

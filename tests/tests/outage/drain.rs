@@ -29,3 +29,19 @@ async fn c185_a_stop_finishes_what_is_on_its_way_and_gives_back_the_rest() {
     deployment.all("sent", 120).await;
     deployment.end(engine).await;
 }
+
+/// What is known when the time to drain is over is written down: only what no server has answered is left to the sweep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c185_a_stop_loses_no_outcome_to_one_that_lingers() {
+    let Some(deployment) = Deployment::start("linger", 20).await else { return };
+    deployment.stall(0);
+    let engine = deployment.engine();
+    deployment.accepted("mail", 0..20).await;
+    deployment.arrived(19).await;
+    engine.stop(Duration::from_secs(4)).await;
+    let state = |state: &str| format!("SELECT COUNT(*) AS amount FROM attempts WHERE state = '{state}'");
+    assert_eq!(deployment.number(&state("accepted")).await, 19);
+    assert_eq!(deployment.number(&state("started")).await, 1);
+    let engine = deployment.engine();
+    deployment.end(engine).await;
+}

@@ -130,7 +130,7 @@ impl Contact {
         if let Some(whole) = &self.whole {
             return of(whole).map(Ok);
         }
-        match loader::of(ctx).load_one(self.card.id).await {
+        match Box::pin(loader::of(ctx).load_one(self.card.id)).await {
             Ok(found) => found.as_ref().and_then(of).map(Ok),
             Err(error) => Some(Err(error.into())),
         }
@@ -157,6 +157,7 @@ fn personal<T>(ctx: &Context<'_>, value: Option<T>) -> Option<Result<T>> {
 }
 
 /// A person that the tenant writes to.
+// Each field's future is as large as the largest: what loads stands behind a pointer, so that the plain ones stay small.
 #[Object]
 impl Contact {
     /// Its id.
@@ -216,7 +217,7 @@ impl Contact {
 
     /// Its tags in order.
     async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<String>> {
-        Ok(loader::of(ctx).load_one(TagsOf(self.card.id)).await?.unwrap_or_default())
+        Ok(Box::pin(loader::of(ctx).load_one(TagsOf(self.card.id))).await?.unwrap_or_default())
     }
 
     /// Declared attributes by name.
@@ -239,7 +240,7 @@ impl Contact {
 
     /// What the person said, added up: one for each topic they said something about. Needs the right to see consent.
     async fn consents(&self, ctx: &Context<'_>) -> Option<Result<Vec<ConsentState>>> {
-        Some(consents(ctx, self.card.email.as_ref()).await)
+        Some(Box::pin(consents(ctx, self.card.email.as_ref())).await)
     }
 
     /// All that was recorded about the address the contact has now, oldest first. Needs the right to see consent.
@@ -250,7 +251,7 @@ impl Contact {
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<ConsentEvent>>> {
-        Some(ledger(ctx, self.card.email.as_ref(), (first, after)).await)
+        Some(Box::pin(ledger(ctx, self.card.email.as_ref(), (first, after))).await)
     }
 
     /// What was or will be sent to it, oldest first. Needs the right to see messages.
@@ -261,7 +262,7 @@ impl Contact {
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<Message>>> {
-        Some(messages(ctx, self.card.id, (first, after)).await)
+        Some(Box::pin(messages(ctx, self.card.id, (first, after))).await)
     }
 
     /// Its history, oldest first. Needs the right to see personal data.
@@ -272,7 +273,7 @@ impl Contact {
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<ContactChange>>> {
-        Some(changes(ctx, self.card.id, (first, after)).await)
+        Some(Box::pin(changes(ctx, self.card.id, (first, after))).await)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 statements! {
     /// Adds outcomes and flips cleared attempts to started just before their hand-over, where the claim still holds the
-    /// message; returns what changed. What was never started lapses. An unknown outcome may be settled by the worker
+    /// message and no server has taken it; returns what changed. What was never started lapses. An unknown outcome may be settled by the worker
     /// that had begun it, however late (L8).
     ATTEMPTS_STEP(Time) [message_id: Uuid, number: Int, fence: BigInt, state: Text, smtp_code: Int, enhanced_code: Text, class: Text, rule_id: Text] =
         "WITH steps AS ({batch}) UPDATE attempts SET \
@@ -29,6 +29,8 @@ statements! {
          WHEN 'started' THEN attempts.state = 'cleared' AND attempts.fence = steps.fence \
          AND EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.id = steps.message_id \
          AND m.fence = steps.fence AND m.state = 'claimed' AND m.lease_until > $2) \
+         AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.tenant_id = $1 AND o.message_id = steps.message_id \
+         AND o.state = 'accepted') \
          WHEN 'not_handed_over' THEN attempts.state IN ('cleared', 'started', 'unknown') \
          WHEN 'unknown' THEN attempts.state = 'started' \
          ELSE attempts.state IN ('started', 'unknown') END \

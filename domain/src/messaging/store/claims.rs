@@ -29,7 +29,9 @@ statements! {
          (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id AND a.state <> 'lapsed' \
          AND COALESCE(a.rule_id, '') NOT IN ('permit_expired', 'draining', 'busy')) AS tries, \
          (SELECT MIN(a.cleared_at) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id \
-         AND a.started_at IS NOT NULL) AS first_cleared_at";
+         AND a.started_at IS NOT NULL AND a.state <> 'not_handed_over') AS first_cleared_at, \
+         (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id \
+         AND a.state = 'accepted') AS accepted";
     /// What rendering needs of the contacts.
     CLAIM_CONTACTS() [id: Uuid] =
         "SELECT c.id, c.email, c.external_id, c.first_name, c.last_name, c.locale, c.attributes \
@@ -83,6 +85,7 @@ struct ClaimRow {
     expires_at: Timestamp,
     tries: i64,
     first_cleared_at: Option<Timestamp>,
+    accepted: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -166,6 +169,7 @@ fn claimed(row: ClaimRow, contact: Option<ContactFacts>, lease_until: Timestamp)
         expires_at: row.expires_at,
         tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
         first_cleared_at: row.first_cleared_at,
+        is_accepted: row.accepted > 0,
         content: None,
         ready_sender: None,
         lease_until,

@@ -51,6 +51,7 @@ impl Set {
             relay: relay.parse()?,
             cache: ContentCache::default(),
             pace: Pace::default(),
+            files_away_until: std::sync::atomic::AtomicI64::new(i64::MIN),
             worker: format!("bench-{}", self.stage.ports.new_id::<uuid::Uuid>().simple()),
             signals,
             draining: CancellationToken::new(),

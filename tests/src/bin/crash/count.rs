@@ -25,6 +25,8 @@ pub struct Row {
     pub internet_message_id: String,
     /// Attempts whose outcome nobody knew, whether or not it came to light later.
     pub hidden: i64,
+    /// Attempts that began although it was written down that a server had taken the message.
+    pub knowing: i64,
 }
 
 /// Everything that is counted.
@@ -47,7 +49,10 @@ const RESTLESS: &str = "SELECT COUNT(*) AS amount FROM messages WHERE state IN (
 const ROWS: &str = "SELECT m.id, m.state, COALESCE(m.reason, '') AS reason, m.internet_message_id, GREATEST( \
     (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id AND a.state = 'unknown'), \
     (SELECT COUNT(*) FROM message_events e WHERE e.tenant_id = m.tenant_id AND e.message_id = m.id \
-    AND e.kind = 'unknown')) AS hidden FROM messages m";
+    AND e.kind = 'unknown')) AS hidden, \
+    (SELECT COUNT(*) FROM attempts a JOIN attempts b ON b.tenant_id = a.tenant_id AND b.message_id = a.message_id \
+    AND b.started_at > a.settled_at + interval '2 seconds' \
+    WHERE a.tenant_id = m.tenant_id AND a.message_id = m.id AND a.state = 'accepted') AS knowing FROM messages m";
 const CLEARED_LATE: &str = "SELECT COUNT(*) AS amount FROM gate_decisions d \
     JOIN messages m ON m.tenant_id = d.tenant_id AND m.id = d.message_id AND m.class = 'marketing' \
     JOIN consent_events c ON c.tenant_id = d.tenant_id AND c.address_hmac = m.address_hmac AND c.action = 'withdraw' \
@@ -126,6 +131,7 @@ fn row(row: &QueryResult) -> Result<(String, Row)> {
         reason: row.try_get("", "reason")?,
         internet_message_id: row.try_get("", "internet_message_id")?,
         hidden: row.try_get("", "hidden")?,
+        knowing: row.try_get("", "knowing")?,
     };
     Ok((id.to_string(), found))
 }

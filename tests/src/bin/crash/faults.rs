@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use tokio::process::Command;
 
 use super::processes::Processes;
-use super::{LEASE_S, PERMIT_S};
+use super::{LEASE_S, PERMIT_S, RECONCILE_S};
 
 /// The faults of a run.
 pub struct Faults {
@@ -28,7 +28,7 @@ pub struct Faults {
 }
 
 /// Kinds of faults.
-const KINDS: usize = 10;
+const KINDS: usize = 11;
 
 /// How long the sink takes over each mail, as relays do: so hand-overs are on their way when a fault strikes.
 const SINK_MS: u64 = 60;
@@ -52,7 +52,12 @@ impl Faults {
             }
             1 => {
                 self.engine_losses += 1;
-                self.processes.freeze(which, Duration::from_secs(LEASE_S.unsigned_abs() + 2)).await?
+                self.freeze(which, LEASE_S + 2).await?
+            }
+            // What it had begun is decided meanwhile; then it wakes and says how it ended.
+            10 => {
+                self.engine_losses += 1;
+                self.freeze(which, LEASE_S + RECONCILE_S + 4).await?
             }
             2 => redis("FLUSHALL").await?,
             3 => {
@@ -77,6 +82,10 @@ impl Faults {
         };
         self.ended += self.processes.revive().await?;
         Ok(told)
+    }
+
+    async fn freeze(&self, which: usize, seconds: i64) -> Result<String> {
+        self.processes.freeze(which, Duration::from_secs(seconds.unsigned_abs())).await
     }
 
     /// The sink breaks the connection after the final dot of some mails, having kept them or not.

@@ -55,7 +55,7 @@ struct Size {
 const FULL: Size =
     Size { intents: 20_000, people: 1_009, faults: 30, pause: Duration::from_secs(4), leavers: 100, rush: 10_000 };
 const SHORT: Size =
-    Size { intents: 1_500, people: 83, faults: 10, pause: Duration::from_millis(1_500), leavers: 10, rush: 300 };
+    Size { intents: 1_500, people: 83, faults: 11, pause: Duration::from_millis(1_500), leavers: 10, rush: 300 };
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -132,7 +132,10 @@ fn fate(row: &Row, class: MessageClass, copies: usize, was_leaving: bool) -> Fat
         return Fate { lost, repeated: again, excused: 0, unknown: usize::from(row.state == "unknown") };
     }
     let unknown = usize::try_from(row.hidden).unwrap_or_default();
-    Fate { lost, repeated: again.saturating_sub(unknown), excused: again.min(unknown), unknown }
+    // An outcome that had come to light excuses nothing.
+    let knowing = usize::try_from(row.knowing).unwrap_or_default();
+    let repeated = again.saturating_sub(unknown).max(knowing.min(again));
+    Fate { lost, repeated, excused: again - repeated, unknown }
 }
 
 /// The system calls an outcome unknown by its own word: that excuses no more copies than there were reasons for it.
@@ -229,7 +232,7 @@ mod tests {
 
     fn row(state: &str, reason: &str, hidden: i64) -> Row {
         let (state, reason) = (state.to_owned(), reason.to_owned());
-        Row { state, reason, internet_message_id: String::new(), hidden }
+        Row { state, reason, internet_message_id: String::new(), hidden, knowing: 0 }
     }
 
     #[test]
@@ -271,5 +274,8 @@ mod tests {
         assert_eq!(copies(MessageClass::Transactional, 1, 3), 1);
         assert_eq!(copies(MessageClass::Marketing, 1, 2), 1);
         assert_eq!(copies(MessageClass::Marketing, 0, 1), 0);
+        let knowing = Row { knowing: 1, ..row("sent", "", 1) };
+        let fate = fate(&knowing, MessageClass::Transactional, 2, false);
+        assert_eq!((fate.repeated, fate.excused), (1, 0), "it was known that the first had arrived");
     }
 }
