@@ -11,7 +11,7 @@
 use carillon_entities::ids::ContactId;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, Sql, TenantTx, Value};
-use sea_orm::FromQueryResult;
+use sea_orm::{DbErr, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
 use crate::contacts::list::{AttributeTest, ContactCard, Driver, Filter};
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::paging::{Page, Paged};
 use crate::time::Timestamp;
 
-/// What is read of each contact.
+/// What is read of each contact, in the order in which [`CardRow`] takes it.
 macro_rules! columns {
     () => {
         "c.id, c.state, c.external_id, c.email, c.email_norm, c.phone_norm, c.first_name, c.last_name, c.version, \
@@ -185,7 +185,7 @@ statements! {
             AND d.attribute_id = $2 AND d.date_value >= $3 AND d.date_value <= $4 LIMIT $5) AS a";
 }
 
-#[derive(FromQueryResult)]
+/// Read by place: a page has hundreds of cells, and to find each by its name costs more than to read it.
 struct CardRow {
     id: ContactId,
     state: String,
@@ -198,6 +198,24 @@ struct CardRow {
     version: i64,
     created_at: Timestamp,
     updated_at: Timestamp,
+}
+
+impl FromQueryResult for CardRow {
+    fn from_query_result(row: &QueryResult, _: &str) -> Result<Self, DbErr> {
+        Ok(Self {
+            id: row.try_get_by_index(0)?,
+            state: row.try_get_by_index(1)?,
+            external_id: row.try_get_by_index(2)?,
+            email: row.try_get_by_index(3)?,
+            email_norm: row.try_get_by_index(4)?,
+            phone_norm: row.try_get_by_index(5)?,
+            first_name: row.try_get_by_index(6)?,
+            last_name: row.try_get_by_index(7)?,
+            version: row.try_get_by_index(8)?,
+            created_at: row.try_get_by_index(9)?,
+            updated_at: row.try_get_by_index(10)?,
+        })
+    }
 }
 
 impl TryFrom<CardRow> for ContactCard {
