@@ -1,8 +1,11 @@
 //! What people ended follows them to a new address, and nothing else does.
 
+use std::sync::Arc;
+
 use carillon_domain::consent::{
-    Basis, ConsentAction, Reason, Recipient, RecordOptIn, SourceKind, SuppressAddress, SuppressionReason,
-    SuppressionScope, Verdict, Wording, list_consents, record_opt_in, suppress_address, suppressions_of,
+    Basis, ConsentAction, Reason, Recipient, RecordOptIn, RecordOptOut, SourceKind, SuppressAddress, SuppressionReason,
+    SuppressionScope, Verdict, Wording, list_consents, record_opt_in, record_opt_out, suppress_address,
+    suppressions_of,
 };
 use carillon_domain::contacts::{
     Contact, ContactFilter, EmailAddress, Patch, UpdateContact, UpsertBy, UpsertContact, update_contact,
@@ -10,10 +13,14 @@ use carillon_domain::contacts::{
 };
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::error::Result;
-use carillon_domain::ports::Ports;
+use carillon_domain::ports::{Ports, TenantTx};
+use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::ReadConsent;
+use carillon_entities::ids::ContactId;
 use carillon_tests::people::{People, codes, email};
 use chrono::TimeDelta;
+
+use crate::race::waits;
 
 const OLD: &str = "ada@old.example";
 const NEW: &str = "ada@new.example";
@@ -26,12 +33,17 @@ async fn people() -> (People, Contact) {
 }
 
 async fn moves(people: &People, ports: &Ports, to: &str) {
+    moving(people, ports, to).await.commit().await.unwrap();
+}
+
+/// The contact has another address once this is committed.
+async fn moving(people: &People, ports: &Ports, to: &str) -> TenantTx {
     let contact = people.list(ContactFilter::default()).await.remove(0);
     let grant = people.writes();
     let mut tx = grant.begin().await.unwrap();
     let command = UpdateContact { id: contact.id, version: contact.version, fields: email(to) };
     update_contact(&grant, &mut tx, ports, command).await.unwrap();
-    tx.commit().await.unwrap();
+    tx
 }
 
 /// Somebody else says that the contact agreed.
@@ -145,7 +157,7 @@ async fn c157_a_no_follows_though_the_key_was_rotated() {
     let (people, _) = people().await;
     people.says(OLD, ConsentAction::Withdraw).await;
     let keys = people.world.ports().keys.rotated(&SeededEntropy::new(99));
-    let rotated = Ports { keys: std::sync::Arc::new(keys), ..people.world.ports().clone() };
+    let rotated = Ports { keys: Arc::new(keys), ..people.world.ports().clone() };
     moves(&people, &rotated, NEW).await;
     let recipient = Recipient::of_email(&rotated.keys, people.tenant, &EmailAddress::parse(NEW).unwrap());
     let grant = people.world.grant::<ReadConsent>(people.tenant);
@@ -177,12 +189,38 @@ async fn c126_a_no_follows_through_a_whole_call_at_the_same_cost() {
         people.says(&format!("p{i}@old.example"), ConsentAction::Withdraw).await;
     }
     people.world.advance(TimeDelta::days(1));
-    let (_, few) = people.world.statements_of(upsert(call(0, 3, &["mid", "new"]))).await;
-    let (_, many) = people.world.statements_of(upsert(call(3, 30, &["mid", "new"]))).await;
+    let ((), few) = people.world.statements_of(upsert(call(0, 3, &["mid", "new"]))).await;
+    let ((), many) = people.world.statements_of(upsert(call(3, 30, &["mid", "new"]))).await;
     assert_eq!(few, many);
     for i in 0..33 {
         for step in ["mid", "new"] {
             assert_eq!(people.statuses(&format!("p{i}@{step}.example")).await, ["withdrawn"], "{i} at {step}");
         }
     }
+}
+
+/// Somebody says that the contact wants no more, as often as it takes.
+async fn says_no(people: Arc<People>, contact: ContactId) -> Result<()> {
+    let (grant, mut reruns) = (people.records(), Reruns::default());
+    loop {
+        let mut tx = grant.begin().await?;
+        let command = RecordOptOut { contact, topic: None };
+        match record_opt_out(&grant, &mut tx, people.world.ports(), command).await {
+            Err(error) if reruns.after(&error) => tx.rollback().await?,
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(tx.commit().await?),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c126_a_no_said_while_the_address_changes_is_heard() {
+    let (people, contact) = people().await;
+    let people = Arc::new(people);
+    let held = moving(&people, people.world.ports(), NEW).await;
+    let saying = tokio::spawn(says_no(Arc::clone(&people), contact.id));
+    waits(&people.world, 1, || saying.is_finished()).await;
+    held.commit().await.unwrap();
+    saying.await.unwrap().unwrap();
+    assert_eq!(people.statuses(NEW).await, ["withdrawn"]);
 }

@@ -7,6 +7,7 @@ use carillon_domain::consent::{self, Channel, FactsRequest, OptOutScope, SourceK
 use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
 use carillon_domain::messaging::MessageClass;
 use carillon_domain::tenancy::{Grant, RecordConsent, enter_by_link};
+use carillon_tests::World;
 
 use crate::setup::{Setup, gate_facts};
 
@@ -14,11 +15,10 @@ const WAITING: &str = "SELECT COUNT(*) AS amount FROM pg_stat_activity \
     WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// Until so many wait for a lock, or somebody who ought to wait has ended.
-async fn waits(setup: &Setup, many: i64, ended: impl Fn() -> bool) {
+pub async fn waits(world: &World, many: i64, ended: impl Fn() -> bool) {
     for round in 0.. {
         // SQLite's one writer waits inside the process, where nobody can see it wait.
-        let waits =
-            if setup.world.wall().is_postgres() { setup.world.number(WAITING).await >= many } else { round == 1_000 };
+        let waits = if world.wall().is_postgres() { world.number(WAITING).await >= many } else { round == 1_000 };
         if waits || ended() {
             return;
         }
@@ -45,7 +45,7 @@ async fn c175_nothing_is_decided_after_an_unsubscribe_was_committed() {
         if round % 2 == 0 {
             consent::unsubscribe(&grant, &mut held, setup.ports(), &link, OptOutScope::Topic).await.unwrap();
             let gate = gate();
-            waits(&setup, 1, || gate.is_finished()).await;
+            waits(&setup.world, 1, || gate.is_finished()).await;
             assert!(!gate.is_finished(), "the gate did not wait for the unsubscribe");
             held.commit().await.unwrap();
             assert_eq!(gate.await.unwrap(), Verdict::Deny);
@@ -53,9 +53,9 @@ async fn c175_nothing_is_decided_after_an_unsubscribe_was_committed() {
             let address = [(setup.recipient(setup.ports(), &email).active(), Channel::Email)];
             consent::endpoints_lock_for_change(&mut held, setup.ports(), &address).await.unwrap();
             let gate = gate();
-            waits(&setup, 1, || gate.is_finished()).await;
+            waits(&setup.world, 1, || gate.is_finished()).await;
             let person = tokio::spawn(leave(setup.clone(), email.clone(), gone.clone()));
-            waits(&setup, 2, || person.is_finished() || gate.is_finished()).await;
+            waits(&setup.world, 2, || person.is_finished() || gate.is_finished()).await;
             held.rollback().await.unwrap();
             allowed += usize::from(gate.await.unwrap() == Verdict::Allow);
             person.await.unwrap();
@@ -106,7 +106,7 @@ async fn c175_an_unsubscribe_waits_for_the_send_that_holds_the_address() {
     assert_eq!(consent::endpoints_lock_for_send(&mut tx, recipient.keys()).await.unwrap().len(), 1);
     let gone = Arc::new(AtomicBool::new(false));
     let person = tokio::spawn(leave(setup.clone(), "ada@example.org".to_owned(), gone.clone()));
-    waits(&setup, 1, || person.is_finished()).await;
+    waits(&setup.world, 1, || person.is_finished()).await;
     assert!(!gone.load(Ordering::SeqCst), "an unsubscribe passed a send");
     tx.commit().await.unwrap();
     person.await.unwrap();
