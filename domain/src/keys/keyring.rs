@@ -101,7 +101,8 @@ impl Key {
 /// All live keys of a deployment, in the text form `2:base64,1:base64`: the first is active, the others only verify.
 ///
 /// To rotate without a window in which one process cannot read what another made, first add the new key at the end
-/// everywhere, then move it to the front.
+/// everywhere, then move it to the front. Whoever meets a key they lack meanwhile puts the work off and refuses nothing: a
+/// link answers 503, a message waits.
 #[derive(Clone)]
 pub struct Keyring {
     /// Never empty; the active key first.
@@ -137,6 +138,11 @@ impl Keyring {
     /// Every live key, the active one first.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> + '_ {
         self.keys.iter().map(|key| key.id)
+    }
+
+    /// Whether a key is live.
+    pub fn has(&self, id: KeyId) -> bool {
+        self.ids().any(|live| live == id)
     }
 
     /// The key derived for a purpose (and a tenant), from the named key if it is live.

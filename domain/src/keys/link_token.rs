@@ -89,17 +89,24 @@ impl LinkToken {
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// Reads a token that was made for this purpose; anything else is none, without saying why (C-07).
-    pub fn decode(ring: &Keyring, purpose: LinkPurpose, text: &str) -> Option<VerifiedLink> {
+    /// Reads a token that was made for this purpose.
+    ///
+    /// # Errors
+    /// [`NoLink`]; whatever is wrong with a token under a key that is here is not said (C-07).
+    pub fn decode(ring: &Keyring, purpose: LinkPurpose, text: &str) -> Result<VerifiedLink, NoLink> {
         let mut token = [0; TOKEN_LEN];
-        let length = URL_SAFE_NO_PAD.decode_slice(text.trim_end_matches('='), &mut token).ok()?;
-        let [VERSION, high, low, rest @ ..] = token.get_mut(..length)? else { return None };
+        let length = URL_SAFE_NO_PAD.decode_slice(text.trim_end_matches('='), &mut token);
+        if length != Ok(TOKEN_LEN) {
+            return Err(NoLink::Unknown);
+        }
+        let [VERSION, high, low, rest @ ..] = &mut token else { return Err(NoLink::Unknown) };
         let id = KeyId(u16::from_be_bytes([*high, *low]));
-        let (nonce, body) = rest.split_first_chunk_mut::<NONCE_LEN>()?;
-        let key = ring.derive(id, Purpose::LinkToken, None)?;
+        let key = ring.derive(id, Purpose::LinkToken, None).ok_or(NoLink::OtherKey(id))?;
+        let (nonce, body) = rest.split_first_chunk_mut::<NONCE_LEN>().ok_or(NoLink::Unknown)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = cipher(&key).open_in_place(nonce, Aad::from(head(id)), body).ok()?;
-        Self::from_bytes(plain).filter(|token| token.purpose == purpose).map(VerifiedLink)
+        let plain = cipher(&key).open_in_place(nonce, Aad::from(head(id)), body).map_err(|_| NoLink::Unknown)?;
+        let token = Self::from_bytes(plain).filter(|token| token.purpose == purpose);
+        token.map(VerifiedLink).ok_or(NoLink::Unknown)
     }
 
     fn to_bytes(self) -> Vec<u8> {
@@ -132,6 +139,16 @@ impl LinkToken {
             topic: TopicId(id(3)?),
         })
     }
+}
+
+/// Why a text opens no link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoLink {
+    /// No token of ours, or one for something else (C-07).
+    Unknown,
+    /// It names a key that is not in this keyring. While keys are rotated another process may have it, so nobody may be
+    /// told that the link is not known (C-08, C-11).
+    OtherKey(KeyId),
 }
 
 /// A link token that was read, not made: proof that the caller holds a link of ours (L1).
@@ -186,7 +203,7 @@ mod tests {
         let ring = Keyring::generate(&SeededEntropy::new(1));
         let token = token(&ring, LinkPurpose::OneClick);
         let text = token.encode(&ring);
-        assert_eq!(LinkToken::decode(&ring, LinkPurpose::OneClick, &text), Some(VerifiedLink(token)));
+        assert_eq!(LinkToken::decode(&ring, LinkPurpose::OneClick, &text), Ok(VerifiedLink(token)));
         assert_eq!(text, token.encode(&ring));
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
         assert!(text.len() < 180);
@@ -196,7 +213,7 @@ mod tests {
     fn c006_a_token_is_bound_to_its_purpose() {
         let ring = Keyring::generate(&SeededEntropy::new(1));
         let header = token(&ring, LinkPurpose::OneClick).encode(&ring);
-        assert_eq!(LinkToken::decode(&ring, LinkPurpose::UnsubscribePage, &header), None);
+        assert_eq!(LinkToken::decode(&ring, LinkPurpose::UnsubscribePage, &header), Err(NoLink::Unknown));
         assert_ne!(header, token(&ring, LinkPurpose::UnsubscribePage).encode(&ring));
     }
 
@@ -209,7 +226,12 @@ mod tests {
             let mut altered = bytes.clone();
             altered[bit / 8] ^= 1 << (bit % 8);
             let altered = URL_SAFE_NO_PAD.encode(altered);
-            assert_eq!(LinkToken::decode(&ring, LinkPurpose::OneClick, &altered), None);
+            // The key's id stands in clear behind the version.
+            let refused = match bit / 8 {
+                1..HEAD_LEN => NoLink::OtherKey(KeyId(1 ^ (1 << (bit % 8 + 8 * (2 - bit / 8))))),
+                _ => NoLink::Unknown,
+            };
+            assert_eq!(LinkToken::decode(&ring, LinkPurpose::OneClick, &altered), Err(refused));
         }
     }
 
@@ -218,17 +240,18 @@ mod tests {
         let old = Keyring::generate(&SeededEntropy::new(1));
         let token = token(&old, LinkPurpose::OneClick);
         let new = old.rotated(&SeededEntropy::new(2)).rotated(&SeededEntropy::new(3));
-        assert_eq!(LinkToken::decode(&new, LinkPurpose::OneClick, &token.encode(&old)), Some(VerifiedLink(token)));
-        assert_eq!(LinkToken::decode(&old, LinkPurpose::OneClick, &token.encode(&new)), None);
+        assert_eq!(LinkToken::decode(&new, LinkPurpose::OneClick, &token.encode(&old)), Ok(VerifiedLink(token)));
+        let early = LinkToken::decode(&old, LinkPurpose::OneClick, &token.encode(&new));
+        assert_eq!(early, Err(NoLink::OtherKey(new.active())), "to be asked for again, never unknown");
     }
 
     proptest! {
         #[test]
         fn c007_hostile_text_never_panics(text in "\\PC{0,400}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let ring = Keyring::generate(&SeededEntropy::new(1));
-            prop_assert_eq!(LinkToken::decode(&ring, LinkPurpose::OneClick, &text), None);
+            prop_assert!(LinkToken::decode(&ring, LinkPurpose::OneClick, &text).is_err());
             let text = URL_SAFE_NO_PAD.encode(&bytes);
-            prop_assert_eq!(LinkToken::decode(&ring, LinkPurpose::OneClick, &text), None);
+            prop_assert!(LinkToken::decode(&ring, LinkPurpose::OneClick, &text).is_err());
         }
     }
 }

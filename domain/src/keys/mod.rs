@@ -13,5 +13,5 @@ mod seal;
 pub use address_hash::{AddressHash, AddressHasher, AddressHmac};
 pub use fingerprint::Fingerprinter;
 pub use keyring::{KeyId, Keyring, KeyringError, Purpose};
-pub use link_token::{LinkPurpose, LinkToken, VerifiedLink};
+pub use link_token::{LinkPurpose, LinkToken, NoLink, VerifiedLink};
 pub use seal::{Place, SealBroken, SubjectKey};

@@ -69,6 +69,11 @@ impl Keyring {
         sealed
     }
 
+    /// True for a sealed value that names a key which is not here: another process may be able to open it.
+    pub fn lacks_key_of(&self, sealed: &[u8]) -> bool {
+        matches!(sealed, [VERSION, high, low, ..] if !self.has(KeyId(u16::from_be_bytes([*high, *low]))))
+    }
+
     /// Opens what [`Keyring::seal`] made for the same place, under any live key.
     pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
         let [VERSION, high, low, rest @ ..] = sealed else { return Err(SealBroken) };
@@ -207,7 +212,10 @@ mod tests {
         let sealed = old.seal(&place(1, 1), b"secret", &entropy);
         let new = old.rotated(&entropy);
         assert_eq!(new.open(&place(1, 1), &sealed).unwrap(), b"secret");
-        assert_eq!(old.open(&place(1, 1), &new.seal(&place(1, 1), b"secret", &entropy)), Err(SealBroken));
+        let newer = new.seal(&place(1, 1), b"secret", &entropy);
+        assert_eq!(old.open(&place(1, 1), &newer), Err(SealBroken));
+        assert!(old.lacks_key_of(&newer));
+        assert!(!old.lacks_key_of(&sealed) && !new.lacks_key_of(&newer) && !old.lacks_key_of(b"not sealed"));
     }
 
     #[test]

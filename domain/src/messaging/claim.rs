@@ -11,7 +11,7 @@ use super::senders::{OwnRelayUrl, relay_url};
 use super::{AttemptFacts, AttemptStatus, Ending, MessageClass, MessageMove, RetryWindow, store};
 use crate::contacts::Attributes;
 use crate::error::Result;
-use crate::keys::AddressHmac;
+use crate::keys::{AddressHmac, Keyring};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
 use crate::time::Timestamp;
@@ -65,6 +65,13 @@ pub struct ClaimedMessage {
 }
 
 impl ClaimedMessage {
+    /// True when any of it is kept under a key that is not here, so that this process could neither read it nor look up
+    /// what its recipient said (C-157).
+    fn lacks_keys(&self, keys: &Keyring) -> bool {
+        let mut sealed = [&self.sealed_address, &self.sealed_variables].into_iter().flatten();
+        !keys.has(self.address.key) || sealed.any(|sealed| keys.lacks_key_of(sealed))
+    }
+
     /// What settling its attempt needs to know.
     pub fn facts(&self) -> AttemptFacts {
         let window = RetryWindow { queued_at: self.send_at, expires_at: self.expires_at };
@@ -112,11 +119,14 @@ pub(super) const HOLD: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 pub struct Claimed {
     /// The messages.
     pub messages: Vec<ClaimedMessage>,
+    /// How many more were given back, for a process that has their keys.
+    pub held: usize,
     /// The tenant's own relay, if it has one.
     pub relay: Option<OwnRelayUrl>,
 }
 
-/// Claims up to `size` due messages of a lane for `worker`, and loads the content they need into the cache.
+/// Claims up to `size` due messages of a lane for `worker`, and loads the content they need into the cache. What is kept
+/// under a key this process lacks is given back, for one that has it: while keys are rotated, nobody's message fails.
 pub async fn claim(
     grant: &Grant<SendMessages>,
     ports: &Ports,
@@ -131,11 +141,18 @@ pub async fn claim(
     let mut tx = grant.begin().await?;
     let claim = store::Claim { lane: lane.as_str(), size, now, lease_until: now + ports.settings.lease, worker };
     let claimed = store::messages_claim(&mut tx, &claim).await?;
-    let (accepted, mut messages): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|message| message.is_accepted);
+    let (accepted, claimed): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|message| message.is_accepted);
     end_accepted(&mut tx, ports, &accepted, now).await?;
+    let (foreign, mut messages): (Vec<_>, Vec<_>) =
+        claimed.into_iter().partition(|message| message.lacks_keys(&ports.keys));
+    let held = foreign.len();
+    if held > 0 {
+        tracing::error!(tenant.id = %grant.tenant(), held, "messages are kept under a key that is not in CARILLON_KEYS");
+        give_back(&mut tx, ports, &foreign, "KEY_UNKNOWN").await?;
+    }
     if messages.is_empty() {
         tx.commit().await?;
-        return Ok(Claimed::default());
+        return Ok(Claimed { held, ..Claimed::default() });
     }
     let versions = unique(messages.iter().map(|message| message.template_version));
     let senders = unique(messages.iter().map(|message| message.sender));
@@ -146,7 +163,7 @@ pub async fn claim(
         message.content = content.versions.get(&message.template_version).cloned().flatten();
         message.ready_sender = content.senders.get(&message.sender).cloned().flatten();
     }
-    Ok(Claimed { messages, relay })
+    Ok(Claimed { messages, held, relay })
 }
 
 /// Ends what a server had taken: evidence may come between two attempts, and then no copy leaves (C-168).
@@ -164,6 +181,12 @@ async fn end_accepted(tx: &mut TenantTx, ports: &Ports, accepted: &[ClaimedMessa
 
 /// Gives claimed messages back unsent, to be due again in a quarter of an hour; the attempt's number is not used.
 pub async fn hold(grant: &Grant<SendMessages>, ports: &Ports, held: &[ClaimedMessage], reason: &str) -> Result<()> {
+    let mut tx = grant.begin().await?;
+    give_back(&mut tx, ports, held, reason).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn give_back(tx: &mut TenantTx, ports: &Ports, held: &[ClaimedMessage], reason: &str) -> Result<()> {
     let now = ports.now();
     let step = |message: &ClaimedMessage| {
         let stale = now >= message.expires_at;
@@ -172,9 +195,8 @@ pub async fn hold(grant: &Grant<SendMessages>, ports: &Ports, held: &[ClaimedMes
     };
     let mut moves: Vec<_> = held.iter().map(step).collect();
     moves.sort_by_key(|step| step.id);
-    let mut tx = grant.begin().await?;
-    store::messages_move(&mut tx, &moves, ports.settings.reconcile, now).await?;
-    Ok(tx.commit().await?)
+    store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
+    Ok(())
 }
 
 pub(super) fn unique<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {

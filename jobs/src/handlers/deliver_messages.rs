@@ -19,9 +19,9 @@ impl Handlers {
         let grant = enter_for_work(&self.ports.wall, tenant).grant::<SendMessages>();
         let size = (i64::from(self.pace.of(tenant, n)), self.worker.as_str());
         let claimed = messaging::claim(&grant, &self.ports, &self.cache, lane, size).await?;
-        let count = claimed.messages.len();
-        if count == 0 {
-            return Ok(0);
+        let count = claimed.messages.len() + claimed.held;
+        if claimed.messages.is_empty() {
+            return Ok(count);
         }
         let Some(relay) = self.relay_of(claimed.relay) else {
             tracing::error!(tenant.id = %tenant, "the tenant's relay cannot be used; its mail is held");

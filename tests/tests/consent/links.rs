@@ -291,6 +291,29 @@ async fn c011_no_success_while_the_database_is_away() {
 }
 
 #[actix_web::test]
+async fn c011_a_link_under_a_key_that_comes_is_asked_for_again() {
+    let setup = Setup::new().await;
+    let new = setup.rotated();
+    let one_click = format!("/u/{}", setup.link(&new, LinkPurpose::OneClick, ADA, setup.news));
+    let page = format!("/unsubscribe/{}", setup.link(&new, LinkPurpose::UnsubscribePage, ADA, setup.news));
+    let old = gateway(setup.ports().clone()).await;
+    let get = |path: &str| TestRequest::get().uri(path);
+    for request in [post(&one_click), post(&page).set_form([("choice", "topic")]), get(&one_click), get(&page)] {
+        let answer = ask(&old, request).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    }
+    assert_eq!(
+        ask(&old, post(&one_click[..one_click.len() - 4])).await.status,
+        StatusCode::NOT_FOUND,
+        "no token at all"
+    );
+    assert_eq!(setup.written().await, [0; 4]);
+    assert_eq!(ask(&gateway(new).await, post(&one_click)).await.status, StatusCode::OK);
+    assert_eq!(setup.count("suppressions").await, 1);
+}
+
+#[actix_web::test]
 async fn c011_whoever_reads_slowly_takes_no_connection_from_those_who_leave() {
     let setup = Setup::new().await;
     let mut settings = setup.world.database.settings(2);

@@ -5,7 +5,7 @@ use carillon_domain::consent::{
 };
 use carillon_domain::error::Error;
 use carillon_domain::keys::{LinkPurpose, LinkToken};
-use carillon_domain::messaging::{HandOver, Lane, MessageStatus};
+use carillon_domain::messaging::{HandOver, Intent, Lane, MessageStatus};
 use carillon_domain::tenancy::{RecordConsent, enter_by_link};
 use carillon_entities::ids::ContactId;
 use chrono::TimeDelta;
@@ -13,6 +13,17 @@ use chrono::TimeDelta;
 use crate::setup::{Setup, email};
 
 const ADA: &str = "ada@example.org";
+
+impl Setup {
+    /// A round over every lane in which whatever goes is accepted; returns how many went.
+    async fn rounds(&self) -> usize {
+        let mut went = 0;
+        for lane in Lane::ALL {
+            went += self.round(*lane, &HandOver::Accepted).await;
+        }
+        went
+    }
+}
 
 /// What recording that a contact agreed is answered with.
 async fn opt_in_refused(setup: &Setup, contact: ContactId) -> &'static str {
@@ -77,4 +88,32 @@ async fn c157_the_gate_knows_what_was_said_under_a_retired_key() {
     let refused = |reason: &str| (MessageStatus::Refused, reason.to_owned());
     assert_eq!(setup.state(news).await, refused("suppressed_unsubscribe"));
     assert_eq!(setup.state(receipt).await, refused("hard_bounced"));
+}
+
+#[tokio::test]
+async fn c157_a_process_without_the_new_key_holds_what_it_cannot_read() {
+    let mut setup = Setup::new().await;
+    let ada = setup.reader(ADA).await;
+    let old = setup.ports().clone();
+    setup.rotate();
+    let bob = setup.reader("bob@example.org").await;
+    let variables = serde_json::Map::from_iter([("code".to_owned(), "1234".into())]);
+    let sealed = Intent { variables, ..setup.news("sealed-variables", ada) };
+    let others = [setup.news("later-address", bob), setup.receipt("sealed-address", "cyd@example.org")];
+    let foreign = setup.send(&[&[sealed][..], &others].concat()).await;
+    let read = setup.send_news("as-before", ada).await;
+
+    let new = setup.go_on_as(old);
+    assert_eq!(setup.rounds().await, 1, "it goes on with what it can read");
+    assert_eq!(setup.state(read).await.0, MessageStatus::Sent);
+    for message in &foreign {
+        assert_eq!(setup.state(*message).await, (MessageStatus::Queued, "KEY_UNKNOWN".to_owned()));
+        assert!(setup.attempts(*message).await.is_empty() && setup.decisions(*message).await.is_empty());
+    }
+    setup.go_on_as(new);
+    setup.world.advance(TimeDelta::minutes(15));
+    assert_eq!(setup.rounds().await, 3);
+    for message in foreign {
+        assert_eq!(setup.state(message).await, (MessageStatus::Sent, String::new()));
+    }
 }

@@ -103,6 +103,11 @@ impl Setup {
         self.ports.keys = Arc::new(self.ports.keys.rotated(&SeededEntropy::new(99)));
     }
 
+    /// Goes on as another process over the same database; returns the one before.
+    pub fn go_on_as(&mut self, ports: Ports) -> Ports {
+        std::mem::replace(&mut self.ports, ports)
+    }
+
     /// A living contact.
     pub async fn contact(&self, address: &str) -> ContactId {
         let address = email(address);
