@@ -16,6 +16,7 @@ use super::tenancy::Tenant;
 
 /// An object with an id of its own.
 #[derive(Debug, Interface)]
+#[expect(clippy::large_enum_variant, reason = "a node is moved into its answer once, where it lies anyway")]
 #[graphql(field(name = "id", ty = "ID", desc = "The object's id, unique over all kinds."))]
 pub enum Node {
     /// A brand.
