@@ -158,6 +158,14 @@ async fn a_token_bound_to_a_tenant_reaches_no_other() {
     assert!(matches!(enter_tenant(ports, world.desk(), &bound, two).await, Err(Error::Forbidden)));
     assert!(matches!(enter_account(ports, &bound, account, "accountId").await, Err(Error::Forbidden)));
     assert!(MemberGrant::on(ports, &bound, Scope::Tenant(one), "tenantId").await.is_ok());
+    assert_eq!(viewer_accounts(ports, &bound).await.unwrap(), []);
+    for page in [Page::first(10), Page { forward: true, cursor: Some(TenantId(Uuid::nil())), size: 1 }] {
+        let tenants = viewer_tenants(ports, &bound, &page).await.unwrap();
+        let shown: Vec<_> = tenants.items.iter().map(|(tenant, role)| (tenant.id, *role)).collect();
+        assert_eq!((shown, tenants.has_next), (vec![(one, Role::Owner)], false));
+    }
+    let behind = Page { forward: true, cursor: Some(one), size: 10 };
+    assert!(viewer_tenants(ports, &bound, &behind).await.unwrap().items.is_empty());
     let membership = world.membership_on(account).await;
     assert_eq!(code(remove_member(ports, &bound, membership, None).await), "NOT_FOUND");
 }

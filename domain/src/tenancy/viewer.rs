@@ -14,10 +14,13 @@ pub async fn viewer(ports: &Ports, access: &VerifiedAccess) -> Result<User> {
     store::read!(ports, |tx| user_of(tx, access).await)
 }
 
-/// The accounts the viewer reaches, directly or from above, in order of arrival.
+/// The accounts the viewer reaches, directly or from above, in order of arrival; none with a token bound to a tenant.
 pub async fn viewer_accounts(ports: &Ports, access: &VerifiedAccess) -> Result<Vec<(Account, Role)>> {
     store::read!(ports, |tx| {
         let user = user_of(tx, access).await?;
+        if access.subject().entered.is_some() {
+            return Ok(Vec::new());
+        }
         Ok(strongest(store::accounts::accounts_reached(tx, user.id).await?))
     })
 }
@@ -34,7 +37,7 @@ pub(super) fn strongest(reached: Vec<(Account, Role)>) -> Vec<(Account, Role)> {
     accounts
 }
 
-/// The tenants the viewer reaches, in order of arrival; pages go forward only.
+/// The tenants the viewer reaches, in order of arrival; with a token bound to a tenant that one. Pages go forward only.
 pub async fn viewer_tenants(
     ports: &Ports,
     access: &VerifiedAccess,
@@ -43,7 +46,13 @@ pub async fn viewer_tenants(
     store::read!(ports, |tx| {
         let user = user_of(tx, access).await?;
         let after = page.cursor.map_or(Uuid::nil(), |cursor| cursor.0);
-        let rows = store::accounts::tenants_reached(tx, user.id, after, u64::from(page.size) + 1).await?;
+        let rows = match access.subject().entered {
+            Some((bound, _)) => {
+                let tenant = store::accounts::tenant_find(tx, bound).await?;
+                tenant.into_iter().filter(|tenant| tenant.id.0 > after).collect()
+            }
+            None => store::accounts::tenants_reached(tx, user.id, after, u64::from(page.size) + 1).await?,
+        };
         let tenants = Page { forward: true, ..*page }.finish(rows);
         let ids: Vec<TenantId> = tenants.items.iter().map(|tenant| tenant.id).collect();
         let direct = store::memberships::memberships_on_tenants(tx, user.id, &ids).await?;

@@ -96,7 +96,7 @@ impl Viewer {
         &self.0.name
     }
 
-    /// The accounts they reach, directly or from above.
+    /// The accounts they reach, directly or from above; none in a tenant, whose token reaches nothing else.
     #[graphql(complexity = "page_cost(None, None, child_complexity)")]
     async fn accounts(&self, ctx: &Context<'_>) -> Result<Vec<AccountMembership>> {
         let scope = RequestScope::of(ctx);
@@ -108,7 +108,7 @@ impl Viewer {
         Ok(accounts.into_iter().map(reach).collect())
     }
 
-    /// The tenants they can enter; in order of arrival.
+    /// The tenants they can enter; in order of arrival. In a tenant that one alone.
     #[graphql(complexity = "page_cost(first, None, child_complexity)")]
     async fn tenants(
         &self,
