@@ -27,7 +27,7 @@ async fn c062_one_slow_server_holds_up_nothing_but_itself() {
         }
     };
     let all_others = async {
-        tokio::select! { () = ended => {}, _ = post.drain() => panic!("the slow server answered") }
+        tokio::select! { () = ended => {}, _ = Box::pin(post.drain()) => panic!("the slow server answered") }
     };
     tokio::time::timeout(std::time::Duration::from_mins(1), all_others)
         .await
