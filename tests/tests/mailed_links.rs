@@ -130,6 +130,8 @@ async fn a_sign_up_is_confirmed_on_its_page_once() {
     world.sign_up(ADA, "Ada").await.unwrap();
     let token = world.mailed(SecretKind::EmailVerification).await;
     let gateway = pages!(world);
+    let page = ask(&gateway, get("verify-email", &token)).await;
+    assert!(page.body.contains("If it was not you, close this page"), "whoever signed up chose the password");
     let answer = ask(&gateway, form("verify-email", &[("token", &token), ("choice", "confirm")])).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     world.sign_in(ADA, PASSWORD).await.unwrap();

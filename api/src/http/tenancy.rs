@@ -47,7 +47,8 @@ static PAGES: [Page; 3] = [
         kind: SecretKind::EmailVerification,
         title: "Confirm your e-mail address",
         forms: &[FormView {
-            text: "You signed up with the address this link was mailed to.",
+            text: "Somebody signed up with the address this link was mailed to, and chose the password. If it was not \
+                   you, close this page: then there is no account.",
             fields: &[],
             choice: "confirm",
             button: "Confirm my address",

@@ -64,7 +64,7 @@ const TEXTS: [Text; 5] = [
         name: "verify_email",
         subject: "Confirm your e-mail address",
         body: "Please confirm your e-mail address by opening this link within a day:\n\n{{ vars.link }}\n\n\
-               If you did not sign up, ignore this mail.",
+               If you did not sign up, ignore this mail: the account would have somebody else's password.",
     },
     Text {
         number: 2,

@@ -1,9 +1,11 @@
 //! Signing up, and proving the address.
 //!
-//! A sign-up is only a promise until its link is followed: no user and no account exist before, so nobody can take an
-//! address that is not theirs, and two sign-ups for one address do not get in each other's way. Whether the address
-//! has a user changes neither the answer nor the work (C-217): both hash one password, store one secret and send one
-//! mail; the secret of the one for a known address is spent from the start.
+//! A sign-up is only a promise until its link is followed: no user and no account exist before, so nobody takes an address
+//! whose mail they cannot read, and two sign-ups for one address do not get in each other's way. The link proves the
+//! address and not who chose the password: whoever confirms a stranger's sign-up gets an account with the stranger's
+//! password, so mail and page say what is confirmed, and a reset of the password ends the stranger's sessions. Whether the
+//! address has a user changes neither the answer nor the work (C-217): both hash one password, store one secret and send
+//! one mail; the secret of the one for a known address is spent from the start.
 
 use std::net::IpAddr;
 
