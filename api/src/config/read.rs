@@ -84,7 +84,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let database = database(&mut reader, &data);
     let keys = keys(&mut reader);
     let settings = settings(&mut reader, mode, bind.map_or(8080, |bind: std::net::SocketAddr| bind.port()));
-    let system_from = system_from(&mut reader, mode, &settings.public_url);
+    let system_from = system_from(&mut reader, &settings.public_url);
     let log = reader.text("CARILLON_LOG").unwrap_or_else(|| QUIET.to_owned());
     if tracing_subscriber::EnvFilter::try_new(&log).is_err() {
         reader.errors.push("CARILLON_LOG: not a filter such as info,carillon_jobs=debug".to_owned());
@@ -156,15 +156,14 @@ fn keys(reader: &mut Reader<'_>) -> Keys {
     Keys { main: reader.parsed::<Keyring>("CARILLON_KEYS"), tokens: reader.parsed::<Keyring>("CARILLON_JWT_KEYS") }
 }
 
-fn system_from(reader: &mut Reader<'_>, mode: Mode, public_url: &str) -> Option<EmailAddress> {
+/// The sender where nothing names one: for the embedded mode, whose mail goes nowhere.
+pub const NOBODYS_ADDRESS: &str = "carillon@embedded.example";
+
+fn system_from(reader: &mut Reader<'_>, public_url: &str) -> Option<EmailAddress> {
     let given = reader.text("CARILLON_SYSTEM_FROM");
     let host = url::Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
     let derived = host.map(|host| format!("carillon@{host}")).filter(|text| EmailAddress::parse(text).is_ok());
-    let embedded = (mode == Mode::Embedded).then(|| "carillon@embedded.example".to_owned());
-    let Some(text) = given.or(derived).or(embedded) else {
-        reader.errors.push("CARILLON_SYSTEM_FROM: required, CARILLON_PUBLIC_URL names no host of mail".to_owned());
-        return None;
-    };
+    let text = given.or(derived).unwrap_or_else(|| NOBODYS_ADDRESS.to_owned());
     let address = EmailAddress::parse(&text);
     if address.is_err() {
         reader.errors.push("CARILLON_SYSTEM_FROM: not an e-mail address".to_owned());

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use url::Url;
 
+use super::read::NOBODYS_ADDRESS;
 use super::{Config, Mode, Secret, Source};
 
 /// What production cannot do without. The proxies among it: behind one that is not named every request has its address,
@@ -116,6 +117,9 @@ fn production(config: &Config, source: &Source, errors: &mut Vec<String>) {
     let database = &config.database;
     if source.get("DATABASE_URL").is_some() && !database.is_postgres() {
         errors.push("DATABASE_URL: SQLite is for the embedded mode; production takes Postgres".to_owned());
+    }
+    if config.settings.system_from == NOBODYS_ADDRESS {
+        errors.push("CARILLON_SYSTEM_FROM: required, CARILLON_PUBLIC_URL names no host of mail".to_owned());
     }
     let mut logins: Logins<'_> = vec![("DATABASE_URL", &database.url)];
     let roles = [("DATABASE_IDENTITY_URL", &database.identity_url), ("DATABASE_DISPATCH_URL", &database.dispatch_url)];
