@@ -287,13 +287,14 @@ async fn some_of(
     others_wait: bool,
 ) -> Vec<Option<Settled>> {
     let mut some = Vec::with_capacity(under_way);
+    let waits_for_all = seeded_bugs::on("group_waits_for_its_slowest");
     let lingers = tokio::time::sleep(LINGERS);
     tokio::pin!(lingers);
     while some.len() < under_way {
         tokio::select! {
             biased;
             Some(outcome) = outcomes.next() => some.push(outcome),
-            () = &mut lingers, if others_wait || !some.is_empty() => break,
+            () = &mut lingers, if !waits_for_all && (others_wait || !some.is_empty()) => break,
             else => break,
         }
     }

@@ -169,7 +169,7 @@ fn claimed(row: ClaimRow, contact: Option<ContactFacts>, lease_until: Timestamp)
         expires_at: row.expires_at,
         tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
         first_cleared_at: row.first_cleared_at,
-        is_accepted: row.accepted > 0,
+        is_accepted: row.accepted > 0 && !carillon_entities::seeded_bugs::on("late_evidence_ignored"),
         content: None,
         ready_sender: None,
         lease_until,
