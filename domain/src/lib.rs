@@ -18,9 +18,11 @@ pub mod messaging;
 pub mod paging;
 pub mod ports;
 pub mod reruns;
+pub mod segments;
 pub mod settings;
 pub mod tenancy;
 pub mod time;
+pub mod workflows;
 
 pub use carillon_entities::{ids, seeded_bugs};
 

@@ -152,6 +152,22 @@ ids! {
     TemplateVersionId = "tplver";
     /// One intended mail to one person.
     MessageId = "message";
+    /// A reusable piece of templates.
+    PartialId = "partial";
+    /// A request for a pixel or a click link.
+    HitId = "hit";
+    /// A declared or learned kind of event.
+    EventDefinitionId = "evtdef";
+    /// Something a contact did.
+    ContactEventId = "event";
+    /// A workflow.
+    WorkflowId = "workflow";
+    /// An immutable version of a workflow.
+    WorkflowVersionId = "wfver";
+    /// A person on a workflow.
+    EnrollmentId = "enrollment";
+    /// One step of a person on a workflow.
+    StepId = "step";
     /// One entry of a message's history.
     MessageEventId = "msgevent";
     /// One entry of the audit log.

@@ -33,7 +33,7 @@ pub const BEFORE_TABLES: [&str; 3] = [
 ];
 
 /// What needs the tables: the attempts' one-way states, the freshness checks (C-213), the dispatch role's view.
-pub const AFTER_TABLES: [&str; 10] = [
+pub const AFTER_TABLES: [&str; 12] = [
     r"CREATE FUNCTION carillon_attempt_step() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'DELETE' THEN
@@ -85,6 +85,8 @@ pub const AFTER_TABLES: [&str; 10] = [
     END $$",
     "GRANT SELECT (tenant_id, lane, state, due_at, lease_until) ON messages TO carillon_dispatch",
     "GRANT SELECT (tenant_id, upload_id, state, due_at, lease_until) ON imports TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, state, due_at) ON enrollments TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, class, due_at) ON message_hits TO carillon_dispatch",
     "GRANT SELECT (tenant_id, id, state, expires_at) ON uploads TO carillon_dispatch",
     "GRANT SELECT (tenant_id, expires_at) ON idempotency_keys TO carillon_dispatch",
     "GRANT SELECT (id, suspended_at) ON tenants TO carillon_dispatch",
@@ -111,9 +113,11 @@ pub const APPLICATION_READS: [&str; 11] = [
 ];
 
 /// Policies of the dispatch role: it reads the due columns of every tenant, and whether it is suspended.
-pub const DISPATCH_POLICIES: [&str; 5] = [
+pub const DISPATCH_POLICIES: [&str; 7] = [
     "CREATE POLICY dispatch_reads ON messages FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON imports FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON enrollments FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON message_hits FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON uploads FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON idempotency_keys FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON tenants FOR SELECT TO carillon_dispatch USING (true)",
@@ -133,8 +137,9 @@ pub const SQLITE_ATTEMPT_TRIGGERS: [&str; 2] = [
 ];
 
 /// Storage settings of the tables that change all the time.
-pub const HOT_TABLES: [&str; 3] = [
+pub const HOT_TABLES: [&str; 4] = [
     "ALTER TABLE messages SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
     "ALTER TABLE attempts SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
+    "ALTER TABLE enrollments SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
     "ALTER TABLE endpoints SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05)",
 ];

@@ -158,6 +158,7 @@ impl Post {
             send_at: None,
             expires_at: None,
             is_test: false,
+            origin: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod definitions;
 mod delete;
 mod email_address;
 mod endpoints;
+pub mod events;
 mod history;
 pub mod import;
 mod list;

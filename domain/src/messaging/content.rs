@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use carillon_entities::ids::{BrandId, SenderId, TemplateId, TemplateVersionId, TenantId};
+use carillon_entities::ids::{BrandId, EventDefinitionId, SenderId, TemplateId, TemplateVersionId, TenantId};
 use carillon_entities::wall::TenantTx;
 
 use super::dkim_key::is_rsa_2048;
@@ -31,6 +31,16 @@ pub struct Template {
     pub created_at: Timestamp,
 }
 
+text_code! {
+    /// What the author of an html part wrote it in.
+    pub enum TemplateFormat {
+        /// Html.
+        Html = "html",
+        /// MJML, made html of when it was published.
+        Mjml = "mjml",
+    }
+}
+
 /// A published version; never changes.
 #[derive(Debug, Clone)]
 pub struct StoredVersion {
@@ -50,6 +60,12 @@ pub struct StoredVersion {
     pub html: String,
     /// MiniJinja source of the text part.
     pub text: String,
+    /// What the html part was written in.
+    pub format: TemplateFormat,
+    /// The html part as it was written.
+    pub source: String,
+    /// The event whose properties it may use as `event.name`.
+    pub event: Option<EventDefinitionId>,
     /// SHA-256 of the sources.
     pub content_hash: Vec<u8>,
     /// When it was published.

@@ -31,13 +31,14 @@ mod sweep;
 mod system_mail;
 pub mod template;
 mod templates;
+mod tracking_mode;
 
 pub use cancel::cancel_messages;
 pub use claim::{Claimed, ClaimedMessage, ContactFacts, claim, hold};
 pub use class::{Lane, MessageClass};
 pub use clear::clear;
 pub use cleared::{AttemptRef, Cleared, FormOf};
-pub use content::{ContentCache, ReadySender, ReadyVersion, Sender, StoredVersion, Template};
+pub use content::{ContentCache, ReadySender, ReadyVersion, Sender, StoredVersion, Template, TemplateFormat};
 pub use dkim_key::NewDkimKey;
 pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
 pub use global_address::is_global;
@@ -49,7 +50,7 @@ pub use queries::{
     messages_of, stats,
 };
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
-pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, Recipient, send_messages};
+pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, Origin, Recipient, send_messages};
 pub use send_test::{OwnUser, SendTest, own_user, send_test};
 pub use senders::{
     CreateSender, OwnRelay, OwnRelayUrl, create_sender, find_senders, own_relay, remove_relay, senders, set_relay,
@@ -66,3 +67,4 @@ pub use templates::{
     PublishVersion, Published, create_template, find_templates, newest_versions, publish_version, template_versions,
     templates,
 };
+pub use tracking_mode::TrackingMode;

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
+use carillon_entities::ids::{
+    BrandId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
+};
 use carillon_entities::wall::TenantTx;
 use serde_json::Value as Json;
 
@@ -13,7 +15,7 @@ use super::claim::unique;
 use super::content::StoredVersion;
 use super::store::{self, IntentContact, KnownIntent, NewMessage};
 use super::template::Variables;
-use super::{MessageClass, MessageStatus};
+use super::{MessageClass, MessageStatus, TrackingMode};
 use crate::consent::{self, Channel};
 use crate::contacts::EmailAddress;
 use crate::error::{Refusal, Result};
@@ -60,6 +62,21 @@ pub struct Intent {
     pub expires_at: Option<Timestamp>,
     /// A test send (C-162); only [`super::send_test`] sets it.
     pub is_test: bool,
+    /// The step of a workflow that wants it.
+    pub origin: Option<Origin>,
+}
+
+/// The step of a workflow that a message comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The version.
+    pub version: WorkflowVersionId,
+    /// The person's way through it; when that has ended, the gate lets nothing of it go (C-184).
+    pub enrollment: EnrollmentId,
+    /// The node.
+    pub node: String,
+    /// The variant the person is in, as `node/label`.
+    pub variant: Option<String>,
 }
 
 impl std::fmt::Debug for Intent {
@@ -243,6 +260,8 @@ impl Accepting<'_> {
             sealed_variables: (!intent.variables.is_empty()).then(|| seal("sealed_variables", &variables)),
             internet_message_id: format!("{id}@{}", self.ports.settings.mail_host()),
             is_test: intent.is_test,
+            tracking: TrackingMode::None,
+            origin: intent.origin.clone(),
             due_at,
             expires_at,
             created_at: self.now,

@@ -66,6 +66,7 @@ pub async fn send_test(
         send_at: None,
         expires_at: None,
         is_test: true,
+        origin: None,
     };
     let mut results = send_messages(grant, tx, ports, &[intent]).await?;
     results.pop().ok_or_else(|| Error::fault("no verdict"))?.map_err(Error::from)

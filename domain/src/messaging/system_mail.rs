@@ -8,7 +8,7 @@ use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::content::{Sender, StoredVersion, Template};
+use super::content::{Sender, StoredVersion, Template, TemplateFormat};
 use super::dkim_key::{NewDkimKey, selector_of};
 use super::send_messages::{Intent, Recipient, send_messages};
 use super::{Lane, MessageClass, store};
@@ -133,6 +133,7 @@ pub async fn enqueue_system_mail(ports: &Ports, key: Uuid, to: &EmailAddress, ma
         send_at: None,
         expires_at: None,
         is_test: false,
+        origin: None,
     };
     let results = send_messages(&grant, &mut tx, ports, &[intent]).await?;
     match results.into_iter().next() {
@@ -242,6 +243,9 @@ fn system_version(ports: &Ports, template: &Template, text: &Text) -> StoredVers
         subject: text.subject.to_owned(),
         html: format!("<p>{}</p>", text.body.replace("\n\n", "</p><p>")),
         text: text.body.to_owned(),
+        format: TemplateFormat::Html,
+        source: String::new(),
+        event: None,
         content_hash: Vec::new(),
         published_at: ports.now(),
     }

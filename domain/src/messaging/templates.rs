@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use carillon_entities::ids::{TemplateId, TemplateVersionId};
 use carillon_entities::wall::{TenantTx, WallError};
 
-use super::content::{StoredVersion, Template};
+use super::content::{StoredVersion, Template, TemplateFormat};
 use super::template::{TemplateProblem, TemplateSource, validate};
 use super::{MessageClass, store};
 use crate::contacts::{Locale, one_line};
@@ -78,6 +78,9 @@ pub async fn publish_version(
         version: store::version_last(tx, template.id, &locale).await? + 1,
         content_hash: content_hash(&source),
         locale,
+        format: TemplateFormat::Html,
+        source: source.html.clone(),
+        event: None,
         subject: source.subject,
         html: source.html,
         text: source.text,

@@ -112,6 +112,8 @@ policy! {
     ReadPersonalData = "contacts.read_personal" tenant read [yes yes yes no no | yes yes no];
     /// Create, change, archive and delete contacts.
     WriteContacts = "contacts.write" tenant write [yes yes yes no no | yes yes no];
+    /// Report what contacts did, and declare events.
+    TrackEvents = "contacts.track" tenant write [yes yes yes no no | yes yes no];
     /// Upload and import files.
     ImportContacts = "contacts.import" tenant write [yes yes yes no no | yes yes no];
     /// See consent, suppressions and decisions.
@@ -128,6 +130,14 @@ policy! {
     PublishTemplates = "messaging.publish" tenant write [yes yes yes no no | yes no no];
     /// Create senders, their keys and relays.
     ManageSenders = "messaging.administer" tenant write [yes yes no no no | no no no];
+    /// See workflows, the people in them by id, and results.
+    ReadWorkflows = "workflows.read" tenant read [yes yes yes yes yes | yes yes no];
+    /// Draft, pause and resume workflows.
+    WriteWorkflows = "workflows.write" tenant write [yes yes yes no no | yes no no];
+    /// Publish and archive workflows.
+    PublishWorkflows = "workflows.publish" tenant write [yes yes yes no no | yes no no];
+    /// Move people along their workflows.
+    RunWorkflows = "workflows.run" tenant write [no no no no no | no yes no];
     /// See the tenant's settings, brands, topics and members.
     ReadTenant = "tenancy.read" tenant read [yes yes yes yes yes | yes yes no];
     /// Change settings, brands, topics, members and API keys.
@@ -151,7 +161,8 @@ impl Permission {
     /// refused then.
     pub const fn reads(self) -> Option<Self> {
         match self {
-            Self::WriteContacts => Some(Self::ReadContacts),
+            Self::WriteContacts | Self::TrackEvents => Some(Self::ReadContacts),
+            Self::WriteWorkflows | Self::PublishWorkflows => Some(Self::ReadWorkflows),
             Self::RecordConsent => Some(Self::ReadConsent),
             Self::SendMessages | Self::PublishTemplates => Some(Self::ReadMessages),
             _ => None,

@@ -91,6 +91,53 @@ row! {
 }
 
 row! {
+    /// A row of `event_definitions`.
+    event_definitions "event_definitions" (Tenant) {
+        key tenant_id: TenantId,
+        key id: EventDefinitionId,
+        name: String,
+        is_declared: bool,
+        created_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `event_properties`.
+    event_properties "event_properties" (Tenant) {
+        key tenant_id: TenantId,
+        key event_id: EventDefinitionId,
+        key name: String,
+        kind: String,
+        is_declared: bool,
+        created_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `contact_events`.
+    contact_events "contact_events" (Tenant) {
+        key tenant_id: TenantId,
+        key id: ContactEventId,
+        contact_id: ContactId,
+        event_id: EventDefinitionId,
+        occurred_at: DateTimeUtc,
+        sealed: Option<Vec<u8>>,
+    }
+}
+
+row! {
+    /// A row of `event_keys`.
+    event_keys "event_keys" (Tenant) {
+        key tenant_id: TenantId,
+        key source: String,
+        key message_key: String,
+        fingerprint: Vec<u8>,
+        event_id: ContactEventId,
+        created_at: DateTimeUtc,
+    }
+}
+
+row! {
     /// A row of `uploads`.
     uploads "uploads" (Tenant) {
         key tenant_id: TenantId,

@@ -60,6 +60,20 @@ row! {
 }
 
 row! {
+    /// A row of `template_partials`.
+    template_partials "template_partials" (Tenant) {
+        key tenant_id: TenantId,
+        key id: PartialId,
+        name: String,
+        html: String,
+        body_text: String,
+        version: i64,
+        created_at: DateTimeUtc,
+        updated_at: DateTimeUtc,
+    }
+}
+
+row! {
     /// A row of `template_versions`.
     template_versions "template_versions" (Tenant) {
         key tenant_id: TenantId,
@@ -70,6 +84,9 @@ row! {
         subject: String,
         html: String,
         body_text: String,
+        format: String,
+        source: String,
+        event_id: Option<EventDefinitionId>,
         content_hash: Vec<u8>,
         published_at: DateTimeUtc,
     }
@@ -99,6 +116,11 @@ row! {
         internet_message_id: String,
         attempts: i32,
         is_test: bool,
+        tracking: String,
+        workflow_version_id: Option<WorkflowVersionId>,
+        enrollment_id: Option<EnrollmentId>,
+        node: Option<String>,
+        variant: Option<String>,
         due_at: DateTimeUtc,
         send_at: DateTimeUtc,
         expires_at: DateTimeUtc,
@@ -140,5 +162,45 @@ row! {
         kind: String,
         detail: Json,
         at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `message_hits`.
+    message_hits "message_hits" (Tenant) {
+        key tenant_id: TenantId,
+        key id: HitId,
+        message_id: MessageId,
+        kind: String,
+        link: Option<i32>,
+        agent: String,
+        is_head: bool,
+        source_hash: Vec<u8>,
+        class: String,
+        rule_id: Option<String>,
+        at: DateTimeUtc,
+        due_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `tracking_counts`.
+    tracking_counts "tracking_counts" (Tenant) {
+        key tenant_id: TenantId,
+        key day: Date,
+        key template_version_id: TemplateVersionId,
+        key origin: String,
+        key kind: String,
+        count: i64,
+    }
+}
+
+row! {
+    /// A row of `tracking_modes`.
+    tracking_modes "tracking_modes" (Tenant) {
+        key tenant_id: TenantId,
+        key subject_id: Uuid,
+        mode: String,
+        decided_at: DateTimeUtc,
     }
 }

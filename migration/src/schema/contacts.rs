@@ -104,6 +104,57 @@ pub const TABLES: &[Table] = &[
         indexes: &["contact_changes_contact ON contact_changes (tenant_id, contact_id, id)"],
     },
     Table {
+        // Names of events, as they were declared or first seen.
+        name: "event_definitions",
+        access: Access::Tenant,
+        columns: "id UUID NOT NULL,
+            name TEXT NOT NULL,
+            is_declared BOOL NOT NULL,
+            created_at TIME NOT NULL,
+            PRIMARY KEY (tenant_id, id)",
+        indexes: &["UNIQUE event_definitions_name ON event_definitions (tenant_id, name)"],
+    },
+    Table {
+        name: "event_properties",
+        access: Access::Tenant,
+        columns: "event_id UUID NOT NULL,
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('string', 'number', 'boolean', 'date', 'json', 'mixed')),
+            is_declared BOOL NOT NULL,
+            created_at TIME NOT NULL,
+            PRIMARY KEY (tenant_id, event_id, name),
+            FOREIGN KEY (tenant_id, event_id) REFERENCES event_definitions (tenant_id, id)",
+        indexes: &[],
+    },
+    Table {
+        // What people did. The id's time is the arrival; windows are over `occurred_at`. Properties may be personal, so
+        // they lie sealed under the subject's key (L7).
+        name: "contact_events",
+        access: Access::AppendOnlyPartitioned,
+        columns: "id UUID NOT NULL,
+            contact_id UUID NOT NULL,
+            event_id UUID NOT NULL,
+            occurred_at TIME NOT NULL,
+            sealed BYTES,
+            PRIMARY KEY (tenant_id, id)",
+        indexes: &[
+            "contact_events_contact ON contact_events (tenant_id, contact_id, event_id, occurred_at)",
+            "contact_events_event ON contact_events (tenant_id, event_id, occurred_at)",
+        ],
+    },
+    Table {
+        // Which message ids of a source are known: exact dedupe, for as long as events are kept.
+        name: "event_keys",
+        access: Access::Tenant,
+        columns: "source TEXT NOT NULL,
+            message_key TEXT NOT NULL,
+            fingerprint BYTES NOT NULL,
+            event_id UUID NOT NULL,
+            created_at TIME NOT NULL,
+            PRIMARY KEY (tenant_id, source, message_key)",
+        indexes: &[],
+    },
+    Table {
         name: "uploads",
         access: Access::Tenant,
         columns: "id UUID NOT NULL,

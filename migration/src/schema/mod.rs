@@ -9,6 +9,7 @@ pub mod contacts;
 pub mod messaging;
 pub mod service;
 pub mod tenancy;
+pub mod workflows;
 
 /// Who may do what with a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,5 +51,7 @@ pub struct Table {
 
 /// Every table, in an order in which foreign keys can be made.
 pub fn tables() -> impl Iterator<Item = &'static Table> {
-    [tenancy::TABLES, contacts::TABLES, consent::TABLES, messaging::TABLES, service::TABLES].into_iter().flatten()
+    [tenancy::TABLES, contacts::TABLES, consent::TABLES, messaging::TABLES, workflows::TABLES, service::TABLES]
+        .into_iter()
+        .flatten()
 }

@@ -185,6 +185,7 @@ impl Setup {
             send_at: None,
             expires_at: None,
             is_test: false,
+            origin: None,
         }
     }
 

@@ -195,6 +195,7 @@ impl MessageInput {
                 send_at: self.send_at.map(Instant::get),
                 expires_at: self.expires_at.map(Instant::get),
                 is_test: false,
+                origin: None,
             }),
             _ => Err(refusals),
         }

@@ -1,6 +1,6 @@
 //! Senders, relays, templates and their immutable versions.
 
-use carillon_entities::ids::{BrandId, RelayId, SenderId, TemplateId, TemplateVersionId};
+use carillon_entities::ids::{BrandId, EventDefinitionId, RelayId, SenderId, TemplateId, TemplateVersionId};
 use carillon_entities::rows::messaging::{relays, sender_identities, template_versions, templates};
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx};
@@ -15,13 +15,13 @@ use crate::time::Timestamp;
 statements! {
     /// Versions by id with the class of their template.
     TEMPLATE_VERSIONS() [id: Uuid] =
-        "SELECT v.id, v.template_id, v.version, v.locale, v.subject, v.html, v.body_text, v.content_hash, \
+        "SELECT v.id, v.template_id, v.version, v.locale, v.subject, v.html, v.body_text, v.format, v.source, v.event_id, v.content_hash, \
          v.published_at, t.class FROM ({batch}) AS b \
          JOIN template_versions v ON v.tenant_id = $1 AND v.id = b.id \
          JOIN templates t ON t.tenant_id = $1 AND t.id = v.template_id";
     /// The newest version of each locale of templates.
     TEMPLATE_VERSIONS_OF() [id: Uuid] =
-        "SELECT v.id, v.template_id, v.version, v.locale, v.subject, v.html, v.body_text, v.content_hash, \
+        "SELECT v.id, v.template_id, v.version, v.locale, v.subject, v.html, v.body_text, v.format, v.source, v.event_id, v.content_hash, \
          v.published_at, t.class FROM ({batch}) AS b \
          JOIN template_versions v ON v.tenant_id = $1 AND v.template_id = b.id \
          JOIN templates t ON t.tenant_id = $1 AND t.id = v.template_id \
@@ -50,6 +50,9 @@ struct VersionRow {
     subject: String,
     html: String,
     body_text: String,
+    format: String,
+    source: String,
+    event_id: Option<EventDefinitionId>,
     content_hash: Vec<u8>,
     published_at: Timestamp,
     class: String,
@@ -74,6 +77,9 @@ fn stored_version(row: VersionRow) -> Result<StoredVersion> {
         subject: row.subject,
         html: row.html,
         text: row.body_text,
+        format: row.format.parse().map_err(Error::fault)?,
+        source: row.source,
+        event: row.event_id,
         content_hash: row.content_hash,
         published_at: row.published_at,
     })
@@ -97,6 +103,9 @@ pub(in crate::messaging) async fn version_insert(tx: &mut TenantTx, version: &St
         subject: Set(version.subject.clone()),
         html: Set(version.html.clone()),
         body_text: Set(version.text.clone()),
+        format: Set(version.format.as_str().to_owned()),
+        source: Set(version.source.clone()),
+        event_id: Set(version.event),
         content_hash: Set(version.content_hash.clone()),
         published_at: Set(version.published_at),
         ..Default::default()

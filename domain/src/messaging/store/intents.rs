@@ -8,7 +8,7 @@ use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
 
 use crate::error::{Error, Result};
 use crate::keys::AddressHmac;
-use crate::messaging::{MessageClass, MessageStatus};
+use crate::messaging::{MessageClass, MessageStatus, Origin, TrackingMode};
 use crate::time::Timestamp;
 
 statements! {
@@ -78,6 +78,8 @@ pub(in crate::messaging) struct NewMessage {
     pub sealed_variables: Option<Vec<u8>>,
     pub internet_message_id: String,
     pub is_test: bool,
+    pub tracking: TrackingMode,
+    pub origin: Option<Origin>,
     pub due_at: Timestamp,
     pub expires_at: Timestamp,
     pub created_at: Timestamp,
@@ -105,6 +107,11 @@ pub(in crate::messaging) async fn messages_insert(tx: &mut TenantTx, new: Vec<Ne
         internet_message_id: Set(message.internet_message_id),
         attempts: Set(0),
         is_test: Set(message.is_test),
+        tracking: Set(message.tracking.as_str().to_owned()),
+        workflow_version_id: Set(message.origin.as_ref().map(|origin| origin.version)),
+        enrollment_id: Set(message.origin.as_ref().map(|origin| origin.enrollment)),
+        variant: Set(message.origin.as_ref().and_then(|origin| origin.variant.clone())),
+        node: Set(message.origin.map(|origin| origin.node)),
         due_at: Set(message.due_at),
         send_at: Set(message.due_at),
         expires_at: Set(message.expires_at),

@@ -88,6 +88,7 @@ async fn queue(stage: &Stage, cast: &Cast, run: u32) -> Result<()> {
             send_at: None,
             expires_at: None,
             is_test: false,
+            origin: None,
         };
         let intents: Vec<Intent> = people.iter().enumerate().map(intent).collect();
         let mut tx = grant.begin().await?;
