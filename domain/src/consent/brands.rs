@@ -3,6 +3,8 @@
 //! Every tenant has one default brand, and every brand a reserved topic that stands for all its marketing; both are
 //! made with the tenant. Names reach people and headers, so they hold no control characters (C-19).
 
+use std::collections::BTreeSet;
+
 use carillon_entities::ids::{BrandId, TopicId};
 use carillon_entities::wall::TenantTx;
 
@@ -179,13 +181,23 @@ pub async fn find_topics(_grant: &Grant<ReadTenant>, tx: &mut TenantTx, ids: &[T
 
 /// What a consent about a topic is about; none if there is no such topic.
 pub async fn consent_topic(tx: &mut TenantTx, id: TopicId) -> Result<Option<ConsentTopic>> {
-    let Some(topic) = topics::topics_of(tx, &[id]).await?.into_iter().next() else { return Ok(None) };
-    let all_marketing = if topic.is_all_marketing() {
-        Some(topic.id)
-    } else {
-        topics::topic_by_key(tx, topic.brand, Topic::ALL_MARKETING).await?.map(|topic| topic.id)
+    Ok(consent_topics(tx, &BTreeSet::from([id])).await?.pop())
+}
+
+/// The same for many topics, in two statements; what is not there is left out.
+pub async fn consent_topics(tx: &mut TenantTx, ids: &BTreeSet<TopicId>) -> Result<Vec<ConsentTopic>> {
+    let ids: Vec<TopicId> = ids.iter().copied().collect();
+    let found = topics::topics_of(tx, &ids).await?;
+    let (mut reserved, rest): (Vec<&Topic>, Vec<&Topic>) = found.iter().partition(|topic| topic.is_all_marketing());
+    let brands: BTreeSet<BrandId> = rest.iter().map(|topic| topic.brand).collect();
+    let above = if brands.is_empty() { Vec::new() } else { topics::all_marketing_of(tx, &brands).await? };
+    reserved.extend(&above);
+    let all_marketing = |brand| reserved.iter().find(|topic| topic.brand == brand).map(|topic| topic.id);
+    let topic = |topic: &Topic| {
+        let all_marketing = if topic.is_all_marketing() { Some(topic.id) } else { all_marketing(topic.brand) };
+        ConsentTopic { brand: topic.brand, topic: topic.id, all_marketing }
     };
-    Ok(Some(ConsentTopic { brand: topic.brand, topic: topic.id, all_marketing }))
+    Ok(found.iter().map(topic).collect())
 }
 
 /// All marketing of a brand; of the default brand where none is named or it is gone.

@@ -24,8 +24,8 @@ mod suppress;
 mod view;
 
 pub use brands::{
-    Brand, CreateTopic, DisplayName, Topic, TopicKey, all_marketing, consent_topic, create_brand, create_topic,
-    find_brands, find_topics, list_brands, list_topics, seed_tenant,
+    Brand, CreateTopic, DisplayName, Topic, TopicKey, all_marketing, consent_topic, consent_topics, create_brand,
+    create_topic, find_brands, find_topics, list_brands, list_topics, seed_tenant,
 };
 
 pub use codes::{ActorKind, Basis, Channel, ConsentAction, SourceKind, SuppressionReason, SuppressionScope};

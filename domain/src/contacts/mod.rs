@@ -43,7 +43,10 @@ pub use list::{
 pub use patch::{ContactFields, ContactPatch, Patch};
 pub use phone_number::{InvalidPhone, PhoneNumber};
 pub use put_away::{archive_contact, restore_contact};
+pub(crate) use store::attributes::definitions_load;
+pub(crate) use store::contacts::contacts_get;
 pub use store::statements;
+pub(crate) use store::tags::tags_of;
 pub use tag::{TagContacts, tag_contacts};
 pub use text::{InvalidTag, InvalidText, Tag, external_id, one_line, person_name};
 pub use update::{UpdateContact, update_contact};

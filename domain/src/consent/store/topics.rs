@@ -1,5 +1,7 @@
 //! `brands` and `topics`.
 
+use std::collections::BTreeSet;
+
 use carillon_entities::ids::{BrandId, TopicId};
 use carillon_entities::rows::consent::{brands, topics};
 use carillon_entities::wall::{OnConflict, TenantTx, WallError};
@@ -60,6 +62,13 @@ pub async fn topics_of(tx: &mut TenantTx, ids: &[TopicId]) -> Result<Vec<Topic>,
 pub async fn topic_by_key(tx: &mut TenantTx, brand: BrandId, key: &str) -> Result<Option<Topic>, WallError> {
     let select = tx.select::<topics::Entity>().eq(topics::Column::BrandId, brand).eq(topics::Column::Key, key);
     select.one().await?.map(topic).transpose()
+}
+
+/// The reserved topics of brands.
+pub async fn all_marketing_of(tx: &mut TenantTx, brands: &BTreeSet<BrandId>) -> Result<Vec<Topic>, WallError> {
+    let select = tx.select::<topics::Entity>().is_in(topics::Column::BrandId, brands.iter().copied());
+    let rows = select.eq(topics::Column::Key, Topic::ALL_MARKETING).all().await?;
+    rows.into_iter().map(topic).collect()
 }
 
 pub async fn topics_page(tx: &mut TenantTx, page: &Page<TopicId>) -> Result<Paged<Topic>, WallError> {

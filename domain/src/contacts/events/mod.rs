@@ -1,1 +1,5 @@
 //! Events: what contacts did.
+
+mod name;
+
+pub use name::{EventName, InvalidEventName};

@@ -28,7 +28,7 @@ statements! {
          AND (contact_id, attribute_id) IN (SELECT b.contact_id, b.attribute_id FROM ({batch}) AS b)";
 }
 
-pub(in crate::contacts) async fn definitions_load(tx: &mut TenantTx) -> Result<Definitions> {
+pub(crate) async fn definitions_load(tx: &mut TenantTx) -> Result<Definitions> {
     let rows = tx.select::<attribute_definitions::Entity>().all().await?;
     rows.iter().map(definition).collect()
 }

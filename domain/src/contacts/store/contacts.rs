@@ -43,7 +43,7 @@ pub(in crate::contacts) async fn contact_find(tx: &mut TenantTx, id: ContactId) 
     row.map(Contact::try_from).transpose()
 }
 
-pub(in crate::contacts) async fn contacts_get(tx: &mut TenantTx, ids: &[ContactId]) -> Result<Vec<Contact>> {
+pub(crate) async fn contacts_get(tx: &mut TenantTx, ids: &[ContactId]) -> Result<Vec<Contact>> {
     let rows: Vec<contacts::Model> = read(tx, &CONTACT_GET, id_rows(ids)).await?;
     rows.into_iter().map(Contact::try_from).collect()
 }

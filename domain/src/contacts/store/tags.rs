@@ -52,7 +52,7 @@ pub(in crate::contacts) async fn tags_remove(
 }
 
 /// The tags of contacts, each contact's in order.
-pub(in crate::contacts) async fn tags_of(
+pub(crate) async fn tags_of(
     tx: &mut TenantTx,
     ids: &[ContactId],
 ) -> Result<HashMap<ContactId, Vec<String>>, WallError> {
