@@ -36,6 +36,7 @@ pub use declare_attributes::{DeclareAttribute, declare_attributes};
 pub use definitions::{AttributeDefinition, Definitions, MAX_ATTRIBUTES};
 pub use delete::delete_contact;
 pub use email_address::{EmailAddress, InvalidEmail};
+pub(crate) use history::{Author, Entry, history_append};
 pub use history::{Change, ChangeKind, contact_histories};
 pub use list::{
     AttributeTest, ContactCard, ContactFilter, contact_tags, get_contact, get_contacts, list_attributes, list_contacts,

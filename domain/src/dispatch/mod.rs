@@ -29,7 +29,7 @@ pub async fn due_imports(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(ports.wall.due(&store::DUE_IMPORTS, vec![ports.now().into()]).await?)
 }
 
-/// Tenants with lapsed claims, with unknown outcomes whose time for reconciling is over, or with files and stored answers
+/// Tenants with hits to judge, with lapsed claims, with unknown outcomes whose time for reconciling is over, or with files and stored answers
 /// past their time. What has no tenant (sessions, one-time secrets) is swept as the deployment's own.
 pub async fn due_sweeps(ports: &Ports) -> Result<Vec<DueTenant>> {
     let now = ports.now();

@@ -47,6 +47,12 @@ pub enum Purpose {
     Fingerprint,
     /// Names of callers in the limiter that processes share (C-216).
     Throttle,
+    /// Encryption of tokens in tracked links (C-84).
+    ClickToken,
+    /// The nonce of those.
+    ClickTokenNonce,
+    /// Keyed hashes of the networks that hits come from, per tenant (C-85).
+    Source,
 }
 
 impl Purpose {
@@ -60,6 +66,9 @@ impl Purpose {
             Self::Upload => b"carillon/1/upload",
             Self::Fingerprint => b"carillon/1/fingerprint",
             Self::Throttle => b"carillon/1/throttle",
+            Self::ClickToken => b"carillon/1/click-token",
+            Self::ClickTokenNonce => b"carillon/1/click-token-nonce",
+            Self::Source => b"carillon/1/source",
         }
     }
 }
@@ -240,6 +249,9 @@ mod tests {
             Purpose::Upload,
             Purpose::Fingerprint,
             Purpose::Throttle,
+            Purpose::ClickToken,
+            Purpose::ClickTokenNonce,
+            Purpose::Source,
         ];
         let all: std::collections::HashSet<_> = purposes
             .into_iter()

@@ -5,12 +5,16 @@
 //! key material in `Debug`.
 
 mod address_hash;
+mod click_token;
 mod fingerprint;
 mod keyring;
 mod link_token;
 mod seal;
 
 pub use address_hash::{AddressHash, AddressHasher, AddressHmac};
+pub use click_token::{
+    ClickSigner, ClickToken, DESTINATION_MAX, HitKind, LinkPlace, Tracked, VerifiedClick, destination,
+};
 pub use fingerprint::Fingerprinter;
 pub use keyring::{KeyId, Keyring, KeyringError, Purpose};
 pub use link_token::{LinkPurpose, LinkToken, NoLink, VerifiedLink};

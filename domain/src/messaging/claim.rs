@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
+use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId};
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
 use super::content::{ContentCache, ReadySender, ReadyVersion};
 use super::senders::{OwnRelayUrl, relay_url};
-use super::{AttemptFacts, AttemptStatus, Ending, MessageClass, MessageMove, RetryWindow, store};
+use super::{AttemptFacts, AttemptStatus, Ending, MessageClass, MessageMove, RetryWindow, TrackingMode, store};
 use crate::contacts::Attributes;
 use crate::error::Result;
 use crate::keys::{AddressHmac, Keyring};
@@ -56,6 +56,10 @@ pub struct ClaimedMessage {
     pub(super) is_accepted: bool,
     /// A test send (C-162).
     pub is_test: bool,
+    /// How it is tracked: as it was accepted, or stricter by what was chosen since.
+    pub tracking: TrackingMode,
+    /// The step of a workflow it is from: version, node and variant.
+    pub(super) origin: (Option<WorkflowVersionId>, Option<String>, Option<String>),
     /// When it was first due.
     pub send_at: Timestamp,
     /// When its content is stale.
@@ -70,6 +74,13 @@ impl ClaimedMessage {
     fn lacks_keys(&self, keys: &Keyring) -> bool {
         let mut sealed = [&self.sealed_address, &self.sealed_variables].into_iter().flatten();
         !keys.has(self.address.key) || sealed.any(|sealed| keys.lacks_key_of(sealed))
+    }
+
+    /// The step of a workflow it is from, as `version/node/variant`; empty if none.
+    pub(super) fn origin(&self) -> String {
+        let (version, node, variant) = &self.origin;
+        let parts = [version.map(|id| id.to_string()), node.clone(), variant.clone()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("/")
     }
 
     /// What settling its attempt needs to know.
@@ -96,6 +107,8 @@ pub struct ContactFacts {
     pub locale: Option<String>,
     /// Attributes by name.
     pub attributes: Attributes,
+    /// The most that may be known of what they do with marketing mail.
+    pub tracking: TrackingMode,
 }
 
 impl std::fmt::Debug for ContactFacts {
@@ -106,8 +119,17 @@ impl std::fmt::Debug for ContactFacts {
 
 impl ContactFacts {
     pub(super) fn gone(id: ContactId) -> Self {
-        let attributes = Attributes::default();
-        Self { id, email: None, external_id: None, first_name: None, last_name: None, locale: None, attributes }
+        let (attributes, tracking) = (Attributes::default(), TrackingMode::None);
+        Self {
+            id,
+            email: None,
+            external_id: None,
+            first_name: None,
+            last_name: None,
+            locale: None,
+            attributes,
+            tracking,
+        }
     }
 }
 
@@ -154,6 +176,7 @@ pub async fn claim(
         tx.commit().await?;
         return Ok(Claimed { held, ..Claimed::default() });
     }
+    tighten(&mut tx, &mut messages).await?;
     let versions = unique(messages.iter().map(|message| message.template_version));
     let senders = unique(messages.iter().map(|message| message.sender));
     let content = cache.load(&mut tx, ports, &versions, &senders).await?;
@@ -164,6 +187,20 @@ pub async fn claim(
         message.ready_sender = content.senders.get(&message.sender).cloned().flatten();
     }
     Ok(Claimed { messages, held, relay })
+}
+
+/// Tracks messages no more than their contacts, or the tenant, allow by now; what they are tracked as is written down, for
+/// it is what is believed of them later (C-79).
+async fn tighten(tx: &mut TenantTx, messages: &mut [ClaimedMessage]) -> Result<()> {
+    let mut stricter = Vec::new();
+    for message in messages {
+        let allowed = message.contact.as_ref().map_or(TrackingMode::None, |contact| contact.tracking);
+        if allowed < message.tracking {
+            message.tracking = allowed;
+            stricter.push((message.id, message.fence, allowed));
+        }
+    }
+    store::messages_track(tx, stricter.into_iter()).await
 }
 
 /// Ends what a server had taken: evidence may come between two attempts, and then no copy leaves (C-168).

@@ -31,6 +31,7 @@ mod sweep;
 mod system_mail;
 pub mod template;
 mod templates;
+mod tracking;
 mod tracking_mode;
 
 pub use cancel::cancel_messages;
@@ -67,4 +68,9 @@ pub use templates::{
     PublishVersion, Published, create_template, find_templates, newest_versions, publish_version, template_versions,
     templates,
 };
-pub use tracking_mode::TrackingMode;
+pub use tracking::{
+    AGENTS_VERSION, Agent, Beside, Engagement, HIT_RULES_VERSION, HITS_MAX, HOLD as HIT_HOLD, Hit, HitClass, HitCounts,
+    Recorded, TrackingCount, Visit, classify, contact_tracking, engagement, hit_counts, judge_hits, record_hit,
+    refuse_tracking, set_contact_tracking_mode, set_tracking_mode, tenant_tracking_choice, tracking_counts,
+};
+pub use tracking_mode::{TrackingFacts, TrackingMode};

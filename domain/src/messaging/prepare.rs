@@ -5,6 +5,7 @@ use carillon_entities::ids::TenantId;
 use super::claim::ClaimedMessage;
 use super::content::ReadySender;
 use super::template::{ContactData, RenderData, Variables};
+use super::tracking::track;
 use super::{EmailMessage, ListHeaders};
 use crate::consent::{Channel, Recipient};
 use crate::contacts::EmailAddress;
@@ -91,7 +92,7 @@ fn render(
         to,
         subject: rendered.subject,
         text: rendered.text,
-        html: rendered.html,
+        html: track(tenant, ports, claimed, rendered.html),
         date: claimed.first_cleared_at.unwrap_or_else(|| ports.now()),
         internet_message_id: claimed.internet_message_id.clone(),
         list: links.map(|(_, headers)| headers),

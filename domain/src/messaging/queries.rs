@@ -7,7 +7,7 @@ use carillon_entities::wall::TenantTx;
 use serde_json::Value as Json;
 
 use super::state::AttemptStatus;
-use super::{MessageClass, MessageStatus, store};
+use super::{MessageClass, MessageStatus, TrackingMode, store};
 use crate::consent;
 use crate::error::Result;
 use crate::paging::{Ahead, Page, Paged};
@@ -41,6 +41,8 @@ pub struct Message {
     pub attempts: i32,
     /// A test send.
     pub is_test: bool,
+    /// How it is tracked.
+    pub tracking: TrackingMode,
     /// When it is (or was) due.
     pub due_at: Timestamp,
     /// When its content is stale.

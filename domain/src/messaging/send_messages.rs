@@ -260,7 +260,7 @@ impl Accepting<'_> {
             sealed_variables: (!intent.variables.is_empty()).then(|| seal("sealed_variables", &variables)),
             internet_message_id: format!("{id}@{}", self.ports.settings.mail_host()),
             is_test: intent.is_test,
-            tracking: TrackingMode::None,
+            tracking: self.tracking(intent),
             origin: intent.origin.clone(),
             due_at,
             expires_at,
@@ -312,6 +312,16 @@ impl Accepting<'_> {
                 Ok((Some(*id), address.ok_or_else(none)?))
             }
         }
+    }
+
+    /// How the message is tracked as far as is known now; whatever becomes stricter until it is rendered counts then.
+    fn tracking(&self, intent: &Intent) -> TrackingMode {
+        let contact = match &intent.to {
+            Recipient::Contact(id) => self.known.contacts.get(id),
+            Recipient::Address(_) => None,
+        };
+        let facts = contact.map(|contact| contact.tracking.facts()).unwrap_or_default();
+        facts.mode_of(intent.class, intent.is_test)
     }
 
     fn times(&self, intent: &Intent) -> Result<(Timestamp, Timestamp), Refusal> {

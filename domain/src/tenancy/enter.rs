@@ -7,11 +7,11 @@ use carillon_entities::ids::TenantId;
 use carillon_entities::wall::{Freshness, TenantDoor, Wall};
 
 use super::{
-    Actor, Grant, ImportContacts, OperatorContext, RecordConsent, Scopes, SystemContext, TenantContext, VerifiedAccess,
-    VerifiedKey, VerifySenders,
+    Actor, Grant, ImportContacts, OperatorContext, RecordConsent, RecordHits, Scopes, SystemContext, TenantContext,
+    VerifiedAccess, VerifiedKey, VerifySenders,
 };
 use crate::files::SignedFile;
-use crate::keys::VerifiedLink;
+use crate::keys::{VerifiedClick, VerifiedLink};
 
 /// A signed-in user, in the tenant their token names; none if it names none.
 pub fn enter_as_user(wall: &Wall, access: &VerifiedAccess) -> Option<TenantContext> {
@@ -50,6 +50,12 @@ pub fn enter_to_import(wall: &Wall, tenant: TenantId) -> Grant<ImportContacts> {
 /// The person who follows a link in a mail: they may record what they want, for their own address only.
 pub fn enter_by_link(wall: &Wall, link: &VerifiedLink) -> Grant<RecordConsent> {
     Grant::new(open(wall, link.tenant, Freshness::Link), Actor::Recipient)
+}
+
+/// Whatever follows a tracked link or asks for a pixel: it may leave a trace, while the tenant is not suspended. Not on the
+/// connections of [`enter_by_link`]: no flood of clicks keeps anybody from unsubscribing (C-11).
+pub fn enter_by_click(wall: &Wall, click: &VerifiedClick) -> Grant<RecordHits> {
+    Grant::new(open(wall, click.tenant, Freshness::Tenant), Actor::Recipient)
 }
 
 /// Whoever holds a signed file address: it was given to somebody who may import, for one file, until it expires

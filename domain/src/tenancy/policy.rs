@@ -126,6 +126,8 @@ policy! {
     ReadMessages = "messaging.read" tenant read [yes yes yes yes yes | yes yes no];
     /// Send messages.
     SendMessages = "messaging.send" tenant write [yes yes yes no no | yes yes no];
+    /// Record and judge opens and clicks.
+    RecordHits = "messaging.record_hits" tenant write [no no no no no | no yes no];
     /// Publish template versions.
     PublishTemplates = "messaging.publish" tenant write [yes yes yes no no | yes no no];
     /// Create senders, their keys and relays.

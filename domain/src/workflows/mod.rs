@@ -11,4 +11,4 @@ pub use definition::{
     BASIS_POINTS, Conversion, DEFINITION_MAX, Definition, End, NODES_MAX, Node, NodeName, PropertyFilter, Reentry,
     Trigger, Variant,
 };
-pub use react::{Occurred, react_to_contacts, react_to_events};
+pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};

@@ -1,6 +1,6 @@
 //! What events and changes mean for people in workflows, in the transaction in which they happen.
 
-use carillon_entities::ids::{ContactEventId, ContactId, EventDefinitionId};
+use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId};
 use carillon_entities::wall::TenantTx;
 use serde_json::{Map, Value as Json};
 
@@ -34,5 +34,12 @@ pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurre
 /// written, with the contacts it really changed (A3.7).
 pub async fn react_to_contacts(tx: &mut TenantTx, ports: &Ports, contacts: &[ContactId]) -> Result<()> {
     let _ = (tx, ports, contacts);
+    Ok(())
+}
+
+/// Wakes the ways that wait for what their person does with a mail, now that a person opened it or clicked in it: what
+/// exactly, [`crate::messaging::engagement`] tells. Machines never call this (C-81).
+pub async fn react_to_engagement(tx: &mut TenantTx, ports: &Ports, enrollments: &[EnrollmentId]) -> Result<()> {
+    let _ = (tx, ports, enrollments);
     Ok(())
 }

@@ -173,6 +173,7 @@ row! {
         message_id: MessageId,
         kind: String,
         link: Option<i32>,
+        links: Option<i32>,
         agent: String,
         is_head: bool,
         source_hash: Vec<u8>,

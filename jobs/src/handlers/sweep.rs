@@ -1,4 +1,4 @@
-//! `SweepV1`: takes back what lost workers held, decides old unknown outcomes, and deletes what is past its time.
+//! `SweepV1`: takes back what lost workers held, decides old unknown outcomes, judges opens and clicks, and deletes what is past its time.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl Handlers {
     /// Sweeps a tenant once; returns how many rows that were. The object store comes last and is given little time: it may
     /// be away for long, and other tenants' sweeps come after this one.
     pub(super) async fn sweep(&self, tenant: TenantId) -> Result<usize> {
-        let swept = self.sweep_messages(tenant).await?;
+        let swept = self.sweep_messages(tenant).await? + self.judge_hits(tenant).await?;
         // What is deleted by a wrong clock does not come back (C-180).
         if !self.ports.clock.is_trustworthy() {
             return Ok(swept);
@@ -53,6 +53,14 @@ impl Handlers {
         tracing::warn!(tenant.id = %tenant, why, "expired files are not deleted yet");
         self.files_away_until.store(now.0.saturating_add(FILES_PAUSE_US), Ordering::Relaxed);
         0
+    }
+
+    async fn judge_hits(&self, tenant: TenantId) -> Result<usize> {
+        let judged = messaging::judge_hits(&enter_for_work(&self.ports.wall, tenant).grant(), &self.ports).await?;
+        if judged > 0 {
+            tracing::info!(tenant.id = %tenant, judged, "judged opens and clicks");
+        }
+        Ok(judged)
     }
 
     async fn sweep_messages(&self, tenant: TenantId) -> Result<usize> {

@@ -183,6 +183,7 @@ pub const TABLES: &[Table] = &[
             message_id UUID NOT NULL,
             kind TEXT NOT NULL CHECK (kind IN ('open', 'click')),
             link INT,
+            links INT,
             agent TEXT NOT NULL,
             is_head BOOL NOT NULL,
             source_hash BYTES NOT NULL,

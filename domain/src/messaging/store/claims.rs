@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
+use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId};
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx};
 use chrono::TimeDelta;
 use sea_orm::{FromQueryResult, Value};
 use serde_json::Value as Json;
 
+use super::tracking::{ContactTracking, tracking_columns};
 use crate::contacts::{AttributeName, AttributeValue, Attributes};
 use crate::error::{Error, Result};
 use crate::keys::{AddressHash, AddressHmac};
@@ -25,7 +26,8 @@ statements! {
          UPDATE messages SET state = 'claimed', lease_until = $5, claimed_by = $6, fence = fence + 1, attempts = attempts + 1 \
          WHERE tenant_id = $1 AND id IN (SELECT due.id FROM due) \
          RETURNING id, fence, class, contact_id, address_hmac, hmac_key_id, sealed_address, brand_id, topic_id, \
-         sender_id, template_version_id, sealed_variables, internet_message_id, attempts, is_test, send_at, expires_at, \
+         sender_id, template_version_id, sealed_variables, internet_message_id, attempts, is_test, tracking, workflow_version_id, node, variant, send_at, \
+         expires_at, \
          (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id AND a.state <> 'lapsed' \
          AND COALESCE(a.rule_id, '') NOT IN ('permit_expired', 'draining', 'busy')) AS tries, \
          (SELECT MIN(a.cleared_at) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id \
@@ -33,9 +35,9 @@ statements! {
          (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id \
          AND a.state = 'accepted') AS accepted";
     /// What rendering needs of the contacts.
-    CLAIM_CONTACTS() [id: Uuid] =
-        "SELECT c.id, c.email, c.external_id, c.first_name, c.last_name, c.locale, c.attributes \
-         FROM ({batch}) AS b JOIN contacts c ON c.tenant_id = $1 AND c.id = b.id";
+    CLAIM_CONTACTS() [id: Uuid] = concat!(
+        "SELECT c.id, c.email, c.external_id, c.first_name, c.last_name, c.locale, c.attributes, ", tracking_columns!(),
+        " FROM ({batch}) AS b JOIN contacts c ON c.tenant_id = $1 AND c.id = b.id");
     /// The messages of a batch that this claim still holds. No lock: a claim lost later stops the start of its attempt.
     MESSAGES_FENCED() [id: Uuid, fence: BigInt] =
         "SELECT m.id FROM messages m WHERE m.tenant_id = $1 AND m.state = 'claimed' \
@@ -81,6 +83,10 @@ struct ClaimRow {
     internet_message_id: String,
     attempts: i32,
     is_test: bool,
+    tracking: String,
+    workflow_version_id: Option<WorkflowVersionId>,
+    node: Option<String>,
+    variant: Option<String>,
     send_at: Timestamp,
     expires_at: Timestamp,
     tries: i64,
@@ -97,6 +103,9 @@ struct ContactRow {
     last_name: Option<String>,
     locale: Option<String>,
     attributes: Json,
+    country: Option<String>,
+    own_mode: Option<String>,
+    tenant_mode: Option<String>,
 }
 
 /// A claim to make: lane, batch size, until when and by whom.
@@ -116,7 +125,7 @@ pub(in crate::messaging) async fn messages_claim(tx: &mut TenantTx, claim: &Clai
     let contacts = rows.iter().filter_map(|row| row.contact_id).map(|id| vec![Value::from(id)]);
     let contacts: Vec<ContactRow> = tx.sql(&CLAIM_CONTACTS, Args::batch(contacts))?.all().await?;
     let contacts: HashMap<ContactId, ContactFacts> =
-        contacts.into_iter().map(|row| (row.id, contact_facts(row))).collect();
+        contacts.into_iter().map(|row| Ok((row.id, contact_facts(row)?))).collect::<Result<_>>()?;
     rows.into_iter()
         .map(|row| {
             let contact = row.contact_id.map(|id| contacts.get(&id).cloned().unwrap_or_else(|| ContactFacts::gone(id)));
@@ -125,8 +134,9 @@ pub(in crate::messaging) async fn messages_claim(tx: &mut TenantTx, claim: &Clai
         .collect()
 }
 
-fn contact_facts(row: ContactRow) -> ContactFacts {
-    ContactFacts {
+fn contact_facts(row: ContactRow) -> Result<ContactFacts> {
+    let tracking = ContactTracking::read(row.id, row.country, (row.own_mode, row.tenant_mode))?.facts().mode();
+    Ok(ContactFacts {
         id: row.id,
         email: row.email,
         external_id: row.external_id,
@@ -134,7 +144,8 @@ fn contact_facts(row: ContactRow) -> ContactFacts {
         last_name: row.last_name,
         locale: row.locale,
         attributes: attributes(&row.attributes),
-    }
+        tracking,
+    })
 }
 
 /// Attributes from their projection; what no longer fits the rules is left out, as if it were not there.
@@ -165,6 +176,8 @@ fn claimed(row: ClaimRow, contact: Option<ContactFacts>, lease_until: Timestamp)
         internet_message_id: row.internet_message_id,
         attempts: row.attempts,
         is_test: row.is_test,
+        tracking: row.tracking.parse().map_err(Error::fault)?,
+        origin: (row.workflow_version_id, row.node, row.variant),
         send_at: row.send_at,
         expires_at: row.expires_at,
         tries: u32::try_from(row.tries).unwrap_or(u32::MAX),

@@ -6,6 +6,7 @@ use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
 use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
 
+use super::tracking::{ContactTracking, tracking_columns};
 use crate::error::{Error, Result};
 use crate::keys::AddressHmac;
 use crate::messaging::{MessageClass, MessageStatus, Origin, TrackingMode};
@@ -13,8 +14,9 @@ use crate::time::Timestamp;
 
 statements! {
     /// The contacts that intents name.
-    INTENT_CONTACTS() [id: Uuid] =
-        "SELECT c.id, c.state, c.email FROM ({batch}) AS b JOIN contacts c ON c.tenant_id = $1 AND c.id = b.id";
+    INTENT_CONTACTS() [id: Uuid] = concat!(
+        "SELECT c.id, c.state, c.email, ", tracking_columns!(),
+        " FROM ({batch}) AS b JOIN contacts c ON c.tenant_id = $1 AND c.id = b.id");
     /// The messages that hold the intent keys of a call, whoever inserted them.
     INTENT_MESSAGES() [intent_key: Text] =
         "SELECT m.intent_key, m.id, m.fingerprint, m.state \
@@ -40,6 +42,9 @@ struct ContactRow {
     id: ContactId,
     state: String,
     email: Option<String>,
+    country: Option<String>,
+    own_mode: Option<String>,
+    tenant_mode: Option<String>,
 }
 
 /// What an intent needs to know of its contact.
@@ -49,6 +54,7 @@ pub(in crate::messaging) struct IntentContact {
     pub is_active: bool,
     /// As stored; parsed by the caller.
     pub email: Option<String>,
+    pub tracking: ContactTracking,
 }
 
 pub(in crate::messaging) async fn contacts_for_intents(
@@ -57,8 +63,11 @@ pub(in crate::messaging) async fn contacts_for_intents(
 ) -> Result<Vec<IntentContact>> {
     let batch = ids.into_iter().map(|id| vec![Value::from(id)]);
     let rows: Vec<ContactRow> = tx.sql(&INTENT_CONTACTS, Args::batch(batch))?.all().await?;
-    let contact = |row: ContactRow| IntentContact { id: row.id, is_active: row.state == "active", email: row.email };
-    Ok(rows.into_iter().map(contact).collect())
+    let contact = |row: ContactRow| {
+        let tracking = ContactTracking::read(row.id, row.country, (row.own_mode, row.tenant_mode))?;
+        Ok(IntentContact { id: row.id, is_active: row.state == "active", email: row.email, tracking })
+    };
+    rows.into_iter().map(contact).collect()
 }
 
 /// A message about to be queued.

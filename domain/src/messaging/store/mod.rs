@@ -7,6 +7,7 @@ mod intents;
 mod members;
 mod reads;
 mod sweeps;
+mod tracking;
 
 pub(super) use attempts::{
     AttemptStep, MessageEvent, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append,
@@ -25,6 +26,11 @@ pub(super) use intents::{
 pub(super) use members::is_verified_member;
 pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};
 pub(super) use sweeps::{UnknownMessage, sweep_leases, unknown_due, unknown_move, unknown_wake};
+pub(super) use tracking::{
+    ContactTracking, DueHit, HitMessage, engagement_of, hit_facts, hit_insert, hit_messages, hits_clicks, hits_counted,
+    hits_due, hits_judge, hits_of_sources, messages_track, tracking_count, tracking_counts_of, tracking_mode_of,
+    tracking_mode_set, tracking_of_contacts,
+};
 
 use carillon_entities::wall::{IdentitySql, Sql};
 
@@ -39,4 +45,5 @@ pub static STATEMENTS: &[&[&Sql]] = &[
     intents::STATEMENTS,
     reads::STATEMENTS,
     sweeps::STATEMENTS,
+    tracking::STATEMENTS,
 ];

@@ -94,6 +94,7 @@ fn message(row: messages::Model) -> Result<Message> {
         internet_message_id: row.internet_message_id,
         attempts: row.attempts,
         is_test: row.is_test,
+        tracking: row.tracking.parse().map_err(Error::fault)?,
         due_at: row.due_at,
         expires_at: row.expires_at,
         created_at: row.created_at,

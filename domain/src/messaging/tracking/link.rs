@@ -1,0 +1,78 @@
+//! Makes a rendered mail tell its opens and clicks, as its mode allows.
+
+use carillon_entities::ids::TenantId;
+use url::Url;
+
+use super::rewrite::Found;
+use crate::keys::{ClickToken, LinkPlace, Tracked, destination};
+use crate::messaging::claim::ClaimedMessage;
+use crate::messaging::template::HTML_MAX;
+use crate::messaging::{MessageClass, TrackingMode};
+use crate::ports::Ports;
+
+/// Our own pages: they are no clicks, and must lead there whatever happens to tracking (C-16).
+const OWN_PAGES: &[&str] = &["u/", "unsubscribe/", "preferences/", "confirm/", "c/", "o/"];
+
+/// The html part with tracked links and the pixel; as it was where the mode is none, and where it could not be done: a mail
+/// that tells nothing is better than none.
+pub(in crate::messaging) fn track(tenant: TenantId, ports: &Ports, claimed: &ClaimedMessage, html: String) -> String {
+    let tracked = match claimed.tracking {
+        TrackingMode::None => return html,
+        TrackingMode::Individual => Tracked::Message(claimed.id),
+        TrackingMode::Aggregate => Tracked::Content { version: claimed.template_version, origin: claimed.origin() },
+    };
+    let made = tracked_html(ports, &html, |target| ClickToken { tenant, tracked: tracked.clone(), target });
+    // Longer marketing mail is cut off at its end, where the way out is (C-31).
+    made.filter(|made| claimed.class != MessageClass::Marketing || made.len() <= HTML_MAX).unwrap_or(html)
+}
+
+fn tracked_html(
+    ports: &Ports,
+    html: &str,
+    token: impl Fn(Option<(LinkPlace, String)>) -> ClickToken,
+) -> Option<String> {
+    let signer = ports.keys.click_signer();
+    let base = &ports.settings.public_url;
+    let own = Url::parse(base).ok()?;
+    let found = Found::find(html);
+    let targets = found.links.iter().enumerate();
+    let targets = targets.filter_map(|(index, link)| Some((index, destination(&link.href)?)));
+    let targets: Vec<(usize, String)> = targets.filter(|(_, to)| !is_own_page(&own, to)).collect();
+    let of = u16::try_from(targets.len()).ok()?;
+    let values = (1..).zip(targets).map(|(number, (index, to))| {
+        let text = signer.sign(&token(Some((LinkPlace { number, of }, to))))?;
+        Some((index, format!("{base}/c/{text}")))
+    });
+    let values = values.collect::<Option<Vec<_>>>()?;
+    let text = signer.sign(&token(None))?;
+    let pixel = format!("<img src=\"{base}/o/{text}.gif\" width=\"1\" height=\"1\" alt=\"\" style=\"border:0\">");
+    Some(found.replaced(html, &values, &pixel))
+}
+
+fn is_own_page(own: &Url, to: &str) -> bool {
+    let Ok(to) = Url::parse(to) else { return true };
+    let folder = own.path().trim_end_matches('/');
+    let page = to.path().strip_prefix(folder).and_then(|path| path.strip_prefix('/'));
+    to.origin() == own.origin() && page.is_some_and(|page| OWN_PAGES.iter().any(|own| page.starts_with(own)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c016_our_own_pages_are_told_from_other_pages_of_the_host() {
+        for (base, to, own) in [
+            ("https://mail.example", "https://mail.example/unsubscribe/x?y=1", true),
+            ("https://mail.example", "https://mail.example:443/u/x", true),
+            ("https://mail.example/sub/", "https://mail.example/sub/u/x", true),
+            ("https://mail.example/sub", "https://mail.example/u/x", false),
+            ("https://mail.example", "https://mail.example/shop", false),
+            ("https://mail.example", "https://mail.example/unsubscribed", false),
+            ("https://mail.example", "http://mail.example/u/x", false),
+            ("https://mail.example", "https://evil.example/u/x", false),
+        ] {
+            assert_eq!(is_own_page(&Url::parse(base).unwrap(), to), own, "{base} {to}");
+        }
+    }
+}
