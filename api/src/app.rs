@@ -4,6 +4,7 @@ mod catcher;
 mod clock;
 pub mod engine;
 pub(crate) mod keys;
+mod news;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -87,6 +88,7 @@ pub struct App {
     gateway: web::Data<Gateway>,
     works: Works,
     _clock: clock::Keeper,
+    _news: news::Reader,
 }
 
 impl App {
@@ -138,7 +140,8 @@ impl App {
         gateway.serves = serves;
         gateway.settings = HttpSettings { trusted_proxies: config.trusted_proxies.clone(), ..HttpSettings::default() };
         gateway.catcher = works.catcher.clone().map(|catcher| catcher as Arc<dyn MailCatcher>);
-        Ok(Self { config, gateway: web::Data::new(gateway), works, _clock: keeper })
+        let news = news::Reader::start(&works.signals, gateway.live.clone());
+        Ok(Self { config, gateway: web::Data::new(gateway), works, _clock: keeper, _news: news })
     }
 
     /// The configuration it was built from.
@@ -249,13 +252,15 @@ impl App {
         }
     }
 
-    /// Readiness off first; requests are still answered while the news spreads.
+    /// Readiness off first; requests are still answered while the news spreads. Sockets, which would not end by themselves,
+    /// are told to go then.
     async fn leave(&self) {
         self.gateway.health.drain();
         tracing::info!("leaving");
         if !self.config.is_embedded() {
             tokio::time::sleep(LEAVING.min(self.config.drain)).await;
         }
+        self.gateway.sockets.drain();
     }
 }
 

@@ -2,8 +2,10 @@
 
 use async_graphql::{Request, Response};
 use carillon_domain::tenancy::viewer;
+use futures::{Stream, StreamExt as _, stream};
 
 use super::catcher::CatcherPort;
+use super::live::Live;
 use super::rounds::Rounds;
 use super::scope::{Caller, RequestScope};
 use super::{CarillonSchema, loader, nulls};
@@ -36,9 +38,37 @@ pub async fn execute(
     }
     let (query, operation) = (request.query.clone(), request.operation_name.clone());
     let rounds = Rounds::default();
-    let request = request.data(loader::loaders(&scope, rounds.clone())).data(catcher).data(scope.clone());
+    let request = equipped(request, &scope, &rounds, catcher);
     let mut response = rounds.run(schema.execute(request)).await;
     scope.end_reading().await;
     nulls::complete(&mut response, &query, operation.as_deref());
     response
+}
+
+/// Runs a subscription as its scope's caller. Between two answers it holds no transaction.
+pub fn subscribe(
+    schema: &CarillonSchema,
+    scope: RequestScope,
+    live: Live,
+    catcher: CatcherPort,
+    request: Request,
+) -> impl Stream<Item = Response> + Send + use<> {
+    let (query, operation) = (request.query.clone(), request.operation_name.clone());
+    let rounds = Rounds::default();
+    let request = equipped(request, &scope, &rounds, catcher).data(live);
+    let answers = schema.execute_stream(request);
+    stream::unfold((answers, scope, rounds), move |(mut answers, scope, rounds)| {
+        let (query, operation) = (query.clone(), operation.clone());
+        async move {
+            let mut response = rounds.run(answers.next()).await?;
+            scope.end_reading().await;
+            nulls::complete(&mut response, &query, operation.as_deref());
+            Some((response, (answers, scope, rounds)))
+        }
+    })
+}
+
+/// A request with what resolvers find in its data.
+fn equipped(request: Request, scope: &RequestScope, rounds: &Rounds, catcher: CatcherPort) -> Request {
+    request.data(loader::loaders(scope, rounds.clone())).data(catcher).data(scope.clone())
 }

@@ -8,7 +8,9 @@ mod count;
 mod text;
 mod weight;
 
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType};
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+};
 use async_graphql::{ServerError, Variables};
 use count::Count;
 pub use text::check_text;
@@ -73,7 +75,23 @@ pub fn check_document(document: &ExecutableDocument, variables: &Variables) -> R
     if document.operations.iter().count() > OPERATIONS {
         return Err(refused("operations", OPERATIONS));
     }
-    document.operations.iter().try_for_each(|(_, operation)| Count::operation(document, variables, &operation.node))
+    document.operations.iter().try_for_each(|(_, operation)| {
+        Count::operation(document, variables, &operation.node)?;
+        check_subscription(&operation.node)
+    })
+}
+
+/// The specification gives a subscription one root field (5.2.3), and the library overlooks one in a fragment.
+fn check_subscription(operation: &OperationDefinition) -> Result<(), ServerError> {
+    let set = &operation.selection_set;
+    match &set.node.items[..] {
+        _ if operation.ty != OperationType::Subscription => Ok(()),
+        [root] if matches!(&root.node, Selection::Field(field) if !field.node.name.node.starts_with("__")) => Ok(()),
+        _ => {
+            let message = "A subscription has one field of the schema at its root, and no fragment there.";
+            Err(ServerError::new(message, Some(set.pos)))
+        }
+    }
 }
 
 /// The kind of the operation that a request runs, if its name and the document fit.
@@ -125,6 +143,15 @@ mod tests {
             check("mutation { createContact(input: {}) { contact { id } } archiveContact { contact { id } } }"),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_subscription_has_one_root_field() {
+        assert_eq!(check("subscription { a { ...F } } fragment F on A { b }"), Ok(()));
+        for query in ["{ a b }", "{ a: a b: a }", "{ __typename }", "{ ...F }", "{ ... { a } }"] {
+            let query = format!("subscription {query} fragment F on Subscription {{ a }}");
+            assert!(check(&query).is_err_and(|message| message.contains("one field")), "{query}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The schema: every aggregate's queries and mutations, and the limits around them.
+//! The schema: every aggregate's queries, mutations and subscriptions, and the limits around them.
 
 pub mod catcher;
 pub mod connection;
@@ -9,6 +9,7 @@ pub mod error;
 pub mod execute;
 pub mod gateway;
 pub mod limits;
+pub mod live;
 pub mod loader;
 pub mod messaging;
 pub mod mutate;
@@ -19,7 +20,7 @@ pub mod scope;
 pub mod tenancy;
 pub mod time;
 
-use async_graphql::{EmptySubscription, MergedObject, Schema, SchemaBuilder};
+use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 use chrono::{DateTime, Utc};
 
 use self::connection::List;
@@ -49,12 +50,16 @@ pub struct Mutation(
     catcher::CatcherMutation,
 );
 
+/// Every subscription.
+#[derive(Debug, Default, MergedSubscription)]
+pub struct Subscription(contacts::ImportSubscription, messaging::MessagingSubscription);
+
 /// The schema type.
-pub type CarillonSchema = Schema<Query, Mutation, EmptySubscription>;
+pub type CarillonSchema = Schema<Query, Mutation, Subscription>;
 
 /// Builds the schema with its limits (C-221).
 pub fn schema() -> CarillonSchema {
-    let builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+    let builder = Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .limit_complexity(limits::COMPLEXITY)
         .limit_recursive_depth(limits::RECURSION)
         .limit_directives(limits::DIRECTIVES)
@@ -67,9 +72,7 @@ pub fn schema() -> CarillonSchema {
 }
 
 /// Says of each list what it is of: the library describes all but the type itself.
-fn lists(
-    builder: SchemaBuilder<Query, Mutation, EmptySubscription>,
-) -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder<Query, Mutation, Subscription> {
     macro_rules! described {
         ($($node:ty = $text:literal)+) => {
             builder$(.override_output_type_description::<List<$node>>(concat!("A page of ", $text, ".")))+

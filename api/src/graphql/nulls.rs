@@ -102,7 +102,11 @@ impl<'a> Walk<'a> {
         else {
             return Vec::new();
         };
-        let object = if root.node.ty == OperationType::Mutation { "Mutation" } else { "Query" };
+        let object = match root.node.ty {
+            OperationType::Query => "Query",
+            OperationType::Mutation => "Mutation",
+            OperationType::Subscription => "Subscription",
+        };
         let mut at = Type { base: BaseType::Named(async_graphql::Name::new(object)), nullable: true };
         let mut sets: Vec<&SelectionSet> = vec![&root.node.selection_set.node];
         let mut nullable = Vec::new();

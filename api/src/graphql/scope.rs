@@ -10,7 +10,7 @@ use async_graphql::Context;
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::files::Files;
 use carillon_domain::ports::{Ports, TenantTx};
-use carillon_domain::tenancy::{Doorkeeper, Grant, TenantAction, TenantContext, VerifiedAccess, enter_as_user};
+use carillon_domain::tenancy::{Doorkeeper, Grant, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 /// Who calls.
@@ -124,6 +124,19 @@ impl RequestScope {
             Caller::User(access, _) => Ok(access),
             Caller::ApiKey(_) => Err(Error::Forbidden),
             Caller::Anonymous => Err(Error::Unauthenticated),
+        }
+    }
+
+    /// Refuses a caller whose credential has ended since it was verified (C-213, C-224).
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for one, and for nobody; a refusal where the tenant is suspended.
+    pub async fn assert_fresh(&self) -> Result<()> {
+        match &self.0.caller {
+            Caller::Anonymous => Err(Error::Unauthenticated),
+            Caller::User(access, _) if access.expires_at() <= self.ports().now() => Err(Error::Unauthenticated),
+            Caller::User(access, None) => viewer(self.ports(), access).await.map(drop),
+            Caller::User(_, Some(context)) | Caller::ApiKey(context) => context.assert_fresh().await,
         }
     }
 

@@ -22,7 +22,12 @@ pub async fn authenticate(gateway: &Gateway, request: &HttpRequest) -> Result<Ca
     if values.next().is_some() {
         return Err(Problem::Unauthenticated);
     }
-    let credential = value.to_str().ok().and_then(bearer).ok_or(Problem::Unauthenticated)?;
+    verify(gateway, value.to_str().map_err(|_| Problem::Unauthenticated)?).await
+}
+
+/// Who says `Bearer` and a credential.
+pub async fn verify(gateway: &Gateway, authorization: &str) -> Result<Caller, Problem> {
+    let credential = bearer(authorization).ok_or(Problem::Unauthenticated)?;
     let ports = &gateway.process.ports;
     if !credential.starts_with(KEY_PREFIX) {
         let access = gateway.process.desk.tokens.verify(credential, ports.now());

@@ -1,6 +1,7 @@
-//! GraphQL over HTTP: POST for everything, GET for queries alone (C-223).
+//! GraphQL over HTTP: POST for queries and mutations, GET for queries alone (C-223), a socket for subscriptions.
 
 mod graphiql;
+mod subscriptions;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use bytes::BytesMut;
 use futures::StreamExt;
 use serde::Deserialize;
 
-use super::caller::authenticate;
+use super::caller::{authenticate, verify};
 use super::client::client_ip;
 use super::negotiate::MediaType;
 use super::{Gateway, Problem, RequestId};
@@ -22,11 +23,13 @@ use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{self, error, limits};
 
 pub(super) use graphiql::graphiql;
+pub use subscriptions::{SocketSettings, Sockets};
 
 pub(super) fn configure(routes: &mut web::ServiceConfig) {
     routes.service(
         web::resource("/graphql")
             .route(web::post().to(post))
+            .route(web::get().guard(guard::fn_guard(subscriptions::is_asked_for)).to(subscriptions::open))
             .route(web::route().guard(guard::Get()).to(get))
             .default_service(web::to(|| async { Problem::MethodNotAllowed("GET, POST").response() })),
     );
@@ -129,7 +132,10 @@ async fn answer(
         return Problem::NotAcceptable.answer(MediaType::Json.name(), Some(&id));
     };
     let run = async {
-        let request = prepare(&gateway.documents, params?, may_mutate)?;
+        let (request, kind) = prepare(&gateway.documents, params?)?;
+        if !may_mutate && kind == Some(OperationType::Mutation) {
+            return Err(Problem::MethodNotAllowed("POST").into());
+        }
         let caller = authenticate(gateway, http).await?;
         Ok(execute(gateway, http, caller, request).await)
     };
@@ -159,8 +165,8 @@ impl From<ServerError> for Stop {
     }
 }
 
-/// Reads the document and judges it before anything runs.
-fn prepare(documents: &Documents, params: Params, may_mutate: bool) -> Result<Request, Stop> {
+/// Reads the document and judges it before anything runs; tells the kind of the operation that would.
+fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<OperationType>), Stop> {
     let Some(query) = params.query.filter(|query| !query.is_empty()) else {
         return Err(Problem::Malformed("The request has no query.").into());
     };
@@ -174,11 +180,8 @@ fn prepare(documents: &Documents, params: Params, may_mutate: bool) -> Result<Re
     let document = request.parsed_query().map_err(unquoted)?;
     limits::check_document(document, &variables)?;
     let kind = limits::operation_type(document, params.operation_name.as_deref());
-    if !may_mutate && kind == Some(OperationType::Mutation) {
-        return Err(Problem::MethodNotAllowed("POST").into());
-    }
     request.operation_name = params.operation_name;
-    Ok(request.variables(variables))
+    Ok((request.variables(variables), kind))
 }
 
 /// The parser quotes the line it stumbled over, and a line may hold an address (C-199): only the rule it broke is told, beside
@@ -205,15 +208,27 @@ async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, request:
     graphql::execute::execute(&gateway.schema, scope, gateway.catcher.clone(), request).await
 }
 
-fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
+/// Makes of a response what may leave.
+fn present(response: &mut Response, trace_id: &str) {
     response.errors.iter_mut().for_each(unquote_value);
-    error::present(&mut response, trace_id);
-    let no_data = match &response.data {
+    error::present(response, trace_id);
+}
+
+fn has_no_data(response: &Response) -> bool {
+    match &response.data {
         Value::Object(fields) => fields.values().all(|value| *value == Value::Null),
         data => *data == Value::Null,
-    };
-    // Errors without a path come from before the execution: such an answer has no `data` at all.
-    let not_run = no_data && !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty());
+    }
+}
+
+/// True for errors from before the execution, which have no path: such an answer has no `data` at all.
+fn is_not_run(response: &Response) -> bool {
+    has_no_data(response) && !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
+    present(&mut response, trace_id);
+    let (no_data, not_run) = (has_no_data(&response), is_not_run(&response));
     let status = match status_of(&response) {
         Some(status) if no_data => status,
         _ if not_run && media_type == MediaType::GraphqlResponse => StatusCode::BAD_REQUEST,

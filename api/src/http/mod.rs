@@ -25,9 +25,11 @@ use actix_web::{HttpResponse, HttpServer, web};
 use crate::graphql::CarillonSchema;
 use crate::graphql::catcher::CatcherPort;
 use crate::graphql::documents::Documents;
+use crate::graphql::live::Live;
 use crate::graphql::scope::Process;
 
 pub use client::TrustedProxies;
+pub use graphql::{SocketSettings, Sockets};
 pub use health::{Check, Health, Probe, database as database_check};
 pub use observe::RequestId;
 pub use problem::Problem;
@@ -45,6 +47,8 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Proxies whose `X-Forwarded-For` is believed (C-201).
     pub trusted_proxies: TrustedProxies,
+    /// What sockets may cost.
+    pub sockets: SocketSettings,
 }
 
 impl Default for HttpSettings {
@@ -55,6 +59,7 @@ impl Default for HttpSettings {
             upload_timeout: Duration::from_mins(15),
             request_timeout: Duration::from_secs(30),
             trusted_proxies: TrustedProxies::default(),
+            sockets: SocketSettings::default(),
         }
     }
 }
@@ -86,6 +91,10 @@ pub struct Gateway {
     pub health: Health,
     /// The built-in mail catcher, where there is one.
     pub catcher: CatcherPort,
+    /// When subscriptions look again.
+    pub live: Live,
+    /// The sockets that are open.
+    pub sockets: Sockets,
 }
 
 impl Gateway {
@@ -95,7 +104,9 @@ impl Gateway {
         let (schema, settings) = (crate::graphql::schema(), HttpSettings::default());
         let documents = Documents::default();
         let serves = Serves::default();
-        Self { schema, documents, process: Arc::new(process), settings, serves, health, catcher: None }
+        let (live, sockets) = (Live::default(), Sockets::default());
+        let process = Arc::new(process);
+        Self { schema, documents, process, settings, serves, health, catcher: None, live, sockets }
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Problem {
     Malformed(&'static str),
     /// A credential that does not verify.
     Unauthenticated,
+    /// A page of another origin asks (C-223).
+    ForeignOrigin,
     /// No such route.
     NotFound,
     /// The route knows other methods; says which.
@@ -33,11 +35,14 @@ pub enum Problem {
 
 impl Problem {
     /// Status, code and message.
-    fn parts(self) -> (StatusCode, &'static str, String) {
+    pub(super) fn parts(self) -> (StatusCode, &'static str, String) {
         let (status, code, message) = match self {
             Self::Malformed(rule) => (StatusCode::BAD_REQUEST, "BAD_REQUEST", rule),
             Self::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Sign in, or send a valid credential.")
+            }
+            Self::ForeignOrigin => {
+                (StatusCode::FORBIDDEN, "FOREIGN_ORIGIN", "Pages of other origins open no socket here.")
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here."),
             Self::MethodNotAllowed(_) => {

@@ -116,7 +116,7 @@ pub struct MessageFilter {
 }
 
 /// Messages in one state for one reason.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatRow {
     /// The state.
     pub status: MessageStatus,

@@ -65,6 +65,11 @@ impl TenantContext {
         permits(self.actor, self.role, &self.scopes, permission)
     }
 
+    /// Refuses a caller whose credential is no longer good, or whose tenant is suspended (C-213).
+    pub async fn assert_fresh(&self) -> Result<()> {
+        Ok(begin(&self.door, TxMode::Read).await?.commit().await?)
+    }
+
     /// The permission for an action, or [`Error::Forbidden`].
     pub fn grant<A: TenantAction>(&self) -> Result<Grant<A>> {
         if self.may(A::PERMISSION) { Ok(Grant::new(self.door.clone(), self.actor)) } else { Err(Error::Forbidden) }

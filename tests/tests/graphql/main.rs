@@ -14,5 +14,7 @@ mod rows;
 mod sdl;
 mod served;
 mod setup;
+mod socket;
 mod stalled;
+mod subscriptions;
 mod wrong;

@@ -65,21 +65,34 @@ impl Api {
 
     /// An import that ended with errors, and its upload.
     async fn imported(&self) -> (Value, Value) {
+        let (upload, import) = self.importing().await;
+        self.import().await;
+        (upload, import)
+    }
+
+    /// An import that waits, and its upload.
+    pub async fn importing(&self) -> (Value, Value) {
         const FILE: &str = "email\nnobody\nnothing\n";
         let upload = json!({ "fileName": "a.csv", "size": FILE.len() });
         let upload = self.change("createUpload", "upload { id }", upload).await["upload"]["id"].clone();
         let grant = enter_for_work(self.world.wall(), self.tenant).grant::<ImportContacts>();
-        let at = (self.world.ports(), &self.process.files);
         let body = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(FILE))]);
         let part = Part { offset: 0, length: None, total: None };
+        let at = (self.world.ports(), &self.process.files);
         receive(&grant, at, upload.as_str().unwrap().parse().unwrap(), part, body).await.unwrap();
         let import = self.change("startImport", "import { id }", json!({ "uploadId": upload })).await;
+        (upload, import["import"]["id"].clone())
+    }
+
+    /// Runs it to its end.
+    pub async fn import(&self) {
+        let grant = enter_for_work(self.world.wall(), self.tenant).grant::<ImportContacts>();
         let mut tx = grant.begin().await.unwrap();
         let claim = claim_imports(&grant, &mut tx, self.world.ports(), 1).await.unwrap()[0];
         tx.commit().await.unwrap();
         let until = self.world.ports().now() + TimeDelta::hours(1);
+        let at = (self.world.ports(), &self.process.files);
         assert_eq!(run_slice(&grant, at, claim, until).await.unwrap(), Progress::Done);
-        (upload, import["import"]["id"].clone())
     }
 
     /// The n-th member, API key and tenant, which no other tenant's rows are.

@@ -7,10 +7,12 @@ mod inputs;
 mod loaders;
 mod mutations;
 mod queries;
+mod subscriptions;
 mod types;
 
 pub use import_types::{Import, ImportError, Upload};
 pub use imports::{ImportMutation, ImportQuery};
 pub use mutations::ContactMutation;
 pub use queries::ContactQuery;
+pub use subscriptions::ImportSubscription;
 pub use types::{AttributeDefinition, Contact, ContactChange};
