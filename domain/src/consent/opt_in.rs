@@ -11,6 +11,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, RecordConsent};
 use crate::time::Timestamp;
+use crate::workflows::react_to_contacts;
 
 /// What `record_opt_in` needs.
 #[derive(Debug, Clone)]
@@ -65,5 +66,6 @@ pub async fn record_opt_in(
         let message = "The person ended this themselves; only a newer act of their own brings it back.";
         return Err(Refusal::new("CONSENT_WITHDRAWN", "contactId", message).into());
     }
+    react_to_contacts(tx, ports, &[command.contact]).await?;
     Ok(ConsentView::new(&recipient, topic, appended.standing, now))
 }

@@ -8,7 +8,7 @@ use carillon_entities::wall::{TenantTx, WallError};
 
 use super::ledger::{ConsentTopic, NewConsentEvent, Source, append_locked};
 use super::project::StateKey;
-use super::store::addressees::contact_email;
+use super::store::addressees::{contact_email, message_contact};
 use super::store::endpoints::{endpoints_lock_for_change, endpoints_resolve};
 use super::store::{states, suppressions, topics};
 use super::{
@@ -19,6 +19,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::keys::VerifiedLink;
 use crate::ports::Ports;
 use crate::tenancy::{Actor, Grant, RecordConsent};
+use crate::workflows::react_to_contacts;
 
 /// How much is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,9 @@ pub async fn record_opt_out(
     if contact_email(tx, command.contact).await?.is_none_or(|now| now.norm() != email.norm()) {
         return Err(WallError::Retry.into());
     }
+    if ended.is_new {
+        react_to_contacts(tx, ports, &[command.contact]).await?;
+    }
     Ok(ConsentView::new(&recipient, topic, ended.standing, ports.now()))
 }
 
@@ -82,7 +86,13 @@ pub async fn unsubscribe(
     let recipient = Recipient::of_link(link);
     let mut new = NewConsentEvent::new(recipient, topic, ConsentAction::Withdraw, ports.now(), grant.actor());
     new.source = Source { id: Some(link.message.0), ..new.source };
-    Ok(Unsubscribed { already: !end(tx, ports, new).await?.is_new })
+    let ended = end(tx, ports, new).await?;
+    if ended.is_new
+        && let Some(contact) = message_contact(tx, link.message).await?
+    {
+        react_to_contacts(tx, ports, &[contact]).await?;
+    }
+    Ok(Unsubscribed { already: !ended.is_new })
 }
 
 /// What a link is about, for the page it opens; reads only (C-05).

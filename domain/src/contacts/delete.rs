@@ -14,6 +14,7 @@ use super::{Contact, ContactState};
 use crate::error::Result;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, WriteContacts};
+use crate::workflows::react_to_contacts;
 
 /// Deletes a contact: identities, fields, attributes and tags are removed and the key of its history is destroyed.
 /// Suppressions and the consent ledger hang on the address' hash and stay (C-124, C-156).
@@ -40,5 +41,6 @@ pub async fn delete_contact(
     history_key_destroy(tx, ports, id).await?;
     let entry = Entry { contact: id, kind: ChangeKind::Deleted, fields: Vec::new(), values: None };
     history_append(tx, ports, Author::caller(grant.actor()), vec![entry]).await?;
+    react_to_contacts(tx, ports, &[id]).await?;
     Ok(contact)
 }

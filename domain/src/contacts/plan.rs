@@ -85,6 +85,11 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
+    /// Whether it is another than before.
+    pub fn is_changed(&self) -> bool {
+        !self.changed.is_empty() || !self.tags.is_empty()
+    }
+
     /// Old and new values of what changed, for the sealed part of the history.
     pub fn values(&self) -> Value {
         let old = self.before.as_ref().map(field_values).unwrap_or_default();

@@ -10,6 +10,7 @@ use super::{Contact, ContactState};
 use crate::error::{Refusal, Result};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, WriteContacts};
+use crate::workflows::react_to_contacts;
 
 /// Puts a contact away; one that is away already stays as it is.
 pub async fn archive_contact(
@@ -55,6 +56,7 @@ async fn turn(
     let kind = if archived { ChangeKind::Archived } else { ChangeKind::Restored };
     let entry = Entry { contact: contact.id, kind, fields: vec!["state".to_owned()], values: None };
     history_append(tx, ports, Author::caller(grant.actor()), vec![entry]).await?;
+    react_to_contacts(tx, ports, &[contact.id]).await?;
     Ok(contact)
 }
 

@@ -13,6 +13,7 @@ use super::{Contact, ContactState, MAX_UPSERT, Tag};
 use crate::error::{Refusal, Result};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, WriteContacts};
+use crate::workflows::react_to_contacts;
 
 /// Tags for contacts; a tag that is both added and removed ends up on them.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ pub async fn tag_contacts(
     tags_add(tx, new.collect(), ports.now()).await?;
     let entries = changes.iter().map(TagChange::entry).collect();
     history_append(tx, ports, Author::caller(grant.actor()), entries).await?;
+    let others: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
+    react_to_contacts(tx, ports, &others).await?;
     Ok(contacts)
 }
 

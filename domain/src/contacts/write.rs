@@ -21,6 +21,7 @@ use super::store::tags::{tags_add, tags_of};
 use crate::consent::{Endpoints, follow};
 use crate::error::Result;
 use crate::ports::Ports;
+use crate::workflows::react_to_contacts;
 
 /// What the database knows of a batch before anything is locked.
 pub(crate) struct Sought {
@@ -115,6 +116,10 @@ pub(crate) async fn write_held(
     history_append(tx, ports, author, plan.touched.iter().filter_map(entry).collect()).await?;
     let moves = recipients_of_moves(&ports.keys.address_hasher(tx.tenant()), &plan.addresses);
     follow(tx, ports, author.actor, &moves, endpoints).await?;
+    // Nobody new is in a workflow, and who was written as they were has not changed (A3.7).
+    let changed = plan.touched.iter().filter(|one| one.before.is_some() && one.is_changed());
+    let changed: Vec<ContactId> = changed.map(|one| one.after.id).collect();
+    react_to_contacts(tx, ports, &changed).await?;
     Ok(plan)
 }
 

@@ -1,7 +1,8 @@
-//! Reads the one thing of a contact that consent needs: the address.
+//! Reads what consent needs of contacts: the address of one, and whom a message was for.
 
-use carillon_entities::ids::ContactId;
+use carillon_entities::ids::{ContactId, MessageId};
 use carillon_entities::rows::contacts::contacts;
+use carillon_entities::rows::messaging::messages;
 use carillon_entities::wall::TenantTx;
 
 use crate::contacts::EmailAddress;
@@ -16,4 +17,10 @@ pub async fn contact_email(tx: &mut TenantTx, id: ContactId) -> Result<Option<Em
     let row = row.one().await?.ok_or_else(|| Refusal::not_found("contactId"))?;
     let email = row.email.as_deref().map(EmailAddress::parse).transpose();
     email.map_err(|_| Error::fault("a stored address does not parse"))
+}
+
+/// The contact a message was for, if it was for one.
+pub async fn message_contact(tx: &mut TenantTx, id: MessageId) -> Result<Option<ContactId>> {
+    let row = tx.select::<messages::Entity>().eq(messages::Column::Id, id).one().await?;
+    Ok(row.and_then(|row| row.contact_id))
 }

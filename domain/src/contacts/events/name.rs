@@ -17,19 +17,46 @@ impl EventName {
 
     /// Parses a name; nothing is folded.
     pub fn parse(text: &str) -> Result<Self, InvalidEventName> {
-        let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | ':');
-        let fits = !text.is_empty() && text.chars().count() <= Self::MAX && text.trim() == text;
-        if fits && text.chars().all(allowed) && is_nfc(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidEventName)
-        }
+        if is_name(text, Self::MAX) { Ok(Self(text.to_owned())) } else { Err(InvalidEventName) }
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The name of a property: as an event's, at most 64 characters, and `$` as well.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PropertyName(String);
+
+/// A text that is no property's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "A property's name has 1 to 64 letters, digits, spaces and . _ - : $ and neither starts nor ends with a space."
+)]
+pub struct InvalidPropertyName;
+
+impl PropertyName {
+    /// Characters of a name.
+    pub const MAX: usize = 64;
+
+    /// Parses a name; nothing is folded.
+    pub fn parse(text: &str) -> Result<Self, InvalidPropertyName> {
+        let rest = text.replace('$', "_");
+        if is_name(&rest, Self::MAX) { Ok(Self(text.to_owned())) } else { Err(InvalidPropertyName) }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_name(text: &str, max: usize) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | ':');
+    let fits = !text.is_empty() && text.chars().count() <= max && text.trim() == text;
+    fits && text.chars().all(allowed) && is_nfc(text)
 }
 
 #[cfg(test)]
@@ -41,8 +68,10 @@ mod tests {
         for name in ["a", "order", "Order Completed", "shop:cart.add-2_x", "Käufe", &"ä".repeat(100)] {
             assert!(EventName::parse(name).is_ok(), "{name}");
         }
-        for name in ["", " a", "a ", "a\nb", "a/b", "a\u{0}", "Ka\u{308}ufe", "<b>", &"a".repeat(101)] {
+        for name in ["", " a", "a ", "a\nb", "a/b", "a\u{0}", "Ka\u{308}ufe", "<b>", "$a", &"a".repeat(101)] {
             assert!(EventName::parse(name).is_err(), "{name}");
         }
+        assert!(PropertyName::parse("$value").is_ok());
+        assert!(PropertyName::parse(&"a".repeat(65)).is_err());
     }
 }

@@ -1,10 +1,14 @@
 //! Rows of `contacts`.
 
+use std::collections::{BTreeSet, HashSet};
+
 use carillon_entities::ids::{ContactId, ImportId};
 use carillon_entities::rows::contacts::contacts;
 use carillon_entities::statements;
 use carillon_entities::wall::{TenantTx, Value, WallError};
+use sea_orm::FromQueryResult;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::{read, run};
 use crate::contacts::{Contact, Country, EmailAddress, Locale, PhoneNumber, Zone};
@@ -17,6 +21,9 @@ statements! {
     /// Contacts by id.
     CONTACT_GET() [id: Uuid] = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 \
         AND c.id IN (SELECT b.id FROM ({batch}) AS b)";
+    /// Which of the ids are contacts that are not deleted.
+    CONTACT_LIVING() [id: Uuid] = "SELECT c.id AS id FROM contacts AS c WHERE c.tenant_id = $1 \
+        AND c.id IN (SELECT b.id FROM ({batch}) AS b) AND c.state <> 'deleted'";
     /// New contacts.
     CONTACT_INSERT(Uuid) [id: Uuid, state: Text, external_id: Text, email: Text, email_norm: Text, phone_norm: Text,
         first_name: Text, last_name: Text, name_norm: Text, locale: Text, zone: Text, country: Text, attributes: Json,
@@ -46,6 +53,19 @@ pub(in crate::contacts) async fn contact_find(tx: &mut TenantTx, id: ContactId) 
 pub(crate) async fn contacts_get(tx: &mut TenantTx, ids: &[ContactId]) -> Result<Vec<Contact>> {
     let rows: Vec<contacts::Model> = read(tx, &CONTACT_GET, id_rows(ids)).await?;
     rows.into_iter().map(Contact::try_from).collect()
+}
+
+/// Those that are there and not deleted.
+pub(in crate::contacts) async fn contacts_living(
+    tx: &mut TenantTx,
+    ids: BTreeSet<ContactId>,
+) -> Result<HashSet<ContactId>, WallError> {
+    #[derive(FromQueryResult)]
+    struct Living {
+        id: Uuid,
+    }
+    let rows: Vec<Living> = read(tx, &CONTACT_LIVING, ids.into_iter().map(|id| vec![id.0.into()]).collect()).await?;
+    Ok(rows.into_iter().map(|row| ContactId(row.id)).collect())
 }
 
 pub(in crate::contacts) async fn contacts_lock(tx: &mut TenantTx, ids: &[ContactId]) -> Result<Vec<Contact>> {

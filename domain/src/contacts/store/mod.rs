@@ -3,6 +3,7 @@
 pub(super) mod attributes;
 pub(super) mod changes;
 pub(super) mod contacts;
+pub(super) mod events;
 pub(super) mod identities;
 pub(super) mod imports;
 pub(super) mod list;
@@ -17,6 +18,7 @@ pub fn statements() -> Vec<&'static Sql> {
         attributes::STATEMENTS,
         changes::STATEMENTS,
         contacts::STATEMENTS,
+        events::STATEMENTS,
         identities::STATEMENTS,
         imports::STATEMENTS,
         list::STATEMENTS,

@@ -6,6 +6,7 @@ use carillon_entities::ids::{ContactId, SubjectId};
 use carillon_entities::rows::consent::subject_keys;
 use carillon_entities::statements;
 use carillon_entities::wall::{TenantTx, WallError};
+use sea_orm::ActiveValue::Set;
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
@@ -77,18 +78,30 @@ pub(in crate::contacts) async fn history_keys_ensure(
     Ok(keys)
 }
 
-/// Destroys a contact's key: what its history held of it cannot be read any more.
+/// Destroys a contact's key: what its history held of it cannot be read any more. One that never was is destroyed, too:
+/// so whoever makes it at this moment, for an event, is told to look again.
 pub(in crate::contacts) async fn history_key_destroy(
     tx: &mut TenantTx,
     ports: &Ports,
     contact: ContactId,
 ) -> Result<(), WallError> {
-    tx.update::<subject_keys::Entity>()
+    let destroyed = tx
+        .update::<subject_keys::Entity>()
         .eq(subject_keys::Column::SubjectId, subject(contact))
         .is_not_null(subject_keys::Column::Wrapped)
         .set(subject_keys::Column::Wrapped, carillon_entities::wall::Value::Bytes(None))
         .set(subject_keys::Column::DestroyedAt, ports.now())
         .execute()
-        .await
-        .map(drop)
+        .await?;
+    if destroyed > 0 {
+        return Ok(());
+    }
+    let row = subject_keys::ActiveModel {
+        subject_id: Set(subject(contact)),
+        wrapped: Set(None),
+        created_at: Set(ports.now()),
+        destroyed_at: Set(Some(ports.now())),
+        ..Default::default()
+    };
+    tx.insert(row).await.map_err(lost_race)
 }
