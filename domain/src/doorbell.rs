@@ -10,6 +10,8 @@ pub trait Doorbell: Send + Sync + std::fmt::Debug {
     fn ring(&self, lane: Lane);
     /// An import is due.
     fn ring_imports(&self);
+    /// People on workflows are due.
+    fn ring_workflows(&self);
 }
 
 /// Rings nowhere; work is found by polling alone.
@@ -19,4 +21,5 @@ pub struct NoDoorbell;
 impl Doorbell for NoDoorbell {
     fn ring(&self, _: Lane) {}
     fn ring_imports(&self) {}
+    fn ring_workflows(&self) {}
 }

@@ -28,8 +28,13 @@ pub use carillon_entities::{ids, seeded_bugs};
 
 /// Every registered statement (L1), for the test that runs them all over two tenants.
 pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
-    let rest: &[&[&'static carillon_entities::wall::Sql]] =
-        &[&contacts::statements(), files::STATEMENTS, idempotency::STATEMENTS, segments::STATEMENTS];
+    let rest: &[&[&'static carillon_entities::wall::Sql]] = &[
+        &contacts::statements(),
+        files::STATEMENTS,
+        idempotency::STATEMENTS,
+        segments::STATEMENTS,
+        &workflows::statements(),
+    ];
     [consent::store::STATEMENTS, messaging::STATEMENTS, rest].concat().concat()
 }
 

@@ -17,6 +17,8 @@ pub struct Workers {
     pub messages: usize,
     /// For imports.
     pub imports: usize,
+    /// For people on workflows.
+    pub workflows: usize,
 }
 
 /// A running engine.
@@ -36,6 +38,7 @@ impl Engine {
             let count = match queue {
                 QueueName::Transactional | QueueName::Bulk => workers.messages,
                 QueueName::Imports => workers.imports,
+                QueueName::Workflows => workers.workflows,
                 QueueName::Maintenance => 1,
             };
             let handler: Arc<dyn TicketHandler> = Arc::<Handlers>::clone(&handlers);

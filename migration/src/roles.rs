@@ -98,7 +98,7 @@ pub const AFTER_TABLES: [&str; 12] = [
 /// tenant, so of users it is the columns alone: no address, no name, no password.
 pub const APPLICATION_READS: [&str; 11] = [
     "GRANT SELECT (id, auth_version, disabled_at) ON users TO carillon_app",
-    "GRANT SELECT (id, suspended_at, max_messages_per_day) ON tenants TO carillon_app",
+    "GRANT SELECT (id, suspended_at, max_messages_per_day, default_zone, default_locale) ON tenants TO carillon_app",
     "GRANT SELECT (id, scope_kind, scope_id, revoked_at, expires_at) ON credentials TO carillon_app",
     "ALTER TABLE tenants ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE tenants FORCE ROW LEVEL SECURITY",

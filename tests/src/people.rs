@@ -109,6 +109,7 @@ impl People {
             topic: Some(self.all_marketing),
             contact: ContactFact::Active,
             address_is_current: true,
+            way: None,
             topic_consent: facts.topic_consent,
             all_marketing_consent: facts.all_marketing_consent,
             suppressions: facts.suppressions,

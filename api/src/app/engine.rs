@@ -7,6 +7,7 @@ use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::files::Files;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::ports::Ports;
+use carillon_domain::workflows::VersionCache;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, Relay, TlsTrust};
 use carillon_jobs::engine::{Engine, Workers};
@@ -82,13 +83,14 @@ impl Works {
             channel: EmailChannel::new(pool(config), self.trust.clone()),
             relay: self.relay.clone()?,
             cache: ContentCache::default(),
+            versions: VersionCache::default(),
             pace: Pace::default(),
             files_away_until: std::sync::atomic::AtomicI64::new(i64::MIN),
             worker: format!("{}-{}", std::process::id(), ports.new_id::<uuid::Uuid>().simple()),
             signals: self.signals.clone(),
             draining: CancellationToken::new(),
         };
-        let workers = Workers { messages: config.workers, imports: config.workers };
+        let workers = Workers { messages: config.workers, imports: config.workers, workflows: config.workers };
         Some(Engine::start(Arc::new(handlers), &self.backend, workers))
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Basis, ConsentStatus, ContactFact, GateFacts, Standing, SuppressionFact, SuppressionReason, SuppressionScope,
+    WayFact,
 };
 use crate::messaging::MessageClass;
 use crate::time::Timestamp;
@@ -29,6 +30,8 @@ text_code! {
         Sink = "sink",
         /// The contact is there to be written to.
         Contact = "contact",
+        /// The workflow that wants it has not let go of the person (C-184).
+        Way = "way",
         /// The address is still the contact's.
         Address = "address",
         /// The address exists (C-50).
@@ -93,6 +96,10 @@ text_code! {
         ContactArchived = "contact_archived",
         /// The contact is deleted.
         ContactGone = "contact_gone",
+        /// The person's way on the workflow has ended: goal, exit, archive.
+        WayOver = "way_over",
+        /// The workflow, the person on it, or all workflows of the tenant are held.
+        WayHeld = "way_held",
         /// The contact has another address now.
         AddressChanged = "address_changed",
         /// The address does not exist.
@@ -169,7 +176,9 @@ impl Reason {
     pub const fn remedy(self) -> Remedy {
         match self {
             Self::Clear => Remedy::Nothing,
-            Self::Expired | Self::ContactGone | Self::SuppressedComplaint | Self::SuppressedLegal => Remedy::Never,
+            Self::Expired | Self::ContactGone | Self::WayOver | Self::SuppressedComplaint | Self::SuppressedLegal => {
+                Remedy::Never
+            }
             Self::QuotaUsedUp => Remedy::Wait,
             Self::Reassigned
             | Self::Restricted
@@ -184,7 +193,7 @@ impl Reason {
             }
             Self::NoTopic => Remedy::ChooseTopic,
             Self::SenderUnverified | Self::SenderCannotSign => Remedy::SetUpSender,
-            Self::TenantSuspended | Self::SendingPaused => Remedy::ResumeSending,
+            Self::TenantSuspended | Self::SendingPaused | Self::WayHeld => Remedy::ResumeSending,
             Self::TestRecipientForeign | Self::SinkNotListed | Self::NotAContact => Remedy::ChangeRecipient,
         }
     }
@@ -278,6 +287,12 @@ fn look(rule: Rule, facts: &GateFacts, standing: &Standing) -> Finding {
             ConsentStatus::Reassigned => deny(Reason::Reassigned),
             ConsentStatus::Restricted => deny(Reason::Restricted),
             _ => PASS,
+        },
+        Rule::Way => match facts.way {
+            None => SKIP,
+            Some(WayFact::Open) => PASS,
+            Some(WayFact::Held) => (Outcome::Hold, Reason::WayHeld),
+            Some(WayFact::Over) => deny(Reason::WayOver),
         },
         Rule::Suppression => suppression(facts, standing),
         Rule::Consent => consent(facts, standing),

@@ -26,6 +26,9 @@ pub struct GateFacts {
     pub contact: ContactFact,
     /// True when the contact's address is still the one the message was meant for.
     pub address_is_current: bool,
+    /// Set when it comes from a workflow: how the person's way through it stands (C-184).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<WayFact>,
     /// What is known about this topic.
     #[serde(default)]
     pub topic_consent: ConsentState,
@@ -60,6 +63,18 @@ text_code! {
         Archived = "archived",
         /// Deleted or erased.
         Gone = "gone",
+    }
+}
+
+text_code! {
+    /// The way on a workflow that a message comes from.
+    pub enum WayFact {
+        /// Under way, or came to its end in order.
+        Open = "open",
+        /// Held.
+        Held = "held",
+        /// The goal was met, or something else ended it.
+        Over = "over",
     }
 }
 

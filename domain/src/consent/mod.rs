@@ -34,7 +34,7 @@ pub use evidence::{Evidence, erase_evidence, read_evidence};
 pub use fold::{CLOCK_TOLERANCE, ConsentState, ConsentStatus, LedgerEntry, Mark, Standing, effective_at};
 pub(crate) use follow::follow;
 pub use gate::{Decision, Outcome, RULES_VERSION, Reason, Remedy, Rule, Step, Verdict, decide, replay};
-pub use gate_facts::{ContactFact, GateFacts, QuotaFact, SenderFact, SuppressionFact, TenantFact, TestSend};
+pub use gate_facts::{ContactFact, GateFacts, QuotaFact, SenderFact, SuppressionFact, TenantFact, TestSend, WayFact};
 pub(crate) use ledger::append_locked;
 pub use ledger::{Appended, ConsentEvent, ConsentTopic, NewConsentEvent, Source, Wording, append};
 pub use opt_in::{RecordOptIn, record_opt_in};

@@ -5,6 +5,7 @@
 //! the address and not on the contact, so it does not move when an address changes; a no does (C-126, C-128).
 
 mod attribute;
+mod change_many;
 mod contact;
 mod country;
 mod create;
@@ -29,6 +30,7 @@ mod upsert;
 mod write;
 
 pub use attribute::{AttributeKind, AttributeName, AttributeValue, Attributes, InvalidAttribute, InvalidAttributeName};
+pub(crate) use change_many::{ContactChange, change_contacts};
 pub use contact::{Contact, ContactState, IdentityKind};
 pub use country::{Country, InvalidCode, Locale, Zone};
 pub use create::{CreateContact, create_contact};

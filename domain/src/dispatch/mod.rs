@@ -12,7 +12,8 @@ use crate::ports::Ports;
 use crate::tenancy::{self, SYSTEM_TENANT};
 
 /// Every registered statement of the dispatch role.
-pub static DISPATCH_STATEMENTS: &[&IdentitySql] = &[&store::DUE_MESSAGES, &store::DUE_IMPORTS, &store::DUE_SWEEPS];
+pub static DISPATCH_STATEMENTS: &[&IdentitySql] =
+    &[&store::DUE_MESSAGES, &store::DUE_IMPORTS, &store::DUE_WORKFLOWS, &store::DUE_SWEEPS];
 /// Every registered statement on the dispatchers' leases.
 pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[&store::LEASE_TAKE];
 
@@ -27,6 +28,11 @@ pub async fn due_messages(ports: &Ports, lane: Lane) -> Result<Vec<DueTenant>> {
 /// Tenants with due imports.
 pub async fn due_imports(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(ports.wall.due(&store::DUE_IMPORTS, vec![ports.now().into()]).await?)
+}
+
+/// Tenants with people due on workflows.
+pub async fn due_workflows(ports: &Ports) -> Result<Vec<DueTenant>> {
+    Ok(ports.wall.due(&store::DUE_WORKFLOWS, vec![ports.now().into()]).await?)
 }
 
 /// Tenants with hits to judge, with lapsed claims, with unknown outcomes whose time for reconciling is over, or with files and stored answers

@@ -24,6 +24,23 @@ pub(super) static DUE_MESSAGES: IdentitySql = IdentitySql {
         WHERE due.oldest_due_at <= $2 ORDER BY due.tenant_id",
 };
 
+/// One index probe per tenant with people under way, however many they are; a suspended tenant's stand still.
+pub(super) static DUE_WORKFLOWS: IdentitySql = IdentitySql {
+    name: "DUE_WORKFLOWS",
+    text: "WITH RECURSIVE found (tenant_id) AS (
+            SELECT (SELECT e.tenant_id FROM enrollments e WHERE e.state = 'active' ORDER BY e.tenant_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT e.tenant_id FROM enrollments e WHERE e.state = 'active'
+                AND e.tenant_id > found.tenant_id ORDER BY e.tenant_id LIMIT 1)
+            FROM found WHERE found.tenant_id IS NOT NULL)
+        SELECT due.tenant_id, due.oldest_due_at FROM (
+            SELECT found.tenant_id, (SELECT e.due_at FROM enrollments e WHERE e.state = 'active'
+                AND e.tenant_id = found.tenant_id ORDER BY e.due_at LIMIT 1) AS oldest_due_at
+            FROM found WHERE found.tenant_id IS NOT NULL) AS due
+        WHERE due.oldest_due_at <= $1
+            AND (SELECT t.suspended_at FROM tenants t WHERE t.id = due.tenant_id) IS NULL ORDER BY due.tenant_id",
+};
+
 /// Imports that wait, or whose worker is gone; those of a suspended tenant wait until it is no more. (A subquery for each
 /// row of a narrow index, not a join, which would read all tenants.)
 pub(super) static DUE_IMPORTS: IdentitySql = IdentitySql {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId};
+use carillon_entities::ids::{
+    BrandId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
+};
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
@@ -60,6 +62,8 @@ pub struct ClaimedMessage {
     pub tracking: TrackingMode,
     /// The step of a workflow it is from: version, node and variant.
     pub(super) origin: (Option<WorkflowVersionId>, Option<String>, Option<String>),
+    /// The way on a workflow that it comes from.
+    pub enrollment: Option<EnrollmentId>,
     /// When it was first due.
     pub send_at: Timestamp,
     /// When its content is stale.

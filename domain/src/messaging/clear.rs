@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use carillon_entities::ids::{BrandId, ContactId, DecisionId, MessageId, SenderId, TopicId};
+use carillon_entities::ids::{BrandId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TopicId};
 use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 
@@ -15,13 +15,14 @@ use super::prepare::Draft;
 use super::{EmailMessage, Ending, MessageMove, store};
 use crate::consent::{
     self, Channel, ConsentFacts, ConsentTopic, ContactFact, FactsRequest, GateFacts, SenderFact, TenantFact, TestSend,
-    Verdict,
+    Verdict, WayFact,
 };
 use crate::contacts::EmailAddress;
 use crate::error::Result;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
 use crate::time::Timestamp;
+use crate::workflows::ways_at_gate;
 
 /// Puts a batch through the gate; returns the permits of those it let through.
 ///
@@ -84,6 +85,7 @@ struct Facts {
     consent: Vec<ConsentFacts>,
     contacts: HashMap<ContactId, (ContactFact, Option<String>)>,
     verified_senders: HashSet<SenderId>,
+    ways: HashMap<EnrollmentId, WayFact>,
     suspended: bool,
 }
 
@@ -117,8 +119,10 @@ impl Facts {
             };
             (id, (fact, email))
         };
+        let ways = unique(drafts.iter().filter_map(|draft| draft.claimed.enrollment));
         Ok(Self {
             now: ports.now(),
+            ways: ways_at_gate(tx, ways).await?.into_iter().collect(),
             consent: consent::load_facts(tx, &requests).await?,
             contacts: rows.contacts.into_iter().map(contact).collect(),
             verified_senders: rows.senders.into_iter().filter(|sender| sender.1).map(|sender| sender.0).collect(),
@@ -138,6 +142,8 @@ impl Facts {
             channel: Channel::Email,
             topic: claimed.topic,
             contact,
+            // A way that is not there was somebody else's, or never was.
+            way: claimed.enrollment.map(|way| self.ways.get(&way).copied().unwrap_or(WayFact::Over)),
             address_is_current: address_is_current && draft.recipient.bare().any(|hash| hash == claimed.address.hash),
             topic_consent: consent.topic_consent,
             all_marketing_consent: consent.all_marketing_consent,

@@ -33,6 +33,7 @@ pub mod template;
 mod templates;
 mod tracking;
 mod tracking_mode;
+mod usable;
 
 pub use cancel::cancel_messages;
 pub use claim::{Claimed, ClaimedMessage, ContactFacts, claim, hold};
@@ -51,7 +52,7 @@ pub use queries::{
     messages_of, stats,
 };
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
-pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, Origin, Recipient, send_messages};
+pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, ORIGIN_KEYS, Origin, Recipient, send_messages};
 pub use send_test::{OwnUser, SendTest, own_user, send_test};
 pub use senders::{
     CreateSender, OwnRelay, OwnRelayUrl, create_sender, find_senders, own_relay, remove_relay, senders, set_relay,
@@ -74,3 +75,4 @@ pub use tracking::{
     refuse_tracking, set_contact_tracking_mode, set_tracking_mode, tenant_tracking_choice, tracking_counts,
 };
 pub use tracking_mode::{TrackingFacts, TrackingMode};
+pub(crate) use usable::{UsableTemplate, cancel_of_ways, usable_senders, usable_templates};

@@ -30,6 +30,9 @@ pub const INTENTS_MAX: usize = 500;
 /// How far ahead a message may be scheduled.
 pub const AHEAD_MAX: chrono::TimeDelta = chrono::TimeDelta::days(90);
 
+/// How the keys of intents begin that come from a workflow's step.
+pub const ORIGIN_KEYS: &str = "workflow:";
+
 /// To whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipient {
@@ -229,6 +232,11 @@ struct Accepting<'a> {
 impl Accepting<'_> {
     fn accept(&self, intent: &Intent) -> Verdict {
         check_key(&intent.key)?;
+        // Workflows name their own mails; nobody else may take such a name.
+        if intent.origin.is_none() && intent.key.starts_with(ORIGIN_KEYS) {
+            let message = "Keys that begin with workflow: are Carillon's own.";
+            return Err(Refusal::new("KEY_RESERVED", "idempotencyKey", message));
+        }
         let version = self.known.versions.get(&intent.template_version);
         let version = version.ok_or_else(|| Refusal::not_found("templateVersionId"))?;
         if version.class != intent.class {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::files::SignedFile;
 use crate::keys::{VerifiedClick, VerifiedLink};
+use crate::workflows::EngineGrants;
 
 /// A signed-in user, in the tenant their token names; none if it names none.
 pub fn enter_as_user(wall: &Wall, access: &VerifiedAccess) -> Option<TenantContext> {
@@ -45,6 +46,12 @@ pub fn enter_to_verify(operator: &OperatorContext, wall: &Wall, tenant: TenantId
 /// Carillon's own work on the imports of a tenant: none while it is suspended.
 pub fn enter_to_import(wall: &Wall, tenant: TenantId) -> Grant<ImportContacts> {
     Grant::new(open(wall, tenant, Freshness::Tenant), Actor::System)
+}
+
+/// Carillon's own work on the workflows of a tenant: none while it is suspended.
+pub fn enter_to_advance(wall: &Wall, tenant: TenantId) -> EngineGrants {
+    let door = open(wall, tenant, Freshness::Tenant);
+    EngineGrants { run: Grant::new(door.clone(), Actor::System), send: Grant::new(door, Actor::System) }
 }
 
 /// The person who follows a link in a mail: they may record what they want, for their own address only.

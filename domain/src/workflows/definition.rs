@@ -3,13 +3,14 @@
 //! A draft may be anything that parses; `check` says whether it may be published. What it names by name (events,
 //! attributes, partials) and by id (templates, senders, topics) is looked up then, and the contents of its mails are pinned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use carillon_entities::ids::{EventDefinitionId, SenderId, TemplateId, TemplateVersionId, TopicId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::segments::Condition;
+use super::Watch;
+use crate::segments::{Condition, Needs};
 
 /// The name of a node, unique in its workflow: letters, digits, `_` and `-`, at most 64.
 pub type NodeName = String;
@@ -126,6 +127,9 @@ pub enum Node {
         /// Set when published: the version of each locale.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         content: BTreeMap<String, TemplateVersionId>,
+        /// Set when published: one of them uses the properties of the event that started the way.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        uses_event: bool,
         /// Where it goes on.
         next: Option<NodeName>,
     },
@@ -193,6 +197,9 @@ pub struct Variant {
     pub label: String,
     /// Its share in basis points.
     pub weight_bp: u32,
+    /// Set when published: which of the 10,000 buckets are its own, as half-open ranges.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<(u32, u32)>,
     /// Where it goes on.
     pub next: Option<NodeName>,
 }
@@ -248,5 +255,67 @@ impl Node {
             }
             Self::Exit { .. } => Vec::new(),
         }
+    }
+}
+
+impl Definition {
+    /// The conditions that end ways.
+    fn end_conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.goal.iter().chain(&self.exits).filter_map(|end| match end {
+            End::Condition { condition } => Some(condition),
+            End::Event { .. } => None,
+        })
+    }
+
+    /// What must be known to ask whether a way ends.
+    pub fn needs_of_ends(&self) -> Needs {
+        self.end_conditions().fold(Needs::default(), |all, condition| all.union(condition.needs()))
+    }
+
+    /// What must be known to move people.
+    pub fn needs(&self) -> Needs {
+        let branches = self.nodes.values().filter_map(|node| match node {
+            Node::Branch { condition, .. } => Some(condition),
+            _ => None,
+        });
+        branches.fold(self.needs_of_ends(), |all, condition| all.union(condition.needs()))
+    }
+
+    /// The splits, by name.
+    pub fn splits(&self) -> impl Iterator<Item = (&NodeName, &Vec<Variant>, Option<&Conversion>)> {
+        self.nodes.iter().filter_map(|(name, node)| match node {
+            Node::Split { variants, conversion } => Some((name, variants, conversion.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// Names of all events that it is about.
+    pub fn event_names(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = self.needs().events.into_keys().collect();
+        names.insert(self.trigger.event.clone());
+        names.extend(self.goal.iter().chain(&self.exits).filter_map(|end| match end {
+            End::Event { event, .. } => Some(event.clone()),
+            End::Condition { .. } => None,
+        }));
+        names.extend(self.splits().filter_map(|(_, _, conversion)| conversion.map(|one| one.event.clone())));
+        names
+    }
+
+    /// What it listens to, once it is published: its trigger, and whatever may end a way.
+    pub fn watches(&self, events: &HashMap<String, EventDefinitionId>) -> BTreeSet<Watch> {
+        let mut watches = BTreeSet::new();
+        watches.extend(self.trigger.event_id.map(|event| Watch { event: Some(event), starts: true }));
+        for end in self.goal.iter().chain(&self.exits) {
+            if let End::Event { event_id: Some(event), .. } = end {
+                watches.insert(Watch { event: Some(*event), starts: false });
+            }
+        }
+        let needs = self.needs_of_ends();
+        let named = needs.events.keys().filter_map(|name| events.get(name));
+        watches.extend(named.map(|event| Watch { event: Some(*event), starts: false }));
+        if !(needs.attributes.is_empty() && needs.tags.is_empty() && needs.topics.is_empty()) {
+            watches.insert(Watch { event: None, starts: false });
+        }
+        watches
     }
 }

@@ -1,14 +1,44 @@
 //! Workflows: what happens to people after an event, over days and weeks.
 //!
 //! A draft becomes an immutable version when it is published; who enters stays on the version they entered (C-182). The
-//! engine loads a batch of due people with their facts, asks the pure `advance` for each, and writes the batch (L5). A
+//! engine loads a batch of due people with their facts, asks the pure [`advance()`] for each, and writes the batch (L5). A
 //! goal or an exit ends somebody's way at once, in the transaction that made it true, and the gate asks again (C-184).
 
+mod advance;
+mod answers;
+mod assign;
+mod check;
 mod definition;
+mod engine;
+mod entry;
+mod facts;
+mod local_time;
+mod manage;
+mod publish;
 mod react;
+mod shim;
+mod store;
+mod wilson;
+mod workflow;
 
+pub use advance::{Effects, Next, Step, StepOutcome, Way, WayFacts, WayState, advance};
+pub use answers::{
+    NodeAnswer, VariantAnswer, enrollments, find_enrollments, find_workflow_versions, find_workflows, node_answers,
+    path, variant_answers, workflow_versions, workflows,
+};
+pub use check::{Finding, Severity, WAIT_MAX_SECONDS};
 pub use definition::{
     BASIS_POINTS, Conversion, DEFINITION_MAX, Definition, End, NODES_MAX, Node, NodeName, PropertyFilter, Reentry,
     Trigger, Variant,
 };
+pub use engine::{EngineGrants, PEOPLE, VersionCache, advance_due};
+pub use manage::{
+    UpdateWorkflow, archive_workflow, create_workflow, hold_all_workflows, hold_contact, pause_workflow,
+    resume_workflow, update_workflow,
+};
+pub use publish::{PublishedWorkflow, check_workflow, publish_workflow};
 pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};
+pub(crate) use store::enrollments::ways_at_gate;
+pub use store::statements;
+pub use wilson::Proportion;
+pub use workflow::{Enrollment, Held, Listener, StepRecord, Version, Watch, Workflow, WorkflowState};

@@ -1,11 +1,23 @@
-//! What events and changes mean for people in workflows, in the transaction in which they happen.
+//! What events, changes and clicks mean for people in workflows, in the transaction in which they happen.
 
-use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId};
-use carillon_entities::wall::TenantTx;
-use serde_json::{Map, Value as Json};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId, WorkflowVersionId};
+use carillon_entities::wall::{TenantTx, WallError};
+use serde_json::{Map, Value as Json, json};
+
+use super::advance::ended_by;
+use super::entry::{self, Entry, Listening};
+use super::store::enrollments::{NewWay, Stand, ways_end, ways_insert, ways_last, ways_open, ways_wake};
+use super::store::events::occurred_since;
+use super::store::pauses::pauses_of;
+use super::store::steps::{NewStep, steps_append};
+use super::store::workflows::{listeners_of_contacts, listeners_of_events, versions_find};
+use super::{Definition, End, Listener, StepOutcome, Version, WayState};
 use crate::error::Result;
+use crate::messaging::cancel_of_ways;
 use crate::ports::Ports;
+use crate::segments::{Needs, load_facts};
 use crate::time::Timestamp;
 
 /// Something a contact did, as it was just stored.
@@ -26,20 +38,246 @@ pub struct Occurred {
 /// Starts people on the workflows that listen to these events, and ends the ways whose goal or exit they are. Statements
 /// do not grow with the number of events, nor with workflows that do not listen.
 pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurred]) -> Result<()> {
-    let _ = (tx, ports, events);
-    Ok(())
+    let kinds: BTreeSet<EventDefinitionId> = events.iter().map(|event| event.event).collect();
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    let listeners = listeners_of_events(tx, kinds).await?;
+    if listeners.is_empty() {
+        return Ok(());
+    }
+    let versions = versions_of(tx, &listeners).await?;
+    let contacts: BTreeSet<ContactId> = events.iter().map(|event| event.contact).collect();
+    let stands = stands(tx, events, (&listeners, &versions), &contacts).await?;
+    let listening = listening(&listeners, &versions);
+    let ways = stands.values().map(|stand| stand.entry.clone()).collect();
+    let after = entry::take(events, &listening, ways, ports.now(), || ports.new_id());
+    let (new, old): (Vec<Entry>, Vec<Entry>) = after.into_iter().partition(|way| way.is_new);
+    begin(tx, ports, &versions, new).await?;
+    let was_open = |way: &Entry| stands.get(&way.id).is_some_and(|stand| stand.entry.ended.is_none());
+    let ends = old.into_iter().filter(was_open).filter_map(|way| {
+        let stand = stands.get(&way.id)?;
+        let (state, reason, at) = way.ended?;
+        Some(WayEnd { stand: stand.clone(), state, reason, at })
+    });
+    end(tx, ports, ends.collect()).await?;
+    // What people have done may make a condition true that ends a way.
+    let watching: Vec<WorkflowVersionId> =
+        listeners.iter().filter(|one| !one.watch.starts).map(|one| one.version).collect();
+    let watching = versions.iter().filter(|(id, _)| watching.contains(id)).map(|(_, version)| version);
+    end_by_conditions(tx, ports, watching.collect(), &contacts).await
 }
 
 /// Ends the ways of these contacts whose goal or exit condition their change made true. To be called after the change is
 /// written, with the contacts it really changed (A3.7).
 pub async fn react_to_contacts(tx: &mut TenantTx, ports: &Ports, contacts: &[ContactId]) -> Result<()> {
-    let _ = (tx, ports, contacts);
+    if contacts.is_empty() {
+        return Ok(());
+    }
+    let listeners = listeners_of_contacts(tx).await?;
+    if listeners.is_empty() {
+        return Ok(());
+    }
+    let versions = versions_of(tx, &listeners).await?;
+    end_by_conditions(tx, ports, versions.values().collect(), &contacts.iter().copied().collect()).await
+}
+
+/// Has people looked at who did something with a mail: a branch may wait for it, a goal may be met by it.
+pub async fn react_to_engagement(tx: &mut TenantTx, ports: &Ports, ways: &[EnrollmentId]) -> Result<()> {
+    if ways.is_empty() { Ok(()) } else { ways_wake(tx, ways, ports.now()).await }
+}
+
+async fn versions_of(tx: &mut TenantTx, listeners: &[Listener]) -> Result<HashMap<WorkflowVersionId, Version>> {
+    let ids: BTreeSet<WorkflowVersionId> = listeners.iter().map(|one| one.version).collect();
+    Ok(versions_find(tx, ids).await?.into_iter().map(|version| (version.id, version)).collect())
+}
+
+fn listening<'a>(listeners: &[Listener], versions: &'a HashMap<WorkflowVersionId, Version>) -> Vec<Listening<'a>> {
+    let live: HashSet<WorkflowVersionId> =
+        listeners.iter().filter(|one| one.watch.starts).map(|one| one.version).collect();
+    let mut listening: Vec<Listening<'_>> = versions
+        .values()
+        .filter_map(|version| {
+            let definition = version.definition.as_ref()?;
+            let is_live = live.contains(&version.id);
+            Some(Listening { version: version.id, workflow: version.workflow, definition, is_live })
+        })
+        .collect();
+    listening.sort_by_key(|one| one.version);
+    listening
+}
+
+/// The ways that events may end, and the last ones of the keys under which they may begin some.
+async fn stands(
+    tx: &mut TenantTx,
+    events: &[Occurred],
+    (listeners, versions): (&[Listener], &HashMap<WorkflowVersionId, Version>),
+    contacts: &BTreeSet<ContactId>,
+) -> Result<HashMap<EnrollmentId, Stand>> {
+    let ending: BTreeSet<WorkflowVersionId> =
+        listeners.iter().filter(|one| !one.watch.starts).map(|one| one.version).collect();
+    let pairs = contacts.iter().flat_map(|contact| ending.iter().map(|version| (*contact, *version)));
+    let mut stands = if ending.is_empty() { Vec::new() } else { ways_open(tx, pairs).await? };
+    let mut keys = BTreeSet::new();
+    for listener in listeners.iter().filter(|one| one.watch.starts) {
+        let Some(definition) = versions.get(&listener.version).and_then(|version| version.definition.as_ref()) else {
+            continue;
+        };
+        let begins = events.iter().filter(|event| entry::may_begin(definition, event));
+        let named = begins.filter_map(|event| entry::entry_key(definition, event));
+        keys.extend(named.map(|key| (listener.workflow, key)));
+    }
+    if !keys.is_empty() {
+        stands.extend(ways_last(tx, keys).await?);
+    }
+    Ok(stands.into_iter().map(|stand| (stand.entry.id, stand)).collect())
+}
+
+/// Begins ways: where somebody is held they begin held.
+async fn begin(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    versions: &HashMap<WorkflowVersionId, Version>,
+    mut new: Vec<Entry>,
+) -> Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    met_already(tx, versions, &mut new).await?;
+    let (now, tenant) = (ports.now(), tx.tenant().0);
+    let subjects: BTreeSet<_> = new.iter().flat_map(|way| [way.workflow.0, way.contact.0]).chain([tenant]).collect();
+    let held = pauses_of(tx, subjects).await?;
+    let begun = |entry: &Entry| {
+        let definition = versions.get(&entry.version)?.definition.as_ref()?;
+        let is_held = [tenant, entry.workflow.0, entry.contact.0].iter().any(|subject| held.contains(subject));
+        let state = if is_held { WayState::Paused } else { WayState::Active };
+        Some(NewWay { entry: entry.clone(), start: definition.start.clone(), state, due_at: now })
+    };
+    let ways: Vec<NewWay> = new.iter().filter_map(begun).collect();
+    let mut steps: Vec<NewStep> = Vec::new();
+    for way in &ways {
+        let entry = &way.entry;
+        let facts = json!({ "event": entry.event, "entry": entry.number });
+        steps.push(step(entry, &way.start, (StepOutcome::Enrolled, None, None), facts, entry.entered_at));
+        if let Some((state, reason, at)) = &entry.ended {
+            steps.push(step(entry, &way.start, (outcome_of(*state), Some(reason.clone()), None), Json::Null, *at));
+        }
+    }
+    let wanted = ways.len();
+    // Somebody else began the same way just now: then all of it is looked at anew.
+    if ways_insert(tx, ways).await? != u64::try_from(wanted).unwrap_or(u64::MAX) {
+        return Err(WallError::Retry.into());
+    }
+    steps_append(tx, ports, steps).await
+}
+
+/// Events need not arrive in their order: whoever met the goal since their way began, has met it. (Only events without a
+/// filter are looked up: the properties of those that are stored lie sealed.)
+async fn met_already(
+    tx: &mut TenantTx,
+    versions: &HashMap<WorkflowVersionId, Version>,
+    new: &mut [Entry],
+) -> Result<()> {
+    let ends_of = |way: &Entry| {
+        let definition = versions.get(&way.version).and_then(|version| version.definition.as_ref());
+        definition.map(plain_ends).unwrap_or_default()
+    };
+    let open = new.iter().filter(|way| way.ended.is_none());
+    let wanted: Vec<(ContactId, EventDefinitionId, Timestamp)> =
+        open.flat_map(|way| ends_of(way).into_iter().map(|(event, ..)| (way.contact, event, way.entered_at))).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let met = occurred_since(tx, &wanted).await?;
+    for way in new.iter_mut().filter(|way| way.ended.is_none()) {
+        let first = ends_of(way).into_iter().find_map(|(event, state, reason)| {
+            let at = met.get(&(way.contact, event, way.entered_at))?;
+            Some((state, reason, *at))
+        });
+        way.ended = first;
+    }
     Ok(())
 }
 
-/// Wakes the ways that wait for what their person does with a mail, now that a person opened it or clicked in it: what
-/// exactly, [`crate::messaging::engagement`] tells. Machines never call this (C-81).
-pub async fn react_to_engagement(tx: &mut TenantTx, ports: &Ports, enrollments: &[EnrollmentId]) -> Result<()> {
-    let _ = (tx, ports, enrollments);
-    Ok(())
+/// The goal and the exits that are an event without a filter.
+fn plain_ends(definition: &Definition) -> Vec<(EventDefinitionId, WayState, String)> {
+    let plain = |end: &End| match end {
+        End::Event { event_id, filter, .. } if filter.is_empty() => *event_id,
+        _ => None,
+    };
+    let goal = definition.goal.as_ref().and_then(plain).map(|event| (event, WayState::Goal, "goal".to_owned()));
+    let exit = |(place, end): (usize, &End)| Some((plain(end)?, WayState::Exited, format!("exit_{}", place + 1)));
+    goal.into_iter().chain(definition.exits.iter().enumerate().filter_map(exit)).collect()
+}
+
+/// A way that ends, and where the person was on it.
+struct WayEnd {
+    stand: Stand,
+    state: WayState,
+    reason: String,
+    at: Timestamp,
+}
+
+/// Ends ways, says so in their history, and takes back what is queued of them (C-184).
+async fn end(tx: &mut TenantTx, ports: &Ports, mut ends: Vec<WayEnd>) -> Result<()> {
+    if ends.is_empty() {
+        return Ok(());
+    }
+    ends.sort_by_key(|end| end.stand.entry.id);
+    let rows = ends.iter().map(|end| (end.stand.entry.id, end.state, end.reason.clone(), end.at));
+    let ended: HashSet<EnrollmentId> = ways_end(tx, rows).await?.into_iter().collect();
+    let steps = ends.iter().filter(|end| ended.contains(&end.stand.entry.id)).map(|end| {
+        let what = (outcome_of(end.state), Some(end.reason.clone()), end.stand.variant.clone());
+        step(&end.stand.entry, &end.stand.node, what, Json::Null, end.at)
+    });
+    steps_append(tx, ports, steps.collect()).await?;
+    let mut ended: Vec<EnrollmentId> = ended.into_iter().collect();
+    ended.sort_unstable();
+    cancel_of_ways(tx, ports, &ended).await
+}
+
+/// Ends the ways of contacts on versions whose goal or exit condition holds now.
+async fn end_by_conditions(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    versions: Vec<&Version>,
+    contacts: &BTreeSet<ContactId>,
+) -> Result<()> {
+    let asking: HashMap<WorkflowVersionId, (&Definition, Needs)> = versions
+        .into_iter()
+        .filter_map(|version| {
+            let definition = version.definition.as_ref()?;
+            let needs = definition.needs_of_ends();
+            (needs != Needs::default()).then_some((version.id, (definition, needs)))
+        })
+        .collect();
+    if asking.is_empty() {
+        return Ok(());
+    }
+    let pairs = contacts.iter().flat_map(|contact| asking.keys().map(|version| (*contact, *version)));
+    let stands = ways_open(tx, pairs.collect::<BTreeSet<_>>()).await?;
+    if stands.is_empty() {
+        return Ok(());
+    }
+    let needs = asking.values().fold(Needs::default(), |all, (_, needs)| all.union(needs.clone()));
+    let people: BTreeSet<ContactId> = stands.iter().map(|stand| stand.entry.contact).collect();
+    let now = ports.now();
+    let facts = load_facts(tx, ports, &people.into_iter().collect::<Vec<_>>(), &needs, now).await?;
+    let ends = stands.into_iter().filter_map(|stand| {
+        let (definition, _) = asking.get(&stand.entry.version)?;
+        let (state, reason) = ended_by(definition, facts.get(&stand.entry.contact)?, now)?;
+        Some(WayEnd { stand, state, reason, at: now })
+    });
+    end(tx, ports, ends.collect()).await
+}
+
+fn outcome_of(state: WayState) -> StepOutcome {
+    if state == WayState::Goal { StepOutcome::Goal } else { StepOutcome::Exited }
+}
+
+type What = (StepOutcome, Option<String>, Option<String>);
+
+fn step(entry: &Entry, node: &str, (outcome, reason, variant): What, facts: Json, at: Timestamp) -> NewStep {
+    let (enrollment, version, node) = (entry.id, entry.version, node.to_owned());
+    NewStep { enrollment, version, node, outcome, reason, variant, facts, at }
 }

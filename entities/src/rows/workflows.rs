@@ -62,7 +62,6 @@ row! {
         due_at: DateTimeUtc,
         variant: Option<String>,
         entry_event_id: Option<ContactEventId>,
-        sealed_entry: Option<Vec<u8>>,
         end_reason: Option<String>,
         entered_at: DateTimeUtc,
         ended_at: Option<DateTimeUtc>,
@@ -96,6 +95,7 @@ row! {
         contact_id: ContactId,
         enrollment_id: EnrollmentId,
         exposed_at: DateTimeUtc,
+        converts_until: Option<DateTimeUtc>,
     }
 }
 

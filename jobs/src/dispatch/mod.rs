@@ -15,6 +15,7 @@ use carillon_domain::dispatch as due;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use carillon_domain::time::{Monotonic, Timestamp};
+use carillon_domain::workflows::PEOPLE;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -110,6 +111,7 @@ impl Dispatcher {
                 Ok(Signal::Done { ticket, worked }) if self.outstanding.remove(&ticket).is_some() && worked => return,
                 Ok(Signal::Ring(lane)) if QueueName::from(lane) == self.queue => return,
                 Ok(Signal::RingImports) if self.queue == QueueName::Imports => return,
+                Ok(Signal::RingWorkflows) if self.queue == QueueName::Workflows => return,
                 Ok(Signal::Slots { process, queue, count }) if queue == self.queue => {
                     self.crew.hear(process, count, self.handlers.ports.clock.monotonic());
                 }
@@ -147,6 +149,7 @@ impl Dispatcher {
             QueueName::Transactional => due::due_messages(ports, Lane::Transactional).await?,
             QueueName::Bulk => due::due_messages(ports, Lane::Bulk).await?,
             QueueName::Imports => due::due_imports(ports).await?,
+            QueueName::Workflows => due::due_workflows(ports).await?,
             QueueName::Maintenance => due::due_sweeps(ports).await?,
         };
         Ok(due.into_iter().map(|due| due.tenant).collect())
@@ -158,6 +161,7 @@ impl Dispatcher {
             QueueName::Transactional => Task::DeliverMessagesV1 { lane: Lane::Transactional, n: BATCH },
             QueueName::Bulk => Task::DeliverMessagesV1 { lane: Lane::Bulk, n: BATCH },
             QueueName::Imports => Task::RunImportV1,
+            QueueName::Workflows => Task::AdvanceWorkflowsV1 { n: PEOPLE },
             QueueName::Maintenance => Task::SweepV1,
         };
         let ticket = Ticket { id, tenant, pushed_at, task };

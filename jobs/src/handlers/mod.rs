@@ -2,6 +2,7 @@
 //!
 //! A handler settles every outcome in rows. A fault is logged once and left: the rows it held come back by their lease.
 
+mod advance_workflows;
 mod deliver_messages;
 mod hand_over;
 mod pace;
@@ -14,6 +15,7 @@ use std::sync::atomic::AtomicI64;
 use carillon_domain::files::Files;
 use carillon_domain::messaging::{ContentCache, Lane};
 use carillon_domain::ports::Ports;
+use carillon_domain::workflows::{PEOPLE, VersionCache};
 use carillon_domain::{dispatch, error};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +42,8 @@ pub struct Handlers {
     pub relay: Relay,
     /// Compiled content.
     pub cache: ContentCache,
+    /// Published workflows.
+    pub versions: VersionCache,
     /// This process in claims and attempts; unique per start.
     pub worker: String,
     /// How much a claim takes.
@@ -64,6 +68,7 @@ impl TicketHandler for Handlers {
             _ if ticket.is_lost(self.ports.now()) => Ok(0),
             Task::DeliverMessagesV1 { lane, n } => self.deliver_messages(tenant, lane, n).await,
             Task::RunImportV1 => self.run_import(tenant).await,
+            Task::AdvanceWorkflowsV1 { n } => self.advance_workflows(tenant, n).await,
             Task::SweepV1 => self.sweep(tenant).await,
         };
         result.unwrap_or_else(|fault| {
@@ -88,6 +93,9 @@ impl Handlers {
             }
             for due in dispatch::due_imports(&self.ports).await? {
                 now += self.run_import(due.tenant).await?;
+            }
+            for due in dispatch::due_workflows(&self.ports).await? {
+                now += self.advance_workflows(due.tenant, PEOPLE).await?;
             }
             for lane in Lane::ALL {
                 for due in dispatch::due_messages(&self.ports, *lane).await? {

@@ -13,13 +13,15 @@ pub enum QueueName {
     Bulk,
     /// Files being imported.
     Imports,
+    /// People on workflows.
+    Workflows,
     /// Sweeps.
     Maintenance,
 }
 
 impl QueueName {
     /// Every queue.
-    pub const ALL: [Self; 4] = [Self::Transactional, Self::Bulk, Self::Imports, Self::Maintenance];
+    pub const ALL: [Self; 5] = [Self::Transactional, Self::Bulk, Self::Imports, Self::Workflows, Self::Maintenance];
 
     /// The stable text.
     pub const fn as_str(self) -> &'static str {
@@ -27,6 +29,7 @@ impl QueueName {
             Self::Transactional => "transactional",
             Self::Bulk => "bulk",
             Self::Imports => "imports",
+            Self::Workflows => "workflows",
             Self::Maintenance => "maintenance",
         }
     }

@@ -38,6 +38,11 @@ pub enum Task {
     },
     /// Go on with the due import of the tenant.
     RunImportV1,
+    /// Move up to `n` due people of the tenant along their workflows.
+    AdvanceWorkflowsV1 {
+        /// How many people at most.
+        n: u32,
+    },
     /// Sweep up after the tenant: leases that ran out, messages that expired.
     SweepV1,
 }

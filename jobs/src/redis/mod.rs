@@ -98,6 +98,10 @@ impl Doorbell for Signals {
     fn ring_imports(&self) {
         self.send(Signal::RingImports);
     }
+
+    fn ring_workflows(&self) {
+        self.send(Signal::RingWorkflows);
+    }
 }
 
 fn channel(prefix: Option<&str>) -> String {

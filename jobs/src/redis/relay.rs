@@ -99,6 +99,7 @@ impl Listening {
             let _ = self.local.send(Signal::Ring(*lane));
         }
         let _ = self.local.send(Signal::RingImports);
+        let _ = self.local.send(Signal::RingWorkflows);
     }
 
     fn hear(&self, payload: &[u8]) {

@@ -14,6 +14,8 @@ pub enum Signal {
     Ring(Lane),
     /// An import became due.
     RingImports,
+    /// People on workflows became due.
+    RingWorkflows,
     /// A process has so many slots for a queue; told each second.
     Slots {
         /// The process.

@@ -189,6 +189,7 @@ pub fn gate_facts(now: Timestamp, class: MessageClass, topic: ConsentTopic, fact
         topic: Some(topic.topic),
         contact: ContactFact::Active,
         address_is_current: true,
+        way: None,
         topic_consent: facts.topic_consent,
         all_marketing_consent: facts.all_marketing_consent,
         suppressions: facts.suppressions,

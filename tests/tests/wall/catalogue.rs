@@ -18,13 +18,15 @@ const WITHOUT_TENANT: [&str; 9] = [
 ];
 
 /// What the application role reads of them all the same, in the transaction of a tenant that depends on it, and why.
-const APPLICATION_READS: [(&str, &str); 11] = [
+const APPLICATION_READS: [(&str, &str); 13] = [
     ("credentials.id", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.scope_kind", "only keys of the tenant that is set"),
     ("credentials.scope_id", "only keys of the tenant that is set"),
     ("credentials.expires_at", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.revoked_at", "an API key is still good (C-213), asked with BEGIN"),
     ("tenants.id", "the tenant is not suspended: asked with BEGIN, and by the gate"),
+    ("tenants.default_locale", "the language of a mail to somebody whose own is not known, chosen in the batch"),
+    ("tenants.default_zone", "the time of day for somebody whose zone is not known, asked in the batch"),
     ("tenants.max_messages_per_day", "the daily limit is counted in the transaction that takes the messages"),
     ("tenants.suspended_at", "the tenant is not suspended: asked with BEGIN, and by the gate"),
     ("users.id", "an access token is still good (C-213), asked with BEGIN"),

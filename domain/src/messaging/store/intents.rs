@@ -1,6 +1,6 @@
 //! Intents become rows: what must be known to accept them, and the insert that makes each key count once (C-164).
 
-use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TopicId};
+use carillon_entities::ids::{BrandId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId};
 use carillon_entities::rows::messaging::messages;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
@@ -25,6 +25,11 @@ statements! {
     MESSAGES_CANCEL(Time) [id: Uuid] =
         "UPDATE messages SET state = 'cancelled', settled_at = $2, fence = fence + 1 WHERE tenant_id = $1 \
          AND state = 'queued' AND id IN (SELECT b.id FROM ({batch}) AS b) RETURNING id";
+    /// Cancels what is queued of ways on workflows.
+    MESSAGES_CANCEL_OF_WAYS(Time) [enrollment_id: Uuid] =
+        "UPDATE messages SET state = 'cancelled', reason = 'way_ended', settled_at = $2, fence = fence + 1 \
+         WHERE tenant_id = $1 AND state = 'queued' AND enrollment_id IS NOT NULL \
+         AND enrollment_id IN (SELECT b.enrollment_id FROM ({batch}) AS b) RETURNING id";
     /// The reserved topic of a sender's brand.
     RESERVED_TOPIC(Uuid) =
         "SELECT t.id FROM sender_identities s JOIN topics t ON t.tenant_id = $1 AND t.brand_id = s.brand_id \
@@ -193,6 +198,25 @@ pub(in crate::messaging) async fn messages_cancel(
     let batch = ids.iter().map(|id| vec![Value::from(*id)]);
     let rows: Vec<Row> = tx.sql(&MESSAGES_CANCEL, Args::of([now.into()]).with_batch(batch))?.all().await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Cancels what is queued of ways on workflows; returns which those were.
+pub(in crate::messaging) async fn messages_cancel_of_ways(
+    tx: &mut TenantTx,
+    ways: &[EnrollmentId],
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: MessageId,
+    }
+    let mut cancelled = Vec::new();
+    for chunk in ways.chunks(tx.max_batch(&MESSAGES_CANCEL_OF_WAYS)) {
+        let batch = chunk.iter().map(|id| vec![Value::from(*id)]);
+        let sql = tx.sql(&MESSAGES_CANCEL_OF_WAYS, Args::of([now.into()]).with_batch(batch))?;
+        cancelled.extend(sql.all::<Row>().await?.into_iter().map(|row| row.id));
+    }
+    Ok(cancelled)
 }
 
 /// The reserved topic of a sender's brand.

@@ -20,8 +20,8 @@ pub(super) use content::{
     templates_list, version_insert, version_last, versions_of,
 };
 pub(super) use intents::{
-    IntentContact, KnownIntent, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel, messages_insert,
-    reserved_topic, usage_add,
+    IntentContact, KnownIntent, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel,
+    messages_cancel_of_ways, messages_insert, reserved_topic, usage_add,
 };
 pub(super) use members::is_verified_member;
 pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};

@@ -1,0 +1,316 @@
+//! The engine (L5): loads a batch of due people with their facts, asks [`advance`] for each, and writes the batch.
+//!
+//! All of it is one transaction: the rows' locks are the claim, and a worker that dies leaves everything as it was. Its
+//! cost in statements depends on what kinds of things happen in the batch, never on how many people are in it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use carillon_entities::ids::{ContactId, EnrollmentId, TenantId, WorkflowVersionId};
+use carillon_entities::wall::TenantTx;
+use chrono::TimeDelta;
+use serde_json::Value as Json;
+
+use super::facts::BatchFacts;
+use super::shim::choose_locale;
+use super::store::enrollments::{enrollments_due, enrollments_move};
+use super::store::steps::{NewExposure, NewStep, exposures_insert, steps_append};
+use super::store::workflows::versions_find;
+use super::{Definition, Effects, Enrollment, Next, Node, Step, StepOutcome, advance};
+use crate::contacts::{ContactChange, Tag, change_contacts};
+use crate::error::{Error, Refusal, Result};
+use crate::messaging::{INTENTS_MAX, Intent, Lane, MessageClass, ORIGIN_KEYS, Origin, Recipient, send_messages};
+use crate::ports::Ports;
+use crate::reruns::Reruns;
+use crate::tenancy::{Grant, RunWorkflows, SendMessages};
+use crate::time::Timestamp;
+
+/// How many people one ticket permits to move.
+pub const PEOPLE: u32 = 500;
+/// Whoever is at a mail while the day's mails are used up is looked at again after this.
+const QUOTA_PAUSE: TimeDelta = TimeDelta::minutes(15);
+
+/// What the engine may do in a tenant.
+#[derive(Debug, Clone)]
+pub struct EngineGrants {
+    /// Move people.
+    pub run: Grant<RunWorkflows>,
+    /// Ask for mails.
+    pub send: Grant<SendMessages>,
+}
+
+/// Published versions of one process, bounded; they never change, so none is ever stale.
+#[derive(Debug, Default)]
+pub struct VersionCache(Mutex<HashMap<(TenantId, WorkflowVersionId), Arc<Definition>>>);
+
+const CACHED_MAX: usize = 500;
+
+type Definitions = HashMap<WorkflowVersionId, Arc<Definition>>;
+
+impl VersionCache {
+    async fn load(&self, tx: &mut TenantTx, ids: BTreeSet<WorkflowVersionId>) -> Result<Definitions> {
+        let tenant = tx.tenant();
+        let mut found: Definitions = {
+            let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.iter().filter_map(|id| Some((*id, Arc::clone(cache.get(&(tenant, *id))?)))).collect()
+        };
+        let missing: Vec<WorkflowVersionId> = ids.into_iter().filter(|id| !found.contains_key(id)).collect();
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        for version in versions_find(tx, missing).await? {
+            let Some(definition) = version.definition else { continue };
+            let definition = Arc::new(definition);
+            found.insert(version.id, Arc::clone(&definition));
+            let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if cache.len() >= CACHED_MAX {
+                cache.clear();
+            }
+            cache.insert((tenant, version.id), definition);
+        }
+        Ok(found)
+    }
+}
+
+/// Moves up to `size` due people of the tenant; returns how many were due.
+pub async fn advance_due(grants: &EngineGrants, ports: &Ports, cache: &VersionCache, size: u32) -> Result<usize> {
+    if !ports.clock.is_trustworthy() {
+        return Ok(0);
+    }
+    let (mut reruns, mut quota_until) = (Reruns::default(), None);
+    loop {
+        match one_batch(grants, ports, cache, (size, quota_until)).await {
+            Err(Error::Refused(why)) if quota_until.is_none() && is_quota(&why) => {
+                quota_until = Some(ports.now() + QUOTA_PAUSE);
+            }
+            Err(error) if reruns.after(&error) => {}
+            result => return result,
+        }
+    }
+}
+
+fn is_quota(refusals: &[Refusal]) -> bool {
+    refusals.iter().any(|refusal| refusal.code == "QUOTA_EXCEEDED")
+}
+
+async fn one_batch(
+    grants: &EngineGrants,
+    ports: &Ports,
+    cache: &VersionCache,
+    (size, quota_until): (u32, Option<Timestamp>),
+) -> Result<usize> {
+    let now = ports.now();
+    let mut tx = grants.run.begin().await?;
+    let due = enrollments_due(&mut tx, now, i64::from(size)).await?;
+    if due.is_empty() {
+        return Ok(tx.rollback().await.map(|()| 0)?);
+    }
+    let definitions = cache.load(&mut tx, due.iter().map(|one| one.version).collect()).await?;
+    let facts = BatchFacts::load(&mut tx, ports, &due, &definitions, now).await?;
+    let runs: Vec<Run> = due
+        .into_iter()
+        .map(|enrollment| {
+            let effects = match definitions.get(&enrollment.version) {
+                Some(definition) => {
+                    advance(definition, enrollment.way.clone(), &facts.of(&enrollment, definition, quota_until), now)
+                }
+                None => unreadable(&enrollment),
+            };
+            Run { enrollment, effects }
+        })
+        .collect();
+    let count = runs.len();
+    let lanes = Writing { grants, ports, definitions: &definitions, facts: &facts, now }.write(&mut tx, runs).await?;
+    tx.commit().await?;
+    for lane in lanes {
+        ports.doorbell.ring(lane);
+    }
+    Ok(count)
+}
+
+/// Somebody on a version that this program cannot read: they wait for one that can (C-182).
+fn unreadable(enrollment: &Enrollment) -> Effects {
+    let way = &enrollment.way;
+    let step = Step {
+        node: way.node.clone(),
+        outcome: StepOutcome::Parked,
+        reason: Some("VERSION_UNREADABLE".to_owned()),
+        variant: way.variant.clone(),
+        facts: Json::Null,
+        visit: way.visit,
+    };
+    Effects { steps: vec![step], next: Next::Parked }
+}
+
+/// Somebody, and what their run wants written.
+struct Run {
+    enrollment: Enrollment,
+    effects: Effects,
+}
+
+struct Writing<'a> {
+    grants: &'a EngineGrants,
+    ports: &'a Ports,
+    definitions: &'a Definitions,
+    facts: &'a BatchFacts,
+    now: Timestamp,
+}
+
+impl Writing<'_> {
+    /// Writes a batch; returns the lanes in which there is mail now.
+    async fn write(&self, tx: &mut TenantTx, mut runs: Vec<Run>) -> Result<BTreeSet<Lane>> {
+        let refused = self.change(tx, &runs).await?;
+        let moves: Vec<(&Enrollment, &Next)> = runs.iter().map(|run| (&run.enrollment, &run.effects.next)).collect();
+        let moved: BTreeSet<EnrollmentId> = enrollments_move(tx, &moves, self.now).await?.into_iter().collect();
+        // A change of the contact may just have ended their way.
+        runs.retain(|run| moved.contains(&run.enrollment.id));
+        for run in &mut runs {
+            let why = refused.get(&run.enrollment.contact);
+            for step in run.effects.steps.iter_mut().filter(|step| step.outcome == StepOutcome::Updated) {
+                if let Some(why) = why {
+                    (step.outcome, step.reason) = (StepOutcome::Refused, Some(why.code.to_owned()));
+                }
+            }
+        }
+        let lanes = self.send(tx, &mut runs).await?;
+        exposures_insert(tx, self.exposures(&runs), self.now).await?;
+        let parked = runs.iter().filter(|run| run.effects.next == Next::Parked).count();
+        if parked > 0 {
+            tracing::error!(tenant.id = %tx.tenant(), parked, "people are at nodes that this program does not know");
+        }
+        let steps = runs.into_iter().flat_map(|run| {
+            let (enrollment, version, at) = (run.enrollment.id, run.enrollment.version, self.now);
+            run.effects.steps.into_iter().map(move |step| NewStep {
+                enrollment,
+                version,
+                node: step.node,
+                outcome: step.outcome,
+                reason: step.reason,
+                variant: step.variant,
+                facts: step.facts,
+                at,
+            })
+        });
+        steps_append(tx, self.ports, steps.collect()).await?;
+        Ok(lanes)
+    }
+
+    fn node(&self, version: WorkflowVersionId, name: &str) -> Option<&Node> {
+        self.definitions.get(&version)?.nodes.get(name)
+    }
+
+    /// Changes contacts as update nodes say; somebody on two workflows at once is changed by both, in the order of their ways.
+    async fn change(&self, tx: &mut TenantTx, runs: &[Run]) -> Result<HashMap<ContactId, Refusal>> {
+        let mut changes: HashMap<ContactId, ContactChange> = HashMap::new();
+        for run in runs {
+            for step in run.effects.steps.iter().filter(|step| step.outcome == StepOutcome::Updated) {
+                if let Some(Node::Update { set, add_tags, remove_tags, .. }) =
+                    self.node(run.enrollment.version, &step.node)
+                {
+                    merge(changes.entry(run.enrollment.contact).or_default(), set, add_tags, remove_tags);
+                }
+            }
+        }
+        if changes.is_empty() { Ok(HashMap::new()) } else { change_contacts(tx, self.ports, &changes).await }
+    }
+
+    /// Asks for the mails of `queued` steps; those that cannot be asked for say why in their step.
+    async fn send(&self, tx: &mut TenantTx, runs: &mut [Run]) -> Result<BTreeSet<Lane>> {
+        let (mut intents, mut places, mut lanes) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for (at, run) in runs.iter_mut().enumerate() {
+            for (place, step) in run.effects.steps.iter_mut().enumerate() {
+                if step.outcome != StepOutcome::Queued {
+                    continue;
+                }
+                match self.intent(&run.enrollment, step) {
+                    Some(intent) => {
+                        intents.push(intent);
+                        places.push((at, place));
+                    }
+                    None => (step.outcome, step.reason) = (StepOutcome::Refused, Some("NO_CONTENT".to_owned())),
+                }
+            }
+        }
+        for (intents, places) in intents.chunks(INTENTS_MAX).zip(places.chunks(INTENTS_MAX)) {
+            let verdicts = send_messages(&self.grants.send, tx, self.ports, intents).await?;
+            for ((verdict, intent), (at, place)) in verdicts.into_iter().zip(intents).zip(places) {
+                let step = &mut runs[*at].effects.steps[*place];
+                match verdict {
+                    Ok(accepted) => {
+                        lanes.insert(intent.class.lane());
+                        step.facts = serde_json::json!({ "message": accepted.message });
+                    }
+                    Err(refusal) => (step.outcome, step.reason) = (StepOutcome::Refused, Some(refusal.code.to_owned())),
+                }
+            }
+        }
+        Ok(lanes)
+    }
+
+    /// The mail of a step, in the person's language; its key says which visit of the node wants it, so it is one (L8).
+    fn intent(&self, enrollment: &Enrollment, step: &Step) -> Option<Intent> {
+        let Node::Send { sender, topic, content, uses_event, .. } = self.node(enrollment.version, &step.node)? else {
+            return None;
+        };
+        let locales: Vec<&str> = content.keys().map(String::as_str).collect();
+        let wanted = self.facts.locale_of(enrollment.contact);
+        let chosen = choose_locale(wanted, self.facts.default_locale(), &locales)?;
+        let variables = if *uses_event { self.facts.properties_of(enrollment) } else { None };
+        Some(Intent {
+            key: format!("{ORIGIN_KEYS}{}:{}", enrollment.id, step.visit),
+            // A published workflow's marketing has a topic and nothing else has.
+            class: if topic.is_some() { MessageClass::Marketing } else { MessageClass::Transactional },
+            topic: *topic,
+            sender: *sender,
+            template_version: *content.values().nth(chosen)?,
+            to: Recipient::Contact(enrollment.contact),
+            variables: variables.cloned().unwrap_or_default(),
+            send_at: None,
+            expires_at: None,
+            is_test: false,
+            origin: Some(Origin {
+                version: enrollment.version,
+                enrollment: enrollment.id,
+                node: step.node.clone(),
+                variant: step.variant.clone(),
+            }),
+        })
+    }
+
+    fn exposures(&self, runs: &[Run]) -> Vec<NewExposure> {
+        let mut exposures = Vec::new();
+        for run in runs {
+            let Enrollment { id, version, contact, way, .. } = &run.enrollment;
+            let Some(address) = self.facts.address_of(*contact) else { continue };
+            for step in run.effects.steps.iter().filter(|step| step.outcome == StepOutcome::Split) {
+                let Some(Node::Split { conversion, .. }) = self.node(*version, &step.node) else { continue };
+                let window = conversion.as_ref().and_then(|one| i64::try_from(one.within_seconds).ok());
+                exposures.push(NewExposure {
+                    workflow: way.workflow,
+                    node: step.node.clone(),
+                    address,
+                    variant: label_of(step.variant.as_deref()).to_owned(),
+                    contact: *contact,
+                    enrollment: *id,
+                    converts_until: window.and_then(TimeDelta::try_seconds).map(|window| self.now + window),
+                });
+            }
+        }
+        exposures
+    }
+}
+
+/// The label of a variant that is written as `node/label`.
+fn label_of(variant: Option<&str>) -> &str {
+    variant.and_then(|variant| variant.rsplit_once('/')).map_or("", |(_, label)| label)
+}
+
+fn merge(change: &mut ContactChange, set: &BTreeMap<String, Json>, add: &[String], remove: &[String]) {
+    let tags = |names: &[String]| names.iter().filter_map(|name| Tag::parse(name).ok()).collect::<Vec<_>>();
+    let (add, remove) = (tags(add), tags(remove));
+    change.set.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
+    change.add.retain(|tag| !remove.contains(tag));
+    change.remove.retain(|tag| !add.contains(tag));
+    change.add.extend(add);
+    change.remove.extend(remove);
+}

@@ -1,0 +1,204 @@
+//! What the engine knows of a batch of people: loaded once, in a handful of statements (L5).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
+use carillon_entities::wall::TenantTx;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value as Json};
+
+use super::check::mails_asked;
+use super::local_time::zone;
+use super::shim::properties_of_events;
+use super::store::events::{TenantDefaults, tenant_defaults};
+use super::store::steps::exposures_seen;
+use super::{Definition, Enrollment, Node, WayFacts};
+use crate::consent::{Recipient, endpoints_resolve};
+use crate::contacts::{Contact, ContactState, Locale, Zone, contacts_get};
+use crate::error::{Error, Result};
+use crate::keys::AddressHash;
+use crate::messaging::{Engagement, engagement};
+use crate::ports::Ports;
+use crate::segments::{Facts, MailDid, Needs, Truth, load_facts};
+use crate::time::Timestamp;
+
+type Definitions = HashMap<WorkflowVersionId, Arc<Definition>>;
+
+/// The facts of a batch.
+pub(super) struct BatchFacts {
+    defaults: TenantDefaults,
+    default_zone: TimeZone,
+    people: HashMap<ContactId, Person>,
+    conditions: HashMap<ContactId, Facts>,
+    seen: HashMap<(WorkflowId, AddressHash), Vec<(String, String)>>,
+    mails: HashMap<(EnrollmentId, String), Engagement>,
+    properties: HashMap<ContactEventId, Map<String, Json>>,
+}
+
+/// What is known of one contact beside what conditions ask.
+struct Person {
+    is_gone: bool,
+    zone: Option<TimeZone>,
+    locale: Option<String>,
+    address: Option<AddressHash>,
+}
+
+impl BatchFacts {
+    pub async fn load(
+        tx: &mut TenantTx,
+        ports: &Ports,
+        due: &[Enrollment],
+        definitions: &Definitions,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let contacts: Vec<ContactId> = due.iter().map(|one| one.contact).collect::<BTreeSet<_>>().into_iter().collect();
+        let defaults = tenant_defaults(tx).await?.ok_or_else(|| Error::fault("the tenant has no row"))?;
+        let needs = definitions.values().fold(Needs::default(), |all, one| all.union(one.needs()));
+        let known = contacts_get(tx, &contacts).await?;
+        let people = people(tx, ports, known).await?;
+        let mut batch = Self {
+            default_zone: zone(&defaults.default_zone).unwrap_or(TimeZone::UTC),
+            defaults,
+            conditions: load_facts(tx, ports, &contacts, &needs, now).await?,
+            seen: HashMap::new(),
+            mails: HashMap::new(),
+            properties: HashMap::new(),
+            people,
+        };
+        batch.load_exposures(tx, due, definitions).await?;
+        batch.load_mails(tx, due, definitions).await?;
+        batch.load_properties(tx, ports, due, definitions).await?;
+        Ok(batch)
+    }
+
+    async fn load_exposures(&mut self, tx: &mut TenantTx, due: &[Enrollment], definitions: &Definitions) -> Result<()> {
+        let wanted = of_each(due, definitions).flat_map(|(enrollment, definition)| {
+            let address = self.address_of(enrollment.contact);
+            let workflow = enrollment.way.workflow;
+            definition.splits().filter_map(move |(node, ..)| Some((workflow, node.clone(), address?)))
+        });
+        let wanted: BTreeSet<_> = wanted.collect();
+        if !wanted.is_empty() {
+            self.seen = exposures_seen(tx, wanted).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_mails(&mut self, tx: &mut TenantTx, due: &[Enrollment], definitions: &Definitions) -> Result<()> {
+        let asked: HashMap<WorkflowVersionId, BTreeSet<String>> = definitions
+            .iter()
+            .map(|(id, definition)| (*id, mails_asked(definition).into_iter().map(|(node, _)| node).collect()))
+            .collect();
+        let wanted: Vec<(EnrollmentId, String)> = due
+            .iter()
+            .filter_map(|one| Some((one, asked.get(&one.version)?)))
+            .flat_map(|(one, nodes)| nodes.iter().map(|node| (one.id, node.clone())))
+            .collect();
+        if !wanted.is_empty() {
+            self.mails = engagement(tx, &wanted).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_properties(
+        &mut self,
+        tx: &mut TenantTx,
+        ports: &Ports,
+        due: &[Enrollment],
+        definitions: &Definitions,
+    ) -> Result<()> {
+        let uses = |node: &Node| matches!(node, Node::Send { uses_event: true, .. });
+        let using = of_each(due, definitions).filter(|(_, definition)| definition.nodes.values().any(uses));
+        let events: BTreeSet<ContactEventId> = using.filter_map(|(enrollment, _)| enrollment.event).collect();
+        if !events.is_empty() {
+            let events: Vec<ContactEventId> = events.into_iter().collect();
+            self.properties = properties_of_events(tx, ports, &events).await?;
+        }
+        Ok(())
+    }
+
+    /// What is known of one of them.
+    pub fn of(&self, enrollment: &Enrollment, definition: &Definition, quota_until: Option<Timestamp>) -> WayFacts {
+        let person = self.people.get(&enrollment.contact);
+        let mut contact = self.conditions.get(&enrollment.contact).cloned().unwrap_or_default();
+        let mut pending = BTreeMap::new();
+        for (node, did) in mails_asked(definition) {
+            let Some(mail) = self.mails.get(&(enrollment.id, node.clone())) else { continue };
+            if let Some(until) = mail.pending_until {
+                pending.insert((node.clone(), did), until);
+            }
+            contact.mails.insert((node, did), answer(mail, did));
+        }
+        let address = self.address_of(enrollment.contact);
+        let seen = address.and_then(|address| self.seen.get(&(enrollment.way.workflow, address)));
+        WayFacts {
+            contact,
+            is_gone: person.is_none_or(|person| person.is_gone),
+            zone: person.and_then(|person| person.zone.clone()).unwrap_or_else(|| self.default_zone.clone()),
+            address,
+            seen: seen.into_iter().flatten().cloned().collect(),
+            pending,
+            quota_until,
+        }
+    }
+
+    pub fn address_of(&self, contact: ContactId) -> Option<AddressHash> {
+        self.people.get(&contact)?.address
+    }
+
+    pub fn locale_of(&self, contact: ContactId) -> Option<&str> {
+        self.people.get(&contact)?.locale.as_deref()
+    }
+
+    pub fn default_locale(&self) -> &str {
+        &self.defaults.default_locale
+    }
+
+    /// The properties of the event that began a way.
+    pub fn properties_of(&self, enrollment: &Enrollment) -> Option<&Map<String, Json>> {
+        self.properties.get(&enrollment.event?)
+    }
+}
+
+fn of_each<'a>(
+    due: &'a [Enrollment],
+    definitions: &'a Definitions,
+) -> impl Iterator<Item = (&'a Enrollment, &'a Definition)> {
+    due.iter().filter_map(|one| Some((one, definitions.get(&one.version)?.as_ref())))
+}
+
+/// What somebody did with a mail: no for one that was never sent, unknown for one that is not tracked.
+fn answer(mail: &Engagement, did: MailDid) -> Truth {
+    let at = match did {
+        // Who clicked has opened it, whatever became of the pixel.
+        MailDid::Opened => mail.opened_at.or(mail.clicked_at),
+        MailDid::Clicked => mail.clicked_at,
+    };
+    match (mail.sent, mail.tracked) {
+        (true, false) => Truth::Unknown,
+        (true, true) => at.is_some().into(),
+        (false, _) => Truth::No,
+    }
+}
+
+/// What is known of contacts; their addresses by the hashes that their rows have (C-157).
+async fn people(tx: &mut TenantTx, ports: &Ports, contacts: Vec<Contact>) -> Result<HashMap<ContactId, Person>> {
+    let hasher = ports.keys.address_hasher(tx.tenant());
+    let with_address = contacts.iter().filter_map(|contact| Some((contact.id, contact.email.as_ref()?)));
+    let (ids, recipients): (Vec<ContactId>, Vec<Recipient>) =
+        with_address.map(|(id, email)| (id, Recipient::hashed(&hasher, email))).unzip();
+    let addresses = endpoints_resolve(tx, &recipients).await?;
+    let addresses: HashMap<ContactId, AddressHash> =
+        ids.into_iter().zip(addresses.into_iter().map(|address| address.hash)).collect();
+    let person = |contact: Contact| {
+        let person = Person {
+            is_gone: contact.state == ContactState::Deleted,
+            zone: contact.zone.as_ref().map(Zone::as_str).and_then(zone),
+            locale: contact.locale.as_ref().map(|locale| Locale::as_str(locale).to_owned()),
+            address: addresses.get(&contact.id).copied(),
+        };
+        (contact.id, person)
+    };
+    Ok(contacts.into_iter().map(person).collect())
+}

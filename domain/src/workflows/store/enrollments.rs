@@ -1,0 +1,364 @@
+//! People on workflows: the rows that are the engine's queue (L4).
+
+use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
+use carillon_entities::rows::workflows::enrollments;
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
+
+use crate::consent::WayFact;
+use crate::error::{Error, Result};
+use crate::paging::{Page, Paged};
+use crate::time::Timestamp;
+use crate::workflows::entry::Entry;
+use crate::workflows::{Enrollment, Next, Way, WayState};
+
+statements! {
+    /// Due people, locked until the end of the transaction that moves them: the lock is the claim.
+    ENROLLMENTS_DUE(Time, BigInt) =
+        "SELECT id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
+         entry_event_id, end_reason, entered_at, ended_at FROM enrollments \
+         WHERE tenant_id = $1 AND state = 'active' AND due_at <= $2 ORDER BY due_at LIMIT $3 {skip_locked}";
+    /// Where people are after a run. Whoever was taken out meanwhile, in this same transaction, stays out.
+    ENROLLMENTS_MOVE() [id: Uuid, state: Text, node: Text, visit: Int, node_entered_at: Time, due_at: Time,
+        variant: Text, end_reason: Text, ended_at: Time] =
+        "WITH moves AS ({batch}) UPDATE enrollments SET state = moves.state, node = moves.node, visit = moves.visit, \
+         node_entered_at = moves.node_entered_at, due_at = COALESCE(moves.due_at, enrollments.due_at), \
+         variant = moves.variant, end_reason = moves.end_reason, ended_at = moves.ended_at \
+         FROM moves WHERE enrollments.tenant_id = $1 AND enrollments.id = moves.id AND enrollments.state = 'active' \
+         RETURNING enrollments.id";
+    /// The ways of contacts on versions that are not over; locked.
+    WAYS_OPEN() [contact_id: Uuid, version_id: Uuid] =
+        "SELECT id, workflow_id, version_id, contact_id, entry_key, entry_number, entry_event_id, state, node, \
+         variant, entered_at, end_reason, ended_at FROM enrollments WHERE tenant_id = $1 \
+         AND state IN ('active', 'paused', 'parked') \
+         AND (contact_id, version_id) IN (SELECT b.contact_id, b.version_id FROM ({batch}) AS b) ORDER BY id {no_key_update}";
+    /// The last way of each entry key.
+    WAYS_LAST() [workflow_id: Uuid, entry_key: Text] =
+        "SELECT e.id, e.workflow_id, e.version_id, e.contact_id, e.entry_key, e.entry_number, e.entry_event_id, e.state, \
+         e.node, e.variant, e.entered_at, e.end_reason, e.ended_at FROM ({batch}) AS b JOIN enrollments e \
+         ON e.tenant_id = $1 AND e.workflow_id = b.workflow_id AND e.entry_key = b.entry_key \
+         WHERE e.entry_number = (SELECT MAX(l.entry_number) FROM enrollments l WHERE l.tenant_id = $1 \
+         AND l.workflow_id = b.workflow_id AND l.entry_key = b.entry_key)";
+    /// Ends ways.
+    WAYS_END() [id: Uuid, state: Text, end_reason: Text, ended_at: Time] =
+        "WITH ends AS ({batch}) UPDATE enrollments SET state = ends.state, end_reason = ends.end_reason, \
+         ended_at = ends.ended_at FROM ends WHERE enrollments.tenant_id = $1 AND enrollments.id = ends.id \
+         AND enrollments.state IN ('active', 'paused', 'parked') RETURNING enrollments.id";
+    /// Ways by id, as the gate sees them: locked against an end until it has decided.
+    WAYS_AT_GATE() [id: Uuid] =
+        "SELECT id, state, EXISTS (SELECT 1 FROM pauses p WHERE p.tenant_id = $1 \
+         AND p.subject_id IN ($1, enrollments.workflow_id, enrollments.contact_id)) AS is_held \
+         FROM enrollments WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY id {for_share}";
+    /// Has ways looked at now, if they are under way.
+    WAYS_WAKE(Time) [id: Uuid] =
+        "UPDATE enrollments SET due_at = $2 WHERE tenant_id = $1 AND state = 'active' AND due_at > $2 \
+         AND id IN (SELECT b.id FROM ({batch}) AS b)";
+    /// Ends whatever of a workflow is under way.
+    WAYS_END_OF_WORKFLOW(Uuid, Text, Time) =
+        "UPDATE enrollments SET state = 'exited', end_reason = $3, ended_at = $4 WHERE tenant_id = $1 \
+         AND workflow_id = $2 AND state IN ('active', 'paused', 'parked') \
+         RETURNING id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
+         entry_event_id, end_reason, entered_at, ended_at";
+}
+
+#[derive(FromQueryResult)]
+struct DueRow {
+    id: EnrollmentId,
+    workflow_id: WorkflowId,
+    version_id: WorkflowVersionId,
+    contact_id: ContactId,
+    entry_number: i32,
+    state: String,
+    node: String,
+    visit: i32,
+    node_entered_at: Timestamp,
+    due_at: Timestamp,
+    variant: Option<String>,
+    entry_event_id: Option<ContactEventId>,
+    end_reason: Option<String>,
+    entered_at: Timestamp,
+    ended_at: Option<Timestamp>,
+}
+
+impl DueRow {
+    fn enrollment(self) -> Result<Enrollment> {
+        let way = Way {
+            workflow: self.workflow_id,
+            node: self.node,
+            visit: self.visit,
+            node_entered_at: self.node_entered_at,
+            variant: self.variant,
+        };
+        Ok(Enrollment {
+            id: self.id,
+            version: self.version_id,
+            contact: self.contact_id,
+            entry: self.entry_number,
+            event: self.entry_event_id,
+            state: self.state.parse().map_err(Error::fault)?,
+            way,
+            due_at: self.due_at,
+            entered_at: self.entered_at,
+            end_reason: self.end_reason,
+            ended_at: self.ended_at,
+        })
+    }
+}
+
+pub(in crate::workflows) async fn enrollments_due(
+    tx: &mut TenantTx,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Enrollment>> {
+    let rows: Vec<DueRow> = tx.sql(&ENROLLMENTS_DUE, Args::of([now.into(), limit.into()]))?.all().await?;
+    rows.into_iter().map(DueRow::enrollment).collect()
+}
+
+/// Writes where people are now; returns who was moved.
+pub(in crate::workflows) async fn enrollments_move(
+    tx: &mut TenantTx,
+    moves: &[(&Enrollment, &Next)],
+    now: Timestamp,
+) -> Result<Vec<EnrollmentId>> {
+    let batch = moves.iter().map(|(enrollment, next)| {
+        let (state, way, due_at, ended) = match next {
+            Next::At { way, due_at } => (WayState::Active, way, Some(*due_at), None),
+            Next::Ended { state, reason } => (*state, &enrollment.way, None, Some(reason)),
+            Next::Parked => (WayState::Parked, &enrollment.way, None, None),
+        };
+        vec![
+            enrollment.id.into(),
+            state.as_str().into(),
+            way.node.as_str().into(),
+            way.visit.into(),
+            way.node_entered_at.into(),
+            due_at.into(),
+            way.variant.clone().into(),
+            ended.cloned().into(),
+            ended.map(|_| now).into(),
+        ]
+    });
+    let rows: Vec<IdRow> = tx.sql(&ENROLLMENTS_MOVE, Args::batch(batch))?.all().await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+#[derive(FromQueryResult)]
+struct IdRow {
+    id: EnrollmentId,
+}
+
+#[derive(FromQueryResult)]
+struct WayRow {
+    id: EnrollmentId,
+    workflow_id: WorkflowId,
+    version_id: WorkflowVersionId,
+    contact_id: ContactId,
+    entry_key: String,
+    entry_number: i32,
+    entry_event_id: Option<ContactEventId>,
+    state: String,
+    node: String,
+    variant: Option<String>,
+    entered_at: Timestamp,
+    end_reason: Option<String>,
+    ended_at: Option<Timestamp>,
+}
+
+/// A way as the rules of entry see it, and where on it the person is.
+#[derive(Debug, Clone)]
+pub(in crate::workflows) struct Stand {
+    pub entry: Entry,
+    pub node: String,
+    pub variant: Option<String>,
+}
+
+impl WayRow {
+    fn stand(self) -> Result<Stand> {
+        let state: WayState = self.state.parse().map_err(Error::fault)?;
+        let ended = self.ended_at.map(|at| (state, self.end_reason.unwrap_or_default(), at));
+        let entry = Entry {
+            id: self.id,
+            workflow: self.workflow_id,
+            version: self.version_id,
+            contact: self.contact_id,
+            key: self.entry_key,
+            number: self.entry_number,
+            event: self.entry_event_id,
+            entered_at: self.entered_at,
+            ended,
+            is_new: false,
+        };
+        Ok(Stand { entry, node: self.node, variant: self.variant })
+    }
+}
+
+/// The ways of contacts on versions that are not over; locked, in the order of their ids.
+pub(in crate::workflows) async fn ways_open(
+    tx: &mut TenantTx,
+    of: impl IntoIterator<Item = (ContactId, WorkflowVersionId)>,
+) -> Result<Vec<Stand>> {
+    let batch: Vec<Vec<Value>> =
+        of.into_iter().map(|(contact, version)| vec![contact.into(), version.into()]).collect();
+    let mut stands = Vec::new();
+    for chunk in batch.chunks(tx.max_batch(&WAYS_OPEN)) {
+        let rows: Vec<WayRow> = tx.sql(&WAYS_OPEN, Args::batch(chunk.to_vec()))?.all().await?;
+        stands.extend(rows.into_iter().map(WayRow::stand).collect::<Result<Vec<_>>>()?);
+    }
+    Ok(stands)
+}
+
+/// The last way of each entry key.
+pub(in crate::workflows) async fn ways_last(
+    tx: &mut TenantTx,
+    keys: impl IntoIterator<Item = (WorkflowId, String)>,
+) -> Result<Vec<Stand>> {
+    let batch: Vec<Vec<Value>> = keys.into_iter().map(|(workflow, key)| vec![workflow.into(), key.into()]).collect();
+    let mut stands = Vec::new();
+    for chunk in batch.chunks(tx.max_batch(&WAYS_LAST)) {
+        let rows: Vec<WayRow> = tx.sql(&WAYS_LAST, Args::batch(chunk.to_vec()))?.all().await?;
+        stands.extend(rows.into_iter().map(WayRow::stand).collect::<Result<Vec<_>>>()?);
+    }
+    Ok(stands)
+}
+
+/// A way about to begin.
+#[derive(Debug, Clone)]
+pub(in crate::workflows) struct NewWay {
+    pub entry: Entry,
+    pub start: String,
+    pub state: WayState,
+    pub due_at: Timestamp,
+}
+
+/// Begins ways. One whose entry key and number are taken was begun by somebody else meanwhile.
+pub(in crate::workflows) async fn ways_insert(tx: &mut TenantTx, new: Vec<NewWay>) -> Result<u64> {
+    let rows = new.into_iter().map(|way| {
+        let ended = way.entry.ended;
+        enrollments::ActiveModel {
+            id: Set(way.entry.id),
+            workflow_id: Set(way.entry.workflow),
+            version_id: Set(way.entry.version),
+            contact_id: Set(way.entry.contact),
+            entry_key: Set(way.entry.key),
+            entry_number: Set(way.entry.number),
+            state: Set(ended.as_ref().map_or(way.state, |(state, _, _)| *state).as_str().to_owned()),
+            node: Set(way.start),
+            visit: Set(0),
+            node_entered_at: Set(way.due_at),
+            due_at: Set(way.due_at),
+            variant: Set(None),
+            entry_event_id: Set(way.entry.event),
+            end_reason: Set(ended.as_ref().map(|(_, reason, _)| reason.clone())),
+            entered_at: Set(way.entry.entered_at),
+            ended_at: Set(ended.map(|(_, _, at)| at)),
+            ..Default::default()
+        }
+    });
+    Ok(tx.insert_many(rows.collect(), OnConflict::Keep).await?)
+}
+
+/// Ends ways; returns those that were not over.
+pub(in crate::workflows) async fn ways_end(
+    tx: &mut TenantTx,
+    ends: impl IntoIterator<Item = (EnrollmentId, WayState, String, Timestamp)>,
+) -> Result<Vec<EnrollmentId>> {
+    let batch = ends
+        .into_iter()
+        .map(|(id, state, reason, at)| vec![id.into(), state.as_str().into(), reason.into(), at.into()]);
+    let batch: Vec<Vec<Value>> = batch.collect();
+    let mut ended = Vec::new();
+    for chunk in batch.chunks(tx.max_batch(&WAYS_END)) {
+        let rows: Vec<IdRow> = tx.sql(&WAYS_END, Args::batch(chunk.to_vec()))?.all().await?;
+        ended.extend(rows.into_iter().map(|row| row.id));
+    }
+    Ok(ended)
+}
+
+/// Ends whatever of a workflow is under way; returns those.
+pub(in crate::workflows) async fn ways_end_of_workflow(
+    tx: &mut TenantTx,
+    workflow: WorkflowId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Vec<Enrollment>> {
+    let args = Args::of([workflow.into(), reason.into(), now.into()]);
+    let rows: Vec<DueRow> = tx.sql(&WAYS_END_OF_WORKFLOW, args)?.all().await?;
+    rows.into_iter().map(DueRow::enrollment).collect()
+}
+
+/// Has ways looked at now.
+pub(in crate::workflows) async fn ways_wake(tx: &mut TenantTx, ids: &[EnrollmentId], now: Timestamp) -> Result<()> {
+    let batch = ids.iter().map(|id| vec![Value::from(*id)]);
+    tx.sql(&WAYS_WAKE, Args::of([now.into()]).with_batch(batch))?.execute().await?;
+    Ok(())
+}
+
+/// How ways stand, locked against an end until the gate has decided (C-184).
+pub(crate) async fn ways_at_gate(
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = EnrollmentId>,
+) -> Result<Vec<(EnrollmentId, WayFact)>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: EnrollmentId,
+        state: String,
+        is_held: bool,
+    }
+    let batch: Vec<Vec<Value>> = ids.into_iter().map(|id| vec![Value::from(id)]).collect();
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<Row> = tx.sql(&WAYS_AT_GATE, Args::batch(batch))?.all().await?;
+    let fact = |row: Row| {
+        let state: WayState = row.state.parse().map_err(Error::fault)?;
+        let fact = match state {
+            WayState::Goal | WayState::Exited | WayState::Failed => WayFact::Over,
+            _ if row.is_held => WayFact::Held,
+            _ => WayFact::Open,
+        };
+        Ok((row.id, fact))
+    };
+    rows.into_iter().map(fact).collect()
+}
+
+/// A page of a contact's ways, newest last.
+pub(in crate::workflows) async fn enrollments_of_contact(
+    tx: &mut TenantTx,
+    contact: ContactId,
+    page: &Page<EnrollmentId>,
+) -> Result<Paged<Enrollment>> {
+    use enrollments::Column;
+    let select = tx.select::<enrollments::Entity>().eq(Column::ContactId, contact);
+    let rows = page.keyset(select, Column::Id).all().await?;
+    Ok(page.finish(rows.into_iter().map(enrollment).collect::<Result<_>>()?))
+}
+
+pub(in crate::workflows) async fn enrollments_find(
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = EnrollmentId>,
+) -> Result<Vec<Enrollment>> {
+    let select = tx.select::<enrollments::Entity>().is_in(enrollments::Column::Id, ids).limit(1_000);
+    select.all().await?.into_iter().map(enrollment).collect()
+}
+
+fn enrollment(row: enrollments::Model) -> Result<Enrollment> {
+    let row = DueRow {
+        id: row.id,
+        workflow_id: row.workflow_id,
+        version_id: row.version_id,
+        contact_id: row.contact_id,
+        entry_number: row.entry_number,
+        state: row.state,
+        node: row.node,
+        visit: row.visit,
+        node_entered_at: row.node_entered_at,
+        due_at: row.due_at,
+        variant: row.variant,
+        entry_event_id: row.entry_event_id,
+        end_reason: row.end_reason,
+        entered_at: row.entered_at,
+        ended_at: row.ended_at,
+    };
+    row.enrollment()
+}

@@ -1,0 +1,139 @@
+//! Steps and exposures: what happened on people's ways, only ever appended (L7).
+
+use std::collections::HashMap;
+
+use carillon_entities::ids::{ContactId, EnrollmentId, StepId, WorkflowId, WorkflowVersionId};
+use carillon_entities::rows::workflows::{enrollment_steps, exposures};
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
+use serde_json::Value as Json;
+
+use crate::error::{Error, Result};
+use crate::keys::AddressHash;
+use crate::paging::{Page, Paged};
+use crate::ports::Ports;
+use crate::time::Timestamp;
+use crate::workflows::{StepOutcome, StepRecord};
+
+statements! {
+    /// The variants that addresses saw before.
+    EXPOSURES_SEEN() [workflow_id: Uuid, node: Text, address_hmac: Bytes] =
+        "SELECT x.workflow_id, x.node, x.address_hmac, x.variant FROM ({batch}) AS b JOIN exposures x \
+         ON x.tenant_id = $1 AND x.workflow_id = b.workflow_id AND x.node = b.node AND x.address_hmac = b.address_hmac";
+}
+
+/// A step about to be appended.
+#[derive(Debug, Clone)]
+pub(in crate::workflows) struct NewStep {
+    pub enrollment: EnrollmentId,
+    pub version: WorkflowVersionId,
+    pub node: String,
+    pub outcome: StepOutcome,
+    pub reason: Option<String>,
+    pub variant: Option<String>,
+    pub facts: Json,
+    pub at: Timestamp,
+}
+
+/// Appends steps, in their order.
+pub(in crate::workflows) async fn steps_append(tx: &mut TenantTx, ports: &Ports, steps: Vec<NewStep>) -> Result<()> {
+    let rows = steps.into_iter().map(|step| enrollment_steps::ActiveModel {
+        id: Set(ports.new_id()),
+        enrollment_id: Set(step.enrollment),
+        version_id: Set(step.version),
+        node: Set(step.node),
+        outcome: Set(step.outcome.as_str().to_owned()),
+        reason: Set(step.reason),
+        variant: Set(step.variant),
+        facts: Set(step.facts),
+        at: Set(step.at),
+        ..Default::default()
+    });
+    tx.insert_many(rows.collect(), OnConflict::Fail).await?;
+    Ok(())
+}
+
+/// A page of a way's steps, in their order.
+pub(in crate::workflows) async fn steps_of(
+    tx: &mut TenantTx,
+    enrollment: EnrollmentId,
+    page: &Page<StepId>,
+) -> Result<Paged<StepRecord>> {
+    use enrollment_steps::Column;
+    let select = tx.select::<enrollment_steps::Entity>().eq(Column::EnrollmentId, enrollment);
+    let rows = page.keyset(select, Column::Id).all().await?;
+    let step = |row: enrollment_steps::Model| {
+        Ok(StepRecord {
+            id: row.id,
+            node: row.node,
+            outcome: row.outcome.parse().map_err(Error::fault)?,
+            reason: row.reason,
+            variant: row.variant,
+            facts: row.facts,
+            at: row.at,
+        })
+    };
+    Ok(page.finish(rows.into_iter().map(step).collect::<Result<_>>()?))
+}
+
+/// An exposure about to be recorded; the first of an address counts.
+#[derive(Debug, Clone)]
+pub(in crate::workflows) struct NewExposure {
+    pub workflow: WorkflowId,
+    pub node: String,
+    pub address: AddressHash,
+    pub variant: String,
+    pub contact: ContactId,
+    pub enrollment: EnrollmentId,
+    pub converts_until: Option<Timestamp>,
+}
+
+pub(in crate::workflows) async fn exposures_insert(
+    tx: &mut TenantTx,
+    exposures: Vec<NewExposure>,
+    now: Timestamp,
+) -> Result<()> {
+    let rows = exposures.into_iter().map(|one| exposures::ActiveModel {
+        workflow_id: Set(one.workflow),
+        node: Set(one.node),
+        address_hmac: Set(one.address.as_bytes().to_vec()),
+        variant: Set(one.variant),
+        contact_id: Set(one.contact),
+        enrollment_id: Set(one.enrollment),
+        exposed_at: Set(now),
+        converts_until: Set(one.converts_until),
+        ..Default::default()
+    });
+    tx.insert_many(rows.collect(), OnConflict::Keep).await?;
+    Ok(())
+}
+
+type Seen = HashMap<(WorkflowId, AddressHash), Vec<(String, String)>>;
+
+/// The variants that addresses saw before, by node.
+pub(in crate::workflows) async fn exposures_seen(
+    tx: &mut TenantTx,
+    wanted: impl IntoIterator<Item = (WorkflowId, String, AddressHash)>,
+) -> Result<Seen> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        workflow_id: WorkflowId,
+        node: String,
+        address_hmac: Vec<u8>,
+        variant: String,
+    }
+    let batch: Vec<Vec<Value>> = wanted
+        .into_iter()
+        .map(|(workflow, node, address)| vec![workflow.into(), node.into(), address.as_bytes().to_vec().into()])
+        .collect();
+    let mut seen = Seen::new();
+    for chunk in batch.chunks(tx.max_batch(&EXPOSURES_SEEN)) {
+        let rows: Vec<Row> = tx.sql(&EXPOSURES_SEEN, Args::batch(chunk.to_vec()))?.all().await?;
+        for row in rows {
+            let address = AddressHash::from_slice(&row.address_hmac).ok_or_else(|| Error::fault("an address hash"))?;
+            seen.entry((row.workflow_id, address)).or_default().push((row.node, row.variant));
+        }
+    }
+    Ok(seen)
+}

@@ -1,0 +1,251 @@
+//! Workflows, their versions, and who listens to what.
+
+use carillon_entities::ids::{EventDefinitionId, WorkflowId, WorkflowVersionId};
+use carillon_entities::rows::workflows::{workflow_listeners, workflow_versions, workflows};
+use carillon_entities::statements;
+use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::paging::{Page, Paged};
+use crate::time::Timestamp;
+use crate::workflows::{Definition, Listener, Version, Watch, Workflow};
+
+statements! {
+    /// Who listens to events.
+    LISTENERS_OF_EVENTS() [event_id: Uuid] =
+        "SELECT l.event_id, l.role, l.version_id, l.workflow_id FROM ({batch}) AS b \
+         JOIN workflow_listeners l ON l.tenant_id = $1 AND l.watches = 'event' AND l.event_id = b.event_id";
+    /// Who listens to changes of contacts.
+    LISTENERS_OF_CONTACTS() =
+        "SELECT event_id, role, version_id, workflow_id FROM workflow_listeners WHERE tenant_id = $1 AND watches = 'contact'";
+    /// Versions by id.
+    WORKFLOW_VERSIONS() [id: Uuid] =
+        "SELECT v.id, v.workflow_id, v.number, v.definition, v.content_hash, v.published_at FROM ({batch}) AS b \
+         JOIN workflow_versions v ON v.tenant_id = $1 AND v.id = b.id";
+    /// The newest number of a workflow's versions.
+    WORKFLOW_VERSION_LAST(Uuid) =
+        "SELECT COALESCE(MAX(number), 0) AS number FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2";
+    /// Forgets triggers of versions that are live no more, and ends of those that nobody is on.
+    LISTENERS_FORGET(Uuid, Uuid) =
+        "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 \
+         AND (role = 'trigger' OR NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.tenant_id = $1 \
+         AND e.version_id = workflow_listeners.version_id AND e.state IN ('active', 'paused', 'parked')))";
+}
+
+/// Locks a workflow.
+pub(in crate::workflows) async fn workflow_lock(tx: &mut TenantTx, id: WorkflowId) -> Result<Option<Workflow>> {
+    let row = tx.select::<workflows::Entity>().eq(workflows::Column::Id, id).for_update().one().await?;
+    row.map(workflow).transpose()
+}
+
+pub(in crate::workflows) async fn workflows_find(
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = WorkflowId>,
+) -> Result<Vec<Workflow>> {
+    let select = tx.select::<workflows::Entity>().is_in(workflows::Column::Id, ids).limit(1_000);
+    select.all().await?.into_iter().map(workflow).collect()
+}
+
+/// A page of workflows, oldest first.
+pub(in crate::workflows) async fn workflows_list(
+    tx: &mut TenantTx,
+    page: &Page<WorkflowId>,
+) -> Result<Paged<Workflow>> {
+    let rows = page.keyset(tx.select::<workflows::Entity>(), workflows::Column::Id).all().await?;
+    Ok(page.finish(rows.into_iter().map(workflow).collect::<Result<_>>()?))
+}
+
+pub(in crate::workflows) async fn workflow_insert(tx: &mut TenantTx, workflow: &Workflow) -> Result<()> {
+    let row = workflows::ActiveModel {
+        id: Set(workflow.id),
+        name: Set(workflow.name.clone()),
+        state: Set(workflow.state.as_str().to_owned()),
+        draft: Set(workflow.draft.clone()),
+        version: Set(workflow.version),
+        live_version_id: Set(workflow.live_version),
+        created_at: Set(workflow.created_at),
+        updated_at: Set(workflow.updated_at),
+        archived_at: Set(workflow.archived_at),
+        ..Default::default()
+    };
+    Ok(tx.insert(row).await?)
+}
+
+/// Writes what can change of a workflow that is locked.
+pub(in crate::workflows) async fn workflow_update(tx: &mut TenantTx, workflow: &Workflow) -> Result<()> {
+    use workflows::Column;
+    let update = tx
+        .update::<workflows::Entity>()
+        .eq(Column::Id, workflow.id)
+        .set(Column::Name, workflow.name.as_str())
+        .set(Column::State, workflow.state.as_str())
+        .set(Column::Draft, workflow.draft.clone())
+        .set(Column::Version, workflow.version)
+        .set(Column::LiveVersionId, workflow.live_version.map(|id| id.0))
+        .set(Column::UpdatedAt, workflow.updated_at)
+        .set(Column::ArchivedAt, workflow.archived_at);
+    update.execute().await?;
+    Ok(())
+}
+
+fn workflow(row: workflows::Model) -> Result<Workflow> {
+    Ok(Workflow {
+        id: row.id,
+        name: row.name,
+        state: row.state.parse().map_err(Error::fault)?,
+        draft: row.draft,
+        version: row.version,
+        live_version: row.live_version_id,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        archived_at: row.archived_at,
+    })
+}
+
+#[derive(FromQueryResult)]
+struct VersionRow {
+    id: WorkflowVersionId,
+    workflow_id: WorkflowId,
+    number: i32,
+    definition: Json,
+    content_hash: Vec<u8>,
+    published_at: Timestamp,
+}
+
+pub(in crate::workflows) async fn versions_find(
+    tx: &mut TenantTx,
+    ids: impl IntoIterator<Item = WorkflowVersionId>,
+) -> Result<Vec<Version>> {
+    let batch = ids.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<VersionRow> = tx.sql(&WORKFLOW_VERSIONS, Args::batch(batch))?.all().await?;
+    rows.into_iter().map(version).collect()
+}
+
+/// A version; its definition is none where a newer program wrote it (C-182).
+fn version(row: VersionRow) -> Result<Version> {
+    let definition: Option<Definition> = serde_json::from_value(row.definition.clone()).ok();
+    if definition.is_none() {
+        tracing::error!(workflow_version.id = %row.id, "a published workflow cannot be read; its people are parked");
+    }
+    Ok(Version {
+        id: row.id,
+        workflow: row.workflow_id,
+        number: row.number,
+        json: row.definition,
+        definition,
+        content_hash: row.content_hash,
+        published_at: row.published_at,
+    })
+}
+
+/// A page of a workflow's versions, oldest first.
+pub(in crate::workflows) async fn versions_list(
+    tx: &mut TenantTx,
+    workflow: WorkflowId,
+    page: &Page<WorkflowVersionId>,
+) -> Result<Paged<Version>> {
+    use workflow_versions::Column;
+    let select = tx.select::<workflow_versions::Entity>().eq(Column::WorkflowId, workflow);
+    let rows = page.keyset(select, Column::Id).all().await?;
+    let of = |row: workflow_versions::Model| {
+        version(VersionRow {
+            id: row.id,
+            workflow_id: row.workflow_id,
+            number: row.number,
+            definition: row.definition,
+            content_hash: row.content_hash,
+            published_at: row.published_at,
+        })
+    };
+    Ok(page.finish(rows.into_iter().map(of).collect::<Result<_>>()?))
+}
+
+pub(in crate::workflows) async fn version_last(tx: &mut TenantTx, workflow: WorkflowId) -> Result<i32> {
+    #[derive(FromQueryResult)]
+    struct Last {
+        number: i32,
+    }
+    let last: Option<Last> = tx.sql(&WORKFLOW_VERSION_LAST, Args::of([workflow.into()]))?.one().await?;
+    Ok(last.map_or(0, |last| last.number))
+}
+
+pub(in crate::workflows) async fn version_insert(
+    tx: &mut TenantTx,
+    version: &Version,
+    (actor_kind, actor_id): (&str, Option<Uuid>),
+) -> Result<()> {
+    let row = workflow_versions::ActiveModel {
+        id: Set(version.id),
+        workflow_id: Set(version.workflow),
+        number: Set(version.number),
+        definition: Set(version.json.clone()),
+        content_hash: Set(version.content_hash.clone()),
+        published_at: Set(version.published_at),
+        actor_kind: Set(actor_kind.to_owned()),
+        actor_id: Set(actor_id),
+        ..Default::default()
+    };
+    Ok(tx.insert(row).await?)
+}
+
+/// Has a version listen, and forgets what of the workflow's older ones is needed no more.
+pub(in crate::workflows) async fn listeners_replace(
+    tx: &mut TenantTx,
+    (workflow, version): (WorkflowId, WorkflowVersionId),
+    watches: Vec<Watch>,
+) -> Result<()> {
+    listeners_forget(tx, workflow, version).await?;
+    let rows = watches.into_iter().map(|watch| workflow_listeners::ActiveModel {
+        watches: Set(if watch.event.is_some() { "event" } else { "contact" }.to_owned()),
+        event_id: Set(watch.event.unwrap_or(EventDefinitionId(Uuid::nil()))),
+        role: Set(if watch.starts { "trigger" } else { "end" }.to_owned()),
+        version_id: Set(version),
+        workflow_id: Set(workflow),
+        ..Default::default()
+    });
+    tx.insert_many(rows.collect(), OnConflict::Keep).await?;
+    Ok(())
+}
+
+/// Forgets listeners of a workflow but for a version's own.
+pub(in crate::workflows) async fn listeners_forget(
+    tx: &mut TenantTx,
+    workflow: WorkflowId,
+    keep: WorkflowVersionId,
+) -> Result<()> {
+    tx.sql(&LISTENERS_FORGET, Args::of([workflow.into(), keep.into()]))?.execute().await?;
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct ListenerRow {
+    event_id: EventDefinitionId,
+    role: String,
+    version_id: WorkflowVersionId,
+    workflow_id: WorkflowId,
+}
+
+impl From<ListenerRow> for Listener {
+    fn from(row: ListenerRow) -> Self {
+        let event = (!row.event_id.0.is_nil()).then_some(row.event_id);
+        let watch = Watch { event, starts: row.role == "trigger" };
+        Self { watch, version: row.version_id, workflow: row.workflow_id }
+    }
+}
+
+pub(in crate::workflows) async fn listeners_of_events(
+    tx: &mut TenantTx,
+    events: impl IntoIterator<Item = EventDefinitionId>,
+) -> Result<Vec<Listener>> {
+    let batch = events.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<ListenerRow> = tx.sql(&LISTENERS_OF_EVENTS, Args::batch(batch))?.all().await?;
+    Ok(rows.into_iter().map(Listener::from).collect())
+}
+
+pub(in crate::workflows) async fn listeners_of_contacts(tx: &mut TenantTx) -> Result<Vec<Listener>> {
+    let rows: Vec<ListenerRow> = tx.sql(&LISTENERS_OF_CONTACTS, Args::default())?.all().await?;
+    Ok(rows.into_iter().map(Listener::from).collect())
+}
