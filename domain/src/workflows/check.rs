@@ -429,3 +429,7 @@ pub fn mails_asked(definition: &Definition) -> BTreeSet<(String, MailDid)> {
     });
     branches.chain(ends).flat_map(|condition| condition.needs().mails).collect()
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -14,7 +14,8 @@ impl TimeOfDay {
     /// Reads `09:30`.
     pub fn parse(text: &str) -> Option<Self> {
         let (hour, minute) = text.split_once(':')?;
-        let digits = |text: &str| (text.len() == 2).then(|| text.parse::<i8>().ok()).flatten();
+        let is_number = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = |text: &str| if is_number(text) { text.parse::<i8>().ok() } else { None };
         Time::new(digits(hour)?, digits(minute)?, 0, 0).ok().map(Self)
     }
 }

@@ -1,0 +1,124 @@
+//! Every finding, by the definition that has it; and that what has none never parks anybody.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+
+fn known() -> Known {
+    let template = |class| UsableTemplate {
+        class,
+        content: BTreeMap::from([(
+            "en".to_owned(),
+            (carillon_entities::ids::TemplateVersionId(Uuid::from_u128(5)), None),
+        )]),
+    };
+    let brand = BrandId(Uuid::from_u128(1));
+    Known {
+        events: HashMap::from([("started".to_owned(), EventDefinitionId(Uuid::from_u128(1)))]),
+        attributes: Definitions::default(),
+        topics: HashMap::from([
+            (TopicId(Uuid::from_u128(1)), brand),
+            (TopicId(Uuid::from_u128(2)), BrandId(Uuid::from_u128(2))),
+        ]),
+        senders: HashMap::from([(SenderId(Uuid::from_u128(1)), brand)]),
+        templates: HashMap::from([
+            (TemplateId(Uuid::from_u128(1)), template(MessageClass::Marketing)),
+            (TemplateId(Uuid::from_u128(2)), template(MessageClass::Transactional)),
+            (
+                TemplateId(Uuid::from_u128(3)),
+                UsableTemplate { class: MessageClass::Marketing, content: BTreeMap::new() },
+            ),
+        ]),
+    }
+}
+
+fn whole(nodes: Json) -> Json {
+    json!({ "trigger": { "event": "started" }, "start": "a", "nodes": nodes })
+}
+
+fn findings(json: &Json) -> Vec<(Option<String>, &'static str)> {
+    let findings = parse(json).map_or_else(|findings| findings, |definition| check(&definition, &known()));
+    findings.into_iter().map(|finding| (finding.node, finding.code)).collect()
+}
+
+fn send(template: u128, topic: Option<u128>) -> Json {
+    json!({
+        "kind": "send", "template": TemplateId(Uuid::from_u128(template)), "sender": SenderId(Uuid::from_u128(1)),
+        "topic": topic.map(|topic| TopicId(Uuid::from_u128(topic))), "next": "z",
+    })
+}
+
+#[test]
+fn a_good_definition_has_no_findings() {
+    let nodes = json!({
+        "a": send(1, Some(1)),
+        "z": { "kind": "wait_until", "time": "09:30", "next": "s" },
+        "s": { "kind": "split", "variants": [
+            { "label": "x", "weight_bp": 9000, "next": "w" }, { "label": "y", "weight_bp": 1000, "next": "e" } ] },
+        "w": { "kind": "wait_for", "seconds": 60, "next": "b" },
+        "b": { "kind": "branch", "condition": { "kind": "mail", "node": "a", "did": "clicked" },
+               "then": "a", "otherwise": "e", "unknown": "e" },
+        "e": { "kind": "exit" },
+    });
+    assert_eq!(findings(&whole(nodes)), []);
+}
+
+#[test]
+fn each_mistake_is_named_with_its_node() {
+    let exit = json!({ "kind": "exit" });
+    let at = |node: &str, code| (Some(node.to_owned()), code);
+    let table: Vec<(Json, Vec<(Option<String>, &str)>)> = vec![
+        (json!({ "a": { "kind": "teleport" } }), vec![at("a", "NODE_UNREADABLE")]),
+        (json!({ "a": { "kind": "wait_for", "seconds": 60, "next": "b" } }), vec![at("a", "WAY_UNKNOWN")]),
+        (json!({ "a": { "kind": "wait_for", "seconds": 60 } }), vec![at("a", "DEAD_END")]),
+        (json!({ "a": { "kind": "wait_for", "seconds": 0, "next": "z" }, "z": exit }), vec![at("a", "WAIT_OUT_OF_RANGE")]),
+        (json!({ "a": { "kind": "wait_until", "time": "25:00", "next": "z" }, "z": exit }), vec![at("a", "TIME_UNREADABLE")]),
+        (json!({ "a": exit, "b": exit }), vec![at("b", "UNREACHABLE")]),
+        (json!({ "b": exit }), vec![(None, "START_UNKNOWN"), at("b", "UNREACHABLE")]),
+        (
+            json!({ "a": { "kind": "update", "add_tags": ["x"], "next": "b" }, "b": { "kind": "update", "add_tags": ["y"], "next": "a" } }),
+            vec![at("a", "CIRCLE_WITHOUT_WAIT")],
+        ),
+        (
+            json!({ "a": { "kind": "split", "variants": [ { "label": "x", "weight_bp": 5000, "next": "z" },
+                { "label": "x", "weight_bp": 4000, "next": "z" } ] }, "z": exit }),
+            vec![at("a", "VARIANT_LABELS"), at("a", "WEIGHTS")],
+        ),
+        (
+            json!({ "a": { "kind": "branch", "condition": { "kind": "mail", "node": "z", "did": "opened" },
+                "then": "z", "otherwise": "z" }, "z": exit }),
+            vec![at("a", "MAIL_UNKNOWN"), at("a", "DEAD_END")],
+        ),
+        (
+            json!({ "a": { "kind": "branch", "condition": { "kind": "event", "name": "never", "at_least": 1 },
+                "then": "z", "otherwise": "z" }, "z": exit }),
+            vec![at("a", "EVENT_UNKNOWN")],
+        ),
+        (json!({ "a": { "kind": "update", "set": { "size": 1 }, "next": "z" }, "z": exit }), vec![at("a", "ATTRIBUTE_UNKNOWN")]),
+        (json!({ "a": send(1, None), "z": exit }), vec![at("a", "TOPIC_REQUIRED")]),
+        (json!({ "a": send(2, Some(1)), "z": exit }), vec![at("a", "TOPIC_NOT_ALLOWED")]),
+        (json!({ "a": send(1, Some(2)), "z": exit }), vec![at("a", "BRAND_MISMATCH")]),
+        (json!({ "a": send(1, Some(9)), "z": exit }), vec![at("a", "TOPIC_UNKNOWN")]),
+        (json!({ "a": send(3, Some(1)), "z": exit }), vec![at("a", "TEMPLATE_UNPUBLISHED")]),
+        (json!({ "a": send(9, Some(1)), "z": exit }), vec![at("a", "TEMPLATE_UNKNOWN")]),
+    ];
+    for (nodes, expected) in table {
+        assert_eq!(findings(&whole(nodes.clone())), expected, "{nodes}");
+    }
+}
+
+#[test]
+fn ten_thousand_nodes_are_refused_before_they_are_read() {
+    let nodes: serde_json::Map<String, Json> = (0..10_000).map(|n| (format!("n{n}"), json!({ "kind": "exit" }))).collect();
+    assert_eq!(findings(&whole(Json::Object(nodes))), [(None, "TOO_MANY_NODES")]);
+}
+
+#[test]
+fn a_definition_survives_its_json() {
+    let nodes = json!({ "a": send(1, Some(1)), "z": { "kind": "exit", "reason": "done" } });
+    let definition = parse(&whole(nodes)).expect("readable");
+    let json = serde_json::to_value(&definition).expect("json");
+    assert_eq!(parse(&json).expect("readable"), definition);
+    assert_eq!(json.to_string(), serde_json::to_value(parse(&json).expect("readable")).expect("json").to_string());
+}
