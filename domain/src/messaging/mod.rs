@@ -16,6 +16,7 @@ mod email_message;
 mod global_address;
 mod hand_over;
 mod key_check;
+mod locale;
 mod prepare;
 mod queries;
 pub mod relay;
@@ -46,6 +47,7 @@ pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
 pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use key_check::{OtherKeys, key_mismatch};
+pub use locale::choose_locale;
 pub use prepare::{Draft, prepare};
 pub use queries::{
     Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, find_messages, messages,

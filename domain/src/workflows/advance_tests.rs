@@ -15,6 +15,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time")
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a way is an option")]
 fn to(name: &str) -> Option<NodeName> {
     Some(name.to_owned())
 }
@@ -276,8 +277,12 @@ fn nodes() -> impl Strategy<Value = Node> {
         }),
         (0u64..5_000, names()).prop_map(|(seconds, next)| Node::WaitFor { seconds, next }),
         ("[0-2][0-9]:[0-6][0-9]", names()).prop_map(|(time, next)| Node::WaitUntil { time, next }),
-        (conditions(), names(), names(), names())
-            .prop_map(|(condition, then, otherwise, unknown)| Node::Branch { condition, then, otherwise, unknown }),
+        (conditions(), names(), names(), names()).prop_map(|(condition, then, otherwise, unknown)| Node::Branch {
+            condition,
+            then,
+            otherwise,
+            unknown
+        }),
         (names(), names(), 0u32..=10_000).prop_map(|(one, other, weight)| {
             let variant = |label: &str, weight_bp, next| Variant {
                 label: label.to_owned(),

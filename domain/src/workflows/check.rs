@@ -237,7 +237,7 @@ impl Check<'_> {
             }
             (MessageClass::Marketing, Some(topic)) => match self.known.topics.get(&topic) {
                 None => {
-                    self.error(Some(name), "TOPIC_UNKNOWN", "There is no such topic.", "Choose one of the tenant's.")
+                    self.error(Some(name), "TOPIC_UNKNOWN", "There is no such topic.", "Choose one of the tenant's.");
                 }
                 Some(of) if brand.is_some_and(|brand| brand != of) => {
                     let message = "Topic and sender are of different brands.";

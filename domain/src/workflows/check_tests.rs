@@ -33,11 +33,13 @@ fn known() -> Known {
     }
 }
 
-fn whole(nodes: Json) -> Json {
+fn whole(nodes: &Json) -> Json {
     json!({ "trigger": { "event": "started" }, "start": "a", "nodes": nodes })
 }
 
-fn findings(json: &Json) -> Vec<(Option<String>, &'static str)> {
+type Found = (Option<String>, &'static str);
+
+fn findings(json: &Json) -> Vec<Found> {
     let findings = parse(json).map_or_else(|findings| findings, |definition| check(&definition, &known()));
     findings.into_iter().map(|finding| (finding.node, finding.code)).collect()
 }
@@ -61,19 +63,25 @@ fn a_good_definition_has_no_findings() {
                "then": "a", "otherwise": "e", "unknown": "e" },
         "e": { "kind": "exit" },
     });
-    assert_eq!(findings(&whole(nodes)), []);
+    assert_eq!(findings(&whole(&nodes)), []);
 }
 
 #[test]
 fn each_mistake_is_named_with_its_node() {
     let exit = json!({ "kind": "exit" });
     let at = |node: &str, code| (Some(node.to_owned()), code);
-    let table: Vec<(Json, Vec<(Option<String>, &str)>)> = vec![
+    let table: Vec<(Json, Vec<Found>)> = vec![
         (json!({ "a": { "kind": "teleport" } }), vec![at("a", "NODE_UNREADABLE")]),
         (json!({ "a": { "kind": "wait_for", "seconds": 60, "next": "b" } }), vec![at("a", "WAY_UNKNOWN")]),
         (json!({ "a": { "kind": "wait_for", "seconds": 60 } }), vec![at("a", "DEAD_END")]),
-        (json!({ "a": { "kind": "wait_for", "seconds": 0, "next": "z" }, "z": exit }), vec![at("a", "WAIT_OUT_OF_RANGE")]),
-        (json!({ "a": { "kind": "wait_until", "time": "25:00", "next": "z" }, "z": exit }), vec![at("a", "TIME_UNREADABLE")]),
+        (
+            json!({ "a": { "kind": "wait_for", "seconds": 0, "next": "z" }, "z": exit }),
+            vec![at("a", "WAIT_OUT_OF_RANGE")],
+        ),
+        (
+            json!({ "a": { "kind": "wait_until", "time": "25:00", "next": "z" }, "z": exit }),
+            vec![at("a", "TIME_UNREADABLE")],
+        ),
         (json!({ "a": exit, "b": exit }), vec![at("b", "UNREACHABLE")]),
         (json!({ "b": exit }), vec![(None, "START_UNKNOWN"), at("b", "UNREACHABLE")]),
         (
@@ -95,7 +103,10 @@ fn each_mistake_is_named_with_its_node() {
                 "then": "z", "otherwise": "z" }, "z": exit }),
             vec![at("a", "EVENT_UNKNOWN")],
         ),
-        (json!({ "a": { "kind": "update", "set": { "size": 1 }, "next": "z" }, "z": exit }), vec![at("a", "ATTRIBUTE_UNKNOWN")]),
+        (
+            json!({ "a": { "kind": "update", "set": { "size": 1 }, "next": "z" }, "z": exit }),
+            vec![at("a", "ATTRIBUTE_UNKNOWN")],
+        ),
         (json!({ "a": send(1, None), "z": exit }), vec![at("a", "TOPIC_REQUIRED")]),
         (json!({ "a": send(2, Some(1)), "z": exit }), vec![at("a", "TOPIC_NOT_ALLOWED")]),
         (json!({ "a": send(1, Some(2)), "z": exit }), vec![at("a", "BRAND_MISMATCH")]),
@@ -103,21 +114,22 @@ fn each_mistake_is_named_with_its_node() {
         (json!({ "a": send(3, Some(1)), "z": exit }), vec![at("a", "TEMPLATE_UNPUBLISHED")]),
         (json!({ "a": send(9, Some(1)), "z": exit }), vec![at("a", "TEMPLATE_UNKNOWN")]),
     ];
-    for (nodes, expected) in table {
-        assert_eq!(findings(&whole(nodes.clone())), expected, "{nodes}");
+    for (nodes, expected) in &table {
+        assert_eq!(findings(&whole(nodes)), *expected, "{nodes}");
     }
 }
 
 #[test]
 fn ten_thousand_nodes_are_refused_before_they_are_read() {
-    let nodes: serde_json::Map<String, Json> = (0..10_000).map(|n| (format!("n{n}"), json!({ "kind": "exit" }))).collect();
-    assert_eq!(findings(&whole(Json::Object(nodes))), [(None, "TOO_MANY_NODES")]);
+    let nodes: serde_json::Map<String, Json> =
+        (0..10_000).map(|n| (format!("n{n}"), json!({ "kind": "exit" }))).collect();
+    assert_eq!(findings(&whole(&Json::Object(nodes))), [(None, "TOO_MANY_NODES")]);
 }
 
 #[test]
 fn a_definition_survives_its_json() {
     let nodes = json!({ "a": send(1, Some(1)), "z": { "kind": "exit", "reason": "done" } });
-    let definition = parse(&whole(nodes)).expect("readable");
+    let definition = parse(&whole(&nodes)).expect("readable");
     let json = serde_json::to_value(&definition).expect("json");
     assert_eq!(parse(&json).expect("readable"), definition);
     assert_eq!(json.to_string(), serde_json::to_value(parse(&json).expect("readable")).expect("json").to_string());

@@ -12,14 +12,15 @@ use chrono::TimeDelta;
 use serde_json::Value as Json;
 
 use super::facts::BatchFacts;
-use super::shim::choose_locale;
 use super::store::enrollments::{enrollments_due, enrollments_move};
 use super::store::steps::{NewExposure, NewStep, exposures_insert, steps_append};
 use super::store::workflows::versions_find;
 use super::{Definition, Effects, Enrollment, Next, Node, Step, StepOutcome, advance};
 use crate::contacts::{ContactChange, Tag, change_contacts};
 use crate::error::{Error, Refusal, Result};
-use crate::messaging::{INTENTS_MAX, Intent, Lane, MessageClass, ORIGIN_KEYS, Origin, Recipient, send_messages};
+use crate::messaging::{
+    INTENTS_MAX, Intent, Lane, MessageClass, ORIGIN_KEYS, Origin, Recipient, choose_locale, send_messages,
+};
 use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, RunWorkflows, SendMessages};
@@ -161,9 +162,9 @@ impl Writing<'_> {
     async fn write(&self, tx: &mut TenantTx, mut runs: Vec<Run>) -> Result<BTreeSet<Lane>> {
         let refused = self.change(tx, &runs).await?;
         let moves: Vec<(&Enrollment, &Next)> = runs.iter().map(|run| (&run.enrollment, &run.effects.next)).collect();
-        let moved: BTreeSet<EnrollmentId> = enrollments_move(tx, &moves, self.now).await?.into_iter().collect();
+        let still: BTreeSet<EnrollmentId> = enrollments_move(tx, &moves, self.now).await?.into_iter().collect();
         // A change of the contact may just have ended their way.
-        runs.retain(|run| moved.contains(&run.enrollment.id));
+        runs.retain(|run| still.contains(&run.enrollment.id));
         for run in &mut runs {
             let why = refused.get(&run.enrollment.contact);
             for step in run.effects.steps.iter_mut().filter(|step| step.outcome == StepOutcome::Updated) {
@@ -184,6 +185,7 @@ impl Writing<'_> {
                 enrollment,
                 version,
                 node: step.node,
+                visit: Some(step.visit),
                 outcome: step.outcome,
                 reason: step.reason,
                 variant: step.variant,
@@ -222,12 +224,11 @@ impl Writing<'_> {
                 if step.outcome != StepOutcome::Queued {
                     continue;
                 }
-                match self.intent(&run.enrollment, step) {
-                    Some(intent) => {
-                        intents.push(intent);
-                        places.push((at, place));
-                    }
-                    None => (step.outcome, step.reason) = (StepOutcome::Refused, Some("NO_CONTENT".to_owned())),
+                if let Some(intent) = self.intent(&run.enrollment, step) {
+                    intents.push(intent);
+                    places.push((at, place));
+                } else {
+                    (step.outcome, step.reason) = (StepOutcome::Refused, Some("NO_CONTENT".to_owned()));
                 }
             }
         }

@@ -89,7 +89,7 @@ struct Book {
 
 impl Book {
     fn new(mut ways: Vec<Entry>) -> Self {
-        ways.sort_by(|a, b| (a.number, a.id).cmp(&(b.number, b.id)));
+        ways.sort_by_key(|way| (way.number, way.id));
         let mut book = Self { ways: Vec::new(), of: HashMap::new(), last: HashMap::new() };
         for way in ways {
             book.add(way);

@@ -10,11 +10,11 @@ use serde_json::{Map, Value as Json};
 
 use super::check::mails_asked;
 use super::local_time::zone;
-use super::shim::properties_of_events;
 use super::store::events::{TenantDefaults, tenant_defaults};
 use super::store::steps::exposures_seen;
 use super::{Definition, Enrollment, Node, WayFacts};
 use crate::consent::{Recipient, endpoints_resolve};
+use crate::contacts::events::properties_of_events;
 use crate::contacts::{Contact, ContactState, Locale, Zone, contacts_get};
 use crate::error::{Error, Result};
 use crate::keys::AddressHash;

@@ -173,6 +173,7 @@ pub async fn archive_workflow(
         enrollment: way.id,
         version: way.version,
         node: way.way.node.clone(),
+        visit: Some(way.way.visit),
         outcome: StepOutcome::Exited,
         reason: Some("workflow_archived".to_owned()),
         variant: way.way.variant.clone(),

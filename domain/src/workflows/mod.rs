@@ -16,7 +16,6 @@ mod local_time;
 mod manage;
 mod publish;
 mod react;
-mod shim;
 mod store;
 mod wilson;
 mod workflow;

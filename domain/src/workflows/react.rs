@@ -158,9 +158,11 @@ async fn begin(
     for way in &ways {
         let entry = &way.entry;
         let facts = json!({ "event": entry.event, "entry": entry.number });
-        steps.push(step(entry, &way.start, (StepOutcome::Enrolled, None, None), facts, entry.entered_at));
+        let enrolled = step(entry, (&way.start, None), (StepOutcome::Enrolled, None, None), entry.entered_at);
+        steps.push(NewStep { facts, ..enrolled });
         if let Some((state, reason, at)) = &entry.ended {
-            steps.push(step(entry, &way.start, (outcome_of(*state), Some(reason.clone()), None), Json::Null, *at));
+            let what = (outcome_of(*state), Some(reason.clone()), None);
+            steps.push(step(entry, (&way.start, Some(0)), what, *at));
         }
     }
     let wanted = ways.len();
@@ -228,7 +230,7 @@ async fn end(tx: &mut TenantTx, ports: &Ports, mut ends: Vec<WayEnd>) -> Result<
     let ended: HashSet<EnrollmentId> = ways_end(tx, rows).await?.into_iter().collect();
     let steps = ends.iter().filter(|end| ended.contains(&end.stand.entry.id)).map(|end| {
         let what = (outcome_of(end.state), Some(end.reason.clone()), end.stand.variant.clone());
-        step(&end.stand.entry, &end.stand.node, what, Json::Null, end.at)
+        step(&end.stand.entry, (&end.stand.node, Some(end.stand.visit)), what, end.at)
     });
     steps_append(tx, ports, steps.collect()).await?;
     let mut ended: Vec<EnrollmentId> = ended.into_iter().collect();
@@ -277,7 +279,7 @@ fn outcome_of(state: WayState) -> StepOutcome {
 
 type What = (StepOutcome, Option<String>, Option<String>);
 
-fn step(entry: &Entry, node: &str, (outcome, reason, variant): What, facts: Json, at: Timestamp) -> NewStep {
-    let (enrollment, version, node) = (entry.id, entry.version, node.to_owned());
-    NewStep { enrollment, version, node, outcome, reason, variant, facts, at }
+fn step(entry: &Entry, (node, visit): (&str, Option<i32>), (outcome, reason, variant): What, at: Timestamp) -> NewStep {
+    let (enrollment, version, node, facts) = (entry.id, entry.version, node.to_owned(), Json::Null);
+    NewStep { enrollment, version, node, visit, outcome, reason, variant, facts, at }
 }

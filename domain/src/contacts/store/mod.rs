@@ -7,6 +7,7 @@ pub(super) mod events;
 pub(super) mod identities;
 pub(super) mod imports;
 pub(super) mod list;
+pub(super) mod opened;
 pub(super) mod subject_keys;
 pub(super) mod tags;
 
@@ -22,6 +23,7 @@ pub fn statements() -> Vec<&'static Sql> {
         identities::STATEMENTS,
         imports::STATEMENTS,
         list::STATEMENTS,
+        opened::STATEMENTS,
         subject_keys::STATEMENTS,
         tags::STATEMENTS,
     ]

@@ -29,14 +29,14 @@ statements! {
          RETURNING enrollments.id";
     /// The ways of contacts on versions that are not over; locked.
     WAYS_OPEN() [contact_id: Uuid, version_id: Uuid] =
-        "SELECT id, workflow_id, version_id, contact_id, entry_key, entry_number, entry_event_id, state, node, \
+        "SELECT id, workflow_id, version_id, contact_id, entry_key, entry_number, entry_event_id, state, node, visit, \
          variant, entered_at, end_reason, ended_at FROM enrollments WHERE tenant_id = $1 \
          AND state IN ('active', 'paused', 'parked') \
          AND (contact_id, version_id) IN (SELECT b.contact_id, b.version_id FROM ({batch}) AS b) ORDER BY id {no_key_update}";
     /// The last way of each entry key.
     WAYS_LAST() [workflow_id: Uuid, entry_key: Text] =
         "SELECT e.id, e.workflow_id, e.version_id, e.contact_id, e.entry_key, e.entry_number, e.entry_event_id, e.state, \
-         e.node, e.variant, e.entered_at, e.end_reason, e.ended_at FROM ({batch}) AS b JOIN enrollments e \
+         e.node, e.visit, e.variant, e.entered_at, e.end_reason, e.ended_at FROM ({batch}) AS b JOIN enrollments e \
          ON e.tenant_id = $1 AND e.workflow_id = b.workflow_id AND e.entry_key = b.entry_key \
          WHERE e.entry_number = (SELECT MAX(l.entry_number) FROM enrollments l WHERE l.tenant_id = $1 \
          AND l.workflow_id = b.workflow_id AND l.entry_key = b.entry_key)";
@@ -159,6 +159,7 @@ struct WayRow {
     entry_event_id: Option<ContactEventId>,
     state: String,
     node: String,
+    visit: i32,
     variant: Option<String>,
     entered_at: Timestamp,
     end_reason: Option<String>,
@@ -170,6 +171,7 @@ struct WayRow {
 pub(in crate::workflows) struct Stand {
     pub entry: Entry,
     pub node: String,
+    pub visit: i32,
     pub variant: Option<String>,
 }
 
@@ -189,7 +191,7 @@ impl WayRow {
             ended,
             is_new: false,
         };
-        Ok(Stand { entry, node: self.node, variant: self.variant })
+        Ok(Stand { entry, node: self.node, visit: self.visit, variant: self.variant })
     }
 }
 

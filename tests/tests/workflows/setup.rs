@@ -1,0 +1,212 @@
+//! A tenant with a workflow, and people who do things.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use carillon_domain::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId, TemplateId, WorkflowId};
+use carillon_domain::tenancy::{PublishWorkflows, ReadWorkflows, Role, TrackEvents, WriteWorkflows};
+use carillon_domain::time::Timestamp;
+use carillon_domain::workflows::{self, Enrollment, NodeAnswer, Occurred, StepRecord, UpdateWorkflow, Version};
+use carillon_entities::rows::contacts::{contact_events, event_definitions};
+use carillon_entities::wall::OnConflict;
+use carillon_tests::post::{Post, member};
+use sea_orm::ActiveValue::Set;
+use serde_json::{Map, Value as Json, json};
+
+/// A tenant that can send, whose events have names.
+pub struct Field {
+    pub post: Post,
+    pub template: TemplateId,
+}
+
+impl std::ops::Deref for Field {
+    type Target = Post;
+    fn deref(&self) -> &Post {
+        &self.post
+    }
+}
+
+impl Field {
+    pub async fn new() -> Self {
+        let post = Post::new().await;
+        let version = post.marketing;
+        let grant = post.marketer.grant().unwrap();
+        let mut tx = grant.begin_read().await.unwrap();
+        let found = carillon_domain::messaging::template_versions(&grant, &mut tx, [version]).await.unwrap();
+        tx.commit().await.unwrap();
+        let field = Self { template: found[0].template, post };
+        for name in ["started", "bought", "left"] {
+            field.declare(name).await;
+        }
+        field
+    }
+
+    async fn declare(&self, name: &str) -> EventDefinitionId {
+        let id = self.ports().new_id();
+        let row = event_definitions::ActiveModel {
+            id: Set(id),
+            name: Set(name.to_owned()),
+            is_declared: Set(true),
+            created_at: Set(self.ports().now()),
+            ..Default::default()
+        };
+        let mut tx = self.grant::<TrackEvents>(self.tenant).begin().await.unwrap();
+        tx.insert(row).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    /// A node that sends the tenant's one mail.
+    pub fn mail(&self, next: &str) -> Json {
+        json!({
+            "kind": "send", "template": self.template, "sender": self.sender, "topic": self.topic.topic, "next": next,
+        })
+    }
+
+    /// A workflow that is live.
+    pub async fn live(&self, name: &str, definition: &Json) -> (WorkflowId, Version) {
+        let grant = self.marketer.grant::<WriteWorkflows>().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        let made = workflows::create_workflow(&grant, &mut tx, self.ports(), name, definition.clone()).await.unwrap();
+        tx.commit().await.unwrap();
+        (made.id, self.publish(made.id, made.version).await)
+    }
+
+    pub async fn publish(&self, id: WorkflowId, seen: i64) -> Version {
+        let grant = self.marketer.grant::<PublishWorkflows>().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        let published = workflows::publish_workflow(&grant, &mut tx, self.ports(), (id, seen)).await.unwrap();
+        tx.commit().await.unwrap();
+        published.version
+    }
+
+    /// Publishes another definition.
+    pub async fn republish(&self, id: WorkflowId, definition: &Json) -> Version {
+        let grant = self.marketer.grant::<WriteWorkflows>().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        let seen = workflows::find_workflows(&self.marketer.grant().unwrap(), &mut tx, [id]).await.unwrap()[0].version;
+        let command = UpdateWorkflow { id, version: seen, name: None, draft: Some(definition.clone()) };
+        let changed = workflows::update_workflow(&grant, &mut tx, self.ports(), command).await.unwrap();
+        tx.commit().await.unwrap();
+        self.publish(id, changed.version).await
+    }
+
+    /// Somebody does something now.
+    pub async fn does(&self, who: ContactId, what: &str) {
+        self.did(&[(who, what, self.ports().now())]).await;
+    }
+
+    /// People did things, told in one call.
+    pub async fn did(&self, what: &[(ContactId, &str, Timestamp)]) {
+        let with = what.iter().map(|(who, name, at)| (*who, *name, *at, Map::new())).collect();
+        self.try_did(with).await.unwrap();
+    }
+
+    /// The same with properties; the transaction of the events is the one in which workflows react.
+    pub async fn try_did(
+        &self,
+        what: Vec<(ContactId, &str, Timestamp, Map<String, Json>)>,
+    ) -> carillon_domain::error::Result<()> {
+        let grant = self.grant::<TrackEvents>(self.tenant);
+        let mut tx = grant.begin().await?;
+        let definitions = tx.select::<event_definitions::Entity>().all().await?;
+        let of = |name: &str| definitions.iter().find(|one| one.name == name).expect("a declared event").id;
+        let events: Vec<Occurred> = what
+            .into_iter()
+            .map(|(contact, name, at, properties)| Occurred {
+                id: self.ports().new_id::<ContactEventId>(),
+                contact,
+                event: of(name),
+                at,
+                properties,
+            })
+            .collect();
+        let rows = events.iter().map(|event| contact_events::ActiveModel {
+            id: Set(event.id),
+            contact_id: Set(event.contact),
+            event_id: Set(event.event),
+            occurred_at: Set(event.at),
+            sealed: Set(None),
+            ..Default::default()
+        });
+        tx.insert_many(rows.collect(), OnConflict::Fail).await?;
+        workflows::react_to_events(&mut tx, self.ports(), &events).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Somebody's ways, oldest first.
+    pub async fn ways(&self, who: ContactId) -> Vec<Enrollment> {
+        let grant = self.marketer.grant::<ReadWorkflows>().unwrap();
+        let mut tx = grant.begin_read().await.unwrap();
+        let page = carillon_domain::paging::Page::first(100);
+        let ways = workflows::enrollments(&grant, &mut tx, who, &page).await.unwrap();
+        tx.commit().await.unwrap();
+        ways.items
+    }
+
+    /// How somebody's only way stands: `active pause`, `goal goal`.
+    pub async fn stands(&self, who: ContactId) -> String {
+        let ways = self.ways(who).await;
+        assert!(ways.len() < 2, "{ways:?}");
+        ways.first().map_or("nowhere".to_owned(), |way| {
+            let where_or_why = way.end_reason.clone().unwrap_or_else(|| way.way.node.clone());
+            format!("{} {where_or_why}", way.state.as_str())
+        })
+    }
+
+    pub async fn steps(&self, way: EnrollmentId) -> Vec<StepRecord> {
+        let grant = self.marketer.grant::<ReadWorkflows>().unwrap();
+        let mut tx = grant.begin_read().await.unwrap();
+        let page = carillon_domain::paging::Page::first(100);
+        let steps = workflows::path(&grant, &mut tx, way, &page).await.unwrap();
+        tx.commit().await.unwrap();
+        steps.items
+    }
+
+    /// Somebody's path: `enrolled@first queued@first waited@pause`.
+    pub async fn path(&self, who: ContactId) -> String {
+        let mut path = Vec::new();
+        for way in self.ways(who).await {
+            for step in self.steps(way.id).await {
+                path.push(format!("{}@{}", step.outcome.as_str(), step.node));
+            }
+        }
+        path.join(" ")
+    }
+
+    /// Numbers of a version's node, over all variants.
+    pub async fn answer(&self, version: &Version, node: &str) -> NodeAnswer {
+        let grant = self.marketer.grant::<ReadWorkflows>().unwrap();
+        let mut tx = grant.begin_read().await.unwrap();
+        let answers = workflows::node_answers(&grant, &mut tx, version.id).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut sum = NodeAnswer { node: node.to_owned(), ..NodeAnswer::default() };
+        for one in answers.into_iter().filter(|one| one.node == node) {
+            sum.entered += one.entered;
+            sum.waiting += one.waiting;
+            sum.passed += one.passed;
+            sum.sent += one.sent;
+            for (reason, people) in one.refused {
+                *sum.refused.entry(reason).or_default() += people;
+            }
+            for (reason, people) in one.exited {
+                *sum.exited.entry(reason).or_default() += people;
+            }
+        }
+        sum
+    }
+
+    /// A role's permission to write workflows.
+    pub async fn writer(&self) -> carillon_domain::tenancy::Grant<WriteWorkflows> {
+        member(&self.post, self.tenant, Role::Marketer).await.grant().unwrap()
+    }
+
+    /// Mails that the catcher has for somebody.
+    pub fn mails(&self, email: &str) -> u64 {
+        self.catcher.count_for(email)
+    }
+}
+
+/// A definition around nodes: `started` brings people to `first`.
+pub fn started(nodes: Json) -> Json {
+    json!({ "trigger": { "event": "started" }, "start": "first", "nodes": nodes })
+}
