@@ -113,6 +113,7 @@ async fn c205_every_look_up_that_must_be_fast_takes_an_index() {
 const MAY_SCAN: &[(&str, &str)] = &[
     ("GATE_RESERVED_TOPICS", "a tenant has a handful of topics"),
     ("MESSAGE_STATS", "it counts all of a tenant's messages in a span of time"),
+    ("LISTENERS_OF_CONTACTS", "a tenant has a handful of workflows"),
     ("IMPORT_CLAIM", "a tenant has a handful of imports"),
     ("UPLOAD_EXPIRED", "a tenant has a handful of uploads"),
     ("DUE_IMPORTS", "all tenants' imports that are not over: there are a handful"),
