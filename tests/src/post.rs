@@ -13,7 +13,7 @@ use carillon_domain::contacts::{self, ContactFields, ContactPatch, CreateContact
 use carillon_domain::error::Result;
 use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
 use carillon_domain::messaging::{
-    self, CreateSender, Intent, Lane, Message, MessageClass, NewDkimKey, PublishVersion, Recipient,
+    self, CreateSender, Intent, Lane, Message, MessageClass, NewDkimKey, PublishVersion, Recipient, TemplateFormat,
 };
 use carillon_domain::tenancy::{
     AccessSubject, AccessTokens, ReadMessages, RecordConsent, Role, SendMessages, TenantContext, WriteContacts,
@@ -296,13 +296,15 @@ async fn version(world: &World, marketer: &TenantContext, class: MessageClass) -
     let grant = marketer.grant().unwrap();
     let mut tx = grant.begin().await.unwrap();
     let template = messaging::create_template(&grant, &mut tx, world.ports(), class.as_str(), class).await.unwrap();
-    let link = if class == MessageClass::Marketing { "{{ unsubscribe_url }}" } else { "no link" };
+    let link = if class == MessageClass::Marketing { "{{ unsubscribe_url }}" } else { "https://example.org/" };
     let command = PublishVersion {
         template: template.id,
         locale: "de-AT".to_owned(),
         subject: "Hello {{ contact.first_name }}".to_owned(),
         html: format!("<p>Hello {{{{ contact.first_name }}}}</p><p><a href=\"{link}\">Leave</a></p>"),
-        text: format!("Hello {{{{ contact.first_name }}}}\n{link}\n"),
+        text: Some(format!("Hello {{{{ contact.first_name }}}}\n{link}\n")),
+        format: TemplateFormat::Html,
+        event_name: None,
     };
     let published = messaging::publish_version(&grant, &mut tx, world.ports(), command).await.unwrap();
     tx.commit().await.unwrap();

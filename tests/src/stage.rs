@@ -15,7 +15,8 @@ use carillon_domain::doorbell::NoDoorbell;
 use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::{
-    CreateSender, MessageClass, NewDkimKey, PublishVersion, create_sender, create_template, publish_version,
+    CreateSender, MessageClass, NewDkimKey, PublishVersion, TemplateFormat, create_sender, create_template,
+    publish_version,
 };
 use carillon_domain::ports::Ports;
 use carillon_domain::settings::Settings;
@@ -272,7 +273,9 @@ impl Stage {
                 "<p>Dear {{{{ contact.first_name }}}},</p><p>{paragraph}</p><p>{{{{ sender.postal_address }}}}</p>\
                  {html_end}"
             ),
-            text: format!("Dear {{{{ contact.first_name }}}},\n\n{paragraph}{text_end}"),
+            text: Some(format!("Dear {{{{ contact.first_name }}}},\n\n{paragraph}{text_end}")),
+            format: TemplateFormat::Html,
+            event_name: None,
         };
         let published = publish_version(&grant, &mut tx, &self.ports, command).await?;
         tx.commit().await?;

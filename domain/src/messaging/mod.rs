@@ -17,7 +17,10 @@ mod global_address;
 mod hand_over;
 mod key_check;
 mod locale;
+mod materials;
+mod partials;
 mod prepare;
+mod preview;
 mod queries;
 pub mod relay;
 pub mod reply_class;
@@ -48,7 +51,9 @@ pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use key_check::{OtherKeys, key_mismatch};
 pub use locale::choose_locale;
+pub use partials::{CreatePartial, Partial, UpdatePartial, create_partial, find_partials, partials, update_partial};
 pub use prepare::{Draft, prepare};
+pub use preview::{Person, Preview, PreviewOf, Previewed, person, preview_template};
 pub use queries::{
     Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, find_messages, messages,
     messages_of, stats,

@@ -81,6 +81,7 @@ fn render(
         brand_name: sender.brand_name.clone(),
         postal_address: sender.postal_address.clone(),
         vars,
+        event: Variables::default(),
     };
     let rendered = version.compiled.render(&data).map_err(|error| error.kind.as_str())?;
     Ok(EmailMessage {

@@ -5,7 +5,8 @@ use carillon_entities::ids::{TemplateId, TemplateVersionId};
 use carillon_entities::wall::{TenantTx, WallError};
 
 use super::content::{StoredVersion, Template, TemplateFormat};
-use super::template::{TemplateProblem, TemplateSource, validate};
+use super::materials::Materials;
+use super::template::{Built, TemplateProblem, TemplateSource, Written};
 use super::{MessageClass, store};
 use crate::contacts::{Locale, one_line};
 use crate::error::{Error, Refusal, Result};
@@ -14,7 +15,7 @@ use crate::ports::Ports;
 use crate::tenancy::{Grant, PublishTemplates, ReadMessages};
 
 /// The longest name.
-const NAME_MAX: usize = 200;
+pub(super) const NAME_MAX: usize = 200;
 
 /// Makes a template without a version.
 pub async fn create_template(
@@ -43,10 +44,14 @@ pub struct PublishVersion {
     pub locale: String,
     /// MiniJinja source of the subject.
     pub subject: String,
-    /// MiniJinja source of the html part.
+    /// MiniJinja source of the html part, in the format named.
     pub html: String,
-    /// MiniJinja source of the text part.
-    pub text: String,
+    /// MiniJinja source of the text part; made of the html where there is none.
+    pub text: Option<String>,
+    /// What the html part is written in.
+    pub format: TemplateFormat,
+    /// The event whose properties the template may use.
+    pub event_name: Option<String>,
 }
 
 /// A version that was published.
@@ -58,7 +63,7 @@ pub struct Published {
     pub warnings: Vec<TemplateProblem>,
 }
 
-/// Checks and publishes a version; it never changes after.
+/// Checks and publishes a version; it never changes after, for its partials are part of it.
 pub async fn publish_version(
     _: &Grant<PublishTemplates>,
     tx: &mut TenantTx,
@@ -68,9 +73,13 @@ pub async fn publish_version(
     let locale = Locale::parse(&command.locale);
     let locale = locale.map_err(|why| Refusal::new("BAD_LOCALE", "locale", why.to_string()))?.as_str().to_owned();
     let template = store::template_find(tx, command.template).await?.ok_or_else(|| Refusal::not_found("templateId"))?;
-    let source = TemplateSource { subject: command.subject, html: command.html, text: command.text };
+    let PublishVersion { subject, html, text, format, event_name, .. } = command;
+    let written = Written { subject, html, text, format };
+    let materials = Materials::load(tx, &written, event_name.as_deref()).await?;
+    let event = materials.event;
+    let (written, built) = materials.build(written, template.class).await?;
     let refused = |problems: Vec<TemplateProblem>| Error::Refused(problems.into_iter().map(Refusal::from).collect());
-    let warnings = validate(&source, template.class).map_err(refused)?.warnings;
+    let Built { source, checked } = built.map_err(refused)?;
     let version = StoredVersion {
         id: ports.new_id::<TemplateVersionId>(),
         template: template.id,
@@ -78,9 +87,9 @@ pub async fn publish_version(
         version: store::version_last(tx, template.id, &locale).await? + 1,
         content_hash: content_hash(&source),
         locale,
-        format: TemplateFormat::Html,
-        source: source.html.clone(),
-        event: None,
+        format,
+        source: written.html,
+        event,
         subject: source.subject,
         html: source.html,
         text: source.text,
@@ -89,7 +98,7 @@ pub async fn publish_version(
     match store::version_insert(tx, &version).await {
         // Two published at once: the number is taken, the loser tries again with the next.
         Err(Error::Wall(WallError::Conflict { .. })) => Err(Error::Wall(WallError::Retry)),
-        result => result.map(|()| Published { version, warnings }),
+        result => result.map(|()| Published { version, warnings: checked.warnings }),
     }
 }
 

@@ -13,7 +13,7 @@ use carillon_domain::error::{Refusal, Result};
 use carillon_domain::messaging::{
     self, AcceptedIntent, Attempt, AttemptRef, ClaimedMessage, Cleared, ContentCache, CreateSender, DecisionRecord,
     EmailMessage, HandOver, HandOverStep, Intent, Lane, Message, MessageClass, MessageStatus, NewDkimKey,
-    PublishVersion, Recipient, Settled,
+    PublishVersion, Recipient, Settled, TemplateFormat,
 };
 use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{
@@ -333,7 +333,9 @@ async fn publish(world: &World, admin: &TenantContext, class: MessageClass) -> T
         locale: "en".to_owned(),
         subject: "Hello {{ contact.first_name or 'there' }}".to_owned(),
         html: format!("<p>Hello</p>{html}"),
-        text: format!("Hello {text}"),
+        text: Some(format!("Hello {text}")),
+        format: TemplateFormat::Html,
+        event_name: None,
     };
     let published = messaging::publish_version(&grant, &mut tx, world.ports(), command).await.unwrap();
     tx.commit().await.unwrap();

@@ -1,6 +1,6 @@
 //! What mail is made of and leaves through: senders, relays, templates and their versions.
 
-use async_graphql::{Context, ID, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use carillon_domain::ids::{SenderId, TemplateId, TemplateVersionId};
 use carillon_domain::messaging;
 use chrono::{DateTime, Utc};
@@ -135,6 +135,16 @@ impl Template {
     }
 }
 
+/// What the html part of a template is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "carillon_domain::messaging::TemplateFormat")]
+pub enum TemplateFormat {
+    /// Html.
+    Html,
+    /// MJML, made html of when a version is published.
+    Mjml,
+}
+
 /// A published version; it never changes.
 #[derive(Debug)]
 pub struct TemplateVersion(pub messaging::StoredVersion);
@@ -174,12 +184,22 @@ impl TemplateVersion {
         &self.0.subject
     }
 
-    /// Source of the html part.
+    /// What its html part was written in.
+    async fn format(&self) -> TemplateFormat {
+        self.0.format.into()
+    }
+
+    /// The html part as it was written.
+    async fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// Source of the html part as it is rendered: with its partials, made of MJML, its styles inlined.
     async fn html(&self) -> &str {
         &self.0.html
     }
 
-    /// Source of the text part.
+    /// Source of the text part as it is rendered.
     async fn text(&self) -> &str {
         &self.0.text
     }

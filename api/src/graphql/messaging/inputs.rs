@@ -7,6 +7,7 @@ use carillon_domain::ids::{MessageId, SenderId, TemplateVersionId};
 use carillon_domain::messaging::{self, INTENTS_MAX, Intent, PublishVersion, Recipient};
 use serde_json::Value;
 
+use super::content_types::TemplateFormat;
 use super::types::{MessageClass, MessageState};
 use crate::graphql::node::parse_id;
 use crate::graphql::time::Instant;
@@ -106,8 +107,9 @@ pub struct CreateTemplateInput {
 
 /// A version to publish. Templates are MiniJinja with `if`, `for` and `set`. They can use `contact` (`first_name`,
 /// `last_name`, `email`, `external_id`, `locale`, and `attributes` by name), `brand.name`, `sender.postal_address`,
-/// `unsubscribe_url` (marketing), and `vars`, the message's own `variables`; what is not there fails the message unless a
-/// `default` stands in. Filters: `abs`, `capitalize`, `count`, `d`, `default`, `first`, `float`, `int`, `join`, `last`,
+/// `unsubscribe_url` (marketing), `event`, the properties of the event that `eventName` names, and `vars`, the message's
+/// own `variables`; what is not there fails the message unless a `default` stands in. `{% include "name" %}` puts in a
+/// partial. Style sheets are written into the elements they are about. Filters: `abs`, `capitalize`, `count`, `d`, `default`, `first`, `float`, `int`, `join`, `last`,
 /// `length`, `lower`, `replace`, `round`, `string`, `title`, `trim`, `upper`, `urlencode`.
 #[derive(Debug, InputObject)]
 pub struct PublishTemplateVersionInput {
@@ -117,10 +119,15 @@ pub struct PublishTemplateVersionInput {
     locale: String,
     /// MiniJinja source of the subject.
     subject: String,
-    /// MiniJinja source of the html part; marketing links to `unsubscribe_url`.
+    /// MiniJinja source of the html part, in the format named; marketing links to `unsubscribe_url`.
     html: String,
-    /// MiniJinja source of the text part.
-    text: String,
+    /// MiniJinja source of the text part; made of the html if left out.
+    text: Option<String>,
+    /// What the html part is written in.
+    #[graphql(default_with = "TemplateFormat::Html")]
+    format: TemplateFormat,
+    /// The event whose properties it may use.
+    event_name: Option<String>,
     /// The same key again gives the same answer and makes nothing.
     pub idempotency_key: Option<String>,
 }
@@ -134,6 +141,8 @@ impl PublishTemplateVersionInput {
             subject: self.subject.clone(),
             html: self.html.clone(),
             text: self.text.clone(),
+            format: self.format.into(),
+            event_name: self.event_name.clone(),
         })
     }
 }

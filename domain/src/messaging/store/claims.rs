@@ -152,7 +152,7 @@ fn contact_facts(row: ContactRow) -> Result<ContactFacts> {
 }
 
 /// Attributes from their projection; what no longer fits the rules is left out, as if it were not there.
-fn attributes(json: &Json) -> Attributes {
+pub(in crate::messaging) fn attributes(json: &Json) -> Attributes {
     let value = |value: &Json| match value {
         Json::String(text) => Some(AttributeValue::String(text.clone())),
         Json::Number(number) => number.as_f64().map(AttributeValue::Number),

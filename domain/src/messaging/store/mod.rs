@@ -5,6 +5,7 @@ mod claims;
 mod content;
 mod intents;
 mod members;
+mod partials;
 mod reads;
 mod sweeps;
 mod tracking;
@@ -13,7 +14,9 @@ pub(super) use attempts::{
     AttemptStep, MessageEvent, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append,
     message_events_append,
 };
-pub(super) use claims::{Claim, Move, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move};
+pub(super) use claims::{
+    Claim, Move, attributes, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move,
+};
 pub(super) use content::{
     brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_of_address, sender_verify,
     senders_brands, senders_find, senders_list, template_find, template_insert, template_versions_find, templates_find,
@@ -24,6 +27,10 @@ pub(super) use intents::{
     messages_cancel_of_ways, messages_insert, reserved_topic, usage_add,
 };
 pub(super) use members::is_verified_member;
+pub(super) use partials::{
+    attribute_kinds, event_find, event_properties, partial_find, partial_insert, partial_update, partials_find,
+    partials_list, partials_named,
+};
 pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};
 pub(super) use sweeps::{UnknownMessage, sweep_leases, unknown_due, unknown_move, unknown_wake};
 pub(super) use tracking::{

@@ -38,6 +38,8 @@ pub struct RenderData {
     pub postal_address: String,
     /// The intent's own `vars`.
     pub vars: Variables,
+    /// The properties of the event that led to the mail, `event`.
+    pub event: Variables,
 }
 
 impl std::fmt::Debug for RenderData {
@@ -66,6 +68,7 @@ impl RenderData {
             ("brand", Value::from_pairs([("name", self.brand_name.as_str())])),
             ("sender", Value::from_pairs([("postal_address", self.postal_address.as_str())])),
             ("vars", self.vars.0.clone()),
+            ("event", self.event.0.clone()),
         ]);
         if let Some(url) = &self.unsubscribe_url {
             root.insert("unsubscribe_url", Value::from(url.as_str()));
@@ -83,7 +86,7 @@ fn attribute(value: &AttributeValue) -> Value {
     }
 }
 
-/// The variables of one intent, `vars`.
+/// A JSON object that templates read: an intent's `vars`, an event's properties.
 #[derive(Clone)]
 pub struct Variables(Value);
 

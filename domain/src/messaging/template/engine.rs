@@ -57,7 +57,7 @@ pub enum RenderErrorKind {
     HeaderControl,
     /// The subject is empty.
     EmptySubject,
-    /// A link that runs a script (C-229).
+    /// A link that runs a script or leads to neither web, mailbox nor telephone (C-229, C-84).
     Script,
     /// Marketing mail without its way out (C-15).
     NoUnsubscribe,
@@ -155,7 +155,7 @@ impl CompiledTemplate {
         if rendered.subject.trim().is_empty() {
             return fail(Part::Subject, RenderErrorKind::EmptySubject);
         }
-        if self.dynamic_links && html::has_script(&rendered.html) {
+        if self.dynamic_links && html::leads_astray(&rendered.html) {
             return fail(Part::Html, RenderErrorKind::Script);
         }
         if self.class == MessageClass::Marketing {

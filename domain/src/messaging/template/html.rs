@@ -4,20 +4,23 @@
 
 use html5gum::{DefaultEmitter, HtmlString, StartTag, Token, Tokenizer};
 
-use super::{PROBLEMS, Part, TemplateProblem, UNSUBSCRIBE_URL};
+use super::style::{Color, Style};
+use super::{PROBLEMS, Part, TemplateProblem, UNSUBSCRIBE_URL, links};
 
 /// Attributes whose value is followed as an address.
 const LINKS: &[&str] = &["href", "src", "action", "formaction", "background", "xlink:href", "poster", "data"];
 /// Elements that have no end tag.
-const VOID: &[&str] =
+pub(super) const VOID: &[&str] =
     &["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"];
+/// Elements whose inside is text, whatever it looks like.
+pub(super) const RAW_TEXT: &[&str] = &["title", "style", "mj-title", "mj-preview", "mj-style"];
+/// Elements whose `href` a reader follows.
+const FOLLOWED: &[&str] = &["a", "area", "mj-button", "mj-image"];
 /// Elements whose text nobody sees.
 const UNSEEN: &[&str] = &["head", "title", "style", "script", "template", "noscript"];
 
 /// Elements within each other, so that looking for the one that an end tag closes stays cheap.
 const OPEN_MAX: usize = 1_000;
-/// Characters of a colour; every element within another carries a copy.
-const COLOR_MAX: usize = 64;
 
 /// What was found in a template's html.
 pub(super) struct Findings {
@@ -43,12 +46,23 @@ pub(super) fn inspect(source: &str) -> Findings {
     scan.finish()
 }
 
-/// Whether rendered html runs a script.
-pub(super) fn has_script(html: &str) -> bool {
-    tokens(html).any(|token| matches!(token, Token::StartTag(tag) if script_in(&tag).is_some()))
+/// Whether a link of rendered html runs a script or leads where mail programs do not follow.
+pub(super) fn leads_astray(html: &str) -> bool {
+    tokens(html).any(|token| match token {
+        Token::StartTag(tag) => {
+            script_in(&tag).is_some() || followed(&tag).is_some_and(|href| links::leads_astray(&href))
+        }
+        _ => false,
+    })
 }
 
-fn tokens(html: &str) -> impl Iterator<Item = Token<usize>> {
+/// The address that a reader follows from here.
+fn followed(tag: &StartTag<usize>) -> Option<String> {
+    let is_link = FOLLOWED.contains(&&*text(&tag.name));
+    tag.attributes.get(&b"href"[..]).filter(|_| is_link).map(|href| text(&href.value))
+}
+
+pub(super) fn tokens(html: &str) -> impl Iterator<Item = Token<usize>> {
     let mut emitter = DefaultEmitter::<usize>::new_with_span();
     emitter.naively_switch_states(true);
     Tokenizer::new_with_emitter(html, emitter).map(|token| match token {
@@ -57,7 +71,7 @@ fn tokens(html: &str) -> impl Iterator<Item = Token<usize>> {
     })
 }
 
-fn text(bytes: &HtmlString) -> String {
+pub(super) fn text(bytes: &HtmlString) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -79,7 +93,7 @@ fn script_in(tag: &StartTag<usize>) -> Option<&'static str> {
 }
 
 /// The line of a place in the source, from 1.
-fn line_at(source: &str, place: usize) -> Option<u32> {
+pub(super) fn line_at(source: &str, place: usize) -> Option<u32> {
     u32::try_from(source.bytes().take(place).filter(|byte| *byte == b'\n').count() + 1).ok()
 }
 
@@ -94,8 +108,9 @@ fn is_script_url(url: &str) -> bool {
 struct Open {
     name: String,
     hidden: bool,
-    color: String,
-    background: String,
+    tiny: bool,
+    color: Color,
+    background: Color,
     /// The way out leads from here.
     is_way_out: bool,
 }
@@ -117,7 +132,9 @@ impl Scan {
         let misplaced = misplaced_expression(source, tag).map(|message| ("TEMPLATE_FORBIDDEN", message));
         let too_deep = (self.open.len() >= OPEN_MAX)
             .then_some(("TEMPLATE_TOO_COMPLEX", "Too many elements lie within each other; close those that end."));
-        for (code, message) in [script, misplaced, too_deep].into_iter().flatten() {
+        let link = followed(tag).filter(|_| script.is_none()).and_then(|href| links::problem(&href));
+        let link = link.map(|message| ("TEMPLATE_LINK", message));
+        for (code, message) in [script, misplaced, link, too_deep].into_iter().flatten() {
             if self.problems.len() < PROBLEMS {
                 let line = line_at(source, tag.span.start);
                 self.problems.push(TemplateProblem::new(code, Part::Html, line, message));
@@ -126,27 +143,29 @@ impl Scan {
         let attribute = |name: &str| tag.attributes.get(name.as_bytes()).map(|value| text(&value.value));
         for address in LINKS.iter().filter_map(|name| attribute(name)) {
             let address = address.trim_start();
-            let is_own = address.trim_start_matches(['{', ' ']).starts_with(UNSUBSCRIBE_URL);
-            self.dynamic_links |= address.starts_with("{%") || (address.starts_with("{{") && !is_own);
+            let from_data = address.starts_with("{%") || address.starts_with("{{");
+            self.dynamic_links |= from_data && !is_way_out(address);
         }
         let name = text(&tag.name);
-        let href = attribute("href").unwrap_or_default();
-        let is_way_out = name == "a" && href.contains("{{") && href.contains(UNSUBSCRIBE_URL);
+        let is_way_out = name == "a" && attribute("href").is_some_and(|href| is_way_out(&href));
         self.linked |= is_way_out;
-        if VOID.contains(&&*name) || self.open.len() >= OPEN_MAX {
+        let is_closed = VOID.contains(&&*name) || (tag.self_closing && name.starts_with("mj-"));
+        if is_closed || self.open.len() >= OPEN_MAX {
             return;
         }
         let parent = self.open.last();
         let style = Style::parse(&attribute("style").unwrap_or_default());
-        let background = style.background.or_else(|| attribute("bgcolor").map(|color| plain_color(&color)));
-        let color = style.color.or_else(|| attribute("color").map(|color| plain_color(&color)));
+        let background = style.background.or_else(|| attribute("bgcolor").map(|color| Color::parse(&color)));
+        let color = style.color.or_else(|| attribute("color").map(|color| Color::parse(&color)));
         let hidden = style.hides || UNSEEN.contains(&&*name) || tag.attributes.contains_key(&b"hidden"[..]);
         let open = Open {
+            tiny: style.tiny.unwrap_or_else(|| parent.is_some_and(|parent| parent.tiny)),
             hidden: hidden || parent.is_some_and(|parent| parent.hidden),
-            color: color.or_else(|| parent.map(|parent| parent.color.clone())).unwrap_or_default(),
+            color: color.or_else(|| parent.map(|parent| parent.color.clone())).unwrap_or(Color::Rgb(0, 0, 0)),
             background: background
+                .filter(|background| *background != Color::Clear)
                 .or_else(|| parent.map(|parent| parent.background.clone()))
-                .unwrap_or_else(|| "#ffffff".into()),
+                .unwrap_or(Color::WHITE),
             is_way_out: is_way_out || parent.is_some_and(|parent| parent.is_way_out),
             name,
         };
@@ -163,7 +182,8 @@ impl Scan {
         if let Some(open) = self.open.last()
             && open.is_way_out
             && !open.hidden
-            && open.color != open.background
+            && !open.tiny
+            && open.color.shows_on(&open.background)
             && text
                 .contains(|c: char| !c.is_whitespace() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{ad}'))
         {
@@ -184,6 +204,12 @@ impl Scan {
     }
 }
 
+/// Whether an address is the way out and nothing else.
+fn is_way_out(address: &str) -> bool {
+    let inside = address.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    inside.is_some_and(|inside| inside.trim_matches(['-', ' ']) == UNSUBSCRIBE_URL)
+}
+
 /// Escaping guards text and quoted values; anywhere else in a tag a space in the data would start an attribute.
 fn misplaced_expression(source: &str, tag: &StartTag<usize>) -> Option<&'static str> {
     for (name, value) in &tag.attributes {
@@ -197,57 +223,4 @@ fn misplaced_expression(source: &str, tag: &StartTag<usize>) -> Option<&'static 
         }
     }
     None
-}
-
-/// What an inline style says about being seen.
-#[derive(Default)]
-struct Style {
-    hides: bool,
-    color: Option<String>,
-    background: Option<String>,
-}
-
-impl Style {
-    fn parse(style: &str) -> Self {
-        let mut parsed = Self::default();
-        for (key, value) in style.split(';').filter_map(|declaration| declaration.split_once(':')) {
-            let key = key.trim().to_ascii_lowercase();
-            let value = value.to_ascii_lowercase().replace("!important", "");
-            let value = value.trim();
-            match &*key {
-                "display" => parsed.hides |= value == "none",
-                "visibility" => parsed.hides |= matches!(value, "hidden" | "collapse"),
-                "opacity" | "font-size" | "max-height" | "max-width" | "height" | "width" | "font" => {
-                    parsed.hides |= is_zero(value);
-                }
-                "color" => parsed.color = Some(plain_color(value)),
-                "background" | "background-color" => parsed.background = Some(plain_color(value)),
-                _ => {}
-            }
-        }
-        parsed
-    }
-}
-
-/// `0`, `0px`, `0.0em`: a number that is nothing, and a unit.
-fn is_zero(value: &str) -> bool {
-    let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
-    number.parse::<f64>().is_ok_and(|number| number <= 0.0)
-}
-
-/// One spelling of the usual ways to write a colour.
-fn plain_color(color: &str) -> String {
-    let color: String =
-        color.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).take(COLOR_MAX).collect();
-    match color.as_str() {
-        "white" | "rgb(255,255,255)" => return "#ffffff".into(),
-        "black" | "rgb(0,0,0)" => return "#000000".into(),
-        _ => {}
-    }
-    match color.strip_prefix('#') {
-        Some(short) if short.chars().count() == 3 => {
-            std::iter::once('#').chain(short.chars().flat_map(|c| [c, c])).collect()
-        }
-        _ => color,
-    }
 }

@@ -63,11 +63,37 @@ const NAMES: &[&str] = &[
     "brand.name",
     "sender.postal_address",
 ];
+/// In front of the name of a declared attribute.
+pub(super) const ATTRIBUTE: &str = "contact.attributes.";
+/// In front of the name of an event's property.
+pub(super) const EVENT: &str = "event.";
 /// What templates may not give another value to.
-const ROOTS: &[&str] = &["contact", "unsubscribe_url", "brand", "sender", "vars", "loop", "range"];
+const ROOTS: &[&str] = &["contact", "event", "unsubscribe_url", "brand", "sender", "vars", "loop", "range"];
 
-/// Checks one part and gives the variables it uses.
-pub(super) fn check(source: &str, part: Part) -> Result<BTreeSet<String>, Vec<TemplateProblem>> {
+/// A variable that a part reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Use {
+    /// Such as `contact.first_name`.
+    pub path: String,
+    /// Line in the part, from 1.
+    pub line: u32,
+}
+
+/// Checks one part and gives the variables it uses, in the order in which it does.
+pub(super) fn check(source: &str, part: Part) -> Result<Vec<Use>, Vec<TemplateProblem>> {
+    walk(source, part, |walk| walk.finish())
+}
+
+/// Checks a piece that other templates include: its names are theirs, and are judged where it is included.
+pub(super) fn check_partial(source: &str, part: Part) -> Result<(), Vec<TemplateProblem>> {
+    walk(source, part, |walk| if walk.problems.is_empty() { Ok(()) } else { Err(walk.problems) })
+}
+
+fn walk<T>(
+    source: &str,
+    part: Part,
+    end: impl FnOnce(Walk<'_>) -> Result<T, Vec<TemplateProblem>>,
+) -> Result<T, Vec<TemplateProblem>> {
     bounds::check(source, part).map_err(|problem| vec![problem])?;
     let template = parse(source, part.as_str(), minijinja::syntax::SyntaxConfig::default()).map_err(|error| {
         let line = error.line().and_then(|line| u32::try_from(line).ok());
@@ -76,7 +102,7 @@ pub(super) fn check(source: &str, part: Part) -> Result<BTreeSet<String>, Vec<Te
     })?;
     let mut walk = Walk { part, locals: BTreeSet::new(), uses: Vec::new(), problems: Vec::new() };
     walk.statement(&template);
-    walk.finish()
+    end(walk)
 }
 
 struct Walk<'a> {
@@ -170,10 +196,13 @@ impl<'a> Walk<'a> {
                 Some(path) => self.uses.push((path, get.span().start_line)),
                 None => self.expression(&get.expr),
             },
-            Expr::GetItem(get) => {
-                self.expression(&get.expr);
-                self.expression(&get.subscript_expr);
-            }
+            Expr::GetItem(get) => match named_property(expr) {
+                Some(path) => self.uses.push((path, get.span().start_line)),
+                None => {
+                    self.expression(&get.expr);
+                    self.expression(&get.subscript_expr);
+                }
+            },
             Expr::Slice(slice) => {
                 self.expression(&slice.expr);
                 [&slice.start, &slice.stop, &slice.step].into_iter().flatten().for_each(|bound| self.expression(bound));
@@ -253,29 +282,33 @@ impl<'a> Walk<'a> {
     }
 
     /// Locals may be read before the walk has met them, so names are judged last.
-    fn finish(mut self) -> Result<BTreeSet<String>, Vec<TemplateProblem>> {
-        let mut variables = BTreeSet::new();
+    fn finish(mut self) -> Result<Vec<Use>, Vec<TemplateProblem>> {
+        let mut uses = Vec::new();
         for (path, line) in std::mem::take(&mut self.uses) {
             let root = path.split('.').next().unwrap_or_default();
             if root == "loop" || self.locals.contains(root) {
                 continue;
             }
             if is_variable(&path, root) {
-                variables.insert(path);
+                uses.push(Use { path, line: u32::from(line) });
             } else {
                 let known = NAMES.join(", ");
-                let message =
-                    format!("There is no such variable. There are: {known}, contact.attributes.<name>, vars.<name>.");
+                let message = format!(
+                    "There is no such variable. There are: {known}, contact.attributes.<name>, event.<property>, vars.<name>."
+                );
                 self.refuse("TEMPLATE_VARIABLE", line, message);
             }
         }
-        if self.problems.is_empty() { Ok(variables) } else { Err(self.problems) }
+        if self.problems.is_empty() { Ok(uses) } else { Err(self.problems) }
     }
 }
 
 fn is_variable(path: &str, root: &str) -> bool {
-    let attribute = path.strip_prefix("contact.attributes.");
-    NAMES.contains(&path) || root == "vars" || attribute.is_some_and(|name| !name.is_empty() && !name.contains('.'))
+    let attribute = path.strip_prefix(ATTRIBUTE);
+    NAMES.contains(&path)
+        || root == "vars"
+        || path.starts_with(EVENT)
+        || attribute.is_some_and(|name| !name.is_empty() && !name.contains('.'))
 }
 
 /// `a.b.c` as text, if that is all it is.
@@ -283,6 +316,17 @@ fn dotted(expr: &Expr<'_>) -> Option<String> {
     match expr {
         Expr::Var(name) => Some(name.id.to_owned()),
         Expr::GetAttr(get) => dotted(&get.expr).map(|path| format!("{path}.{}", get.name)),
+        _ => None,
+    }
+}
+
+/// `event["a name"]`, for names that cannot be written after a dot.
+fn named_property(expr: &Expr<'_>) -> Option<String> {
+    match expr {
+        Expr::GetItem(get) if matches!(&get.expr, Expr::Var(name) if name.id == "event") => match &get.subscript_expr {
+            Expr::Const(constant) => constant.value.as_str().map(|name| format!("{EVENT}{name}")),
+            _ => None,
+        },
         _ => None,
     }
 }

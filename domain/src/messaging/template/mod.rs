@@ -5,15 +5,25 @@
 //! escaped in html, never parsed as template again (C-33), never able to start a header line (C-24).
 
 mod bounds;
+mod build;
 mod data;
 mod engine;
 mod html;
+mod include;
+mod inline;
 mod language;
+mod links;
+mod mjml;
+mod plain_text;
+mod style;
+mod tags;
 
 use std::collections::BTreeSet;
 
+pub use build::{Built, Known, Written, build};
 pub use data::{ContactData, InvalidVariables, RenderData, Variables};
 pub use engine::{CompiledTemplate, RenderError, RenderErrorKind, Rendered};
+pub use include::{INCLUDE_DEPTH, Partials, included};
 
 use super::MessageClass;
 use crate::error::Refusal;
@@ -24,6 +34,8 @@ pub const HTML_WARN: usize = 80_000;
 pub const HTML_MAX: usize = 100_000;
 /// Octets of html or text that any mail may have.
 pub const PART_MAX: usize = 500_000;
+/// Octets of a partial's html or text.
+pub const PARTIAL_MAX: usize = 100_000;
 /// Octets of a subject, as source and rendered.
 pub const SUBJECT_MAX: usize = 998;
 /// Problems that a part's author is told at once.
@@ -114,18 +126,16 @@ pub struct Checked {
 pub fn validate(source: &TemplateSource, class: MessageClass) -> Result<Checked, Vec<TemplateProblem>> {
     let mut problems = Vec::new();
     let mut variables = BTreeSet::new();
-    let mut text_variables = BTreeSet::new();
+    let mut has_text_way_out = false;
     for part in [Part::Subject, Part::Html, Part::Text] {
         if let Some(problem) = check_text(source, part, class) {
             problems.push(problem);
             continue;
         }
         match language::check(source.part(part), part) {
-            Ok(used) => {
-                if part == Part::Text {
-                    text_variables.clone_from(&used);
-                }
-                variables.extend(used);
+            Ok(uses) => {
+                has_text_way_out |= part == Part::Text && uses.iter().any(|one| one.path == UNSUBSCRIBE_URL);
+                variables.extend(uses.into_iter().map(|one| one.path));
             }
             Err(found) => problems.extend(found),
         }
@@ -138,12 +148,29 @@ pub fn validate(source: &TemplateSource, class: MessageClass) -> Result<Checked,
     problems.extend(html.problems);
     if class == MessageClass::Marketing {
         problems.extend(html.unsubscribe.err());
-        if !text_variables.contains(UNSUBSCRIBE_URL) {
+        if !has_text_way_out {
             let message = "Marketing mail needs {{ unsubscribe_url }} in its text part.";
             problems.push(TemplateProblem::new("TEMPLATE_UNSUBSCRIBE", Part::Text, None, message));
         }
     }
     if problems.is_empty() { Ok(Checked { variables, warnings: warnings(source) }) } else { Err(problems) }
+}
+
+/// Checks the html and text of a partial: what they are part of is checked as a whole when it is published.
+pub fn validate_partial(html: &str, text: &str) -> Result<(), Vec<TemplateProblem>> {
+    let mut problems = Vec::new();
+    for (part, source) in [(Part::Html, html), (Part::Text, text)] {
+        if source.len() > PARTIAL_MAX {
+            let message = format!("This part is longer than {PARTIAL_MAX} octets.");
+            problems.push(TemplateProblem::new("TEMPLATE_TOO_LARGE", part, None, message));
+        } else if source.contains('\0') {
+            problems.push(TemplateProblem::new("TEMPLATE_CONTROL", part, None, "This part must not hold NUL."));
+        } else {
+            problems.extend(language::check_partial(&include::without(source), part).err().into_iter().flatten());
+        }
+    }
+    problems.extend(html::inspect(html).problems);
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The variable that holds the way out.
