@@ -35,6 +35,7 @@ pub struct Query(
     contacts::ImportQuery,
     node::NodeQuery,
     messaging::MessagingQuery,
+    messaging::TemplateQuery,
     catcher::CatcherQuery,
 );
 
@@ -47,6 +48,7 @@ pub struct Mutation(
     contacts::ContactMutation,
     contacts::ImportMutation,
     messaging::MessagingMutation,
+    messaging::TemplateMutation,
     catcher::CatcherMutation,
 );
 
@@ -93,6 +95,7 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         contacts::Import = "imports"
         contacts::ImportError = "mistakes of an import"
         messaging::types::Message = "messages"
+        messaging::content_types::Partial = "partials"
         messaging::content_types::Sender = "senders"
         messaging::content_types::Template = "templates"
         catcher::CaughtMail = "mails that the built-in catcher got"

@@ -5,12 +5,13 @@ use std::str::FromStr;
 use async_graphql::{Context, ID, Interface, Object, Result};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::{
-    BrandId, ContactId, ImportId, MessageId, SenderId, TemplateId, TemplateVersionId, TenantId, TopicId, UploadId,
+    BrandId, ContactId, ImportId, MessageId, PartialId, SenderId, TemplateId, TemplateVersionId, TenantId, TopicId,
+    UploadId,
 };
 
 use super::consent::{Brand, Topic};
 use super::contacts::{Contact, Import, Upload};
-use super::messaging::content_types::{Sender, Template, TemplateVersion};
+use super::messaging::content_types::{Partial, Sender, Template, TemplateVersion};
 use super::messaging::types::Message;
 use super::tenancy::Tenant;
 
@@ -27,6 +28,8 @@ pub enum Node {
     Import(Import),
     /// A message.
     Message(Message),
+    /// A partial.
+    Partial(Partial),
     /// A sender.
     Sender(Sender),
     /// A template.
@@ -73,6 +76,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         ContactId::KIND => by_id(id, |id| Contact::find(ctx, id)).await,
         ImportId::KIND => by_id(id, |id| Import::find(ctx, id)).await,
         MessageId::KIND => by_id(id, |id| Message::find(ctx, id)).await,
+        PartialId::KIND => by_id(id, |id| Partial::find(ctx, id)).await,
         SenderId::KIND => by_id(id, |id| Sender::find(ctx, id)).await,
         TemplateId::KIND => by_id(id, |id| Template::find(ctx, id)).await,
         TemplateVersionId::KIND => by_id(id, |id| TemplateVersion::find(ctx, id)).await,

@@ -102,7 +102,7 @@ pub async fn preview_template(
     let (source, class, warnings, kinds) = match preview.of {
         PreviewOf::Version(id) => {
             let version = store::template_versions_find(tx, [id]).await?.pop();
-            let version = version.ok_or_else(|| Refusal::not_found("versionId"))?;
+            let version = version.ok_or_else(|| Refusal::not_found("of.templateVersionId"))?;
             let properties = match version.event {
                 Some(event) => store::event_properties(tx, event).await?,
                 None => std::collections::BTreeMap::default(),
@@ -111,7 +111,7 @@ pub async fn preview_template(
             (source, version.class, Vec::new(), [store::attribute_kinds(tx).await?, properties])
         }
         PreviewOf::Written { class, written, event_name } => {
-            let materials = Materials::load(tx, &written, event_name.as_deref()).await?;
+            let materials = Materials::load(tx, &written, event_name.as_deref()).await.map_err(within)?;
             let kinds = materials.kinds.clone();
             match materials.build(written, class).await?.1 {
                 Ok(built) => (built.source, class, built.checked.warnings, kinds),
@@ -132,6 +132,18 @@ pub async fn preview_template(
         Ok(rendered) => Previewed { rendered: Some(rendered), problems: Vec::new(), warnings },
         Err(problems) => Previewed { rendered: None, problems, warnings },
     })
+}
+
+/// A refusal of what was written, at its place in a preview's input.
+fn within(error: Error) -> Error {
+    let place = |refusal: Refusal| {
+        let field = format!("of.source.{}", refusal.field);
+        refusal.at(field)
+    };
+    match error {
+        Error::Refused(refusals) => Error::Refused(refusals.into_iter().map(place).collect()),
+        error => error,
+    }
 }
 
 /// What the template is rendered with, all but what depends on the template.

@@ -24,6 +24,7 @@ async fn c204_every_kind_of_node_is_found_by_its_own_tenant_alone() {
         row.contact,
         row.import,
         row.message,
+        row.partial,
         row.sender,
         row.template,
         row.version,

@@ -18,6 +18,7 @@ pub struct Ids {
     pub sender: Value,
     pub template: Value,
     pub version: Value,
+    pub partial: Value,
     pub message: Value,
     pub upload: Value,
     pub import: Value,
@@ -51,6 +52,8 @@ impl Api {
             json!({ "templateId": template, "locale": "de", "subject": "S", "html": "<p>S</p>", "text": "S" });
         let version = self.change("publishTemplateVersion", "templateVersion { id }", version).await;
         let version = id(version, "templateVersion");
+        let partial = json!({ "name": format!("P{n}"), "html": "<p>P</p>" });
+        let partial = id(self.change("createPartial", "partial { id }", partial).await, "partial");
         let message = json!({
             "idempotencyKey": format!("m{n}"), "class": "TRANSACTIONAL", "senderId": sender,
             "templateVersionId": version, "to": { "contactId": contact },
@@ -60,7 +63,7 @@ impl Api {
         let message = sent["results"][0]["message"]["id"].clone();
         assert!(message.is_string(), "{sent}");
         let (upload, import) = self.imported().await;
-        Ids { brand, topic, contact, sender, template, version, message, upload, import }
+        Ids { brand, topic, contact, sender, template, version, partial, message, upload, import }
     }
 
     /// An import that ended with errors, and its upload.

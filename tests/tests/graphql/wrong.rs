@@ -44,6 +44,7 @@ async fn every_wrong_argument_of_a_query_is_named() {
         ("topics(first: 101)", "INVALID_PAGE", vec!["first"]),
         ("senders(first: 101)", "INVALID_PAGE", vec!["first"]),
         ("templates(first: 101)", "INVALID_PAGE", vec!["first"]),
+        ("partials(first: 101)", "INVALID_PAGE", vec!["first"]),
     ];
     for (field, code, names) in cases {
         let answer = api.ask(&format!("{{ {field} {{ nodes {{ __typename }} }} }}"), json!({})).await;

@@ -27,13 +27,13 @@ async fn ask_at(gateway: web::Data<Gateway>, token: Option<&str>, query: &str, v
 }
 
 impl Setup {
-    async fn ask(&self, query: &str, variables: Value) -> Value {
+    pub async fn ask(&self, query: &str, variables: Value) -> Value {
         let gateway = carillon_tests::gateway::gateway(self.ports().clone());
         ask_at(gateway, Some(&self.token), query, variables).await
     }
 
     /// One mutation; its payload.
-    async fn change(&self, name: &str, object: &str, input: Value) -> Value {
+    pub async fn change(&self, name: &str, object: &str, input: Value) -> Value {
         let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
         let query = format!(
             "mutation($input: {kind}!) {{ {name}(input: $input) {{ {object} userErrors {{ code field message }} }} }}"
@@ -51,7 +51,7 @@ fn refusal(of: &Value) -> (String, String) {
     (error["code"].as_str().unwrap_or_default().to_owned(), path.join("."))
 }
 
-fn is(of: &Value, code: &str, field: &str) {
+pub fn is(of: &Value, code: &str, field: &str) {
     assert_eq!(refusal(of), (code.to_owned(), field.to_owned()), "{of}");
 }
 

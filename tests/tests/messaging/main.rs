@@ -10,3 +10,4 @@ mod outcomes;
 mod race;
 mod rotation;
 mod setup;
+mod templates;

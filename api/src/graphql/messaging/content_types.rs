@@ -1,7 +1,7 @@
 //! What mail is made of and leaves through: senders, relays, templates and their versions.
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
-use carillon_domain::ids::{SenderId, TemplateId, TemplateVersionId};
+use carillon_domain::ids::{PartialId, SenderId, TemplateId, TemplateVersionId};
 use carillon_domain::messaging;
 use chrono::{DateTime, Utc};
 
@@ -132,6 +132,56 @@ impl Template {
     async fn versions(&self, ctx: &Context<'_>) -> Result<Vec<TemplateVersion>> {
         let versions = loader::of(ctx).load_one(VersionsOf(self.0.id)).await?;
         Ok(versions.unwrap_or_default().into_iter().map(TemplateVersion).collect())
+    }
+}
+
+/// A piece that templates include by its name.
+#[derive(Debug)]
+pub struct Partial(pub messaging::Partial);
+
+impl Partial {
+    /// The partial with this id.
+    pub async fn find(ctx: &Context<'_>, id: PartialId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self))
+    }
+}
+
+/// A piece that templates include by its name when a version of them is published.
+#[Object]
+impl Partial {
+    /// Its id.
+    pub async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// Its name, for `{% include "name" %}`.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it is in an html part.
+    async fn html(&self) -> &str {
+        &self.0.html
+    }
+
+    /// What it is in a text part.
+    async fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Counts changes; a change must name the version it saw.
+    async fn version(&self) -> i64 {
+        self.0.version
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When it last changed.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
     }
 }
 

@@ -4,10 +4,9 @@ use async_graphql::{ID, InputObject, Json, OneofObject};
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::Refusal;
 use carillon_domain::ids::{MessageId, SenderId, TemplateVersionId};
-use carillon_domain::messaging::{self, INTENTS_MAX, Intent, PublishVersion, Recipient};
+use carillon_domain::messaging::{self, INTENTS_MAX, Intent, Recipient};
 use serde_json::Value;
 
-use super::content_types::TemplateFormat;
 use super::types::{MessageClass, MessageState};
 use crate::graphql::node::parse_id;
 use crate::graphql::time::Instant;
@@ -94,59 +93,6 @@ pub struct RemoveRelayInput {
     pub idempotency_key: Option<String>,
 }
 
-/// A template to make.
-#[derive(Debug, InputObject)]
-pub struct CreateTemplateInput {
-    /// Its name, unique in the tenant.
-    pub name: String,
-    /// What messages made of it are; it never changes.
-    pub class: MessageClass,
-    /// The same key again gives the same answer and makes nothing.
-    pub idempotency_key: Option<String>,
-}
-
-/// A version to publish. Templates are MiniJinja with `if`, `for` and `set`. They can use `contact` (`first_name`,
-/// `last_name`, `email`, `external_id`, `locale`, and `attributes` by name), `brand.name`, `sender.postal_address`,
-/// `unsubscribe_url` (marketing), `event`, the properties of the event that `eventName` names, and `vars`, the message's
-/// own `variables`; what is not there fails the message unless a `default` stands in. `{% include "name" %}` puts in a
-/// partial. Style sheets are written into the elements they are about. Filters: `abs`, `capitalize`, `count`, `d`, `default`, `first`, `float`, `int`, `join`, `last`,
-/// `length`, `lower`, `replace`, `round`, `string`, `title`, `trim`, `upper`, `urlencode`.
-#[derive(Debug, InputObject)]
-pub struct PublishTemplateVersionInput {
-    /// Of which template.
-    template_id: ID,
-    /// BCP 47 tag, such as de-AT.
-    locale: String,
-    /// MiniJinja source of the subject.
-    subject: String,
-    /// MiniJinja source of the html part, in the format named; marketing links to `unsubscribe_url`.
-    html: String,
-    /// MiniJinja source of the text part; made of the html if left out.
-    text: Option<String>,
-    /// What the html part is written in.
-    #[graphql(default_with = "TemplateFormat::Html")]
-    format: TemplateFormat,
-    /// The event whose properties it may use.
-    event_name: Option<String>,
-    /// The same key again gives the same answer and makes nothing.
-    pub idempotency_key: Option<String>,
-}
-
-impl PublishTemplateVersionInput {
-    /// The command.
-    pub fn parse(&self) -> Result<PublishVersion, Refusal> {
-        Ok(PublishVersion {
-            template: parse_id(&self.template_id, "templateId")?,
-            locale: self.locale.clone(),
-            subject: self.subject.clone(),
-            html: self.html.clone(),
-            text: self.text.clone(),
-            format: self.format.into(),
-            event_name: self.event_name.clone(),
-        })
-    }
-}
-
 /// To whom a message goes.
 #[derive(Debug, OneofObject)]
 pub enum RecipientInput {
@@ -191,7 +137,7 @@ impl MessageInput {
             RecipientInput::Email(text) => email(text, "to.email").map(Recipient::Address),
         };
         let to = keep(to, &mut refusals);
-        let variables = keep(variables(self.variables.as_ref()), &mut refusals);
+        let variables = keep(object(self.variables.as_ref(), "variables"), &mut refusals);
         match (sender, version, to, variables) {
             (Some(sender), Some(template_version), Some(to), Some(variables)) if refusals.is_empty() => Ok(Intent {
                 key: self.idempotency_key.clone(),
@@ -298,7 +244,7 @@ impl SendTestInput {
         let version = keep(parse_id(&self.template_version_id, "templateVersionId"), &mut refusals);
         let sender = keep(parse_id(&self.sender_id, "senderId"), &mut refusals);
         let to = keep(email(&self.to, "to"), &mut refusals);
-        let variables = keep(variables(self.variables.as_ref()), &mut refusals);
+        let variables = keep(object(self.variables.as_ref(), "variables"), &mut refusals);
         match (version, sender, to, variables) {
             (Some(template_version), Some(sender), Some(to), Some(variables)) => {
                 Ok(ParsedTest { template_version, sender, to, variables })
@@ -337,15 +283,15 @@ fn email(text: &str, field: &str) -> Result<EmailAddress, Refusal> {
 }
 
 /// The object that variables must be.
-fn variables(json: Option<&Json<Value>>) -> Result<serde_json::Map<String, Value>, Refusal> {
+pub fn object(json: Option<&Json<Value>>, field: &str) -> Result<serde_json::Map<String, Value>, Refusal> {
     match json.map(|json| &json.0) {
         None | Some(Value::Null) => Ok(serde_json::Map::new()),
         Some(Value::Object(fields)) => Ok(fields.clone()),
-        Some(_) => Err(Refusal::new("BAD_VARIABLES", "variables", "Variables are an object.")),
+        Some(_) => Err(Refusal::new("BAD_VARIABLES", field, "Variables are an object.")),
     }
 }
 
 /// The value, or nothing and one refusal more.
-fn keep<T>(result: Result<T, Refusal>, refusals: &mut Vec<Refusal>) -> Option<T> {
+pub fn keep<T>(result: Result<T, Refusal>, refusals: &mut Vec<Refusal>) -> Option<T> {
     result.map_err(|refusal| refusals.push(refusal)).ok()
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use async_graphql::dataloader::Loader;
-use carillon_domain::ids::{ContactId, MessageId, SenderId, TemplateId, TemplateVersionId};
-use carillon_domain::messaging::{self, Attempt, DecisionRecord, Message, Sender, StoredVersion, Template};
+use carillon_domain::ids::{ContactId, MessageId, PartialId, SenderId, TemplateId, TemplateVersionId};
+use carillon_domain::messaging::{self, Attempt, DecisionRecord, Message, Partial, Sender, StoredVersion, Template};
 use carillon_domain::paging::{Ahead, Paged};
 use carillon_domain::tenancy::{ReadConsent, ReadMessages};
 
@@ -72,6 +72,17 @@ impl Loader<TemplateId> for Rows {
         let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
         let found = messaging::find_templates(&grant, &mut tx, keys.to_vec()).await?;
         Ok(found.into_iter().map(|template| (template.id, template)).collect())
+    }
+}
+
+impl Loader<PartialId> for Rows {
+    type Value = Partial;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[PartialId]) -> Result<HashMap<PartialId, Partial>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let found = messaging::find_partials(&grant, &mut tx, keys.to_vec()).await?;
+        Ok(found.into_iter().map(|partial| (partial.id, partial)).collect())
     }
 }
 

@@ -6,8 +6,13 @@ pub mod loaders;
 mod mutations;
 mod queries;
 mod subscriptions;
+mod template_inputs;
+mod template_mutations;
+mod template_queries;
 pub mod types;
 
 pub use mutations::MessagingMutation;
 pub use queries::MessagingQuery;
 pub use subscriptions::MessagingSubscription;
+pub use template_mutations::TemplateMutation;
+pub use template_queries::TemplateQuery;

@@ -1,18 +1,18 @@
-//! Changing senders, relays and templates, and sending messages.
+//! Changing senders and relays, and sending messages.
 
 use std::marker::PhantomData;
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use carillon_domain::error::{Error, Refusal};
-use carillon_domain::ids::{MessageId, SenderId, TemplateId, TemplateVersionId};
-use carillon_domain::messaging::{self, AcceptedIntent, Lane, MessageClass, NewDkimKey};
-use carillon_domain::tenancy::{ManageSenders, PublishTemplates, SendMessages};
+use carillon_domain::ids::{MessageId, SenderId};
+use carillon_domain::messaging::{self, AcceptedIntent, Lane, NewDkimKey};
+use carillon_domain::tenancy::{ManageSenders, SendMessages};
 use serde::{Deserialize, Serialize};
 
-use super::content_types::{Relay, Sender, Template, TemplateVersion};
+use super::content_types::{Relay, Sender};
 use super::inputs::{
-    CancelMessagesInput, CreateSenderInput, CreateTemplateInput, PublishTemplateVersionInput, RemoveRelayInput,
-    SendMessagesInput, SendTestInput, SetRelayInput, VerifySenderInput, at,
+    CancelMessagesInput, CreateSenderInput, RemoveRelayInput, SendMessagesInput, SendTestInput, SetRelayInput,
+    VerifySenderInput, at,
 };
 use super::types::Message;
 use crate::graphql::error::{UserError, payload, user_errors};
@@ -99,57 +99,6 @@ impl MessagingMutation {
         let removed = scope.mutate(grant, &once, |tx, _| Box::pin(messaging::remove_relay(grant, tx)));
         let (_, user_errors) = payload(removed.await)?;
         RelayPayload::load(scope, user_errors).await
-    }
-
-    /// Makes a template; it has no content until a version is published.
-    async fn create_template(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The template.")] input: CreateTemplateInput,
-    ) -> Result<CreateTemplatePayload> {
-        let scope = RequestScope::of(ctx);
-        let grant = &scope.grant::<PublishTemplates>()?;
-        let (name, class): (_, MessageClass) = (input.name.as_str(), input.class.into());
-        let once = Once::new("createTemplate", input.idempotency_key.as_deref(), &input);
-        let made = scope.mutate(grant, &once, |tx, _| {
-            Box::pin(async move {
-                let template = messaging::create_template(grant, tx, scope.ports(), name, class).await?;
-                Ok(template.id)
-            })
-        });
-        let (id, user_errors): (Option<TemplateId>, _) = payload(made.await)?;
-        let template = match id {
-            Some(id) => Template::find(ctx, id).await.transpose(),
-            None => None,
-        };
-        Ok(CreateTemplatePayload { template, user_errors })
-    }
-
-    /// Checks and publishes a version of a template; it never changes after.
-    async fn publish_template_version(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The version.")] input: PublishTemplateVersionInput,
-    ) -> Result<PublishTemplateVersionPayload> {
-        let scope = RequestScope::of(ctx);
-        let grant = &scope.grant::<PublishTemplates>()?;
-        let command = &match input.parse() {
-            Ok(command) => command,
-            Err(refusal) => return Ok(PublishTemplateVersionPayload::refused(refusal)),
-        };
-        let once = Once::new("publishTemplateVersion", input.idempotency_key.as_deref(), &input);
-        let published = scope.mutate(grant, &once, |tx, _| {
-            Box::pin(async move {
-                let published = messaging::publish_version(grant, tx, scope.ports(), command.clone()).await?;
-                Ok((published.version.id, user_errors(published.warnings.into_iter().map(Refusal::from))))
-            })
-        });
-        let (published, user_errors): (Option<(TemplateVersionId, _)>, _) = payload(published.await)?;
-        let (template_version, warnings) = match published {
-            Some((id, warnings)) => (TemplateVersion::find(ctx, id).await.transpose(), warnings),
-            None => (None, Vec::new()),
-        };
-        Ok(PublishTemplateVersionPayload { template_version, warnings, user_errors })
     }
 
     /// Queues up to 500 messages, each with its own key and verdict: the good ones go even if others are refused.
@@ -380,32 +329,6 @@ impl<Of: Send + Sync> RelayPayload<Of> {
     async fn load(scope: &RequestScope, user_errors: Vec<UserError>) -> Result<Self> {
         let (grant, mut tx) = scope.read::<carillon_domain::tenancy::ReadMessages>().await?;
         Ok(Self { relay: messaging::own_relay(&grant, &mut tx).await?.map(Relay::from), user_errors, of: PhantomData })
-    }
-}
-
-/// The answer of `createTemplate`.
-#[derive(Debug, SimpleObject)]
-pub struct CreateTemplatePayload {
-    /// The template. Needs the right to see messages.
-    template: Option<Result<Template>>,
-    /// Why it was refused.
-    user_errors: Vec<UserError>,
-}
-
-/// The answer of `publishTemplateVersion`.
-#[derive(Debug, SimpleObject)]
-pub struct PublishTemplateVersionPayload {
-    /// The version. Needs the right to see messages.
-    template_version: Option<Result<TemplateVersion>>,
-    /// What its author should know; it is published all the same.
-    warnings: Vec<UserError>,
-    /// Why it was refused.
-    user_errors: Vec<UserError>,
-}
-
-impl PublishTemplateVersionPayload {
-    fn refused(refusal: Refusal) -> Self {
-        Self { template_version: None, warnings: Vec::new(), user_errors: user_errors([refusal]) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading senders, templates and messages.
+//! Reading senders and messages.
 
 use async_graphql::{Context, ID, Object, Result};
 use carillon_domain::error::Error;
@@ -6,7 +6,7 @@ use carillon_domain::messaging;
 use carillon_domain::tenancy::ReadMessages;
 use chrono::TimeDelta;
 
-use super::content_types::{Relay, Sender, Template};
+use super::content_types::{Relay, Sender};
 use super::inputs::MessageFilter;
 use super::types::{Message, MessageStats};
 use crate::graphql::connection::{List, PageArgs, list};
@@ -47,26 +47,6 @@ impl MessagingQuery {
     async fn relay(&self, ctx: &Context<'_>) -> Result<Option<Relay>> {
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
         Ok(messaging::own_relay(&grant, &mut tx).await?.map(Relay::from))
-    }
-
-    /// A template of the tenant.
-    async fn template(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Template>> {
-        by_id(&id, |id| Template::find(ctx, id)).await
-    }
-
-    /// The tenant's templates, oldest first.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
-    async fn templates(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
-        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
-        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
-        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
-    ) -> Result<List<Template>> {
-        let page = PageArgs { first, after, last, before }.page()?;
-        let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
-        Ok(list(messaging::templates(&grant, &mut tx, &page).await?, |template| template.id, Template))
     }
 
     /// A message of the tenant.

@@ -132,9 +132,9 @@ impl Scan {
         let misplaced = misplaced_expression(source, tag).map(|message| ("TEMPLATE_FORBIDDEN", message));
         let too_deep = (self.open.len() >= OPEN_MAX)
             .then_some(("TEMPLATE_TOO_COMPLEX", "Too many elements lie within each other; close those that end."));
-        let link = followed(tag).filter(|_| script.is_none()).and_then(|href| links::problem(&href));
-        let link = link.map(|message| ("TEMPLATE_LINK", message));
-        for (code, message) in [script, misplaced, link, too_deep].into_iter().flatten() {
+        let astray = followed(tag).filter(|_| script.is_none()).and_then(|href| links::problem(&href));
+        let astray = astray.map(|message| ("TEMPLATE_LINK", message));
+        for (code, message) in [script, misplaced, astray, too_deep].into_iter().flatten() {
             if self.problems.len() < PROBLEMS {
                 let line = line_at(source, tag.span.start);
                 self.problems.push(TemplateProblem::new(code, Part::Html, line, message));

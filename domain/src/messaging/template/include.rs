@@ -210,15 +210,16 @@ mod tests {
         let circle = [("a", "{% include \"b\" %}"), ("b", "{% include \"a\" %}")];
         assert_eq!(refused(include, &circle), Some(("TEMPLATE_INCLUDE", Some(1))));
         assert_eq!(refused("{% include vars.x %}", &[]), Some(("TEMPLATE_INCLUDE", Some(1))));
-        let names: Vec<String> = (0..9).map(|n| format!("p{n}")).collect();
-        let many = |times: usize, next: usize| format!("{{% include \"p{next}\" %}}").repeat(times);
-        for (times, code) in [(1, "TEMPLATE_INCLUDE"), (9, "TEMPLATE_TOO_LARGE")] {
-            let texts: Vec<String> =
-                (1..=9).map(|next| if next < 6 || times == 1 { many(times, next) } else { String::new() }).collect();
-            let chain: Vec<(&str, &str)> =
-                names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
-            let depth = if times == 1 { &chain[..] } else { &chain[1..] };
-            assert_eq!(refused(&many(times, if times == 1 { 0 } else { 1 }), depth).map(|found| found.0), Some(code));
+        // A chain of seven, then three levels of many.
+        let chain: Vec<(String, String)> =
+            (0..7).map(|n| (format!("p{n}"), format!("{{% include \"p{}\" %}}", n + 1))).collect();
+        let many: Vec<(String, String)> = (0..3)
+            .map(|n| (format!("p{n}"), format!("{{% include \"p{}\" %}}", n + 1).repeat(9)))
+            .chain([("p3".to_owned(), String::new())])
+            .collect();
+        for (all, code) in [(chain, "TEMPLATE_INCLUDE"), (many, "TEMPLATE_TOO_LARGE")] {
+            let all: Vec<(&str, &str)> = all.iter().map(|(name, text)| (&**name, &**text)).collect();
+            assert_eq!(refused("{% include \"p0\" %}", &all), Some((code, Some(1))));
         }
     }
 }

@@ -81,7 +81,7 @@ pub(super) struct Use {
 
 /// Checks one part and gives the variables it uses, in the order in which it does.
 pub(super) fn check(source: &str, part: Part) -> Result<Vec<Use>, Vec<TemplateProblem>> {
-    walk(source, part, |walk| walk.finish())
+    walk(source, part, Walk::finish)
 }
 
 /// Checks a piece that other templates include: its names are theirs, and are judged where it is included.
@@ -89,10 +89,10 @@ pub(super) fn check_partial(source: &str, part: Part) -> Result<(), Vec<Template
     walk(source, part, |walk| if walk.problems.is_empty() { Ok(()) } else { Err(walk.problems) })
 }
 
-fn walk<T>(
-    source: &str,
+fn walk<'a, T>(
+    source: &'a str,
     part: Part,
-    end: impl FnOnce(Walk<'_>) -> Result<T, Vec<TemplateProblem>>,
+    end: impl FnOnce(Walk<'a>) -> Result<T, Vec<TemplateProblem>>,
 ) -> Result<T, Vec<TemplateProblem>> {
     bounds::check(source, part).map_err(|problem| vec![problem])?;
     let template = parse(source, part.as_str(), minijinja::syntax::SyntaxConfig::default()).map_err(|error| {
@@ -196,13 +196,14 @@ impl<'a> Walk<'a> {
                 Some(path) => self.uses.push((path, get.span().start_line)),
                 None => self.expression(&get.expr),
             },
-            Expr::GetItem(get) => match named_property(expr) {
-                Some(path) => self.uses.push((path, get.span().start_line)),
-                None => {
+            Expr::GetItem(get) => {
+                if let Some(path) = named_property(expr) {
+                    self.uses.push((path, get.span().start_line));
+                } else {
                     self.expression(&get.expr);
                     self.expression(&get.subscript_expr);
                 }
-            },
+            }
             Expr::Slice(slice) => {
                 self.expression(&slice.expr);
                 [&slice.start, &slice.stop, &slice.step].into_iter().flatten().for_each(|bound| self.expression(bound));

@@ -40,6 +40,17 @@ pub(super) fn offset(place: u32) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
 }
 
+/// What nothing in a source starts with.
+fn prefix(source: &str) -> String {
+    const START: &str = "tpl";
+    let lower = source.to_ascii_lowercase();
+    let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
+    let taken: BTreeSet<usize> =
+        lower.match_indices(START).filter_map(|(place, _)| number(&lower[place + START.len()..])).collect();
+    let free = (0..=taken.len()).find(|n| !taken.contains(n)).unwrap_or(taken.len());
+    format!("{START}{free}x")
+}
+
 /// The tags of a source, and words that stand for them.
 pub(super) struct Guard {
     /// What every word starts with; nothing in the source holds it.
@@ -50,8 +61,7 @@ pub(super) struct Guard {
 impl Guard {
     /// The source with words in the place of tags.
     pub(super) fn of(source: &str) -> (Self, String) {
-        let lower = source.to_ascii_lowercase();
-        let prefix = (0..).map(|n| format!("tpl{n}x")).find(|prefix| !lower.contains(prefix)).unwrap_or_default();
+        let prefix = prefix(source);
         let mut guard = Self { prefix, tags: Vec::new() };
         let (mut plain, mut end) = (String::with_capacity(source.len()), 0);
         for tag in tags(source) {

@@ -1,0 +1,196 @@
+//! Templates through the API: partials, formats, what is refused when a version is published, and previews.
+
+use carillon_domain::tenancy::WriteContacts;
+use carillon_entities::ids::{AttributeId, EventDefinitionId};
+use carillon_entities::rows::contacts::{attribute_definitions, event_definitions, event_properties};
+use sea_orm::ActiveValue::{NotSet, Set};
+use serde_json::{Value, json};
+
+use crate::graphql::is;
+use crate::setup::Setup;
+
+const OUT: &str = "<p><a href=\"{{ unsubscribe_url }}\">Abmelden</a></p>";
+const VERSION: &str = "templateVersion { id version format source html text } warnings { code }";
+
+impl Setup {
+    async fn template(&self, name: &str, class: &str) -> Value {
+        let input = json!({ "name": name, "class": class });
+        self.change("createTemplate", "template { id }", input).await["template"]["id"].clone()
+    }
+
+    async fn publish(&self, template: &Value, html: &str, more: Value) -> Value {
+        let mut input = json!({ "templateId": template, "locale": "de", "subject": "S", "html": html });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.change("publishTemplateVersion", VERSION, input).await
+    }
+
+    /// The attribute `size`, and the event `order placed` with its properties.
+    async fn declared(&self) {
+        let (now, ports) = (self.ports().now(), self.ports());
+        let mut tx = self.world.grant::<WriteContacts>(self.tenant).begin().await.unwrap();
+        let (tenant_id, created_at) = (NotSet, Set(now));
+        let (id, name, kind) = (Set(ports.new_id::<AttributeId>()), Set("size".to_owned()), Set("number".to_owned()));
+        tx.insert(attribute_definitions::ActiveModel { tenant_id, id, name, kind, created_at }).await.unwrap();
+        let event: EventDefinitionId = ports.new_id();
+        let row = event_definitions::ActiveModel {
+            tenant_id: NotSet,
+            id: Set(event),
+            name: Set("order placed".to_owned()),
+            is_declared: Set(true),
+            created_at: Set(now),
+        };
+        tx.insert(row).await.unwrap();
+        for (name, kind) in [("total", "number"), ("shop", "string")] {
+            let row = event_properties::ActiveModel {
+                tenant_id: NotSet,
+                event_id: Set(event),
+                name: Set(name.to_owned()),
+                kind: Set(kind.to_owned()),
+                is_declared: Set(false),
+                created_at: Set(now),
+            };
+            tx.insert(row).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+
+    async fn preview(&self, input: Value) -> Value {
+        let query = "query($input: PreviewTemplateInput!) { previewTemplate(input: $input) { \
+            subject html text warnings { code } userErrors { code field message } } }";
+        let answer = self.ask(query, json!({ "input": input })).await;
+        assert!(answer.get("errors").is_none(), "{answer}");
+        answer["data"]["previewTemplate"].clone()
+    }
+}
+
+#[actix_web::test]
+async fn a_version_holds_its_partials_for_ever() {
+    let setup = Setup::new().await;
+    let partial = json!({ "name": "footer", "html": OUT, "text": "{{ unsubscribe_url }}", "idempotencyKey": "p" });
+    let object = "partial { id name html text version }";
+    let made = setup.change("createPartial", object, partial.clone()).await;
+    assert_eq!(made["partial"]["version"], 1, "{made}");
+    assert_eq!(setup.change("createPartial", object, partial).await, made, "the same key, the same answer");
+    is(
+        &setup.change("createPartial", object, json!({ "name": "footer", "html": "x" })).await,
+        "PARTIAL_EXISTS",
+        "name",
+    );
+    is(&setup.change("createPartial", object, json!({ "name": "a\"b", "html": "x" })).await, "BAD_NAME", "name");
+    let broken = json!({ "name": "broken", "html": "\n{% if x %}" });
+    is(&setup.change("createPartial", object, broken).await, "TEMPLATE_SYNTAX", "html");
+
+    let template = setup.template("News", "MARKETING").await;
+    let html = "<p>News</p>{% include \"footer\" %}";
+    let first = setup.publish(&template, html, json!({ "text": "News {% include \"footer\" %}" })).await;
+    assert_eq!(first["templateVersion"]["html"], format!("<p>News</p>{OUT}"), "{first}");
+    assert_eq!(first["templateVersion"]["source"], html);
+    assert_eq!(first["templateVersion"]["text"], "News {{ unsubscribe_url }}");
+
+    let id = made["partial"]["id"].clone();
+    let change = |version: i64| json!({ "id": id, "version": version, "html": format!("<hr>{OUT}") });
+    let changed = setup.change("updatePartial", object, change(1)).await;
+    assert_eq!((&changed["partial"]["version"], &changed["partial"]["text"]), (&json!(2), &made["partial"]["text"]));
+    is(&setup.change("updatePartial", object, change(1)).await, "CONFLICT", "version");
+    let query = "query($id: ID!) { node(id: $id) { ... on TemplateVersion { html } } }";
+    let still = setup.ask(query, json!({ "id": first["templateVersion"]["id"] })).await;
+    assert_eq!(still["data"]["node"]["html"], first["templateVersion"]["html"]);
+    let second = setup.publish(&template, html, json!({})).await;
+    assert_eq!(second["templateVersion"]["html"], format!("<p>News</p><hr>{OUT}"), "{second}");
+    assert_eq!(second["templateVersion"]["text"], "News\n\n---\n\nAbmelden <{{ unsubscribe_url }}>");
+    is(&setup.publish(&template, "\n{% include \"nothing\" %}", json!({})).await, "TEMPLATE_INCLUDE", "html");
+    let listed = setup.ask("{ partials(first: 5) { nodes { name version } } }", json!({})).await;
+    assert_eq!(listed["data"]["partials"]["nodes"], json!([{ "name": "footer", "version": 2 }]));
+}
+
+#[actix_web::test]
+async fn mjml_and_style_sheets_become_html() {
+    let setup = Setup::new().await;
+    let template = setup.template("Letter", "MARKETING").await;
+    let mjml = "<mjml><mj-head><mj-style>.big { letter-spacing: 2px }</mj-style></mj-head><mj-body><mj-section><mj-column>\
+        <mj-text><p class=\"big\">Hi {{ contact.first_name|default(\"you\") }}</p></mj-text>\
+        <mj-text><a href=\"{{ unsubscribe_url }}\">Abmelden</a></mj-text></mj-column></mj-section></mj-body></mjml>";
+    let published = setup.publish(&template, mjml, json!({ "format": "MJML" })).await;
+    let version = &published["templateVersion"];
+    assert_eq!((&version["format"], &version["source"]), (&json!("MJML"), &json!(mjml)), "{published}");
+    let html = version["html"].as_str().unwrap();
+    assert!(html.contains("<p class=\"big\" style=\"") && html.contains("letter-spacing: 2px"), "{html}");
+    assert!(!html.contains("mj-") || !html.contains("<mj-"), "{html}");
+    assert_eq!(version["text"], "Hi {{ contact.first_name|default(\"you\") }}\n\nAbmelden <{{ unsubscribe_url }}>");
+    for (html, code) in [
+        (mjml.replace("<mj-text><a", "<mj-text font-size=\"0px\"><a"), "TEMPLATE_UNSUBSCRIBE"),
+        (mjml.replace("<mj-section>", "<mj-include path=\"x.mjml\" /><mj-section>"), "TEMPLATE_MJML"),
+        (mjml.replace(".big", "a { display: none } .big"), "TEMPLATE_UNSUBSCRIBE"),
+        (mjml.replace("<mj-body>", ""), "TEMPLATE_NESTING"),
+    ] {
+        is(&setup.publish(&template, &html, json!({ "format": "MJML" })).await, code, "html");
+    }
+}
+
+#[actix_web::test]
+async fn publishing_refuses_what_nobody_declared() {
+    let setup = Setup::new().await;
+    setup.declared().await;
+    let template = setup.template("Order", "TRANSACTIONAL").await;
+    let html = "<p>{{ contact.attributes.size|default(1) }}</p>\n<p>{{ event.total }} {{ vars.anything }}</p>";
+    let named = json!({ "eventName": "order placed" });
+    let published = setup.publish(&template, html, named.clone()).await;
+    assert_eq!(published["templateVersion"]["version"], 1, "{published}");
+    let refused = setup.publish(&template, &html.replace("total", "totl"), named.clone()).await;
+    is(&refused, "TEMPLATE_VARIABLE", "html");
+    assert_eq!(
+        refused["userErrors"][0]["message"],
+        "Line 2: The event has no property \"totl\"; declare it, or send one such event."
+    );
+    is(&setup.publish(&template, html, json!({})).await, "TEMPLATE_VARIABLE", "html");
+    is(&setup.publish(&template, &html.replace("size", "sise"), named.clone()).await, "TEMPLATE_VARIABLE", "html");
+    is(&setup.publish(&template, html, json!({ "eventName": "nothing" })).await, "NOT_FOUND", "eventName");
+    let link = "<a href=\"example.org\">x</a>";
+    is(&setup.publish(&template, link, json!({})).await, "TEMPLATE_LINK", "html");
+}
+
+#[actix_web::test]
+async fn a_preview_shows_the_mail_and_makes_nothing() {
+    let setup = Setup::new().await;
+    setup.declared().await;
+    let contact = setup.contact("ada@example.org").await.to_string();
+    let source = |html: &str| json!({ "class": "MARKETING", "subject": "Hi {{ contact.first_name }}", "html": format!("{html}{OUT}"), "eventName": "order placed" });
+    let html = "<p>{{ event.total }} {{ event.shop }} {{ contact.attributes.size|default(0) }} {{ brand.name }} {{ vars.x }}</p>";
+    let vars = json!({ "x": "<b>" });
+    let tables = ["templates", "template_versions", "messages"];
+    let mut before = Vec::new();
+    for table in tables {
+        before.push(setup.count(table).await);
+    }
+    let preview = setup.preview(json!({ "of": { "source": source(html) }, "variables": vars })).await;
+    assert_eq!(preview["subject"], "Hi Kim", "{preview}");
+    assert!(preview["html"].as_str().unwrap().starts_with("<p>1 shop 1 Example Ltd &lt;b&gt;</p>"), "{preview}");
+    assert!(preview["text"].as_str().unwrap().contains("/unsubscribe/preview>"), "{preview}");
+    let own = json!({
+        "of": { "source": source(html) }, "contactId": contact, "senderId": setup.sender.to_string(),
+        "variables": vars, "event": { "total": 7 },
+    });
+    let preview = setup.preview(own).await;
+    assert_eq!(preview["subject"], "Hi Ada", "{preview}");
+    assert!(preview["html"].as_str().unwrap().starts_with("<p>7 shop 0 Confiserie &lt;b&gt;</p>"), "{preview}");
+    let published = setup.preview(json!({ "of": { "templateVersionId": setup.marketing.to_string() } })).await;
+    assert_eq!(published["subject"], "Hello Kim", "{published}");
+
+    let missing = setup.preview(json!({ "of": { "source": source(html) } })).await;
+    is(&missing, "RENDER_UNDEFINED", "html");
+    assert_eq!(missing["html"], Value::Null);
+    let broken = setup.preview(json!({ "of": { "source": source("\n{{ event.nothing }}") } })).await;
+    is(&broken, "TEMPLATE_VARIABLE", "html");
+    let mut unknown = source("x");
+    unknown["eventName"] = json!("nothing");
+    is(&setup.preview(json!({ "of": { "source": unknown } })).await, "NOT_FOUND", "of.source.eventName");
+    let endless = source(
+        "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}x{% endfor %}{% endfor %}{% endfor %}",
+    );
+    is(&setup.preview(json!({ "of": { "source": endless } })).await, "RENDER_STEPS", "html");
+    let nobody = json!({ "of": { "source": source("x") }, "contactId": setup.ports().new_id::<carillon_entities::ids::ContactId>().to_string() });
+    is(&setup.preview(nobody).await, "NOT_FOUND", "contactId");
+    for (table, before) in tables.into_iter().zip(before) {
+        assert_eq!(setup.count(table).await, before, "{table}");
+    }
+}
