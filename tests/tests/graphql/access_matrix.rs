@@ -186,6 +186,9 @@ fn question(field: &FieldDefinition) -> String {
             "id" if name == "node" => "id: \"contact_00000000000000000000000000\"".to_owned(),
             "id" => format!("id: \"{name}_00000000000000000000000000\""),
             "ids" => "ids: [\"contact_00000000000000000000000000\"]".to_owned(),
+            "input" if name == "previewTemplate" => {
+                "input: { of: { templateVersionId: \"tplver_00000000000000000000000000\" } }".to_owned()
+            }
             other => panic!("{name} wants {other}"),
         })
         .collect();

@@ -25,6 +25,7 @@ const LISTS: &[(&str, &str)] = &[
     ),
     ("imports", "fileName errorsUrl errors(first: 1) { nodes { code } pageInfo { hasNextPage } }"),
     ("templates", "name versions { locale }"),
+    ("partials", "name html text version"),
     ("senders", "fromName dnsRecord { name }"),
     ("brands", "name"),
     ("topics", "key"),
