@@ -22,7 +22,9 @@ use carillon_domain::messaging::MessageClass;
 use carillon_domain::paging::{Ahead, Page};
 use carillon_domain::tenancy::{Actor, Grant, ImportContacts, ReadConsent, ReadContacts, RecordConsent, WriteContacts};
 use carillon_entities::ids::{BrandId, ImportId, TenantId, TopicId, UploadId};
+use carillon_entities::rows::consent::topics;
 use chrono::TimeDelta;
+use sea_orm::ActiveValue::Set;
 
 use crate::World;
 
@@ -85,9 +87,33 @@ impl People {
 
     /// A person says something about all marketing themselves, at an address.
     pub async fn says(&self, address: &str, action: ConsentAction) {
+        self.says_about(address, self.all_marketing, action).await;
+    }
+
+    /// A marketing topic of the default brand.
+    pub async fn topic(&self, key: &str) -> TopicId {
+        let id: TopicId = self.world.ports().new_id();
+        let mut tx = self.writes().begin().await.expect("begins");
+        tx.insert(topics::ActiveModel {
+            id: Set(id),
+            brand_id: Set(self.brand),
+            key: Set(key.to_owned()),
+            name: Set(key.to_owned()),
+            purpose: Set(MessageClass::Marketing.as_str().to_owned()),
+            created_at: Set(self.world.ports().now()),
+            ..Default::default()
+        })
+        .await
+        .expect("inserted");
+        tx.commit().await.expect("commits");
+        id
+    }
+
+    /// A person says something about a topic themselves, at an address.
+    pub async fn says_about(&self, address: &str, topic: TopicId, action: ConsentAction) {
         let ports = self.world.ports();
         let mut tx = self.records().begin().await.expect("begins");
-        let topic = consent_topic(&mut tx, self.all_marketing).await.expect("reads").expect("is there");
+        let topic = consent_topic(&mut tx, topic).await.expect("reads").expect("is there");
         let mut new = NewConsentEvent::new(self.recipient(address), topic, action, ports.now(), Actor::Recipient);
         new.basis = if action == ConsentAction::Grant { Basis::Consent } else { Basis::Unknown };
         append(&mut tx, ports, vec![new]).await.expect("appends");

@@ -20,7 +20,7 @@ use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 
 /// An event of a contact, whose message id is its number.
-fn event(number: usize, contact: EventContact, properties: Json) -> TrackEvent {
+fn event(number: usize, contact: EventContact, properties: &Json) -> TrackEvent {
     TrackEvent {
         message_id: format!("m-{number}"),
         source: "api".to_owned(),
@@ -116,7 +116,7 @@ async fn a3_14_nothing_acknowledged_is_lost_and_every_refusal_is_told() {
     let people = People::new().await;
     let ada = people.create(email("ada@example.org")).await.unwrap();
     let now = people.world.ports().now();
-    let good = |number| event(number, of("ada@example.org"), json!({"total": 12.5}));
+    let good = |number| event(number, of("ada@example.org"), &json!({"total": 12.5}));
     let mut nameless = good(2);
     nameless.message_id = String::new();
     let mut early = good(5);
@@ -130,16 +130,16 @@ async fn a3_14_nothing_acknowledged_is_lost_and_every_refusal_is_told() {
     let events = [
         good(1),
         nameless,
-        event(3, of("nobody@example.org"), json!({})),
-        event(4, EventContact::Id(ada.id), json!({"body": "x".repeat(33 * 1024)})),
+        event(3, of("nobody@example.org"), &json!({})),
+        event(4, EventContact::Id(ada.id), &json!({"body": "x".repeat(33 * 1024)})),
         early,
         nearly,
         ancient,
-        event(8, EventContact::ExternalId("nobody".into()), json!({})),
+        event(8, EventContact::ExternalId("nobody".into()), &json!({})),
         foreign,
-        event(10, EventContact::Id(ContactId(uuid::Uuid::nil())), json!({})),
-        event(11, EventContact::Id(ada.id), json!({"a": {"b": {"c": {"d": {"e": {}}}}}})),
-        event(12, EventContact::Id(ada.id), json!({"a/b": 1})),
+        event(10, EventContact::Id(ContactId(uuid::Uuid::nil())), &json!({})),
+        event(11, EventContact::Id(ada.id), &json!({"a": {"b": {"c": {"d": {"e": {}}}}}})),
+        event(12, EventContact::Id(ada.id), &json!({"a/b": 1})),
     ];
     let verdicts = track(&people, &events).await;
     let expected = [
@@ -171,8 +171,8 @@ async fn a3_14_nothing_acknowledged_is_lost_and_every_refusal_is_told() {
 async fn a3_15_a_message_id_of_a_source_is_one_event_for_ever() {
     let people = People::new().await;
     let ada = people.create(email("ada@example.org")).await.unwrap();
-    let one = event(1, of("ada@example.org"), json!({"total": 1}));
-    let other = event(1, of("ada@example.org"), json!({"total": 2}));
+    let one = event(1, of("ada@example.org"), &json!({"total": 1}));
+    let other = event(1, of("ada@example.org"), &json!({"total": 2}));
     let elsewhere = TrackEvent { source: "shop".to_owned(), ..other.clone() };
     let first = track(&people, &[one.clone(), one.clone(), other.clone(), elsewhere.clone()]).await;
     let expected = [("new", ""), ("duplicate", ""), ("IDEMPOTENCY_MISMATCH", "messageId"), ("new", "")];
@@ -197,7 +197,7 @@ async fn a3_15_of_two_calls_at_once_with_the_same_events_one_stores_them() {
     for address in &ids {
         people.create(email(address)).await.unwrap();
     }
-    let batch: Vec<_> = ids.iter().enumerate().map(|(n, address)| event(n, of(address), json!({"n": n}))).collect();
+    let batch: Vec<_> = ids.iter().enumerate().map(|(n, address)| event(n, of(address), &json!({"n": n}))).collect();
     let reversed: Vec<_> = batch.iter().rev().cloned().collect();
     let (a, mut b) = tokio::join!(track(&people, &batch), track(&people, &reversed));
     b.reverse();
@@ -213,8 +213,8 @@ async fn names_and_kinds_are_learned_and_declared_ones_are_kept_to() {
     let people = People::new().await;
     people.create(email("ada@example.org")).await.unwrap();
     let ada = || of("ada@example.org");
-    track(&people, &[event(1, ada(), json!({"total": 1, "day": "2026-11-22", "items": [1], "none": null}))]).await;
-    track(&people, &[event(2, ada(), json!({"total": "one"})), event(3, ada(), json!({"vip": true}))]).await;
+    track(&people, &[event(1, ada(), &json!({"total": 1, "day": "2026-11-22", "items": [1], "none": null}))]).await;
+    track(&people, &[event(2, ada(), &json!({"total": "one"})), event(3, ada(), &json!({"vip": true}))]).await;
     let learned = ["order", "order.day string", "order.items json", "order.total mixed", "order.vip boolean"];
     assert_eq!(catalogue(&people).await, learned);
     declare(&people, "order", &[("total", PropertyKind::Number), ("day", PropertyKind::Date)]).await;
@@ -224,10 +224,10 @@ async fn names_and_kinds_are_learned_and_declared_ones_are_kept_to() {
     let verdicts = track(
         &people,
         &[
-            event(4, ada(), json!({"total": "one"})),
-            event(5, ada(), json!({"total": 2, "day": "tomorrow"})),
-            event(6, ada(), json!({"total": 2, "day": "2026-11-22", "vip": "no"})),
-            event(1, ada(), json!({"total": 1, "day": "2026-11-22", "items": [1], "none": null})),
+            event(4, ada(), &json!({"total": "one"})),
+            event(5, ada(), &json!({"total": 2, "day": "tomorrow"})),
+            event(6, ada(), &json!({"total": 2, "day": "2026-11-22", "vip": "no"})),
+            event(1, ada(), &json!({"total": 1, "day": "2026-11-22", "items": [1], "none": null})),
         ],
     )
     .await;
@@ -244,16 +244,16 @@ async fn events_find_contacts_by_what_they_are_known_by_and_make_them_where_that
     fields.patch.external_id = carillon_domain::contacts::Patch::Set("a-1".to_owned());
     let ada = people.create(fields).await.unwrap();
     let make =
-        |number, contact| TrackEvent { create: Some(people.writes()), ..event(number, contact, json!({"n": 1})) };
+        |number, contact| TrackEvent { create: Some(people.writes()), ..event(number, contact, &json!({"n": 1})) };
     let verdicts = track(
         &people,
         &[
             make(1, EventContact::ExternalId("a-1".into())),
             make(2, of("ADA@example.org")),
             make(3, of("new@example.org")),
-            event(4, of("new@example.org"), json!({})),
+            event(4, of("new@example.org"), &json!({})),
             make(5, EventContact::ExternalId("b-2".into())),
-            event(6, of("other@example.org"), json!({})),
+            event(6, of("other@example.org"), &json!({})),
         ],
     )
     .await;
@@ -267,7 +267,7 @@ async fn events_find_contacts_by_what_they_are_known_by_and_make_them_where_that
 async fn c124_what_a_deleted_contact_did_can_be_read_by_nobody() {
     let people = People::new().await;
     let ada = people.create(email("ada@example.org")).await.unwrap();
-    track(&people, &[event(1, EventContact::Id(ada.id), json!({"street": "Ringstrasse"}))]).await;
+    track(&people, &[event(1, EventContact::Id(ada.id), &json!({"street": "Ringstrasse"}))]).await;
     let mut tx = people.reads().begin_read().await.unwrap();
     let stored = tx.select::<contact_rows::Entity>().one().await.unwrap().unwrap().sealed.unwrap();
     tx.commit().await.unwrap();
@@ -279,7 +279,7 @@ async fn c124_what_a_deleted_contact_did_can_be_read_by_nobody() {
     tx.commit().await.unwrap();
     let left = history(&people, ada.id).await;
     assert_eq!((left.len(), left[0].properties.is_none()), (1, true), "that it happened stays, what it was does not");
-    let later = track(&people, &[event(2, EventContact::Id(ada.id), json!({}))]).await;
+    let later = track(&people, &[event(2, EventContact::Id(ada.id), &json!({}))]).await;
     assert_eq!(told(&later), [("NOT_FOUND", "contact.id")]);
 }
 
@@ -306,11 +306,11 @@ async fn l5_three_hundred_events_cost_the_statements_of_three() {
         let one = |n: usize| TrackEvent {
             name: EventName::parse(&format!("event {}", n % 3)).unwrap(),
             create: Some(people.writes()),
-            ..event(from + n, of(&format!("{n}@example.org")), json!({ format!("p{from}"): n }))
+            ..event(from + n, of(&format!("{n}@example.org")), &json!({ format!("p{from}"): n }))
         };
         let new = TrackEvent {
             create: Some(people.writes()),
-            ..event(from + size, of(&format!("{from}@new.org")), json!({}))
+            ..event(from + size, of(&format!("{from}@new.org")), &json!({}))
         };
         (0..size).map(one).chain([new]).collect()
     };

@@ -17,6 +17,7 @@ pub mod node;
 mod nulls;
 pub mod rounds;
 pub mod scope;
+pub mod segments;
 pub mod tenancy;
 pub mod time;
 
@@ -32,7 +33,9 @@ pub struct Query(
     tenancy::TenancyQuery,
     consent::ConsentQuery,
     contacts::ContactQuery,
+    contacts::EventQuery,
     contacts::ImportQuery,
+    segments::SegmentQuery,
     node::NodeQuery,
     messaging::MessagingQuery,
     messaging::TemplateQuery,
@@ -46,6 +49,7 @@ pub struct Mutation(
     tenancy::AccountMutation,
     consent::ConsentMutation,
     contacts::ContactMutation,
+    contacts::EventMutation,
     contacts::ImportMutation,
     messaging::MessagingMutation,
     messaging::TemplateMutation,
@@ -92,6 +96,8 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         contacts::AttributeDefinition = "declared attributes"
         contacts::Contact = "contacts"
         contacts::ContactChange = "changes of a contact"
+        contacts::ContactEvent = "what a contact did"
+        contacts::EventDefinition = "events that are known"
         contacts::Import = "imports"
         contacts::ImportError = "mistakes of an import"
         messaging::types::Message = "messages"

@@ -17,6 +17,8 @@ impl Condition {
     pub const COUNT_MAX: u32 = 1_000;
     /// Values that an `in` may have.
     pub const VALUES_MAX: usize = 500;
+    /// Values of all its leaves together: each is bound, and databases have limits.
+    pub const ALL_VALUES_MAX: usize = 2_000;
     /// Seconds of the longest window: ten years.
     pub const WINDOW_MAX: u64 = 315_576_000;
 
@@ -28,6 +30,10 @@ impl Condition {
             let message = format!("A condition has at most {} leaves.", Self::LEAVES_MAX);
             check.findings.insert(0, Refusal::new("TOO_LARGE", "", message));
         }
+        if check.values > Self::ALL_VALUES_MAX {
+            let message = format!("A condition has at most {} values.", Self::ALL_VALUES_MAX);
+            check.findings.insert(0, Refusal::new("TOO_LARGE", "", message));
+        }
         check.findings
     }
 }
@@ -37,6 +43,7 @@ impl Condition {
 struct Check {
     path: Vec<String>,
     leaves: usize,
+    values: usize,
     findings: Vec<Refusal>,
 }
 
@@ -148,6 +155,7 @@ impl Check {
     }
 
     fn value(&mut self, place: &str, value: &Json, field: Option<ContactField>) {
+        self.values += 1;
         let text = AttributeValue::from_json(AttributeKind::String, value);
         let other = matches!(value, Json::Bool(_) | Json::Number(_)) && field.is_none();
         if text.is_err() && !other {

@@ -8,7 +8,10 @@ use carillon_entities::wall::{Args, TenantTx, Value, WallError};
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
+use super::Truth;
+use super::compile::CompiledCondition;
 use super::needs::EventNeed;
+use crate::error::Result;
 use crate::time::Timestamp;
 
 statements! {
@@ -23,6 +26,14 @@ statements! {
             JOIN contact_events AS e ON e.tenant_id = $1 AND e.contact_id = p.contact_id AND e.event_id = d.id \
                 AND e.occurred_at >= w.since AND e.occurred_at <= $2) AS numbered \
          WHERE nth <= most ORDER BY contact_id, name, occurred_at";
+    /// Contacts that a condition holds for or may hold for, behind one.
+    MATCHING_ROWS(Uuid, BigInt) =
+        "SELECT id, truth FROM (SELECT c.id AS id, {condition} AS truth FROM contacts AS c WHERE c.tenant_id = $1 \
+            AND c.id > $2 AND c.state <> 'deleted') AS asked WHERE truth IS NOT FALSE ORDER BY id LIMIT $3";
+    /// How many contacts a condition holds for, and of how many nobody here can say.
+    MATCHING_COUNT() =
+        "SELECT COUNT(CASE WHEN truth IS TRUE THEN 1 END) AS sure, COUNT(CASE WHEN truth IS NULL THEN 1 END) AS undecided \
+         FROM (SELECT {condition} AS truth FROM contacts AS c WHERE c.tenant_id = $1 AND c.state <> 'deleted') AS asked";
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -30,6 +41,34 @@ struct Found {
     contact_id: Uuid,
     name: String,
     occurred_at: Timestamp,
+}
+
+/// Contacts after one that a condition holds for (yes) or may hold for (unknown), in the order of their ids.
+pub(super) async fn matching_rows(
+    tx: &mut TenantTx,
+    condition: &CompiledCondition,
+    after: ContactId,
+    limit: i64,
+) -> Result<Vec<(ContactId, Truth)>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+        truth: Option<bool>,
+    }
+    let args = Args::of([after.0.into(), limit.into()]);
+    let rows: Vec<Row> = tx.sql_where(&MATCHING_ROWS, args, condition.fragment())?.all().await?;
+    Ok(rows.into_iter().map(|row| (ContactId(row.id), row.truth.map_or(Truth::Unknown, Truth::from))).collect())
+}
+
+/// How many contacts a condition holds for, and of how many the database cannot say.
+pub(super) async fn matching_count(tx: &mut TenantTx, condition: &CompiledCondition) -> Result<(i64, i64)> {
+    #[derive(FromQueryResult)]
+    struct Counted {
+        sure: i64,
+        undecided: i64,
+    }
+    let counted: Option<Counted> = tx.sql_where(&MATCHING_COUNT, Args::default(), condition.fragment())?.one().await?;
+    Ok(counted.map_or((0, 0), |counted| (counted.sure, counted.undecided)))
 }
 
 /// The latest events of contacts, each contact's in order of time.

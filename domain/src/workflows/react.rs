@@ -116,7 +116,8 @@ async fn stands(
 ) -> Result<HashMap<EnrollmentId, Stand>> {
     let ending: BTreeSet<WorkflowVersionId> =
         listeners.iter().filter(|one| !one.watch.starts).map(|one| one.version).collect();
-    let pairs = contacts.iter().flat_map(|contact| ending.iter().map(|version| (*contact, *version)));
+    let pairs: BTreeSet<(ContactId, WorkflowVersionId)> =
+        contacts.iter().flat_map(|contact| ending.iter().map(|version| (*contact, *version))).collect();
     let mut stands = if ending.is_empty() { Vec::new() } else { ways_open(tx, pairs).await? };
     let mut keys = BTreeSet::new();
     for listener in listeners.iter().filter(|one| one.watch.starts) {
@@ -226,7 +227,7 @@ async fn end(tx: &mut TenantTx, ports: &Ports, mut ends: Vec<WayEnd>) -> Result<
         return Ok(());
     }
     ends.sort_by_key(|end| end.stand.entry.id);
-    let rows = ends.iter().map(|end| (end.stand.entry.id, end.state, end.reason.clone(), end.at));
+    let rows: Vec<_> = ends.iter().map(|end| (end.stand.entry.id, end.state, end.reason.clone(), end.at)).collect();
     let ended: HashSet<EnrollmentId> = ways_end(tx, rows).await?.into_iter().collect();
     let steps = ends.iter().filter(|end| ended.contains(&end.stand.entry.id)).map(|end| {
         let what = (outcome_of(end.state), Some(end.reason.clone()), end.stand.variant.clone());

@@ -63,18 +63,22 @@ pub(crate) enum Bound {
     Sqlite(Statement),
 }
 
-/// Replaces the lock tokens.
+/// Replaces the lock tokens; a condition that is not given holds.
 pub(crate) fn expand(text: &'static str, backend: DbBackend) -> Cow<'static, str> {
     if !text.contains('{') {
         return Cow::Borrowed(text);
     }
+    Cow::Owned(expand_where(text, "TRUE", backend))
+}
+
+/// Replaces the lock tokens and the condition.
+pub(crate) fn expand_where(text: &str, condition: &str, backend: DbBackend) -> String {
     let lock = |clause| if backend == DbBackend::Postgres { clause } else { "" };
-    Cow::Owned(
-        text.replace("{skip_locked}", lock("FOR UPDATE SKIP LOCKED"))
-            .replace("{for_share}", lock("FOR SHARE"))
-            .replace("{for_update}", lock("FOR UPDATE"))
-            .replace("{no_key_update}", lock("FOR NO KEY UPDATE")),
-    )
+    text.replace("{skip_locked}", lock("FOR UPDATE SKIP LOCKED"))
+        .replace("{for_share}", lock("FOR SHARE"))
+        .replace("{for_update}", lock("FOR UPDATE"))
+        .replace("{no_key_update}", lock("FOR NO KEY UPDATE"))
+        .replace("{condition}", condition)
 }
 
 /// Binds scalars and a batch to a text in which `{batch}` stands for the batch's relation.

@@ -38,6 +38,7 @@
 mod connection;
 mod due;
 mod error;
+mod fragment;
 mod login;
 mod settings;
 mod space;
@@ -52,6 +53,7 @@ use crate::ids::{CredentialId, TenantId, UserId};
 use connection::{Connection, Pools};
 pub use due::DueTenant;
 pub use error::WallError;
+pub use fragment::Fragment;
 pub use login::{Login, Role};
 pub use settings::DatabaseSettings;
 pub use space::{Belongs, Identity, Space, Tenant};

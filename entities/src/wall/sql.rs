@@ -3,7 +3,8 @@
 //! A [`Sql`] is static text that a `store.rs` owns. `$1` is always the tenant and is bound by the wall; the store's
 //! scalars follow from `$2`. A statement over a batch names its columns, and `{batch}` in the text becomes a relation
 //! of those columns on either database (UNNEST or VALUES). `{skip_locked}`, `{for_share}`, `{for_update}` and
-//! `{no_key_update}` become the lock clause, or nothing on SQLite, whose single writer is the lock.
+//! `{no_key_update}` become the lock clause, or nothing on SQLite, whose single writer is the lock. `{condition}` is where
+//! a compiled condition goes ([`super::Fragment`]).
 
 use std::borrow::Cow;
 

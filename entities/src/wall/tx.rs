@@ -15,6 +15,7 @@ use sea_orm::{
 
 use super::WallError;
 use super::connection::Connection;
+use super::fragment::Fragment;
 use super::space::{Belongs, Identity, Space, Tenant};
 use super::sql::{Args, IdentitySql, Query, Sql};
 use crate::dialect::{self, Kind};
@@ -161,6 +162,22 @@ impl TenantTx {
         scalars.extend(args.scalars);
         let backend = self.connection.backend();
         let text = dialect::expand(sql.text, backend);
+        let bound = dialect::bind(backend, &text, scalars, sql.batch, args.batch)?;
+        Ok(Query { tx: self, bound })
+    }
+
+    /// A registered statement with a compiled condition where its text says `{condition}`.
+    pub fn sql_where(
+        &mut self,
+        sql: &'static Sql,
+        args: Args,
+        condition: &Fragment,
+    ) -> Result<Query<'_, Tenant>, WallError> {
+        let mut scalars = vec![Value::from(self.space.0.0)];
+        scalars.extend(args.scalars);
+        let condition = condition.render(&mut scalars);
+        let backend = self.connection.backend();
+        let text = dialect::expand_where(sql.text, &condition, backend);
         let bound = dialect::bind(backend, &text, scalars, sql.batch, args.batch)?;
         Ok(Query { tx: self, bound })
     }

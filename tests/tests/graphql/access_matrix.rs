@@ -185,6 +185,7 @@ fn question(field: &FieldDefinition) -> String {
         .map(|argument| match argument.node.name.node.as_str() {
             "id" if name == "node" => "id: \"contact_00000000000000000000000000\"".to_owned(),
             "id" => format!("id: \"{name}_00000000000000000000000000\""),
+            "condition" => "condition: { tag: \"vip\" }".to_owned(),
             "ids" => "ids: [\"contact_00000000000000000000000000\"]".to_owned(),
             "input" if name == "previewTemplate" => {
                 "input: { of: { templateVersionId: \"tplver_00000000000000000000000000\" } }".to_owned()

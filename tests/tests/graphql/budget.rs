@@ -16,7 +16,7 @@ const LISTS: &[(&str, &str)] = &[
     (
         "contacts",
         "id tags attributes consents { status } ledger(first: 2) { nodes { id } } changes(first: 2) { nodes { values } } \
-         messages(first: 2) { nodes { state attempts { state } sender { fromName } template: templateVersion { locale } } }",
+         events(first: 2) { nodes { properties } } messages(first: 2) { nodes { state attempts { state } sender { fromName } template: templateVersion { locale } } }",
     ),
     (
         "messages",
@@ -31,6 +31,7 @@ const LISTS: &[(&str, &str)] = &[
     ("topics", "key"),
     ("suppressions", "reason topicId"),
     ("attributeDefinitions", "name"),
+    ("eventDefinitions", "name properties { name kind }"),
     ("members", "name role email inherited"),
     ("apiKeys", "name scopes"),
     ("auditEvents", "action detail"),

@@ -17,14 +17,17 @@ struct Place<'a> {
 }
 
 /// The ways to an id through arguments or the fields of an input.
-fn ways(sdl: &Sdl, fields: &[InputValueDefinition]) -> Vec<Vec<String>> {
+fn ways(sdl: &Sdl, fields: &[InputValueDefinition], within: &[&str]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for field in fields {
         let name = field.name.node.to_string();
         match named(&field.ty.node) {
             "ID" => found.push(vec![name]),
+            // What lies within its own kind is found without going there.
+            kind if within.contains(&kind) => {}
             kind => {
-                let deeper = sdl.inputs.get(kind).map_or_else(Vec::new, |fields| ways(sdl, fields));
+                let within = [within, &[kind]].concat();
+                let deeper = sdl.inputs.get(kind).map_or_else(Vec::new, |fields| ways(sdl, fields, &within));
                 found.extend(deeper.into_iter().map(|way| [vec![name.clone()], way].concat()));
             }
         }
@@ -46,7 +49,7 @@ fn arguments(field: &FieldDefinition) -> Vec<InputValueDefinition> {
 fn places(sdl: &Sdl) -> Vec<Place<'_>> {
     let of = |operation, root| {
         sdl.fields(root).iter().flat_map(move |field| {
-            let ways = ways(sdl, &arguments(field));
+            let ways = ways(sdl, &arguments(field), &[]);
             ways.into_iter().map(move |way| Place { operation, field, way })
         })
     };

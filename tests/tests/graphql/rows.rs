@@ -37,6 +37,11 @@ impl Api {
             "email": format!("p{n}@example.org"), "tags": ["vip", format!("t{n}")], "attributes": { format!("plan{n}"): "x" },
         });
         let contact = id(self.change("createContact", "contact { id }", contact).await, "contact");
+        let ordered = json!({
+            "messageId": format!("m{n}"), "name": format!("order{n}"), "contact": { "id": contact }, "properties": { "n": n },
+        });
+        let tracked = self.change("trackEvents", "results { eventId }", json!({ "events": [ordered] })).await;
+        assert!(tracked["results"][0]["eventId"].is_string(), "{tracked}");
         let agreed = json!({ "contactId": contact, "topicId": topic, "basis": "CONSENT" });
         self.change("recordOptIn", "consent { status }", agreed).await;
         let suppressed = json!({ "email": format!("x{n}@example.org"), "scope": "ALL", "reason": "MANUAL" });

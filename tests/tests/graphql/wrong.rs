@@ -40,6 +40,7 @@ async fn every_wrong_argument_of_a_query_is_named() {
         ("apiKeys(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
         ("auditEvents(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
         ("attributeDefinitions(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
+        ("eventDefinitions(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
         ("brands(first: 101)", "INVALID_PAGE", vec!["first"]),
         ("topics(first: 101)", "INVALID_PAGE", vec!["first"]),
         ("senders(first: 101)", "INVALID_PAGE", vec!["first"]),

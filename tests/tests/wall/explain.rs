@@ -111,6 +111,7 @@ async fn c205_every_look_up_that_must_be_fast_takes_an_index() {
 
 /// Statements that rightly read a whole table, each with the reason why it stays small or why all of it is wanted.
 const MAY_SCAN: &[(&str, &str)] = &[
+    ("MATCHING_COUNT", "it counts all of a tenant's contacts that pass a condition"),
     ("GATE_RESERVED_TOPICS", "a tenant has a handful of topics"),
     ("MESSAGE_STATS", "it counts all of a tenant's messages in a span of time"),
     ("LISTENERS_OF_CONTACTS", "a tenant has a handful of workflows"),
@@ -138,6 +139,9 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("CONTACT_LIST_NUMBER", &["number_value"]),
     ("CONTACT_LIST_BOOLEAN", &["bool_value"]),
     ("CONTACT_LIST_DATE", &["date_value"]),
+    ("EVENT_KEY_FIND", &["message_key"]),
+    ("EVENTS_LATEST", &["contact_id", "occurred_at"]),
+    ("EVENTS_OF", &["contact_id"]),
     ("DUE_MESSAGES", &["tenant_id", "lane"]),
     ("DUE_SWEEPS", &["lease_until", "due_at"]),
     ("VERIFIED_MEMBER", &["email_norm", "user_id"]),
@@ -193,7 +197,8 @@ impl Registered {
 
 fn with_locks(text: &str) -> String {
     let text = text.replace("{skip_locked}", "FOR UPDATE SKIP LOCKED").replace("{for_share}", "FOR SHARE");
-    text.replace("{for_update}", "FOR UPDATE").replace("{no_key_update}", "FOR NO KEY UPDATE")
+    let text = text.replace("{for_update}", "FOR UPDATE").replace("{no_key_update}", "FOR NO KEY UPDATE");
+    text.replace("{condition}", "TRUE")
 }
 
 /// The stores' own statements, generic plans: what the look-ups above say must hold for the texts that really run.

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use async_graphql::dataloader::Loader;
+use carillon_domain::contacts::events::{ContactEvent, EventProperty, contact_events, event_properties};
 use carillon_domain::contacts::import::{self, ImportError, list_import_errors};
 use carillon_domain::contacts::{Change, Contact, contact_histories, contact_tags, get_contacts};
 use carillon_domain::files::{Upload, find_uploads};
-use carillon_domain::ids::{ContactChangeId, ContactId, ImportId, UploadId};
+use carillon_domain::ids::{ContactChangeId, ContactEventId, ContactId, EventDefinitionId, ImportId, UploadId};
 use carillon_domain::paging::{Ahead, Paged};
 use carillon_domain::tenancy::{ImportContacts, ReadContacts, ReadPersonalData};
 
@@ -19,6 +20,14 @@ pub struct TagsOf(pub ContactId);
 /// A page of a contact's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChangesOf(pub ContactId, pub Ahead<ContactChangeId>);
+
+/// A page of what a contact did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventsOf(pub ContactId, pub Ahead<ContactEventId>);
+
+/// The properties of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PropertiesOf(pub EventDefinitionId);
 
 /// A page of an import's errors, by line and number on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +68,33 @@ impl Loader<ChangesOf> for Rows {
             found.extend(pages.into_iter().map(|(contact, changes)| (ChangesOf(contact, page), changes)));
         }
         Ok(found)
+    }
+}
+
+impl Loader<EventsOf> for Rows {
+    type Value = Paged<ContactEvent>;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[EventsOf]) -> Result<HashMap<EventsOf, Paged<ContactEvent>>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadPersonalData>().await?;
+        let mut found = HashMap::new();
+        for (page, contacts) in by_page(keys.iter().map(|key| (key.0, key.1))) {
+            let pages = contact_events(&grant, &mut tx, self.0.ports(), &contacts, page).await?;
+            found.extend(pages.into_iter().map(|(contact, events)| (EventsOf(contact, page), events)));
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<PropertiesOf> for Rows {
+    type Value = Vec<EventProperty>;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[PropertiesOf]) -> Result<HashMap<PropertiesOf, Vec<EventProperty>>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadContacts>().await?;
+        let events: Vec<EventDefinitionId> = keys.iter().map(|key| key.0).collect();
+        let found = event_properties(&grant, &mut tx, &events).await?;
+        Ok(found.into_iter().map(|(event, properties)| (PropertiesOf(event), properties)).collect())
     }
 }
 

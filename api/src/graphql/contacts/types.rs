@@ -10,7 +10,8 @@ use carillon_domain::tenancy::Permission;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::loaders::{ChangesOf, TagsOf};
+use super::event_types::ContactEvent;
+use super::loaders::{ChangesOf, EventsOf, TagsOf};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::consent::{ConsentEvent, ConsentState, consents, ledger};
 use crate::graphql::loader;
@@ -275,6 +276,17 @@ impl Contact {
     ) -> Option<Result<List<ContactChange>>> {
         Some(Box::pin(changes(ctx, self.card.id, (first, after))).await)
     }
+
+    /// What it did, what arrived last first. Needs the right to see personal data.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Option<Result<List<ContactEvent>>> {
+        Some(Box::pin(events(ctx, self.card.id, (first, after))).await)
+    }
 }
 
 /// Size and place of a page, as a field's arguments give them.
@@ -290,4 +302,10 @@ async fn changes(ctx: &Context<'_>, contact: ContactId, (first, after): Asked) -
     let page = PageArgs::ahead(first, after)?;
     let found = loader::of(ctx).load_one(ChangesOf(contact, page)).await?;
     Ok(list(found.unwrap_or_else(|| page.empty()), |change| change.id, ContactChange::from))
+}
+
+async fn events(ctx: &Context<'_>, contact: ContactId, (first, after): Asked) -> Result<List<ContactEvent>> {
+    let page = PageArgs::ahead(first, after)?;
+    let found = loader::of(ctx).load_one(EventsOf(contact, page)).await?;
+    Ok(list(found.unwrap_or_else(|| page.empty()), |event| event.id, ContactEvent::from))
 }

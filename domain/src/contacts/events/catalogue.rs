@@ -7,7 +7,7 @@ use carillon_entities::wall::TenantTx;
 use serde_json::{Map, Value as Json};
 
 use super::property::{Known, check_kinds, learn};
-use super::track::{Stage, Verdict, all_fresh};
+use super::track::{Stage, Verdict};
 use super::{EVENTS_MAX, EventProperty};
 use crate::contacts::store::events::{
     definitions_count, definitions_put, event_definitions_named, properties_of, properties_put,
@@ -19,43 +19,42 @@ use crate::ports::Ports;
 pub(super) struct Catalogue {
     ids: HashMap<String, EventDefinitionId>,
     known: HashMap<String, Known>,
+    /// The names that are not known would be too many.
+    is_full: bool,
     learned: BTreeSet<(String, String)>,
 }
 
 impl Catalogue {
-    /// What is there.
-    pub async fn load(tx: &mut TenantTx, verdicts: &[Verdict<'_>]) -> Result<Self> {
-        let names: BTreeSet<&str> = all_fresh(verdicts).map(|fresh| fresh.item.name.as_str()).collect();
-        let definitions = event_definitions_named(tx, names.iter().copied()).await?;
+    /// What is there of these names.
+    pub async fn load(tx: &mut TenantTx, names: BTreeSet<String>) -> Result<Self> {
+        let definitions = event_definitions_named(tx, &names).await?;
         let ids: HashMap<String, EventDefinitionId> =
             definitions.into_iter().map(|(name, definition)| (name, definition.id)).collect();
         let wanted: Vec<EventDefinitionId> = ids.values().copied().collect();
         let mut properties = if wanted.is_empty() { HashMap::new() } else { properties_of(tx, &wanted).await? };
-        let of = |name: &&str| {
-            let known = ids.get(*name).and_then(|id| properties.remove(id)).unwrap_or_default();
-            ((*name).to_owned(), known)
+        let of = |name: String| {
+            let known = ids.get(&name).and_then(|id| properties.remove(id)).unwrap_or_default();
+            (name, known)
         };
-        let known = names.iter().map(of).collect();
-        Ok(Self { ids, known, learned: BTreeSet::new() })
+        let known: HashMap<String, Known> = names.into_iter().map(of).collect();
+        let unknown = known.len() - ids.len();
+        let is_full = unknown > 0 && definitions_count(tx).await? + unknown > EVENTS_MAX;
+        Ok(Self { ids, known, is_full, learned: BTreeSet::new() })
     }
 
     /// Refuses values of wrong kinds, and names that would be too many.
-    pub async fn check(&self, tx: &mut TenantTx, verdicts: &mut [Verdict<'_>]) -> Result<()> {
-        let unknown: BTreeSet<&str> =
-            self.known.keys().map(String::as_str).filter(|name| !self.ids.contains_key(*name)).collect();
-        let full = !unknown.is_empty() && definitions_count(tx).await? + unknown.len() > EVENTS_MAX;
+    pub fn check(&self, verdicts: &mut [Verdict]) {
         for verdict in verdicts {
             let Ok(Stage::Fresh(fresh)) = verdict else { continue };
             let name = fresh.item.name.as_str();
             let known = self.known.get(name).map_or(Ok(()), |known| check_kinds(known, &fresh.item.properties));
-            if full && unknown.contains(name) {
+            if self.is_full && !self.ids.contains_key(name) {
                 let message = format!("A tenant has at most {EVENTS_MAX} events, and this would be one more.");
                 *verdict = Err(Refusal::new("TOO_MANY_EVENTS", "name", message));
             } else if let Err(refusal) = known {
                 *verdict = Err(refusal);
             }
         }
-        Ok(())
     }
 
     /// Takes in what the properties of one event tell.
@@ -69,16 +68,16 @@ impl Catalogue {
         mut self,
         tx: &mut TenantTx,
         ports: &Ports,
-        used: BTreeSet<&str>,
+        used: BTreeSet<String>,
     ) -> Result<HashMap<String, EventDefinitionId>> {
-        let new = used.into_iter().filter(|name| !self.ids.contains_key(*name));
-        let new: Vec<(&str, EventDefinitionId)> = new.map(|name| (name, ports.new_id())).collect();
+        let new = used.into_iter().filter(|name| !self.ids.contains_key(name));
+        let new: Vec<(String, EventDefinitionId)> = new.map(|name| (name, ports.new_id())).collect();
         let ids = definitions_put(tx, new, false, ports.now()).await?;
         self.ids.extend(ids);
-        let rows: Vec<(EventDefinitionId, &EventProperty)> = self
+        let rows: Vec<(EventDefinitionId, EventProperty)> = self
             .learned
             .iter()
-            .filter_map(|(event, name)| Some((*self.ids.get(event)?, self.known.get(event)?.get(name)?)))
+            .filter_map(|(event, name)| Some((*self.ids.get(event)?, self.known.get(event)?.get(name)?.clone())))
             .collect();
         properties_put(tx, rows, ports.now()).await?;
         Ok(self.ids)

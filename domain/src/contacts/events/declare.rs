@@ -1,6 +1,6 @@
 //! Declaring events: which there are, and of which kind their properties must be.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use carillon_entities::ids::EventDefinitionId;
 use carillon_entities::wall::TenantTx;
@@ -51,15 +51,15 @@ pub async fn declare_events(
     events: Vec<DeclareEvent>,
 ) -> Result<Vec<EventDefinition>> {
     check(&events)?;
-    let names: HashSet<&EventName> = events.iter().map(|event| &event.name).collect();
-    let there = event_definitions_named(tx, names.iter().map(|name| name.as_str())).await?;
+    let names: BTreeSet<String> = events.iter().map(|event| event.name.as_str().to_owned()).collect();
+    let there = event_definitions_named(tx, &names).await?;
     let new = names.len() - there.len();
     if new > 0 && definitions_count(tx).await? + new > EVENTS_MAX {
         let message = format!("A tenant has at most {EVENTS_MAX} events.");
         return Err(Refusal::new("TOO_MANY_EVENTS", "events", message).into());
     }
     let now = ports.now();
-    let wanted = names.iter().map(|name| (name.as_str(), ports.new_id()));
+    let wanted = names.into_iter().map(|name| (name, ports.new_id()));
     let ids = definitions_put(tx, wanted.collect(), true, now).await?;
     let mut properties = BTreeMap::new();
     let mut answer = Vec::with_capacity(events.len());
@@ -71,7 +71,7 @@ pub async fn declare_events(
             properties.insert((id, name.clone()), EventProperty { name, kind, is_declared: true });
         }
     }
-    let rows = properties.iter().map(|((id, _), property)| (*id, property));
+    let rows = properties.into_iter().map(|((id, _), property)| (id, property));
     properties_put(tx, rows.collect(), now).await?;
     Ok(answer)
 }

@@ -2,6 +2,7 @@
 //! a number of statements that does not depend on how many there are (L5).
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::Pin;
 
 use carillon_entities::ids::{ContactEventId, ContactId, EventDefinitionId, TenantId};
 use carillon_entities::wall::TenantTx;
@@ -11,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 use super::EventName;
 use super::catalogue::Catalogue;
 use super::property::bounded;
-use super::whose::find_contacts;
+use super::whose::Named;
 use crate::consent::effective_at;
 use crate::contacts::EmailAddress;
 use crate::contacts::store::events::{event_keys_find, event_keys_insert, events_append};
@@ -89,8 +90,8 @@ pub(crate) struct NewEvent {
 }
 
 /// An event that is good as far as it goes.
-pub(super) struct Fresh<'a> {
-    pub item: &'a TrackEvent,
+pub(super) struct Fresh {
+    pub item: TrackEvent,
     identity: Vec<u8>,
     at: Timestamp,
     json: Vec<u8>,
@@ -99,13 +100,13 @@ pub(super) struct Fresh<'a> {
 }
 
 /// How far an event came.
-pub(super) enum Stage<'a> {
+pub(super) enum Stage {
     Known(ContactEventId),
-    Fresh(Fresh<'a>),
+    Fresh(Box<Fresh>),
 }
 
 /// What is to be said of an event.
-pub(super) type Verdict<'a> = Result<Stage<'a>, Refusal>;
+pub(super) type Verdict = Result<Stage, Refusal>;
 
 /// Stores events, tells workflows of the new ones in the same transaction, and answers in the order of the input. A time
 /// up to five minutes ahead counts as now; later ones, and those more than ten years ago, are refused.
@@ -125,7 +126,7 @@ pub async fn track_events(
     let keys: BTreeSet<EventKey> = events.iter().filter(|one| check_event_key(one).is_ok()).map(key_of).collect();
     let made = event_keys_find(tx, keys).await?;
     let now = ports.now();
-    let mut verdicts: Vec<Verdict<'_>> = events
+    let mut verdicts: Vec<Verdict> = events
         .iter()
         .map(|item| match made.get(&key_of(item)) {
             // What was acknowledged stays so, whatever has become of its contact or its kinds since.
@@ -133,15 +134,17 @@ pub async fn track_events(
             None => fresh(item, now),
         })
         .collect();
-    let mut catalogue = Catalogue::load(tx, &verdicts).await?;
-    catalogue.check(tx, &mut verdicts).await?;
-    find_contacts(tx, ports, &mut verdicts).await?;
+    let names = all_fresh(&verdicts).map(|fresh| fresh.item.name.as_str().to_owned()).collect();
+    let mut catalogue = Catalogue::load(tx, names).await?;
+    catalogue.check(&mut verdicts);
+    let whose = Named::by(&verdicts);
+    whose.find(tx, ports).await?.place(&mut verdicts);
     let (answers, new) = settle(ports, &fingerprints, &mut catalogue, verdicts)?;
     store(tx, ports, catalogue, new).await?;
     Ok(answers)
 }
 
-fn known<'a>(fingerprints: &Fingerprinter, id: ContactEventId, stored: &[u8], identity: &[u8]) -> Verdict<'a> {
+fn known(fingerprints: &Fingerprinter, id: ContactEventId, stored: &[u8], identity: &[u8]) -> Verdict {
     if fingerprints.is_of(stored, identity) { Ok(Stage::Known(id)) } else { Err(mismatch()) }
 }
 
@@ -176,41 +179,41 @@ fn check_event_key(item: &TrackEvent) -> Result<(), Refusal> {
 }
 
 /// What an event must be whatever the tenant has.
-fn fresh(item: &TrackEvent, now: Timestamp) -> Verdict<'_> {
+fn fresh(item: &TrackEvent, now: Timestamp) -> Verdict {
     check_event_key(item)?;
     let at = effective_at(to_micros(item.occurred_at.unwrap_or(now)), now, "occurredAt")?;
     if at < now - PAST_MAX {
         return Err(Refusal::new("TIME_TOO_OLD", "occurredAt", "The time is more than ten years ago."));
     }
     let json = bounded(&item.properties)?;
-    Ok(Stage::Fresh(Fresh { item, identity: identity(item), at, json, contact: None }))
+    Ok(Stage::Fresh(Box::new(Fresh { item: item.clone(), identity: identity(item), at, json, contact: None })))
 }
 
 /// Those that are good as far as they go.
-pub(super) fn all_fresh<'v, 'a>(verdicts: &'v [Verdict<'a>]) -> impl Iterator<Item = &'v Fresh<'a>> {
+pub(super) fn all_fresh(verdicts: &[Verdict]) -> impl Iterator<Item = &Fresh> {
     verdicts.iter().filter_map(|verdict| match verdict {
-        Ok(Stage::Fresh(fresh)) => Some(fresh),
+        Ok(Stage::Fresh(fresh)) => Some(&**fresh),
         _ => None,
     })
 }
 
 /// An event to store, with what is still needed of it.
-struct Settled<'a> {
-    fresh: Fresh<'a>,
+struct Settled {
+    fresh: Fresh,
     id: ContactEventId,
     contact: ContactId,
+    fingerprint: [u8; 32],
 }
 
 type Answers = Vec<Result<Tracked, Refusal>>;
-type New<'a> = Vec<(Settled<'a>, [u8; 32])>;
 
 /// Gives the good ones their ids; of those with one message id the first is taken.
-fn settle<'a>(
+fn settle(
     ports: &Ports,
     fingerprints: &Fingerprinter,
     catalogue: &mut Catalogue,
-    verdicts: Vec<Verdict<'a>>,
-) -> Result<(Answers, New<'a>)> {
+    verdicts: Vec<Verdict>,
+) -> Result<(Answers, Vec<Settled>)> {
     let mut first: HashMap<EventKey, (ContactEventId, Vec<u8>)> = HashMap::new();
     let (mut answers, mut new) = (Vec::with_capacity(verdicts.len()), Vec::new());
     for verdict in verdicts {
@@ -223,9 +226,9 @@ fn settle<'a>(
                 answers.push(Ok(Tracked { event, duplicate: true }));
                 continue;
             }
-            Ok(Stage::Fresh(fresh)) => fresh,
+            Ok(Stage::Fresh(fresh)) => *fresh,
         };
-        let key = key_of(fresh.item);
+        let key = key_of(&fresh.item);
         if let Some((event, identity)) = first.get(&key) {
             let same = *identity == fresh.identity;
             answers.push(if same { Ok(Tracked { event: *event, duplicate: true }) } else { Err(mismatch()) });
@@ -237,35 +240,38 @@ fn settle<'a>(
         first.insert(key, (id, fresh.identity.clone()));
         answers.push(Ok(Tracked { event: id, duplicate: false }));
         let fingerprint = fingerprints.of(&fresh.identity);
-        new.push((Settled { fresh, id, contact }, fingerprint));
+        new.push(Settled { fresh, id, contact, fingerprint });
     }
     Ok((answers, new))
 }
 
 /// Writes the new ones and tells workflows of them.
-async fn store(tx: &mut TenantTx, ports: &Ports, catalogue: Catalogue, new: New<'_>) -> Result<()> {
+async fn store(tx: &mut TenantTx, ports: &Ports, catalogue: Catalogue, new: Vec<Settled>) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }
     let tenant = tx.tenant();
-    let names: BTreeSet<&str> = new.iter().map(|(one, _)| one.fresh.item.name.as_str()).collect();
+    let names: BTreeSet<String> = new.iter().map(|one| one.fresh.item.name.as_str().to_owned()).collect();
     let ids = catalogue.store(tx, ports, names).await?;
-    let with_properties = new.iter().filter(|(one, _)| !one.fresh.item.properties.is_empty());
-    let owners: BTreeSet<ContactId> = with_properties.map(|(one, _)| one.contact).collect();
+    let with_properties = new.iter().filter(|one| !one.fresh.item.properties.is_empty());
+    let owners: BTreeSet<ContactId> = with_properties.map(|one| one.contact).collect();
     let owners: Vec<ContactId> = owners.into_iter().collect();
     let keys = history_keys_ensure(tx, ports, &owners).await?;
     let (mut rows, mut occurred) = (Vec::with_capacity(new.len()), Vec::with_capacity(new.len()));
-    for (Settled { fresh, id, contact }, fingerprint) in new {
+    for Settled { fresh, id, contact, fingerprint } in new {
         let Fresh { item, at, json, .. } = fresh;
         let event = *ids.get(item.name.as_str()).ok_or_else(|| Error::fault("an event has no definition"))?;
         let key = keys.get(&contact).filter(|_| !item.properties.is_empty());
         let sealed = key.map(|key| key.seal(&place(tenant, id), &json, &*ports.entropy));
-        rows.push(NewEvent { id, contact, event, at, sealed, key: key_of(item), fingerprint });
-        occurred.push(Occurred { id, contact, event, at, properties: item.properties.clone() });
+        rows.push(NewEvent { id, contact, event, at, sealed, key: key_of(&item), fingerprint });
+        occurred.push(Occurred { id, contact, event, at, properties: item.properties });
     }
     event_keys_insert(tx, &rows, ports.now()).await?;
     events_append(tx, rows).await?;
-    react_to_events(tx, ports, &occurred).await
+    // Behind a pointer: what holds this future need not look into all that may come of events.
+    let reaction: Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> =
+        Box::pin(react_to_events(tx, ports, &occurred));
+    reaction.await
 }
 
 /// Where the properties of an event lie.

@@ -1,11 +1,11 @@
 //! Whose events they are: contacts by id, external id or address, made where that is permitted.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use carillon_entities::ids::ContactId;
 use carillon_entities::wall::TenantTx;
 
-use super::track::{EventContact, Fresh, Stage, TrackEvent, Verdict, all_fresh};
+use super::track::{EventContact, Stage, TrackEvent, Verdict, all_fresh};
 use crate::contacts::contact::Identity;
 use crate::contacts::definitions::Definitions;
 use crate::contacts::history::Author;
@@ -17,37 +17,89 @@ use crate::contacts::{ContactPatch, IdentityKind, Patch};
 use crate::error::{Refusal, Result};
 use crate::ports::Ports;
 
-/// Finds who each event is about, and makes those that may be made.
-pub(super) async fn find_contacts(tx: &mut TenantTx, ports: &Ports, verdicts: &mut [Verdict<'_>]) -> Result<()> {
-    let named: BTreeSet<ContactId> = all_fresh(verdicts)
-        .filter_map(|fresh| match &fresh.item.contact {
-            EventContact::Id(id) => Some(*id),
-            EventContact::ExternalId(_) | EventContact::Email(_) => None,
-        })
-        .collect();
-    let living = contacts_living(tx, named).await?;
-    let wanted: BTreeMap<Identity, &TrackEvent> =
-        all_fresh(verdicts).filter_map(|fresh| Some((identity_of(&fresh.item.contact)?, fresh.item))).collect();
-    let mut owners = identity_owners(tx, wanted.keys().collect()).await?;
-    let refused = make_missing(tx, ports, verdicts, &mut owners).await?;
-    for verdict in verdicts {
-        let Ok(Stage::Fresh(fresh)) = verdict else { continue };
-        let (found, field) = match &fresh.item.contact {
-            EventContact::Id(id) => (living.contains(id).then_some(*id), "contact.id"),
-            EventContact::ExternalId(_) => (owner(&owners, fresh.item), "contact.externalId"),
-            EventContact::Email(_) => (owner(&owners, fresh.item), "contact.email"),
-        };
-        let why = identity_of(&fresh.item.contact).and_then(|identity| refused.get(&identity)).cloned();
-        match found {
-            Some(id) => fresh.contact = Some(id),
-            None => *verdict = Err(why.unwrap_or_else(|| Refusal::not_found(field)).at(field)),
-        }
-    }
-    Ok(())
+/// Whom events name.
+#[derive(Default)]
+pub(super) struct Named {
+    ids: BTreeSet<ContactId>,
+    identities: BTreeSet<Identity>,
+    /// Contacts that may be made, should nobody have the identity.
+    wishes: BTreeMap<Identity, Wish>,
+    author: Option<Author>,
 }
 
-fn owner(owners: &HashMap<Identity, ContactId>, item: &TrackEvent) -> Option<ContactId> {
-    identity_of(&item.contact).and_then(|identity| owners.get(&identity)).copied()
+/// Who these are.
+pub(super) struct Found {
+    living: HashSet<ContactId>,
+    owners: HashMap<Identity, ContactId>,
+    /// Why some could not be made.
+    refused: HashMap<Identity, Refusal>,
+}
+
+impl Named {
+    /// Whom the events name that are good so far.
+    pub fn by(verdicts: &[Verdict]) -> Self {
+        let mut named = Self::default();
+        for fresh in all_fresh(verdicts) {
+            named.add(&fresh.item);
+        }
+        named
+    }
+
+    fn add(&mut self, item: &TrackEvent) {
+        let mut patch = ContactPatch::default();
+        match &item.contact {
+            EventContact::Id(id) => drop(self.ids.insert(*id)),
+            EventContact::Email(email) => patch.email = Patch::Set(email.clone()),
+            EventContact::ExternalId(id) => patch.external_id = Patch::Set(id.clone()),
+        }
+        let Some(identity) = identity_of(&item.contact) else { return };
+        self.identities.insert(identity.clone());
+        let Some(grant) = &item.create else { return };
+        self.author = Some(Author::caller(grant.actor()));
+        let find = Find::By(identity.0);
+        self.wishes.insert(identity, Wish { find, patch, tags: Vec::new(), reach: Reach::Make });
+    }
+
+    /// Finds them, and makes contacts of identities nobody has where that is permitted, as an upsert would.
+    pub async fn find(self, tx: &mut TenantTx, ports: &Ports) -> Result<Found> {
+        let living = contacts_living(tx, self.ids).await?;
+        let owners = identity_owners(tx, self.identities.iter().collect()).await?;
+        let mut found = Found { living, owners, refused: HashMap::new() };
+        let missing = self.wishes.into_iter().filter(|(identity, _)| !found.owners.contains_key(identity));
+        let (identities, wishes): (Vec<Identity>, Vec<Wish>) = missing.unzip();
+        let Some(author) = self.author.filter(|_| !wishes.is_empty()) else { return Ok(found) };
+        let plan = write(tx, ports, author, (&Definitions::default(), &wishes)).await?;
+        for (identity, fate) in identities.into_iter().zip(plan.fates) {
+            match fate {
+                Fate::Created(id) | Fate::Found(id) => drop(found.owners.insert(identity, id)),
+                Fate::Refused(refusals) => {
+                    found.refused.extend(refusals.into_iter().next().map(|refusal| (identity, refusal)));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Found {
+    /// Gives each event its contact, or refuses it.
+    pub fn place(&self, verdicts: &mut [Verdict]) {
+        for verdict in verdicts {
+            let Ok(Stage::Fresh(fresh)) = verdict else { continue };
+            let identity = identity_of(&fresh.item.contact);
+            let owner = || identity.as_ref().and_then(|identity| self.owners.get(identity)).copied();
+            let (found, field) = match &fresh.item.contact {
+                EventContact::Id(id) => (self.living.get(id).copied(), "contact.id"),
+                EventContact::ExternalId(_) => (owner(), "contact.externalId"),
+                EventContact::Email(_) => (owner(), "contact.email"),
+            };
+            let why = identity.as_ref().and_then(|identity| self.refused.get(identity)).cloned();
+            match found {
+                Some(id) => fresh.contact = Some(id),
+                None => *verdict = Err(why.unwrap_or_else(|| Refusal::not_found(field)).at(field)),
+            }
+        }
+    }
 }
 
 fn identity_of(contact: &EventContact) -> Option<Identity> {
@@ -56,41 +108,4 @@ fn identity_of(contact: &EventContact) -> Option<Identity> {
         EventContact::ExternalId(id) => Some((IdentityKind::ExternalId, id.clone())),
         EventContact::Email(email) => Some((IdentityKind::Email, email.norm().to_owned())),
     }
-}
-
-/// Makes contacts for identities nobody has, as an upsert would; returns why some could not be made.
-async fn make_missing(
-    tx: &mut TenantTx,
-    ports: &Ports,
-    verdicts: &[Verdict<'_>],
-    owners: &mut HashMap<Identity, ContactId>,
-) -> Result<HashMap<Identity, Refusal>> {
-    let mut author = None;
-    let mut missing: BTreeMap<Identity, Wish> = BTreeMap::new();
-    for Fresh { item, .. } in all_fresh(verdicts) {
-        let (Some(grant), Some(identity)) = (&item.create, identity_of(&item.contact)) else { continue };
-        if owners.contains_key(&identity) {
-            continue;
-        }
-        author = Some(Author::caller(grant.actor()));
-        let mut patch = ContactPatch::default();
-        match &item.contact {
-            EventContact::Email(email) => patch.email = Patch::Set(email.clone()),
-            EventContact::ExternalId(id) => patch.external_id = Patch::Set(id.clone()),
-            EventContact::Id(_) => continue,
-        }
-        let find = Find::By(identity.0);
-        missing.insert(identity, Wish { find, patch, tags: Vec::new(), reach: Reach::Make });
-    }
-    let Some(author) = author else { return Ok(HashMap::new()) };
-    let (identities, wishes): (Vec<Identity>, Vec<Wish>) = missing.into_iter().unzip();
-    let plan = write(tx, ports, author, (&Definitions::default(), &wishes)).await?;
-    let mut refused = HashMap::new();
-    for (identity, fate) in identities.into_iter().zip(plan.fates) {
-        match fate {
-            Fate::Created(id) | Fate::Found(id) => drop(owners.insert(identity, id)),
-            Fate::Refused(refusals) => refused.extend(refusals.into_iter().next().map(|refusal| (identity, refusal))),
-        }
-    }
-    Ok(refused)
 }

@@ -68,9 +68,9 @@ statements! {
 /// Definitions by name; names that are not known are left out.
 pub(in crate::contacts) async fn event_definitions_named(
     tx: &mut TenantTx,
-    names: impl IntoIterator<Item = &str>,
+    names: &BTreeSet<String>,
 ) -> Result<HashMap<String, EventDefinition>> {
-    let rows = names.into_iter().map(|name| vec![name.into()]).collect();
+    let rows = names.iter().map(|name| vec![name.as_str().into()]).collect();
     let found: Vec<event_definitions::Model> = read(tx, &EVENT_NAMED, rows).await?;
     found.iter().map(|row| Ok((row.name.clone(), definition(row)?))).collect()
 }
@@ -97,7 +97,7 @@ fn definition(row: &event_definitions::Model) -> Result<EventDefinition> {
 /// Makes what is missing; returns the id of each name.
 pub(in crate::contacts) async fn definitions_put(
     tx: &mut TenantTx,
-    mut wanted: Vec<(&str, EventDefinitionId)>,
+    mut wanted: Vec<(String, EventDefinitionId)>,
     is_declared: bool,
     now: Timestamp,
 ) -> Result<HashMap<String, EventDefinitionId>, WallError> {
@@ -110,7 +110,7 @@ pub(in crate::contacts) async fn definitions_put(
     wanted.sort_unstable();
     let mut ids = HashMap::with_capacity(wanted.len());
     for chunk in wanted.chunks(tx.max_batch(&EVENT_PUT)) {
-        let rows = chunk.iter().map(|(name, id)| vec![id.0.into(), (*name).into()]);
+        let rows = chunk.iter().map(|(name, id)| vec![id.0.into(), name.as_str().into()]);
         let args = Args::of([is_declared.into(), now.into()]).with_batch(rows);
         let put: Vec<Put> = tx.sql(&EVENT_PUT, args)?.all().await?;
         ids.extend(put.into_iter().map(|row| (row.name, EventDefinitionId(row.id))));
@@ -137,13 +137,13 @@ pub(in crate::contacts) async fn properties_of(
 
 pub(in crate::contacts) async fn properties_put(
     tx: &mut TenantTx,
-    mut rows: Vec<(EventDefinitionId, &EventProperty)>,
+    mut rows: Vec<(EventDefinitionId, EventProperty)>,
     now: Timestamp,
 ) -> Result<(), WallError> {
-    rows.sort_unstable_by_key(|(event, property)| (*event, property.name.as_str()));
-    let cells = |(event, property): (EventDefinitionId, &EventProperty)| {
+    rows.sort_unstable_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
+    let cells = |(event, property): (EventDefinitionId, EventProperty)| {
         let EventProperty { name, kind, is_declared } = property;
-        vec![event.0.into(), name.as_str().into(), kind.as_str().into(), (*is_declared).into()]
+        vec![event.0.into(), name.as_str().into(), kind.as_str().into(), is_declared.into()]
     };
     run(tx, &EVENT_PROPERTY_PUT, &[now.into()], rows.into_iter().map(cells).collect()).await.map(drop)
 }
