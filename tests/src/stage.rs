@@ -36,6 +36,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::database::connect;
 
+mod workflows;
+
 /// What a made tenant has.
 #[derive(Debug, Clone)]
 pub struct Cast {

@@ -126,7 +126,8 @@ impl Figure {
     }
 }
 
-fn median(runs: &[f64]) -> f64 {
+/// The middle one.
+pub fn median(runs: &[f64]) -> f64 {
     let mut runs = runs.to_vec();
     runs.sort_by(f64::total_cmp);
     runs.get(runs.len() / 2).copied().unwrap_or(f64::NAN)

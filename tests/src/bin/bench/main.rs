@@ -4,12 +4,15 @@
 //! line per figure on standard output; settings and all else on standard error. Three runs count, by their medians.
 //! With BENCH_SCALE sizes are divided by it, there is one run, and nothing is judged.
 
+mod advance;
 mod copy;
+mod crowd;
 mod figure;
 mod graphql;
 mod import;
 mod send;
 mod set;
+mod trigger;
 mod web;
 
 use std::process::ExitCode;
@@ -24,7 +27,7 @@ use figure::{Figure, Size};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// All figures, in the order they are measured in: the import's memory is looked at while little else was done.
-const NAMES: [&str; 4] = ["import", "send", "graphql_by_id", "graphql_page"];
+const NAMES: [&str; 6] = ["import", "send", "advance", "trigger", "graphql_by_id", "graphql_page"];
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -43,7 +46,13 @@ async fn main() -> Result<ExitCode> {
     if wanted("send") {
         good &= Box::pin(send::run(size)).await?.report();
     }
-    let web: Vec<&str> = NAMES[2..].iter().copied().filter(|name| wanted(name)).collect();
+    if wanted("advance") {
+        good &= Box::pin(advance::run(size)).await?.report();
+    }
+    if wanted("trigger") {
+        good &= Box::pin(trigger::run(size)).await?.report();
+    }
+    let web: Vec<&str> = NAMES[4..].iter().copied().filter(|name| wanted(name)).collect();
     if !web.is_empty() {
         good &= Box::pin(graphql::run(size, &web)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use carillon_domain::files::Files;
+use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::settings::Settings;
 use carillon_domain::workflows::VersionCache;
@@ -60,9 +61,22 @@ impl Set {
         }))
     }
 
+    /// A connection as the application's role, held by row security: for references that are SQL.
+    pub async fn as_application(&self) -> Result<PgConnection> {
+        let url = self.stage.environment.iter().find(|(name, _)| name == "DATABASE_URL").context("the login")?;
+        Ok(PgConnection::connect(&url.1).await?)
+    }
+
     /// Leaves nothing behind.
     pub async fn strike(self) -> Result<()> {
         self.owner.close().await?;
         self.stage.strike().await
     }
+}
+
+/// Lets a transaction of [`Set::as_application`] see a tenant.
+pub async fn enter(tx: &mut PgConnection, tenant: TenantId) -> Result<()> {
+    let enter = sqlx::query("SELECT set_config('app.tenant_id', $1, true)").bind(tenant.0.to_string());
+    enter.execute(tx).await?;
+    Ok(())
 }

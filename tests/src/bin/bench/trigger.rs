@@ -1,0 +1,235 @@
+//! `trigger`: events through the use case that the API calls, against 200 live workflows, with enrolment; the reference
+//! puts the same events into `contact_events` and does nothing else.
+//!
+//! Twenty of the workflows listen to the events' name, each to another value of a property, so that an event brings one
+//! person into one workflow: a new entry each time, for its entry key is the event's own. The other workflows listen to
+//! other names, and must not cost anything: a second tenant has the twenty alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use carillon_domain::contacts::events::{EventContact, EventName, TRACK_MAX, TrackEvent, track_events};
+use carillon_domain::ids::{ContactId, EventDefinitionId, TenantId};
+use carillon_domain::ports::Ports;
+use carillon_domain::reruns::Reruns;
+use carillon_domain::tenancy::{Grant, TrackEvents};
+use carillon_tests::stage::Cast;
+use serde_json::{Map, Value as Json, json};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::crowd;
+use super::figure::{Figure, Size, median};
+use super::set::{Set, enter};
+
+const EVENTS: u32 = 100_000;
+const PEOPLE: u32 = 10_000;
+const CALLERS: usize = 2;
+const LIVE: u32 = 200;
+const LISTENING: u32 = 20;
+/// Workflows that do not listen may cost no more than what two runs of the same differ by.
+const FLAT: f64 = 1.25;
+
+const INSERT: &str = "INSERT INTO contact_events (tenant_id, id, contact_id, event_id, occurred_at, sealed) \
+     SELECT $1, * FROM UNNEST($2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::bytea[])";
+const ENROLLED: &str = "SELECT COUNT(*) FROM enrollments WHERE tenant_id = $1";
+/// One event as it lies there.
+const SEALED: &str = "SELECT event_id, sealed FROM contact_events WHERE tenant_id = $1 LIMIT 1";
+
+/// Measures it.
+pub async fn run(size: Size) -> Result<Figure> {
+    let (events, people) = (size.of(EVENTS), size.of(PEOPLE));
+    let mut figure = Figure::new("trigger", "events/s", 0.25);
+    let mut set = Set::build("trigger").await?;
+    let all = Tenant::build(&mut set, "all", LIVE, people).await?;
+    let few = Tenant::build(&mut set, "few", LISTENING, people).await?;
+    let (mut with_all, mut with_few) = (Vec::new(), Vec::new());
+    for run in 1..=u32::try_from(size.runs())? {
+        for (tenant, times) in [(&all, &mut with_all), (&few, &mut with_few)] {
+            set.settle().await?;
+            let before = tenant.enrolled(&mut set).await?;
+            times.push(tenant.track(&set, run, events).await?);
+            let new = tenant.enrolled(&mut set).await? - before;
+            ensure!(new == i64::from(events), "{new} people were enrolled by {events} events");
+        }
+        set.settle().await?;
+        let reference = bare(&mut set, &all, events).await?;
+        let of = |times: &[f64]| f64::from(events) / times.last().copied().unwrap_or(f64::NAN);
+        let (wide, narrow) = (of(&with_all), of(&with_few));
+        figure.note(&format!("{wide:.0} events/s with {LIVE} live workflows, {narrow:.0} with {LISTENING}"));
+        figure.add(events, with_all.last().copied().unwrap_or(f64::NAN), reference);
+    }
+    let slower = median(&with_all) / median(&with_few);
+    figure.limit(&format!("time with {LIVE} live workflows, that with {LISTENING} being 1"), slower, FLAT);
+    set.strike().await?;
+    Ok(figure)
+}
+
+struct Tenant {
+    cast: Cast,
+    people: Arc<Vec<ContactId>>,
+}
+
+impl Tenant {
+    async fn build(set: &mut Set, name: &str, live: u32, people: u32) -> Result<Self> {
+        let cast = set.stage.cast(name, 0).await?;
+        let others: Vec<String> = (0..LISTENING).map(|number| format!("other_{number}")).collect();
+        let names: Vec<&str> = others.iter().map(String::as_str).chain(["visited"]).collect();
+        set.stage.declare(&cast, &names).await?;
+        for number in 0..live {
+            let event = if number < LISTENING { "visited" } else { names[(number % LISTENING) as usize] };
+            let page = number % LISTENING;
+            set.stage.live(&cast, &format!("Page {number}"), definition(event, page)).await?;
+        }
+        let people = Arc::new(crowd::gather(set, cast.tenant, people).await?);
+        let tenant = Self { cast, people };
+        // Everybody did something before: their keys are made, as for people whom one knows.
+        let count = u32::try_from(tenant.people.len())?;
+        tenant.track(set, 0, count).await?;
+        Ok(tenant)
+    }
+
+    async fn enrolled(&self, set: &mut Set) -> Result<i64> {
+        Ok(sqlx::query_scalar(ENROLLED).bind(self.cast.tenant.0).fetch_one(&mut set.owner).await?)
+    }
+
+    /// Tells so many events; returns the seconds it took.
+    async fn track(&self, set: &Set, run: u32, events: u32) -> Result<f64> {
+        let context = set.stage.enter(self.cast.tenant)?;
+        let next = Arc::new(AtomicU32::new(0));
+        let began = Instant::now();
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let (ports, people, next) = (set.stage.ports.clone(), Arc::clone(&self.people), Arc::clone(&next));
+                let (grant, runtime) = (context.grant::<TrackEvents>(), tokio::runtime::Handle::current());
+                // The compiler does not see of this future that it may go from one thread to another.
+                tokio::task::spawn_blocking(move || {
+                    let grant = grant?;
+                    runtime.block_on(async {
+                        while let Some(numbers) = batch(&next, events) {
+                            let events =
+                                numbers.map(|number| event(&people, run, number)).collect::<Result<Vec<_>>>()?;
+                            tell(&grant, &ports, &events).await?;
+                        }
+                        anyhow::Ok(())
+                    })
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await??;
+        }
+        Ok(began.elapsed().as_secs_f64())
+    }
+}
+
+/// People wait for a day, so nothing but entering is measured.
+fn definition(event: &str, page: u32) -> Json {
+    json!({
+        "trigger": {
+            "event": event, "entry_key": "visit",
+            "filter": [{ "property": "page", "test": { "op": "equals", "value": page } }],
+        },
+        "start": "pause",
+        "nodes": { "pause": { "kind": "wait_for", "seconds": 86_400, "next": "bye" }, "bye": { "kind": "exit" } },
+    })
+}
+
+/// The next numbers of a run.
+fn batch(next: &AtomicU32, events: u32) -> Option<std::ops::Range<u32>> {
+    let size = u32::try_from(TRACK_MAX).unwrap_or(u32::MAX);
+    let first = next.fetch_add(size, Ordering::Relaxed);
+    (first < events).then(|| first..events.min(first + size))
+}
+
+fn event(people: &[ContactId], run: u32, number: u32) -> Result<TrackEvent> {
+    let properties = json!({ "page": number % LISTENING, "visit": format!("{run}-{number}") });
+    let properties: Map<String, Json> = serde_json::from_value(properties)?;
+    Ok(TrackEvent {
+        message_id: format!("{run}-{number}"),
+        source: "bench".to_owned(),
+        name: EventName::parse("visited").map_err(|error| anyhow!("{error}"))?,
+        contact: EventContact::Id(people[number as usize % people.len()]),
+        create: None,
+        occurred_at: None,
+        properties,
+    })
+}
+
+/// One call, run again when it lost a race.
+async fn tell(grant: &Grant<TrackEvents>, ports: &Ports, events: &[TrackEvent]) -> Result<()> {
+    let mut reruns = Reruns::default();
+    loop {
+        match once(grant, ports, events).await {
+            Err(error) if reruns.after(&error) => {}
+            told => return Ok(told?),
+        }
+    }
+}
+
+async fn once(grant: &Grant<TrackEvents>, ports: &Ports, events: &[TrackEvent]) -> carillon_domain::error::Result<()> {
+    let mut tx = grant.begin().await?;
+    let verdicts = track_events(grant, &mut tx, ports, events).await?;
+    tx.commit().await?;
+    match verdicts.into_iter().find_map(Result::err) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(()),
+    }
+}
+
+/// The same events into one table, by as many callers in batches of the same size, for a tenant without workflows.
+async fn bare(set: &mut Set, like: &Tenant, events: u32) -> Result<f64> {
+    let found: Option<(Uuid, Vec<u8>)> =
+        sqlx::query_as(SEALED).bind(like.cast.tenant.0).fetch_optional(&mut set.owner).await?;
+    let (definition, sealed) = found.context("an event that was told before")?;
+    let (tenant, definition): (TenantId, _) = (set.stage.ports.new_id(), EventDefinitionId(definition));
+    let next = Arc::new(AtomicU32::new(0));
+    let mut connections = Vec::new();
+    for _ in 0..CALLERS {
+        connections.push(set.as_application().await?);
+    }
+    let began = Instant::now();
+    let callers: Vec<_> = connections
+        .into_iter()
+        .map(|mut connection| {
+            let (ports, people, next) = (set.stage.ports.clone(), Arc::clone(&like.people), Arc::clone(&next));
+            let sealed = sealed.clone();
+            tokio::spawn(async move {
+                while let Some(numbers) = batch(&next, events) {
+                    let people: Vec<Uuid> = numbers.map(|number| people[number as usize % people.len()].0).collect();
+                    insert(&mut connection, &ports, tenant, (definition, &people, &sealed)).await?;
+                }
+                connection.close().await?;
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await??;
+    }
+    Ok(began.elapsed().as_secs_f64())
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    ports: &Ports,
+    tenant: TenantId,
+    (definition, people, sealed): (EventDefinitionId, &[Uuid], &[u8]),
+) -> Result<()> {
+    let (count, now) = (people.len(), ports.now());
+    let ids: Vec<Uuid> = (0..count).map(|_| ports.new_id()).collect();
+    let mut tx = connection.begin().await?;
+    enter(&mut tx, tenant).await?;
+    sqlx::query(INSERT)
+        .bind(tenant.0)
+        .bind(&ids)
+        .bind(people)
+        .bind(vec![definition.0; count])
+        .bind(vec![now; count])
+        .bind(vec![sealed; count])
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
