@@ -131,7 +131,7 @@ crash() {
   for seed in ${CRASH_SEEDS:-1 2 3}; do
     CRASH_SEED=$seed harness "$profile" crash | tee "$out"
     last=$(tail -n 1 "$out")
-    for key in lost=0 repeated=0 after_unsubscribe=0; do
+    for key in lost=0 repeated=0 after_unsubscribe=0 after_goal=0; do
       [[ " $last " == *" $key "* ]] || { echo "the crash run's last line lacks $key"; return 1; }
     done
   done

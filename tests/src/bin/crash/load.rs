@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use carillon_domain::messaging::MessageClass;
-use carillon_entities::ids::TenantId;
+use carillon_entities::ids::{ContactId, TenantId};
 use carillon_jobs::catcher::Catcher;
-use carillon_tests::stage::Cast;
+use carillon_tests::stage::{Cast, Stage};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
@@ -20,6 +20,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::journeys::Journeys;
 use super::links::Links;
 use super::processes::Processes;
 
@@ -55,6 +56,10 @@ pub struct Done {
     pub leaving: HashSet<String>,
     /// When the 200 to an unsubscribe had arrived.
     pub left: HashMap<String, Instant>,
+    /// Whoever joined by an acknowledged event, and their addresses.
+    pub joined: HashMap<ContactId, String>,
+    /// Whose purchase was acknowledged.
+    pub bought: HashSet<ContactId>,
 }
 
 /// The load of a run.
@@ -66,8 +71,14 @@ pub struct Load {
 }
 
 impl Load {
-    /// Makes ready to send `intents` in all, in waves.
-    pub fn start(processes: &Arc<Processes>, sink: &Arc<Catcher>, cast: &[Cast], intents: usize, seed: u64) -> Self {
+    /// Makes ready to send `intents` in all, in waves, while people of each tenant join its workflow.
+    pub async fn start(
+        (processes, stage): (&Arc<Processes>, &Stage),
+        sink: &Arc<Catcher>,
+        cast: &[Cast],
+        intents: usize,
+        seed: u64,
+    ) -> Result<Self> {
         let done = Arc::new(Mutex::new(Done::default()));
         let share = intents.div_ceil(cast.len());
         let (released, waves) = watch::channel(0);
@@ -75,8 +86,10 @@ impl Load {
         for (cast, number) in cast.iter().zip(0..) {
             let sender = Sender::new(processes, cast, &load, seed ^ (0x5eed << number));
             load.senders.push(tokio::spawn(sender.run(share, waves.clone())));
+            let journeys = Journeys::prepare(stage, cast, load.done(), seed ^ (0x90a1 << number)).await?;
+            load.senders.push(journeys.start(share, waves.clone()));
         }
-        load
+        Ok(load)
     }
 
     /// What is done so far.
@@ -227,7 +240,7 @@ impl Sender {
         })
     }
 
-    fn person(&self, number: usize) -> &(carillon_entities::ids::ContactId, String) {
+    fn person(&self, number: usize) -> &(ContactId, String) {
         &self.cast.people[number % self.cast.people.len()]
     }
 

@@ -1,17 +1,20 @@
-//! `make crash`: two gateways and two engines on Postgres and Redis, seeded faults, people who unsubscribe, and the count.
+//! `make crash`: two gateways and two engines on Postgres and Redis, seeded faults, people who go through a workflow and
+//! people who unsubscribe, and the count.
 //!
-//! Last line: `lost=0 repeated=0 after_unsubscribe=0 unknown=N unknown_at_sink=N intents=N faults=N seed=N`; status 0
-//! only if the first three are zero, `unknown` (of both classes) is at most sixteen per worker slot and kill, plus what the
-//! sink hid, and
-//! the run was one that could have shown otherwise: most faults struck a system at work, and enough people left.
+//! Last line: `lost=0 repeated=0 after_unsubscribe=0 after_goal=0 unknown=N unknown_at_sink=N intents=N enrolled=N faults=N
+//! seed=N`; status 0 only if the first four are zero, `unknown` (of both classes) is at most sixteen per worker slot and
+//! kill, plus what the sink hid, and the run was one that could have shown otherwise: most faults struck a system at work,
+//! enough people left, and of the ways through the workflow enough came to its end and enough to its goal.
 
 mod count;
 mod faults;
+mod journeys;
 mod links;
 mod load;
 mod processes;
 mod rush;
 mod verdict;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +76,7 @@ async fn main() -> Result<()> {
     eprintln!("crash: {} intents, {} faults, seed {seed}", size.intents, size.faults);
     let processes = Arc::new(Processes::start(&stage.environment).await?);
     let crowd = stage.cast("crowd", size.rush).await?;
-    let mut load = Load::start(&processes, &sink, &cast, size.intents, seed);
+    let mut load = Load::start((&processes, &stage), &sink, &cast, size.intents, seed).await?;
     let mut faults = Faults::new(StdRng::seed_from_u64(seed), Arc::clone(&processes), Arc::clone(&sink));
     let (idle, waves) = strike(&size, seed, &load, &mut faults, &stage).await?;
     load.all_acknowledged().await?;

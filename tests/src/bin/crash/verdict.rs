@@ -10,6 +10,7 @@ use super::count::{Count, Row};
 use super::faults::Faults;
 use super::load::{Accepted, Done};
 use super::rush::Rush;
+use super::ways::{self, Ways};
 use super::{PERMIT_S, SLOTS};
 
 /// The sink reads the final dot a little later than it was sent, on a machine that is busy.
@@ -33,10 +34,12 @@ pub struct Verdict {
     lost: usize,
     repeated: usize,
     after_unsubscribe: usize,
+    after_goal: usize,
     unknown: usize,
     unknown_at_sink: usize,
     unknown_most: usize,
     intents: usize,
+    enrolled: usize,
     faults: usize,
     seed: u64,
     /// Whatever else was wrong, with the run or with the system.
@@ -46,7 +49,20 @@ pub struct Verdict {
 impl Verdict {
     /// True when the promise was kept, and the run could have shown otherwise.
     pub fn holds(&self) -> bool {
-        self.lost == 0 && self.repeated == 0 && self.after_unsubscribe == 0 && self.complaints.is_empty()
+        let broken = self.lost + self.repeated + self.after_unsubscribe + self.after_goal;
+        broken == 0 && self.complaints.is_empty()
+    }
+}
+
+impl Verdict {
+    fn add(&mut self, ways: &Ways) {
+        self.enrolled = ways.enrolled;
+        self.lost += ways.lost;
+        self.repeated += ways.repeated;
+        self.after_unsubscribe += ways.after_unsubscribe;
+        self.after_goal += ways.after_goal;
+        self.unknown += ways.unknown;
+        self.unknown_at_sink += ways.unknown_at_sink;
     }
 }
 
@@ -54,13 +70,16 @@ impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "lost={} repeated={} after_unsubscribe={} unknown={} unknown_at_sink={} intents={} faults={} seed={}",
+            "lost={} repeated={} after_unsubscribe={} after_goal={} unknown={} unknown_at_sink={} intents={} enrolled={} \
+             faults={} seed={}",
             self.lost,
             self.repeated,
             self.after_unsubscribe,
+            self.after_goal,
             self.unknown,
             self.unknown_at_sink,
             self.intents,
+            self.enrolled,
             self.faults,
             self.seed
         )
@@ -69,14 +88,14 @@ impl std::fmt::Display for Verdict {
 
 /// What the promise says about one intent.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Fate {
-    lost: bool,
+pub struct Fate {
+    pub lost: bool,
     /// Copies that no hidden outcome explains.
-    repeated: usize,
+    pub repeated: usize,
     /// Copies that one does, of a receipt.
     excused: usize,
     /// Outcomes that nobody knew: of advertisements those that stayed so, of receipts all.
-    unknown: usize,
+    pub unknown: usize,
 }
 
 /// Counts.
@@ -107,17 +126,20 @@ pub fn reach(count: &Count, done: &Done, run: &Run<'_>) -> Verdict {
         later += usize::from(was_later);
     }
     verdict.after_unsubscribe += usize::try_from(count.cleared_late).unwrap_or(usize::MAX);
+    let ways = ways::judge(count, done);
+    verdict.add(&ways);
     verdict.unknown_most = 16 * SLOTS * run.faults.engine_losses
         + usize::try_from(count.totals.dropped_stored + count.totals.dropped_lost).unwrap_or(usize::MAX);
     verdict.repeated += beyond(excused, verdict.unknown_most);
     strangers(&mut verdict, count, done);
     complain(&mut verdict, count, done, run, later);
+    verdict.complaints.extend(ways.complaint(done.joined.len()));
     print(&verdict, count, done, run, later);
     verdict
 }
 
 /// An intent is lost unless it is at the sink, or unknown and marketing, or refused to somebody who was leaving.
-fn fate(row: &Row, class: MessageClass, copies: usize, was_leaving: bool) -> Fate {
+pub fn fate(row: &Row, class: MessageClass, copies: usize, was_leaving: bool) -> Fate {
     let marketing = class == MessageClass::Marketing;
     let refused = matches!(row.reason.as_str(), "suppressed_unsubscribe" | "consent_withdrawn");
     let lost = match row.state.as_str() {
@@ -153,10 +175,14 @@ fn after_leaving(
     let Some(left) = done.left.get(&intent.address).filter(|_| intent.class == MessageClass::Marketing) else {
         return (0, false);
     };
-    let permit = Duration::from_secs(PERMIT_S.unsigned_abs());
     let was_later = intent.posted > *left;
-    let came_late = ended.any(|ended| ended > *left + permit + READING) || (was_later && row.state != "refused");
+    let came_late = ended.any(|ended| is_late(ended, *left)) || (was_later && row.state != "refused");
     (usize::from(came_late), was_later)
+}
+
+/// Whether a mail's final dot came too late after an acknowledged unsubscribe.
+pub fn is_late(ended: tokio::time::Instant, left: tokio::time::Instant) -> bool {
+    ended > left + Duration::from_secs(PERMIT_S.unsigned_abs()) + READING
 }
 
 /// Rows and copies that no acknowledged intent explains.
@@ -165,8 +191,8 @@ fn strangers(verdict: &mut Verdict, count: &Count, done: &Done) {
         let (rows, accepted) = (count.rows.len(), done.accepted.len());
         verdict.complaints.push(format!("{} keys made {rows} messages, {accepted} acknowledged", done.keys));
     }
-    let ours: std::collections::HashSet<&str> =
-        count.rows.values().map(|row| row.internet_message_id.as_str()).collect();
+    let all = count.rows.values().chain(count.mails.iter().map(|mail| &mail.row));
+    let ours: std::collections::HashSet<&str> = all.map(|row| row.internet_message_id.as_str()).collect();
     let strange = count.copies.keys().filter(|id| !ours.contains(id.as_str())).count();
     if strange > 0 {
         verdict.complaints.push(format!("{strange} mails at the sink belong to no message"));
