@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use carillon_entities::ids::{ContactId, EnrollmentId, TenantId, WorkflowVersionId};
+use carillon_entities::seeded_bugs;
 use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
 use serde_json::Value as Json;
@@ -257,8 +258,9 @@ impl Writing<'_> {
         let wanted = self.facts.locale_of(enrollment.contact);
         let chosen = choose_locale(wanted, self.facts.default_locale(), &locales)?;
         let variables = if *uses_event { self.facts.properties_of(enrollment) } else { None };
+        let visit = if seeded_bugs::on("step_key_without_visit") { 0 } else { step.visit };
         Some(Intent {
-            key: format!("{ORIGIN_KEYS}{}:{}", enrollment.id, step.visit),
+            key: format!("{ORIGIN_KEYS}{}:{}", enrollment.id, visit),
             // A published workflow's marketing has a topic and nothing else has.
             class: if topic.is_some() { MessageClass::Marketing } else { MessageClass::Transactional },
             topic: *topic,

@@ -2,8 +2,8 @@
 
 use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
 use carillon_entities::rows::workflows::enrollments;
-use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use carillon_entities::{seeded_bugs, statements};
 use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
 
 use crate::consent::WayFact;
@@ -315,6 +315,7 @@ pub(crate) async fn ways_at_gate(
     let fact = |row: Row| {
         let state: WayState = row.state.parse().map_err(Error::fault)?;
         let fact = match state {
+            _ if seeded_bugs::on("goal_only_at_wake") => WayFact::Open,
             WayState::Goal | WayState::Exited | WayState::Failed => WayFact::Over,
             _ if row.is_held => WayFact::Held,
             _ => WayFact::Open,
