@@ -235,6 +235,13 @@ impl Post {
 
 /// A user with a role in a tenant, entered.
 pub async fn member(world: &World, tenant: TenantId, role: Role) -> TenantContext {
+    let token = token(world, tenant, role).await;
+    let tokens = AccessTokens::new(&world.ports().keys, "https://carillon.test").unwrap();
+    enter_as_user(world.wall(), &tokens.verify(&token, world.ports().now()).unwrap()).unwrap()
+}
+
+/// The access token of a user with a role in a tenant.
+pub async fn token(world: &World, tenant: TenantId, role: Role) -> String {
     let (ports, user) = (world.ports(), world.ports().new_id::<UserId>());
     let email = format!("{}@carillon.test", user.0);
     let mut tx = world.wall().begin_identity(TxMode::Write).await.unwrap();
@@ -254,8 +261,7 @@ pub async fn member(world: &World, tenant: TenantId, role: Role) -> TenantContex
     tx.commit().await.unwrap();
     let tokens = AccessTokens::new(&ports.keys, "https://carillon.test").unwrap();
     let subject = AccessSubject { user, auth_version: 1, entered: Some((tenant, role)) };
-    let (token, _) = tokens.issue(&subject, ports.now()).unwrap();
-    enter_as_user(world.wall(), &tokens.verify(&token, ports.now()).unwrap()).unwrap()
+    tokens.issue(&subject, ports.now()).unwrap().0
 }
 
 async fn topic(world: &World, admin: &TenantContext) -> (ConsentTopic, BrandId) {

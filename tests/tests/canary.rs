@@ -80,9 +80,15 @@ struct Stage {
     world: AccessWorld,
     gateway: actix_web::web::Data<carillon::http::Gateway>,
     seen: Mutex<Seen>,
+    log: Captured,
 }
 
 impl Stage {
+    /// The log so far.
+    fn logged(&self) -> String {
+        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+    }
+
     async fn http(&self, request: TestRequest) -> (StatusCode, String) {
         let app = init_service(application!(self.gateway.clone())).await;
         let response = call_service(&app, request.to_request()).await;
@@ -186,7 +192,7 @@ async fn access(stage: &Stage) -> String {
 async fn contacts(stage: &Stage, token: &str) -> Value {
     let person = json!({
         "email": EMAIL, "phone": format!("+43{DIGITS}"), "firstName": "Quexalot", "lastName": "Quexalot",
-        "externalId": "quexalot-7", "tags": ["quexalot"],
+        "externalId": "quexalot-7", "tags": ["quexalot"], "country": "US",
     });
     let made = stage.done(token, "createContact", "contact { id }", person.clone()).await;
     stage.change(token, "createContact", "contact { id }", person).await;
@@ -237,7 +243,10 @@ async fn mail(stage: &Stage, token: &str, contact: &Value) {
     let template = json!({ "name": "Quexalot", "class": "MARKETING" });
     let template = stage.done(token, "createTemplate", "template { id }", template).await["template"]["id"].clone();
     let version = |text: &str| {
-        let html = format!("<p>{text}</p><a href=\"{{{{ unsubscribe_url }}}}\">Leave</a>");
+        let html = format!(
+            "<p>{text}</p><a href=\"https://quexalot.example/?mail={{{{ contact.email }}}}\">Shop</a>\
+             <a href=\"{{{{ unsubscribe_url }}}}\">Leave</a>"
+        );
         json!({ "templateId": template, "locale": "en", "subject": "Quexalot", "html": html, "text": text })
     };
     let publish = "templateVersion { id }";
@@ -258,6 +267,7 @@ async fn mail(stage: &Stage, token: &str, contact: &Value) {
     let named = json!({ "who": { "quexalot": "Quexalot" } });
     stage.done(token, "sendMessages", results, intent("one", named.clone())).await;
     let link = stage.mailed(EMAIL, &["/u/"]).await;
+    clicks(stage, token, contact).await;
     // A template that cannot be filled, then replies that quote the recipient.
     stage.done(token, "sendMessages", results, intent("two", json!({ "who": "Quexalot" }))).await;
     stage.world.drain().await;
@@ -272,6 +282,39 @@ async fn mail(stage: &Stage, token: &str, contact: &Value) {
     for path in [format!("/u/{link}"), format!("/u/{link}x"), "/u/quexalot".to_owned()] {
         stage.http(TestRequest::get().uri(&path)).await;
         stage.http(TestRequest::post().uri(&path).set_payload("List-Unsubscribe=One-Click")).await;
+    }
+}
+
+/// Follows the tracked link of the newest mail and asks for its pixel, before and after its person withdrew; no line tells
+/// of which mail that was (C-79).
+async fn clicks(stage: &Stage, token: &str, contact: &Value) {
+    let mail = stage.world.catcher().await.latest(None, Some(EMAIL), 1).pop().expect("a mail");
+    let html = mail_parser::MessageParser::default().parse(&mail.raw[..]).unwrap().body_html(0).unwrap().into_owned();
+    let paths = ["/c/", "/o/"].map(|mark| {
+        let text = html.split(mark).nth(1).expect("a tracked link").split('"').next().unwrap();
+        format!("{mark}{}", stage.secret(&json!(text)))
+    });
+    let message = stage.ask(token, "{ messages(first: 1) { nodes { id } } }", json!({})).await;
+    let ids =
+        [&message["data"]["messages"]["nodes"][0]["id"], contact].map(|id| id.as_str().expect("an id").to_owned());
+    let bare = ids.clone().map(|id| id.rsplit('_').next().unwrap().to_owned());
+    let from = stage.logged().len();
+    for mode in ["INDIVIDUAL", "AGGREGATE"] {
+        for path in &paths {
+            let (status, _) =
+                stage.http(TestRequest::get().uri(path).insert_header(("user-agent", "Mozilla/5.0 Quexalot"))).await;
+            assert!(status == StatusCode::FOUND || status == StatusCode::OK, "{status}");
+            stage.http(TestRequest::get().uri(&format!("{path}x"))).await;
+        }
+        stage.gateway.hits.idle().await;
+        assert_eq!(stage.world.number("SELECT COUNT(*) AS amount FROM message_hits").await, 2, "{mode}");
+        let withdrawn = json!({ "contactId": contact, "mode": "AGGREGATE" });
+        stage.done(token, "setContactTrackingMode", "trackingMode", withdrawn).await;
+    }
+    let log = stage.logged().split_off(from);
+    assert!(log.contains("/c/{token}") && log.contains("/o/{token}.gif"), "{log}");
+    for id in ids.iter().chain(&bare) {
+        assert!(!log.contains(id.as_str()), "{id} is in {log}");
     }
 }
 
@@ -322,13 +365,13 @@ async fn c199_no_log_line_and_no_error_shows_a_canary() {
     }));
     let world = AccessWorld::with(|settings| settings.embedded = true).await;
     let gateway = gateway_with(world.ports().clone(), world.files().clone());
-    let stage = Stage { world, gateway, seen: Mutex::default() };
+    let stage = Stage { world, gateway, seen: Mutex::default(), log: captured };
     let token = access(&stage).await;
     let contact = contacts(&stage, &token).await;
     mail(&stage, &token, &contact).await;
     failures(&stage, &token).await;
 
-    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let log = stage.logged();
     let seen = std::mem::take(&mut *stage.seen.lock().unwrap());
     for line in log.lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("C-200: not a line of JSON: {line}"));
@@ -338,7 +381,7 @@ async fn c199_no_log_line_and_no_error_shows_a_canary() {
         seen.check("an error", error);
     }
     // It was heard at all: requests, the stolen session, the failed statement, the panic; and mail came and bounced.
-    for heard in ["\"answered\"", "/graphql", "/u/{", "C-212", "\"ERROR\"", "panicked"] {
+    for heard in ["\"answered\"", "/graphql", "/u/{", "/c/{", "C-212", "\"ERROR\"", "panicked"] {
         assert!(log.contains(heard), "{heard} is not in the log:\n{log}");
     }
     assert!(seen.errors.len() > 30 && seen.secrets.len() >= 6, "{} errors", seen.errors.len());

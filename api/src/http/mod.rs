@@ -1,6 +1,7 @@
 //! The HTTP edge: media types, status codes, sizes and times are ours (C-223), what they carry is GraphQL's.
 
 mod caller;
+mod clicks;
 mod client;
 mod dev_mail;
 mod files;
@@ -28,6 +29,7 @@ use crate::graphql::documents::Documents;
 use crate::graphql::live::Live;
 use crate::graphql::scope::Process;
 
+pub use clicks::HitRecorder;
 pub use client::TrustedProxies;
 pub use graphql::{SocketSettings, Sockets};
 pub use health::{Check, Health, Probe, database as database_check};
@@ -89,6 +91,8 @@ pub struct Gateway {
     pub serves: Serves,
     /// What readiness depends on.
     pub health: Health,
+    /// Writes down who opens and clicks.
+    pub hits: HitRecorder,
     /// The built-in mail catcher, where there is one.
     pub catcher: CatcherPort,
     /// When subscriptions look again.
@@ -103,10 +107,10 @@ impl Gateway {
         let health = Health::new(vec![health::database(process.ports.wall.clone())]);
         let (schema, settings) = (crate::graphql::schema(), HttpSettings::default());
         let documents = Documents::default();
-        let serves = Serves::default();
+        let (serves, hits) = (Serves::default(), HitRecorder::default());
         let (live, sockets) = (Live::default(), Sockets::default());
         let process = Arc::new(process);
-        Self { schema, documents, process, settings, serves, health, catcher: None, live, sockets }
+        Self { schema, documents, process, settings, serves, health, hits, catcher: None, live, sockets }
     }
 }
 
@@ -129,7 +133,7 @@ pub fn configure(routes: &mut web::ServiceConfig, gateway: &Gateway) {
             routes.route("/", web::get().to(graphql::graphiql)).configure(dev_mail::configure);
         }
     }
-    routes.configure(recipient::configure).configure(health::configure);
+    routes.configure(clicks::configure).configure(recipient::configure).configure(health::configure);
     routes.default_service(web::to(not_found));
 }
 

@@ -1,7 +1,7 @@
 //! Links in mails: the one-click of the List-Unsubscribe header (RFC 8058) and the page behind the link in the body.
 //!
 //! A GET shows a page and changes nothing (C-05, L10). A POST to the header's link acts, whatever its body (C-03, C-06);
-//! a POST to the body's link needs its form's field. The effect is committed before the answer (C-11). No redirect, no
+//! a POST to the body's link needs its form's field, which also offers to end tracking and nothing else (C-80). The effect is committed before the answer (C-11). No redirect, no
 //! cookie, no login, no limit stands before a valid token (C-03, C-04, C-10).
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use carillon_domain::consent::{OptOutScope, unsubscribe, unsubscribe_page};
 use carillon_domain::error::Error;
 use carillon_domain::keys::{LinkPurpose, LinkToken, NoLink, VerifiedLink};
+use carillon_domain::messaging::refuse_tracking;
 use carillon_domain::ports::Ports;
 use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::enter_by_link;
@@ -60,7 +61,7 @@ async fn one_click(request: HttpRequest, gateway: web::Data<Gateway>, body: web:
         Ok(link) => link,
         Err(no_link) => return not_opened(no_link),
     };
-    let done = act(ports, &link, OptOutScope::Topic).await;
+    let done = act(ports, &link, Some(OptOutScope::Topic)).await;
     drain(body, gateway.settings.body_timeout.min(BODY_TIME)).await;
     done.map_or_else(|error| failed(&error), |()| pages::unsubscribed())
 }
@@ -97,6 +98,7 @@ struct Form {
 enum Choice {
     Topic,
     AllMarketing,
+    NoTracking,
 }
 
 async fn choose(request: HttpRequest, gateway: web::Data<Gateway>, body: web::Payload) -> HttpResponse {
@@ -113,8 +115,10 @@ async fn choose(request: HttpRequest, gateway: web::Data<Gateway>, body: web::Pa
         Err(_) => return Problem::BodyTimeout.response(),
     };
     let (scope, done) = match form.choice {
-        Choice::Topic => (OptOutScope::Topic, "topic"),
-        Choice::AllMarketing => (OptOutScope::AllMarketing, "all_marketing"),
+        Choice::Topic => (Some(OptOutScope::Topic), "topic"),
+        Choice::AllMarketing => (Some(OptOutScope::AllMarketing), "all_marketing"),
+        // Who does not want to be watched stays on the list (C-80).
+        Choice::NoTracking => (None, "no_tracking"),
     };
     match act(ports, &link, scope).await {
         Ok(()) => show(ports, &link, UnsubscribeView { done: Some(done), ..UnsubscribeView::default() }).await,
@@ -127,7 +131,7 @@ fn link(request: &HttpRequest, ports: &Ports, purpose: LinkPurpose) -> Result<Ve
 }
 
 /// Under a key that is not here yet it is asked for again, for nobody asks again after a 404 (C-11).
-fn not_opened(no_link: NoLink) -> HttpResponse {
+pub(super) fn not_opened(no_link: NoLink) -> HttpResponse {
     match no_link {
         NoLink::Unknown => pages::unknown_link(),
         NoLink::OtherKey(key) => {
@@ -138,14 +142,17 @@ fn not_opened(no_link: NoLink) -> HttpResponse {
     }
 }
 
-/// Unsubscribes and commits.
-async fn act(ports: &Ports, link: &VerifiedLink, scope: OptOutScope) -> Result<(), Error> {
+/// Unsubscribes, or without a scope ends tracking only, and commits.
+async fn act(ports: &Ports, link: &VerifiedLink, scope: Option<OptOutScope>) -> Result<(), Error> {
     let grant = enter_by_link(&ports.wall, link);
     let mut reruns = Reruns::default();
     loop {
         let result = async {
             let mut tx = grant.begin().await?;
-            unsubscribe(&grant, &mut tx, ports, link, scope).await?;
+            match scope {
+                Some(scope) => drop(unsubscribe(&grant, &mut tx, ports, link, scope).await?),
+                None => drop(refuse_tracking(&grant, &mut tx, ports, link).await?),
+            }
             Ok(tx.commit().await?)
         };
         match result.await {
@@ -167,7 +174,7 @@ async fn show(ports: &Ports, link: &VerifiedLink, view: UnsubscribeView) -> Http
             topic: page.topic,
             is_all_marketing: page.is_all_marketing,
             // What was asked for is what was done: a link about all marketing ends all of it.
-            done: view.done.map(|done| if page.is_all_marketing { "all_marketing" } else { done }),
+            done: view.done.map(|done| if page.is_all_marketing && done == "topic" { "all_marketing" } else { done }),
             ..view
         }),
         // What was done is committed, and its answer needs no names.

@@ -58,7 +58,7 @@ fn render(
     let sender = claimed.ready_sender.as_deref().ok_or("NO_SENDER")?;
     let version = claimed.content.as_deref().ok_or("TEMPLATE_UNUSABLE")?;
     let links = links(tenant, ports, claimed, sender);
-    let vars = match &claimed.sealed_variables {
+    let given = match &claimed.sealed_variables {
         Some(sealed) => {
             let place = Place::new(tenant, "messages", "sealed_variables", claimed.id);
             let plain = ports.keys.open(&place, sealed).map_err(|_| "SEAL_BROKEN")?;
@@ -67,6 +67,9 @@ fn render(
         }
         None => Variables::default(),
     };
+    // What a workflow gives is what the event held that began the way.
+    let (vars, event) =
+        if claimed.enrollment.is_some() { (Variables::default(), given) } else { (given, Variables::default()) };
     let contact = claimed.contact.as_ref();
     let data = RenderData {
         contact: ContactData {
@@ -81,7 +84,7 @@ fn render(
         brand_name: sender.brand_name.clone(),
         postal_address: sender.postal_address.clone(),
         vars,
-        event: Variables::default(),
+        event,
     };
     let rendered = version.compiled.render(&data).map_err(|error| error.kind.as_str())?;
     Ok(EmailMessage {

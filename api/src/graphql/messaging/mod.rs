@@ -9,6 +9,7 @@ mod subscriptions;
 mod template_inputs;
 mod template_mutations;
 mod template_queries;
+pub mod tracking;
 pub mod types;
 
 pub use mutations::MessagingMutation;
@@ -16,3 +17,4 @@ pub use queries::MessagingQuery;
 pub use subscriptions::MessagingSubscription;
 pub use template_mutations::TemplateMutation;
 pub use template_queries::TemplateQuery;
+pub use tracking::{TrackingMutation, TrackingQuery};

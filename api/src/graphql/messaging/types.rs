@@ -2,12 +2,14 @@
 
 use async_graphql::{Context, Enum, ID, Json, Object, Result, SimpleObject};
 use carillon_domain::ids::MessageId;
+use carillon_domain::keys::HitKind;
 use carillon_domain::messaging::{self, AttemptStatus, MessageStatus};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::content_types::{Sender, TemplateVersion};
 use super::loaders::{AttemptsOf, DecisionsOf};
+use super::tracking::{Hits, HitsOf, TrackingMode};
 use crate::graphql::consent::{Brand, Topic};
 use crate::graphql::contacts::Contact;
 use crate::graphql::loader;
@@ -76,6 +78,11 @@ impl Message {
     /// The message with this id.
     pub async fn find(ctx: &Context<'_>, id: MessageId) -> Result<Option<Self>> {
         Ok(loader::of(ctx).load_one(id).await?.map(Self))
+    }
+
+    async fn hits(&self, ctx: &Context<'_>, kind: HitKind) -> Result<Hits> {
+        let counts = loader::of(ctx).load_one(HitsOf(self.0.id, kind)).await?;
+        Ok(counts.unwrap_or_default().into())
     }
 }
 
@@ -146,6 +153,21 @@ impl Message {
     /// True for a test send.
     async fn is_test(&self) -> bool {
         self.0.is_test
+    }
+
+    /// How it is tracked.
+    async fn tracking(&self) -> TrackingMode {
+        self.0.tracking.into()
+    }
+
+    /// How often it was opened; nothing unless it is tracked individually.
+    async fn opens(&self, ctx: &Context<'_>) -> Result<Hits> {
+        self.hits(ctx, HitKind::Open).await
+    }
+
+    /// How often links in it were followed; nothing unless it is tracked individually.
+    async fn clicks(&self, ctx: &Context<'_>) -> Result<Hits> {
+        self.hits(ctx, HitKind::Click).await
     }
 
     /// When it was accepted.

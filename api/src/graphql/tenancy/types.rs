@@ -3,6 +3,7 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject};
 use carillon_domain::error::Error;
 use carillon_domain::ids::{AccountId, CredentialId, MembershipId, TenantId, UserId};
+use carillon_domain::messaging::tenant_tracking_choice;
 use carillon_domain::tenancy::{self as domain, Permission, ReadTenant, Scope, tenant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use super::loaders::MembersOf;
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::loader;
+use crate::graphql::messaging::tracking::TrackingMode;
 use crate::graphql::scope::RequestScope;
 
 /// What a member may do: each role may do all that the ones after it may.
@@ -123,7 +125,10 @@ impl Account {
 
 /// One customer's walled-off data.
 #[derive(Debug, SimpleObject)]
+#[graphql(complex)]
 pub struct Tenant {
+    #[graphql(skip)]
+    key: TenantId,
     /// Its id.
     #[graphql(owned)]
     pub id: ID,
@@ -163,6 +168,7 @@ impl Tenant {
     /// A tenant as somebody with this role sees it.
     pub fn new(tenant: domain::Tenant, role: domain::Role) -> Self {
         Self {
+            key: tenant.id,
             id: tenant.id.to_string().into(),
             account_id: tenant.account.to_string().into(),
             name: tenant.name,
@@ -174,6 +180,20 @@ impl Tenant {
             my_role: role.into(),
             created_at: tenant.created_at,
         }
+    }
+}
+
+#[ComplexObject]
+impl Tenant {
+    /// The most that may be known of what anybody does with its marketing mail, as it was chosen; null if nothing was, and
+    /// for whoever is not inside.
+    async fn tracking_mode(&self, ctx: &Context<'_>) -> Result<Option<TrackingMode>> {
+        let scope = RequestScope::of(ctx);
+        if scope.tenant().map_or(true, |inside| inside.tenant() != self.key) {
+            return Ok(None);
+        }
+        let (grant, mut tx) = scope.read::<ReadTenant>().await?;
+        Ok(tenant_tracking_choice(&grant, &mut tx).await?.map(TrackingMode::from))
     }
 }
 

@@ -54,7 +54,7 @@ pub struct UnsubscribeView {
     pub topic: Option<String>,
     /// True when the link is about all marketing.
     pub is_all_marketing: bool,
-    /// What was just done: `topic` or `all_marketing`.
+    /// What was just done: `topic`, `all_marketing` or `no_tracking`.
     pub done: Option<&'static str>,
     /// Where the forms go, if not to the page itself.
     pub action: Option<String>,
@@ -62,7 +62,11 @@ pub struct UnsubscribeView {
 
 /// The unsubscribe page.
 pub fn unsubscribe(view: UnsubscribeView) -> HttpResponse {
-    let title = if view.done.is_some() { "You are unsubscribed" } else { "Unsubscribe" };
+    let title = match view.done {
+        None => "Unsubscribe",
+        Some("no_tracking") => "You are not tracked any more",
+        Some(_) => "You are unsubscribed",
+    };
     let page = context! {
         title, brand => view.brand, topic => view.topic, is_all_marketing => view.is_all_marketing,
         done => view.done, action => view.action,

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::contacts::{Author, ChangeKind, Entry, history_append};
 use crate::error::{Error, Refusal, Result};
 use crate::keys::VerifiedLink;
-use crate::messaging::{TrackingMode, store};
+use crate::messaging::{TrackingFacts, TrackingMode, store};
 use crate::ports::Ports;
 use crate::tenancy::{self, Actor, AdministerTenant, Deed, Grant, ReadContacts, ReadTenant, RecordConsent};
 
@@ -27,7 +27,7 @@ pub async fn set_tracking_mode(
     Ok(mode)
 }
 
-/// Records what a contact said about being tracked.
+/// Records what a contact said about being tracked; returns how their mail is tracked now.
 ///
 /// # Errors
 /// `NOT_FOUND` on `contactId`.
@@ -36,11 +36,11 @@ pub async fn set_contact_tracking_mode(
     tx: &mut TenantTx,
     ports: &Ports,
     (contact, mode): (ContactId, TrackingMode),
-) -> Result<ContactId> {
+) -> Result<TrackingMode> {
     let known = store::tracking_of_contacts(tx, &[contact]).await?;
     let known = known.first().ok_or_else(|| Refusal::not_found("contactId"))?;
     set(tx, ports, grant.actor(), known, mode).await?;
-    Ok(contact)
+    Ok(TrackingFacts { own: Some(mode), ..known.facts() }.mode())
 }
 
 /// Ends the tracking of whoever a link was sent to, and nothing else: they stay on their lists (C-80). True when there was

@@ -7,7 +7,7 @@ use carillon_entities::wall::TenantTx;
 use chrono::NaiveDate;
 
 use super::HitClass;
-use crate::error::Result;
+use crate::error::{Refusal, Result};
 use crate::keys::HitKind;
 use crate::messaging::store;
 use crate::tenancy::{Grant, ReadMessages};
@@ -59,5 +59,11 @@ pub async fn tracking_counts(
     version: Option<TemplateVersionId>,
     (since, until): (NaiveDate, NaiveDate),
 ) -> Result<Vec<TrackingCount>> {
-    store::tracking_counts_of(tx, version, (since, until)).await
+    let counts = store::tracking_counts_of(tx, version, (since, until)).await?;
+    if let (Some(version), true) = (version, counts.is_empty())
+        && store::template_versions_find(tx, [version]).await?.is_empty()
+    {
+        return Err(Refusal::not_found("templateVersionId").into());
+    }
+    Ok(counts)
 }
