@@ -39,6 +39,8 @@ pub struct WayFacts {
     pub contact: Facts,
     /// The contact was deleted.
     pub is_gone: bool,
+    /// The tenant, the workflow or the contact is held, and was not yet when the way was last moved.
+    pub is_held: bool,
     /// Their zone, or the tenant's.
     pub zone: TimeZone,
     /// What splits go by; none without an address.
@@ -137,6 +139,8 @@ pub enum Next {
         /// Why.
         reason: String,
     },
+    /// Something holds it; it goes on from there when it is let go.
+    Held,
     /// It stays where it is until somebody looks at it (C-182).
     Parked,
 }
@@ -183,6 +187,9 @@ impl Run<'_> {
     fn until_it_stops(&mut self) -> Next {
         if self.facts.is_gone {
             return self.end(StepOutcome::Exited, WayState::Exited, "contact_deleted");
+        }
+        if self.facts.is_held {
+            return Next::Held;
         }
         if let Some((state, reason)) = ended_by(self.definition, &self.facts.contact, self.now) {
             let outcome = if state == WayState::Goal { StepOutcome::Goal } else { StepOutcome::Exited };

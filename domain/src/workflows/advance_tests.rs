@@ -67,6 +67,7 @@ fn facts() -> WayFacts {
     WayFacts {
         contact: Facts::default(),
         is_gone: false,
+        is_held: false,
         zone: TimeZone::UTC,
         address: Some(AddressHash([7; 32])),
         seen: BTreeMap::new(),
@@ -239,6 +240,12 @@ fn c184_nobody_who_is_gone_is_moved_on() {
 }
 
 #[test]
+fn who_is_held_is_moved_nowhere() {
+    let held = WayFacts { is_held: true, ..facts() };
+    assert_eq!(advance(&welcome(), way("first"), &held, at(0)), Effects { steps: vec![], next: Next::Held });
+}
+
+#[test]
 fn who_is_at_a_mail_waits_while_the_days_mails_are_used_up() {
     let used_up = WayFacts { quota_until: Some(at(900)), ..facts() };
     let effects = advance(&welcome(), way("first"), &used_up, at(0));
@@ -361,7 +368,7 @@ proptest! {
             match effects.next {
                 // Somebody who looks again too early changes nothing.
                 Next::At { way, due_at } => (stands, now) = (way, due_at.max(now + TimeDelta::seconds(1))),
-                Next::Ended { .. } | Next::Parked => break,
+                Next::Ended { .. } | Next::Held | Next::Parked => break,
             }
         }
     }

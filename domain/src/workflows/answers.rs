@@ -1,19 +1,20 @@
-//! Answers: how many are where, what became of them and why, and one person's path.
+//! Answers: how many are where, what became of them and why, and one person's path. Each takes a batch, and costs the same
+//! number of statements for one as for many (L5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use carillon_entities::ids::{ContactId, EnrollmentId, EventDefinitionId, StepId, WorkflowId, WorkflowVersionId};
+use carillon_entities::ids::{ContactId, EnrollmentId, StepId, WorkflowId, WorkflowVersionId};
 use carillon_entities::wall::TenantTx;
-use uuid::Uuid;
 
-use super::store::answers::{CountRow, counts_of, variants_of};
-use super::store::enrollments::{enrollments_find, enrollments_of_contact};
+use super::store::answers::{CountRow, SplitAsked, counts_of, variants_of};
+use super::store::enrollments::{enrollments_find, enrollments_of};
+use super::store::pauses::pauses_of;
 use super::store::steps::steps_of;
-use super::store::workflows::{versions_find, versions_list, workflows_find, workflows_list};
+use super::store::workflows::{versions_find, versions_of, workflows_find, workflows_list};
 use super::wilson::{Proportion, wilson};
-use super::{Enrollment, StepOutcome, StepRecord, Version, Workflow};
+use super::{Definition, Enrollment, StepOutcome, StepRecord, Variant, Version, Workflow};
 use crate::error::{Error, Result};
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Page, Paged};
 use crate::tenancy::{Grant, ReadWorkflows};
 
 /// The most nodes and variants that one answer tells of.
@@ -81,14 +82,14 @@ pub async fn find_workflows(
     workflows_find(tx, ids).await
 }
 
-/// A page of a workflow's versions, oldest first.
+/// A page of each workflow's versions, oldest first.
 pub async fn workflow_versions(
     _: &Grant<ReadWorkflows>,
     tx: &mut TenantTx,
-    workflow: WorkflowId,
-    page: &Page<WorkflowVersionId>,
-) -> Result<Paged<Version>> {
-    versions_list(tx, workflow, page).await
+    workflows: &[WorkflowId],
+    page: Ahead<WorkflowVersionId>,
+) -> Result<HashMap<WorkflowId, Paged<Version>>> {
+    versions_of(tx, workflows, page).await
 }
 
 /// Versions by id, in no order; unknown ids are left out.
@@ -100,14 +101,14 @@ pub async fn find_workflow_versions(
     versions_find(tx, ids).await
 }
 
-/// A page of a contact's ways, in the order in which they began.
+/// A page of each contact's ways, in the order in which they began.
 pub async fn enrollments(
     _: &Grant<ReadWorkflows>,
     tx: &mut TenantTx,
-    contact: ContactId,
-    page: &Page<EnrollmentId>,
-) -> Result<Paged<Enrollment>> {
-    enrollments_of_contact(tx, contact, page).await
+    contacts: &[ContactId],
+    page: Ahead<EnrollmentId>,
+) -> Result<HashMap<ContactId, Paged<Enrollment>>> {
+    enrollments_of(tx, contacts, page).await
 }
 
 /// Ways by id, in no order; unknown ids are left out.
@@ -119,24 +120,38 @@ pub async fn find_enrollments(
     enrollments_find(tx, ids).await
 }
 
-/// A page of what happened on somebody's way, in its order.
-pub async fn path(
+/// A page of what happened on each way, in its order.
+pub async fn paths(
     _: &Grant<ReadWorkflows>,
     tx: &mut TenantTx,
-    enrollment: EnrollmentId,
-    page: &Page<StepId>,
-) -> Result<Paged<StepRecord>> {
-    steps_of(tx, enrollment, page).await
+    enrollments: &[EnrollmentId],
+    page: Ahead<StepId>,
+) -> Result<HashMap<EnrollmentId, Paged<StepRecord>>> {
+    steps_of(tx, enrollments, page).await
 }
 
-/// Numbers of a version's nodes, by node and variant.
+/// Whether everybody of the tenant is held.
+pub async fn are_workflows_held(grant: &Grant<ReadWorkflows>, tx: &mut TenantTx) -> Result<bool> {
+    Ok(!pauses_of(tx, [grant.tenant().0]).await?.is_empty())
+}
+
+/// Which of these contacts are held on all workflows.
+pub async fn held_contacts(
+    _: &Grant<ReadWorkflows>,
+    tx: &mut TenantTx,
+    contacts: &[ContactId],
+) -> Result<HashSet<ContactId>> {
+    Ok(pauses_of(tx, contacts.iter().map(|id| id.0)).await?.into_iter().map(ContactId).collect())
+}
+
+/// Numbers of each version's nodes, by node and variant; versions that nobody was on are left out.
 pub async fn node_answers(
     _: &Grant<ReadWorkflows>,
     tx: &mut TenantTx,
-    version: WorkflowVersionId,
-) -> Result<Vec<NodeAnswer>> {
-    let [steps, waiting, mails] = counts_of(tx, version).await?;
-    let mut book: BTreeMap<(String, Option<String>), NodeAnswer> = BTreeMap::new();
+    versions: &[WorkflowVersionId],
+) -> Result<HashMap<WorkflowVersionId, Vec<NodeAnswer>>> {
+    let [steps, waiting, mails] = counts_of(tx, versions).await?;
+    let mut book = Book::new();
     for row in &steps {
         count_step(at(&mut book, row), row)?;
     }
@@ -154,13 +169,23 @@ pub async fn node_answers(
             _ => {}
         }
     }
-    Ok(book.into_values().take(ROWS_MAX).collect())
+    let mut answers: HashMap<WorkflowVersionId, Vec<NodeAnswer>> = HashMap::new();
+    for ((version, ..), node) in book {
+        let nodes = answers.entry(version).or_default();
+        if nodes.len() < ROWS_MAX {
+            nodes.push(node);
+        }
+    }
+    Ok(answers)
 }
 
-fn at<'a>(book: &'a mut BTreeMap<(String, Option<String>), NodeAnswer>, row: &CountRow) -> &'a mut NodeAnswer {
+/// Nodes by version, name and variant.
+type Book = BTreeMap<(WorkflowVersionId, String, Option<String>), NodeAnswer>;
+
+fn at<'a>(book: &'a mut Book, row: &CountRow) -> &'a mut NodeAnswer {
     let node = row.node.clone().unwrap_or_default();
     let new = NodeAnswer { node: node.clone(), variant: row.variant.clone(), ..NodeAnswer::default() };
-    book.entry((node, row.variant.clone())).or_insert(new)
+    book.entry((row.version_id, node, row.variant.clone())).or_insert(new)
 }
 
 fn count_step(node: &mut NodeAnswer, row: &CountRow) -> Result<()> {
@@ -185,32 +210,39 @@ fn count_step(node: &mut NodeAnswer, row: &CountRow) -> Result<()> {
     Ok(())
 }
 
-/// What the people of each variant of a version's splits did, over all versions of the workflow: an address stays in its
-/// variant when the workflow changes (A3.8).
+/// What the people of each variant of the versions' splits did, over all versions of a workflow: an address stays in its
+/// variant when the workflow changes (A3.8). Versions without a split are left out.
 pub async fn variant_answers(
     _: &Grant<ReadWorkflows>,
     tx: &mut TenantTx,
-    version: WorkflowVersionId,
-) -> Result<Vec<VariantAnswer>> {
-    let Some(version) = versions_find(tx, [version]).await?.pop() else { return Ok(Vec::new()) };
-    let Some(definition) = &version.definition else { return Ok(Vec::new()) };
-    let mut answers = Vec::new();
-    for (node, variants, conversion) in definition.splits() {
-        let event = conversion.and_then(|one| one.event_id);
-        let rows = variants_of(tx, version.workflow, node, event.unwrap_or(EventDefinitionId(Uuid::nil()))).await?;
-        for variant in variants {
-            let row = rows.iter().find(|row| row.variant == variant.label);
+    versions: &[WorkflowVersionId],
+) -> Result<HashMap<WorkflowVersionId, Vec<VariantAnswer>>> {
+    let versions = versions_find(tx, versions.iter().copied()).await?;
+    let mut splits = Vec::new();
+    for version in &versions {
+        for (node, variants, conversion) in version.definition.iter().flat_map(Definition::splits) {
+            let event = conversion.and_then(|one| one.event_id);
+            splits.push((version.id, SplitAsked { workflow: version.workflow, node: node.clone(), event }, variants));
+        }
+    }
+    let mut rows = variants_of(tx, splits.iter().map(|(_, split, _)| split.clone()).collect()).await?;
+    let mut answers: HashMap<WorkflowVersionId, Vec<VariantAnswer>> = HashMap::new();
+    for (version, split, variants) in splits {
+        let of_split = rows.entry(split.clone()).or_default();
+        let answer = |variant: &Variant| {
+            let row = of_split.get(&variant.label);
             let exposed = row.map_or(0, |row| row.exposed);
-            answers.push(VariantAnswer {
-                node: node.clone(),
+            VariantAnswer {
+                node: split.node.clone(),
                 label: variant.label.clone(),
                 weight_bp: variant.weight_bp,
                 exposed,
                 opened: wilson(row.map_or(0, |row| row.opened), exposed),
                 clicked: wilson(row.map_or(0, |row| row.clicked), exposed),
-                converted: event.map(|_| wilson(row.map_or(0, |row| row.converted), exposed)),
-            });
-        }
+                converted: split.event.map(|_| wilson(row.map_or(0, |row| row.converted), exposed)),
+            }
+        };
+        answers.entry(version).or_default().extend(variants.iter().map(answer));
     }
     Ok(answers)
 }

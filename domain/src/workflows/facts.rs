@@ -1,16 +1,18 @@
 //! What the engine knows of a batch of people: loaded once, in a handful of statements (L5).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
 use carillon_entities::wall::TenantTx;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json};
+use uuid::Uuid;
 
 use super::check::mails_asked;
 use super::local_time::zone;
 use super::store::events::{TenantDefaults, tenant_defaults};
+use super::store::pauses::pauses_of;
 use super::store::steps::exposures_seen;
 use super::{Definition, Enrollment, Node, WayFacts};
 use crate::consent::{Recipient, endpoints_resolve};
@@ -34,6 +36,8 @@ pub(super) struct BatchFacts {
     seen: HashMap<(WorkflowId, AddressHash), Vec<(String, String)>>,
     mails: HashMap<(EnrollmentId, String), Engagement>,
     properties: HashMap<ContactEventId, Map<String, Json>>,
+    tenant: Uuid,
+    held: HashSet<Uuid>,
 }
 
 /// What is known of one contact beside what conditions ask.
@@ -64,6 +68,8 @@ impl BatchFacts {
             seen: HashMap::new(),
             mails: HashMap::new(),
             properties: HashMap::new(),
+            tenant: tx.tenant().0,
+            held: pauses_of(tx, subjects(tx.tenant().0, due)).await?,
             people,
         };
         batch.load_exposures(tx, due, definitions).await?;
@@ -135,6 +141,7 @@ impl BatchFacts {
         WayFacts {
             contact,
             is_gone: person.is_none_or(|person| person.is_gone),
+            is_held: subjects(self.tenant, std::slice::from_ref(enrollment)).iter().any(|one| self.held.contains(one)),
             zone: person.and_then(|person| person.zone.clone()).unwrap_or_else(|| self.default_zone.clone()),
             address,
             seen: seen.into_iter().flatten().cloned().collect(),
@@ -159,6 +166,11 @@ impl BatchFacts {
     pub fn properties_of(&self, enrollment: &Enrollment) -> Option<&Map<String, Json>> {
         self.properties.get(&enrollment.event?)
     }
+}
+
+/// Whatever may hold somebody.
+fn subjects(tenant: Uuid, due: &[Enrollment]) -> BTreeSet<Uuid> {
+    due.iter().flat_map(|one| [one.way.workflow.0, one.contact.0]).chain([tenant]).collect()
 }
 
 fn of_each<'a>(

@@ -22,8 +22,8 @@ mod workflow;
 
 pub use advance::{Effects, Next, Step, StepOutcome, Way, WayFacts, WayState, advance};
 pub use answers::{
-    NodeAnswer, VariantAnswer, enrollments, find_enrollments, find_workflow_versions, find_workflows, node_answers,
-    path, variant_answers, workflow_versions, workflows,
+    NodeAnswer, VariantAnswer, are_workflows_held, enrollments, find_enrollments, find_workflow_versions,
+    find_workflows, held_contacts, node_answers, paths, variant_answers, workflow_versions, workflows,
 };
 pub use check::{Finding, Severity, WAIT_MAX_SECONDS};
 pub use definition::{
@@ -35,7 +35,7 @@ pub use manage::{
     UpdateWorkflow, archive_workflow, create_workflow, hold_all_workflows, hold_contact, pause_workflow,
     resume_workflow, update_workflow,
 };
-pub use publish::{PublishedWorkflow, check_workflow, publish_workflow};
+pub use publish::{PublishedWorkflow, check_workflows, publish_workflow};
 pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};
 pub(crate) use store::enrollments::ways_at_gate;
 pub use store::statements;

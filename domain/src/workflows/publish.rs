@@ -40,7 +40,7 @@ pub async fn publish_workflow(
 ) -> Result<PublishedWorkflow> {
     let mut workflow = lock_at(tx, id, seen).await?;
     let definition = parse(&workflow.draft).map_err(refused)?;
-    let known = known_of(tx, &definition).await?;
+    let known = known_of(tx, &[&definition]).await?;
     let (errors, warnings): (Vec<_>, Vec<_>) =
         check(&definition, &known).into_iter().partition(|finding| finding.severity == Severity::Error);
     if !errors.is_empty() {
@@ -78,12 +78,16 @@ pub async fn publish_workflow(
     Ok(PublishedWorkflow { version, warnings })
 }
 
-/// What stands against publishing a draft, and what its author should know.
-pub async fn check_workflow(_: &Grant<ReadWorkflows>, tx: &mut TenantTx, workflow: &Workflow) -> Result<Vec<Finding>> {
-    match parse(&workflow.draft) {
-        Ok(definition) => Ok(check(&definition, &known_of(tx, &definition).await?)),
-        Err(findings) => Ok(findings),
-    }
+/// What stands against publishing each draft, and what its author should know, in their order.
+pub async fn check_workflows(
+    _: &Grant<ReadWorkflows>,
+    tx: &mut TenantTx,
+    workflows: &[Workflow],
+) -> Result<Vec<Vec<Finding>>> {
+    let parsed: Vec<_> = workflows.iter().map(|workflow| parse(&workflow.draft)).collect();
+    let readable: Vec<&Definition> = parsed.iter().flatten().collect();
+    let known = known_of(tx, &readable).await?;
+    Ok(parsed.iter().map(|one| one.as_ref().map_or_else(Clone::clone, |one| check(one, &known))).collect())
 }
 
 fn refused(findings: Vec<Finding>) -> Error {
@@ -95,10 +99,15 @@ pub(super) fn touch(workflow: &mut Workflow, ports: &Ports) {
     workflow.updated_at = ports.now();
 }
 
-/// What the tenant has of what a definition names: a handful of statements.
-async fn known_of(tx: &mut TenantTx, definition: &Definition) -> Result<Known> {
-    let (mut templates, mut senders, mut topics) = (BTreeSet::new(), BTreeSet::new(), definition.needs().topics);
-    for node in definition.nodes.values() {
+/// What the tenant has of what definitions name: a handful of statements.
+async fn known_of(tx: &mut TenantTx, definitions: &[&Definition]) -> Result<Known> {
+    let (mut templates, mut senders) = (BTreeSet::new(), BTreeSet::new());
+    let (mut topics, mut events) = (BTreeSet::new(), BTreeSet::new());
+    for definition in definitions {
+        topics.extend(definition.needs().topics);
+        events.extend(definition.event_names());
+    }
+    for node in definitions.iter().flat_map(|definition| definition.nodes.values()) {
         if let Node::Send { template, sender, topic, .. } = node {
             templates.insert(*template);
             senders.insert(*sender);
@@ -109,7 +118,7 @@ async fn known_of(tx: &mut TenantTx, definition: &Definition) -> Result<Known> {
     let senders: Vec<SenderId> = senders.into_iter().collect();
     let topics: Vec<TopicId> = topics.into_iter().collect();
     Ok(Known {
-        events: events_named(tx, definition.event_names()).await?,
+        events: events_named(tx, events).await?,
         attributes: definitions_load(tx).await?,
         topics: topics_of(tx, &topics).await?.into_iter().map(|topic| (topic.id, topic.brand)).collect(),
         senders: usable_senders(tx, &senders).await?,

@@ -50,18 +50,9 @@ pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurre
     let versions = versions_of(tx, &listeners).await?;
     let contacts: BTreeSet<ContactId> = events.iter().map(|event| event.contact).collect();
     let stands = stands(tx, events, (&listeners, &versions), &contacts).await?;
-    let listening = listening(&listeners, &versions);
-    let ways = stands.values().map(|stand| stand.entry.clone()).collect();
-    let after = entry::take(events, &listening, ways, ports.now(), || ports.new_id());
-    let (new, old): (Vec<Entry>, Vec<Entry>) = after.into_iter().partition(|way| way.is_new);
+    let (new, ends) = taken(ports, events, &listening(&listeners, &versions), &stands);
     begin(tx, ports, &versions, new).await?;
-    let was_open = |way: &Entry| stands.get(&way.id).is_some_and(|stand| stand.entry.ended.is_none());
-    let ends = old.into_iter().filter(was_open).filter_map(|way| {
-        let stand = stands.get(&way.id)?;
-        let (state, reason, at) = way.ended?;
-        Some(WayEnd { stand: stand.clone(), state, reason, at })
-    });
-    end(tx, ports, ends.collect()).await?;
+    end(tx, ports, ends).await?;
     // What people have done may make a condition true that ends a way.
     let watching: Vec<WorkflowVersionId> =
         listeners.iter().filter(|one| !one.watch.starts).map(|one| one.version).collect();
@@ -108,6 +99,24 @@ fn listening<'a>(listeners: &[Listener], versions: &'a HashMap<WorkflowVersionId
     listening
 }
 
+/// The ways that events begin, and those that they end.
+fn taken(
+    ports: &Ports,
+    events: &[Occurred],
+    listening: &[Listening<'_>],
+    stands: &HashMap<EnrollmentId, Stand>,
+) -> (Vec<Entry>, Vec<WayEnd>) {
+    let ways = stands.values().map(|stand| stand.entry.clone()).collect();
+    let after = entry::take(events, listening, ways, ports.now(), || ports.new_id());
+    let (new, old): (Vec<Entry>, Vec<Entry>) = after.into_iter().partition(|way| way.is_new);
+    let end = |way: Entry| {
+        let stand = stands.get(&way.id).filter(|stand| stand.entry.ended.is_none())?;
+        let (state, reason, at) = way.ended?;
+        Some(WayEnd { stand: stand.clone(), state, reason, at })
+    };
+    (new, old.into_iter().filter_map(end).collect())
+}
+
 /// The ways that events may end, and the last ones of the keys under which they may begin some.
 async fn stands(
     tx: &mut TenantTx,
@@ -117,8 +126,7 @@ async fn stands(
 ) -> Result<HashMap<EnrollmentId, Stand>> {
     let ending: BTreeSet<WorkflowVersionId> =
         listeners.iter().filter(|one| !one.watch.starts).map(|one| one.version).collect();
-    let pairs: BTreeSet<(ContactId, WorkflowVersionId)> =
-        contacts.iter().flat_map(|contact| ending.iter().map(|version| (*contact, *version))).collect();
+    let pairs: Vec<_> = contacts.iter().flat_map(|contact| ending.iter().map(|version| (*contact, *version))).collect();
     let mut stands = if ending.is_empty() { Vec::new() } else { ways_open(tx, pairs).await? };
     let mut keys = BTreeSet::new();
     for listener in listeners.iter().filter(|one| one.watch.starts) {

@@ -3,7 +3,7 @@
 use carillon_domain::contacts::{Tag, TagContacts, tag_contacts};
 use carillon_domain::ids::ContactId;
 use carillon_domain::tenancy::{SendMessages, WriteContacts};
-use carillon_domain::workflows::{self, react_to_contacts};
+use carillon_domain::workflows;
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::setup::{Field, started};
 
 fn cart(field: &Field) -> Json {
-    let mut cart = started(json!({
+    let mut cart = started(&json!({
         "first": { "kind": "wait_for", "seconds": 3_600, "next": "remind" },
         "remind": field.mail("bye"),
         "bye": { "kind": "exit" },
@@ -97,7 +97,6 @@ async fn tag(field: &Field, who: ContactId, name: &str) {
     let mut tx = grant.begin().await.expect("a transaction");
     let command = TagContacts { contacts: vec![who], add: vec![Tag::parse(name).expect("a tag")], remove: Vec::new() };
     tag_contacts(&grant, &mut tx, field.ports(), command).await.expect("tagged");
-    react_to_contacts(&mut tx, field.ports(), &[who]).await.expect("told");
     tx.commit().await.expect("the end");
 }
 
@@ -135,7 +134,7 @@ async fn a3_09_two_profiles_with_one_address_see_one_variant() {
             { "label": "a", "weight_bp": 5_000, "next": "bye" }, { "label": "b", "weight_bp": 5_000, "next": "bye" } ] },
         "bye": { "kind": "exit" },
     });
-    field.live("Split", &started(nodes)).await;
+    field.live("Split", &started(&nodes)).await;
     for n in 0..12 {
         let one = field.person(&format!("p{n}@example.org")).await;
         let other = field.person(&format!("q{n}@example.org")).await;

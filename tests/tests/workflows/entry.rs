@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::setup::{Field, started};
 
 fn waiting() -> Json {
-    started(json!({
+    started(&json!({
         "first": { "kind": "wait_for", "seconds": 3_600, "next": "bye" },
         "bye": { "kind": "exit" },
     }))
@@ -180,4 +180,21 @@ async fn c182_whoever_is_on_a_version_stays_on_it() {
     assert_eq!(field.republish(workflow, &longer).await.id, second.id);
     field.advance(TimeDelta::hours(1));
     field.drain().await;
+}
+
+/// Somebody entered while the hold was being set: it did not see them, and the engine does.
+#[tokio::test]
+async fn who_slips_in_while_a_hold_is_set_is_held_all_the_same() {
+    let field = Field::new().await;
+    let (workflow, _) = field.live("Welcome", &waiting()).await;
+    let ada = field.person("ada@example.org").await;
+    hold(&field, workflow, true).await;
+    field.does(ada, "started").await;
+    field.execute("UPDATE enrollments SET state = 'active'").await;
+    field.drain().await;
+    assert_eq!((field.stands(ada).await.as_str(), field.path(ada).await.as_str()), ("paused first", "enrolled@first"));
+    hold(&field, workflow, false).await;
+    field.advance(TimeDelta::hours(2));
+    field.drain().await;
+    assert_eq!(field.stands(ada).await, "completed completed");
 }

@@ -1,6 +1,7 @@
-//! Workflows on a real database: entry, waits, goals, pauses, splits, and what the answers say.
+//! Workflows on a real database: entry, waits, goals, pauses, splits, what the answers say, and all of it over GraphQL.
 
 mod ends;
 mod entry;
+mod graphql;
 mod running;
 mod setup;

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::setup::{Field, started};
 
 fn two_mails(field: &Field) -> Json {
-    started(json!({
+    started(&json!({
         "first": field.mail("pause"),
         "pause": { "kind": "wait_for", "seconds": 86_400, "next": "second" },
         "second": field.mail("bye"),
@@ -63,7 +63,7 @@ async fn c178_a_local_time_is_the_contacts_and_else_the_tenants() {
         "first": { "kind": "wait_until", "time": "09:30", "next": "bye" },
         "bye": { "kind": "exit" },
     });
-    field.live("Mornings", &started(nodes)).await;
+    field.live("Mornings", &started(&nodes)).await;
     let ada = field.person("ada@example.org").await;
     field.does(ada, "started").await;
     field.drain().await;
@@ -83,7 +83,7 @@ async fn an_update_changes_the_contact_once_and_what_follows_sees_it() {
         "yes": { "kind": "exit", "reason": "tagged" },
         "no": { "kind": "exit", "reason": "untagged" },
     });
-    field.live("Tags", &started(nodes)).await;
+    field.live("Tags", &started(&nodes)).await;
     let ada = field.person("ada@example.org").await;
     field.does(ada, "started").await;
     field.drain().await;
@@ -101,7 +101,7 @@ async fn an_update_changes_the_contact_once_and_what_follows_sees_it() {
 async fn c183_a_split_exposes_each_address_once_and_a_new_version_keeps_them_there() {
     let field = Field::new().await;
     let split = |a: u32| {
-        let definition = started(json!({
+        let definition = started(&json!({
             "first": { "kind": "split", "variants": [
                 { "label": "a", "weight_bp": a, "next": "bye" }, { "label": "b", "weight_bp": 10_000 - a, "next": "bye" } ] },
             "bye": { "kind": "exit" },
@@ -149,7 +149,7 @@ async fn l5_a_batch_costs_the_same_whatever_its_size() {
         }
         let now = field.ports().now();
         let told: Vec<_> = all.iter().map(|who| (*who, "started", now)).collect();
-        let (_, began) = field.statements_of(field.did(&told)).await;
+        let ((), began) = field.statements_of(field.did(&told)).await;
         let work = field.work(field.tenant);
         let grants = EngineGrants { run: work.grant::<RunWorkflows>(), send: work.grant::<SendMessages>() };
         let cache = VersionCache::default();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use carillon_domain::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId, TemplateId, WorkflowId};
+use carillon_domain::paging::Ahead;
 use carillon_domain::tenancy::{PublishWorkflows, ReadWorkflows, Role, TrackEvents, WriteWorkflows};
 use carillon_domain::time::Timestamp;
 use carillon_domain::workflows::{self, Enrollment, NodeAnswer, Occurred, StepRecord, UpdateWorkflow, Version};
@@ -11,6 +12,11 @@ use carillon_entities::wall::OnConflict;
 use carillon_tests::post::{Post, member};
 use sea_orm::ActiveValue::Set;
 use serde_json::{Map, Value as Json, json};
+
+/// The first hundred.
+const fn all<K>() -> Ahead<K> {
+    Ahead { after: None, size: 100 }
+}
 
 /// A tenant that can send, whose events have names.
 pub struct Field {
@@ -137,10 +143,9 @@ impl Field {
     pub async fn ways(&self, who: ContactId) -> Vec<Enrollment> {
         let grant = self.marketer.grant::<ReadWorkflows>().unwrap();
         let mut tx = grant.begin_read().await.unwrap();
-        let page = carillon_domain::paging::Page::first(100);
-        let ways = workflows::enrollments(&grant, &mut tx, who, &page).await.unwrap();
+        let ways = workflows::enrollments(&grant, &mut tx, &[who], all()).await.unwrap().remove(&who);
         tx.commit().await.unwrap();
-        ways.items
+        ways.map(|page| page.items).unwrap_or_default()
     }
 
     /// How somebody's only way stands: `active pause`, `goal goal`.
@@ -156,10 +161,9 @@ impl Field {
     pub async fn steps(&self, way: EnrollmentId) -> Vec<StepRecord> {
         let grant = self.marketer.grant::<ReadWorkflows>().unwrap();
         let mut tx = grant.begin_read().await.unwrap();
-        let page = carillon_domain::paging::Page::first(100);
-        let steps = workflows::path(&grant, &mut tx, way, &page).await.unwrap();
+        let steps = workflows::paths(&grant, &mut tx, &[way], all()).await.unwrap().remove(&way);
         tx.commit().await.unwrap();
-        steps.items
+        steps.map(|page| page.items).unwrap_or_default()
     }
 
     /// Somebody's path: `enrolled@first queued@first waited@pause`.
@@ -177,10 +181,10 @@ impl Field {
     pub async fn answer(&self, version: &Version, node: &str) -> NodeAnswer {
         let grant = self.marketer.grant::<ReadWorkflows>().unwrap();
         let mut tx = grant.begin_read().await.unwrap();
-        let answers = workflows::node_answers(&grant, &mut tx, version.id).await.unwrap();
+        let answers = workflows::node_answers(&grant, &mut tx, &[version.id]).await.unwrap().remove(&version.id);
         tx.commit().await.unwrap();
         let mut sum = NodeAnswer { node: node.to_owned(), ..NodeAnswer::default() };
-        for one in answers.into_iter().filter(|one| one.node == node) {
+        for one in answers.into_iter().flatten().filter(|one| one.node == node) {
             sum.entered += one.entered;
             sum.waiting += one.waiting;
             sum.passed += one.passed;
@@ -207,6 +211,6 @@ impl Field {
 }
 
 /// A definition around nodes: `started` brings people to `first`.
-pub fn started(nodes: Json) -> Json {
+pub fn started(nodes: &Json) -> Json {
     json!({ "trigger": { "event": "started" }, "start": "first", "nodes": nodes })
 }

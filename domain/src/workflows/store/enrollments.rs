@@ -1,14 +1,17 @@
 //! People on workflows: the rows that are the engine's queue (L4).
 
+use std::collections::HashMap;
+
 use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
 use carillon_entities::rows::workflows::enrollments;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
 use carillon_entities::{seeded_bugs, statements};
 use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
+use uuid::Uuid;
 
 use crate::consent::WayFact;
 use crate::error::{Error, Result};
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Paged};
 use crate::time::Timestamp;
 use crate::workflows::entry::Entry;
 use crate::workflows::{Enrollment, Next, Way, WayState};
@@ -19,6 +22,11 @@ statements! {
         "SELECT id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
          entry_event_id, end_reason, entered_at, ended_at FROM enrollments \
          WHERE tenant_id = $1 AND state = 'active' AND due_at <= $2 ORDER BY due_at LIMIT $3 {skip_locked}";
+    /// A page of each contact's ways, in the order in which they began.
+    ENROLLMENTS_OF(Uuid, BigInt) [contact_id: Uuid] =
+        "SELECT * FROM (SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.contact_id ORDER BY e.id) AS nth \
+         FROM ({batch}) AS b JOIN enrollments e ON e.tenant_id = $1 AND e.contact_id = b.contact_id \
+         WHERE e.id > $2) AS numbered WHERE nth <= $3 ORDER BY contact_id, id";
     /// Where people are after a run. Whoever was taken out meanwhile, in this same transaction, stays out.
     ENROLLMENTS_MOVE() [id: Uuid, state: Text, node: Text, visit: Int, node_entered_at: Time, due_at: Time,
         variant: Text, end_reason: Text, ended_at: Time] =
@@ -125,6 +133,7 @@ pub(in crate::workflows) async fn enrollments_move(
         let (state, way, due_at, ended) = match next {
             Next::At { way, due_at } => (WayState::Active, way, Some(*due_at), None),
             Next::Ended { state, reason } => (*state, &enrollment.way, None, Some(reason)),
+            Next::Held => (WayState::Paused, &enrollment.way, None, None),
             Next::Parked => (WayState::Parked, &enrollment.way, None, None),
         };
         vec![
@@ -325,16 +334,18 @@ pub(crate) async fn ways_at_gate(
     rows.into_iter().map(fact).collect()
 }
 
-/// A page of a contact's ways, newest last.
-pub(in crate::workflows) async fn enrollments_of_contact(
+/// A page of each contact's ways, in the order in which they began.
+pub(in crate::workflows) async fn enrollments_of(
     tx: &mut TenantTx,
-    contact: ContactId,
-    page: &Page<EnrollmentId>,
-) -> Result<Paged<Enrollment>> {
-    use enrollments::Column;
-    let select = tx.select::<enrollments::Entity>().eq(Column::ContactId, contact);
-    let rows = page.keyset(select, Column::Id).all().await?;
-    Ok(page.finish(rows.into_iter().map(enrollment).collect::<Result<_>>()?))
+    contacts: &[ContactId],
+    page: Ahead<EnrollmentId>,
+) -> Result<HashMap<ContactId, Paged<Enrollment>>> {
+    let after = page.after.unwrap_or(EnrollmentId(Uuid::nil()));
+    let batch = contacts.iter().map(|id| vec![Value::from(*id)]);
+    let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
+    let rows: Vec<DueRow> = tx.sql(&ENROLLMENTS_OF, args)?.all().await?;
+    let ways = rows.into_iter().map(|row| Ok((row.contact_id, row.enrollment()?)));
+    Ok(page.finish(ways.collect::<Result<Vec<_>>>()?))
 }
 
 pub(in crate::workflows) async fn enrollments_find(

@@ -14,9 +14,10 @@ use crate::time::Timestamp;
 use crate::workflows::Held;
 
 statements! {
-    /// Which of these are held.
+    /// Which of these are held; locked, so that whoever lets them go waits, and then sees what was held here.
     PAUSES_OF() [subject_id: Uuid] =
-        "SELECT p.subject_id FROM ({batch}) AS b JOIN pauses p ON p.tenant_id = $1 AND p.subject_id = b.subject_id";
+        "SELECT subject_id FROM pauses WHERE tenant_id = $1 AND subject_id IN (SELECT b.subject_id FROM ({batch}) AS b) \
+         ORDER BY subject_id {for_share}";
     /// Holds everybody of the tenant.
     WAYS_PAUSE_ALL() = "UPDATE enrollments SET state = 'paused' WHERE tenant_id = $1 AND state = 'active'";
     /// Holds everybody on a workflow.

@@ -8,15 +8,21 @@ use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
 use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::keys::AddressHash;
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Paged};
 use crate::ports::Ports;
 use crate::time::Timestamp;
 use crate::workflows::{StepOutcome, StepRecord};
 
 statements! {
+    /// A page of each way's steps, in their order.
+    STEPS_OF(Uuid, BigInt) [enrollment_id: Uuid] =
+        "SELECT * FROM (SELECT s.*, ROW_NUMBER() OVER (PARTITION BY s.enrollment_id ORDER BY s.id) AS nth \
+         FROM ({batch}) AS b JOIN enrollment_steps s ON s.tenant_id = $1 AND s.enrollment_id = b.enrollment_id \
+         WHERE s.id > $2) AS numbered WHERE nth <= $3 ORDER BY enrollment_id, id";
     /// The variants that addresses saw before.
     EXPOSURES_SEEN() [workflow_id: Uuid, node: Text, address_hmac: Bytes] =
         "SELECT x.workflow_id, x.node, x.address_hmac, x.variant FROM ({batch}) AS b JOIN exposures x \
@@ -65,17 +71,18 @@ pub(in crate::workflows) async fn steps_append(tx: &mut TenantTx, ports: &Ports,
     Ok(())
 }
 
-/// A page of a way's steps, in their order.
+/// A page of each way's steps, in their order.
 pub(in crate::workflows) async fn steps_of(
     tx: &mut TenantTx,
-    enrollment: EnrollmentId,
-    page: &Page<StepId>,
-) -> Result<Paged<StepRecord>> {
-    use enrollment_steps::Column;
-    let select = tx.select::<enrollment_steps::Entity>().eq(Column::EnrollmentId, enrollment);
-    let rows = page.keyset(select, Column::Id).all().await?;
+    enrollments: &[EnrollmentId],
+    page: Ahead<StepId>,
+) -> Result<HashMap<EnrollmentId, Paged<StepRecord>>> {
+    let after = page.after.unwrap_or(StepId(Uuid::nil()));
+    let batch = enrollments.iter().map(|id| vec![Value::from(*id)]);
+    let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
+    let rows: Vec<enrollment_steps::Model> = tx.sql(&STEPS_OF, args)?.all().await?;
     let step = |row: enrollment_steps::Model| {
-        Ok(StepRecord {
+        let step = StepRecord {
             id: row.id,
             node: row.node,
             outcome: row.outcome.parse().map_err(Error::fault)?,
@@ -83,9 +90,10 @@ pub(in crate::workflows) async fn steps_of(
             variant: row.variant,
             facts: row.facts,
             at: row.at,
-        })
+        };
+        Ok((row.enrollment_id, step))
     };
-    Ok(page.finish(rows.into_iter().map(step).collect::<Result<_>>()?))
+    Ok(page.finish(rows.into_iter().map(step).collect::<Result<Vec<_>>>()?))
 }
 
 /// An exposure about to be recorded; the first of an address counts.

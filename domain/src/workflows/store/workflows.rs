@@ -1,5 +1,7 @@
 //! Workflows, their versions, and who listens to what.
 
+use std::collections::HashMap;
+
 use carillon_entities::ids::{EventDefinitionId, WorkflowId, WorkflowVersionId};
 use carillon_entities::rows::workflows::{workflow_listeners, workflow_versions, workflows};
 use carillon_entities::statements;
@@ -9,7 +11,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::paging::{Page, Paged};
+use crate::paging::{Ahead, Page, Paged};
 use crate::time::Timestamp;
 use crate::workflows::{Definition, Listener, Version, Watch, Workflow};
 
@@ -25,6 +27,11 @@ statements! {
     WORKFLOW_VERSIONS() [id: Uuid] =
         "SELECT v.id, v.workflow_id, v.number, v.definition, v.content_hash, v.published_at FROM ({batch}) AS b \
          JOIN workflow_versions v ON v.tenant_id = $1 AND v.id = b.id";
+    /// A page of each workflow's versions, oldest first.
+    WORKFLOW_VERSIONS_OF(Uuid, BigInt) [workflow_id: Uuid] =
+        "SELECT * FROM (SELECT v.*, ROW_NUMBER() OVER (PARTITION BY v.workflow_id ORDER BY v.id) AS nth \
+         FROM ({batch}) AS b JOIN workflow_versions v ON v.tenant_id = $1 AND v.workflow_id = b.workflow_id \
+         WHERE v.id > $2) AS numbered WHERE nth <= $3 ORDER BY workflow_id, id";
     /// The newest number of a workflow's versions.
     WORKFLOW_VERSION_LAST(Uuid) =
         "SELECT COALESCE(MAX(number), 0) AS number FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2";
@@ -141,26 +148,17 @@ fn version(row: VersionRow) -> Version {
     }
 }
 
-/// A page of a workflow's versions, oldest first.
-pub(in crate::workflows) async fn versions_list(
+/// A page of each workflow's versions, oldest first.
+pub(in crate::workflows) async fn versions_of(
     tx: &mut TenantTx,
-    workflow: WorkflowId,
-    page: &Page<WorkflowVersionId>,
-) -> Result<Paged<Version>> {
-    use workflow_versions::Column;
-    let select = tx.select::<workflow_versions::Entity>().eq(Column::WorkflowId, workflow);
-    let rows = page.keyset(select, Column::Id).all().await?;
-    let of = |row: workflow_versions::Model| {
-        version(VersionRow {
-            id: row.id,
-            workflow_id: row.workflow_id,
-            number: row.number,
-            definition: row.definition,
-            content_hash: row.content_hash,
-            published_at: row.published_at,
-        })
-    };
-    Ok(page.finish(rows.into_iter().map(of).collect()))
+    workflows: &[WorkflowId],
+    page: Ahead<WorkflowVersionId>,
+) -> Result<HashMap<WorkflowId, Paged<Version>>> {
+    let after = page.after.unwrap_or(WorkflowVersionId(Uuid::nil()));
+    let batch = workflows.iter().map(|id| vec![Value::from(*id)]);
+    let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
+    let rows: Vec<VersionRow> = tx.sql(&WORKFLOW_VERSIONS_OF, args)?.all().await?;
+    Ok(page.finish(rows.into_iter().map(|row| (row.workflow_id, version(row)))))
 }
 
 pub(in crate::workflows) async fn version_last(tx: &mut TenantTx, workflow: WorkflowId) -> Result<i32> {
