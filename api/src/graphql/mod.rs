@@ -20,6 +20,7 @@ pub mod scope;
 pub mod segments;
 pub mod tenancy;
 pub mod time;
+pub mod workflows;
 
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 use chrono::{DateTime, Utc};
@@ -38,6 +39,8 @@ pub struct Query(
     segments::SegmentQuery,
     node::NodeQuery,
     messaging::MessagingQuery,
+    messaging::TrackingQuery,
+    workflows::WorkflowQuery,
     messaging::TemplateQuery,
     catcher::CatcherQuery,
 );
@@ -52,13 +55,20 @@ pub struct Mutation(
     contacts::EventMutation,
     contacts::ImportMutation,
     messaging::MessagingMutation,
+    messaging::TrackingMutation,
+    workflows::WorkflowMutation,
+    workflows::HoldMutation,
     messaging::TemplateMutation,
     catcher::CatcherMutation,
 );
 
 /// Every subscription.
 #[derive(Debug, Default, MergedSubscription)]
-pub struct Subscription(contacts::ImportSubscription, messaging::MessagingSubscription);
+pub struct Subscription(
+    contacts::ImportSubscription,
+    messaging::MessagingSubscription,
+    workflows::WorkflowSubscription,
+);
 
 /// The schema type.
 pub type CarillonSchema = Schema<Query, Mutation, Subscription>;
@@ -104,6 +114,10 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         messaging::content_types::Partial = "partials"
         messaging::content_types::Sender = "senders"
         messaging::content_types::Template = "templates"
+        workflows::Workflow = "workflows"
+        workflows::WorkflowVersion = "versions of a workflow"
+        workflows::Enrollment = "enrollments"
+        workflows::EnrollmentStep = "what happened on somebody's way"
         catcher::CaughtMail = "mails that the built-in catcher got"
     }
 }

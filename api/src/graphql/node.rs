@@ -5,8 +5,8 @@ use std::str::FromStr;
 use async_graphql::{Context, ID, Interface, Object, Result};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::{
-    BrandId, ContactId, ImportId, MessageId, PartialId, SenderId, TemplateId, TemplateVersionId, TenantId, TopicId,
-    UploadId,
+    BrandId, ContactId, EnrollmentId, ImportId, MessageId, PartialId, SenderId, TemplateId, TemplateVersionId,
+    TenantId, TopicId, UploadId, WorkflowId, WorkflowVersionId,
 };
 
 use super::consent::{Brand, Topic};
@@ -14,16 +14,18 @@ use super::contacts::{Contact, Import, Upload};
 use super::messaging::content_types::{Partial, Sender, Template, TemplateVersion};
 use super::messaging::types::Message;
 use super::tenancy::Tenant;
+use super::workflows::{Enrollment, Workflow, WorkflowVersion};
 
 /// An object with an id of its own.
 #[derive(Debug, Interface)]
-#[expect(clippy::large_enum_variant, reason = "a node is moved into its answer once, where it lies anyway")]
 #[graphql(field(name = "id", ty = "ID", desc = "The object's id, unique over all kinds."))]
 pub enum Node {
     /// A brand.
     Brand(Brand),
     /// A contact.
     Contact(Contact),
+    /// Somebody on a workflow.
+    Enrollment(Enrollment),
     /// An import.
     Import(Import),
     /// A message.
@@ -42,6 +44,10 @@ pub enum Node {
     Topic(Topic),
     /// An upload.
     Upload(Upload),
+    /// A workflow.
+    Workflow(Workflow),
+    /// A version of a workflow.
+    WorkflowVersion(WorkflowVersion),
 }
 
 /// The most ids of one `nodes`.
@@ -74,6 +80,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     match kind {
         BrandId::KIND => by_id(id, |id| Brand::find(ctx, id)).await,
         ContactId::KIND => by_id(id, |id| Contact::find(ctx, id)).await,
+        EnrollmentId::KIND => by_id(id, |id| Enrollment::find(ctx, id)).await,
         ImportId::KIND => by_id(id, |id| Import::find(ctx, id)).await,
         MessageId::KIND => by_id(id, |id| Message::find(ctx, id)).await,
         PartialId::KIND => by_id(id, |id| Partial::find(ctx, id)).await,
@@ -83,6 +90,8 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         TenantId::KIND => by_id(id, |id| Tenant::find(ctx, id)).await,
         TopicId::KIND => by_id(id, |id| Topic::find(ctx, id)).await,
         UploadId::KIND => by_id(id, |id| Upload::find(ctx, id)).await,
+        WorkflowId::KIND => by_id(id, |id| Workflow::find(ctx, id)).await,
+        WorkflowVersionId::KIND => by_id(id, |id| WorkflowVersion::find(ctx, id)).await,
         _ => Ok(None),
     }
 }

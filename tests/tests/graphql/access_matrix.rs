@@ -194,7 +194,7 @@ fn question(field: &FieldDefinition) -> String {
         })
         .collect();
     let given = if given.is_empty() { String::new() } else { format!("({})", given.join(", ")) };
-    let shown = if matches!(name.as_str(), "serverTime") { "" } else { "{ __typename }" };
+    let shown = if matches!(name.as_str(), "serverTime" | "allWorkflowsPaused") { "" } else { "{ __typename }" };
     format!("{{ {name}{given} {shown} }}")
 }
 

@@ -16,7 +16,15 @@ const LISTS: &[(&str, &str)] = &[
     (
         "contacts",
         "id tags attributes consents { status } ledger(first: 2) { nodes { id } } changes(first: 2) { nodes { values } } \
-         events(first: 2) { nodes { properties } } messages(first: 2) { nodes { state attempts { state } sender { fromName } template: templateVersion { locale } } }",
+         events(first: 2) { nodes { properties } } \
+         messages(first: 2) { nodes { state attempts { state } sender { fromName } template: templateVersion { locale } } } \
+         workflowsPaused \
+         enrollments(first: 2) { nodes { workflow { name } version { number } path(first: 2) { nodes { outcome } } } }",
+    ),
+    (
+        "workflows",
+        "name findings { code } versions(first: 2) { nodes { number } } \
+         liveVersion { number nodes { node waiting } variants { label exposed } }",
     ),
     (
         "messages",

@@ -79,6 +79,7 @@ impl Side {
         let member = lists["members"]["nodes"].as_array().unwrap().last().unwrap().clone();
         let first = |list: &str| lists[list]["nodes"][0]["id"].clone();
         let mut ids = vec![row.brand, row.topic, row.contact, row.sender, row.template, row.version, row.message];
+        ids.extend([row.workflow, row.workflow_version, row.enrollment]);
         ids.extend([row.partial, row.upload, row.import, json!(api.tenant), json!(api.account)]);
         ids.extend([member["id"].clone(), member["userId"].clone()]);
         ids.extend(["apiKeys", "suppressions", "attributeDefinitions", "auditEvents"].map(first));

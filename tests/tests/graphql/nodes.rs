@@ -31,6 +31,9 @@ async fn c204_every_kind_of_node_is_found_by_its_own_tenant_alone() {
         json!(api.tenant),
         row.topic,
         row.upload,
+        row.workflow,
+        row.workflow_version,
+        row.enrollment,
     ];
     let own = api.ask(QUERY, json!({ "ids": ids })).await;
     assert!(own.get("errors").is_none(), "{own}");

@@ -3,9 +3,13 @@
 use bytes::Bytes;
 use carillon_domain::contacts::import::{Progress, claim_imports, run_slice};
 use carillon_domain::files::{Part, receive};
-use carillon_domain::tenancy::{ImportContacts, Role, Scope, enter_for_work};
+use carillon_domain::tenancy::{ImportContacts, Role, Scope, TrackEvents, enter_for_work};
+use carillon_domain::workflows::{Occurred, react_to_events};
+use carillon_entities::ids::EventDefinitionId;
+use carillon_entities::rows::contacts::event_definitions;
 use chrono::TimeDelta;
-use serde_json::{Value, json};
+use sea_orm::ActiveValue::Set;
+use serde_json::{Map, Value, json};
 
 use crate::setup::Api;
 
@@ -22,6 +26,9 @@ pub struct Ids {
     pub message: Value,
     pub upload: Value,
     pub import: Value,
+    pub workflow: Value,
+    pub workflow_version: Value,
+    pub enrollment: Value,
 }
 
 impl Api {
@@ -68,7 +75,60 @@ impl Api {
         let message = sent["results"][0]["message"]["id"].clone();
         assert!(message.is_string(), "{sent}");
         let (upload, import) = self.imported().await;
-        Ids { brand, topic, contact, sender, template, version, partial, message, upload, import }
+        let (workflow, workflow_version, enrollment) = self.enrolled(n, &contact).await;
+        Ids {
+            brand,
+            topic,
+            contact,
+            sender,
+            template,
+            version,
+            partial,
+            message,
+            upload,
+            import,
+            workflow,
+            workflow_version,
+            enrollment,
+        }
+    }
+
+    /// A workflow with a split, its version, and the contact on it.
+    async fn enrolled(&self, n: usize, contact: &Value) -> (Value, Value, Value) {
+        let (ports, grant) =
+            (self.world.ports(), enter_for_work(self.world.wall(), self.tenant).grant::<TrackEvents>());
+        let event: EventDefinitionId = ports.new_id();
+        let row = event_definitions::ActiveModel {
+            id: Set(event),
+            name: Set(format!("came{n}")),
+            is_declared: Set(true),
+            created_at: Set(ports.now()),
+            ..Default::default()
+        };
+        let mut tx = grant.begin().await.unwrap();
+        tx.insert(row).await.unwrap();
+        tx.commit().await.unwrap();
+        let variants = ["a", "b"].map(|label| json!({ "label": label, "weight_bp": 5000, "next": "end" }));
+        let definition = json!({ "trigger": { "event": format!("came{n}") }, "start": "wait", "nodes": {
+            "wait": { "kind": "wait_for", "seconds": 3600, "next": "ab" },
+            "ab": { "kind": "split", "variants": variants },
+            "end": { "kind": "exit" },
+        }});
+        let workflow = json!({ "name": format!("W{n}"), "definition": definition });
+        let workflow = self.change("createWorkflow", "workflow { id }", workflow).await["workflow"]["id"].clone();
+        let publish = json!({ "id": workflow, "version": 1 });
+        let version = self.change("publishWorkflow", "workflowVersion { id }", publish).await;
+        let contact_id = contact.as_str().unwrap().parse().unwrap();
+        let (id, at) = (ports.new_id(), ports.now());
+        let mut tx = grant.begin().await.unwrap();
+        let occurred = Occurred { id, contact: contact_id, event, at, properties: Map::new() };
+        react_to_events(&mut tx, ports, &[occurred]).await.unwrap();
+        tx.commit().await.unwrap();
+        let ways = "query($id: ID!) { contact(id: $id) { enrollments { nodes { id } } } }";
+        let ways = self.ask(ways, json!({ "id": contact })).await;
+        let enrollment = ways["data"]["contact"]["enrollments"]["nodes"][0]["id"].clone();
+        assert!(enrollment.is_string(), "{ways}");
+        (workflow, version["workflowVersion"]["id"].clone(), enrollment)
     }
 
     /// An import that ended with errors, and its upload.

@@ -18,6 +18,9 @@ use crate::sdl::Sdl;
 use crate::setup::code;
 use crate::socket::{Hall, Socket, token};
 
+/// A subscription that asks for an id.
+type Ask = fn(&Value) -> String;
+
 const MESSAGES: &str = "subscription { messageProgress { total byState { state messages } } }";
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -25,6 +28,10 @@ fn import(id: &Value) -> String {
     format!(
         "subscription {{ importProgress(id: {id}) {{ id state rowsSeen rowsFailed errors {{ nodes {{ code }} }} }} }}"
     )
+}
+
+fn workflow(id: &Value) -> String {
+    format!("subscription {{ workflowProgress(id: {id}) {{ id state liveVersion {{ nodes {{ node waiting }} }} }} }}")
 }
 
 #[actix_web::test]
@@ -140,6 +147,24 @@ async fn an_import_is_told_until_it_has_ended() {
 }
 
 #[actix_web::test]
+async fn a_workflow_is_told_with_its_numbers_until_it_is_archived() {
+    let hall = Hall::new().await;
+    let id = hall.api.row(1).await.workflow;
+    let mut socket = hall.owner().await;
+    socket.subscribe("w", &workflow(&id)).await;
+    let told = |heard: Value| heard["payload"]["data"]["workflowProgress"].clone();
+    let waiting = json!({ "nodes": [{ "node": "wait", "waiting": 1 }] });
+    assert_eq!(told(socket.hear().await), json!({ "id": id, "state": "LIVE", "liveVersion": waiting }));
+    for (name, state) in [("pauseWorkflow", "PAUSED"), ("archiveWorkflow", "ARCHIVED")] {
+        hall.api.change(name, "workflow { id }", json!({ "id": id })).await;
+        hall.gateway.live.tell();
+        assert_eq!(told(socket.hear().await)["state"], state, "{name}");
+    }
+    assert_eq!(socket.hear().await["type"], "complete");
+    hall.served.stop().await;
+}
+
+#[actix_web::test]
 async fn messages_are_told_as_they_come_until_nobody_wants_to_know() {
     let hall = Hall::new().await;
     let mut socket = hall.owner().await;
@@ -208,33 +233,37 @@ async fn documents_are_judged_as_those_of_queries() {
 #[actix_web::test]
 async fn c204_a_foreign_id_and_a_missing_one_are_told_the_same() {
     let hall = Hall::new().await;
+    let row = hall.api.row(1).await;
     let (_, own) = hall.api.importing().await;
     let mut socket = hall.owner().await;
     let (eve, account) = hall.api.world.owner_and_account("eve@example.org").await;
     let tenant = hall.api.world.new_tenant(&eve, account, "Other").await;
     let session = enter_tenant(hall.api.world.ports(), hall.api.world.desk(), &eve, tenant).await.unwrap();
     let mut foreign = hall.entered(&session.access_token).await;
-    let missing = "import_00000000000000000000000000";
     let with_ids: Vec<_> = Sdl::of(&hall.api.schema)
         .fields("Subscription")
         .iter()
         .filter(|field| field.arguments.iter().any(|argument| argument.node.ty.node.base.to_string() == "ID"))
         .map(|field| field.name.node.to_string())
         .collect();
-    assert_eq!(with_ids, ["importProgress"], "a new one is to be tried here, too");
-    let mut answers = Vec::new();
-    for id in [own.as_str().unwrap(), missing, "nonsense", ""] {
-        foreign.subscribe("1", &import(&json!(id))).await;
-        let mut heard = foreign.hear().await;
-        assert_eq!(heard["payload"]["errors"][0]["extensions"]["code"], "NOT_FOUND", "{heard}");
-        assert_eq!(foreign.hear().await["type"], "complete");
-        heard["payload"]["errors"][0]["extensions"]["traceId"].take();
-        heard["payload"]["errors"][0]["locations"].take();
-        answers.push(heard);
+    assert_eq!(with_ids, ["importProgress", "workflowProgress"], "a new one is to be tried here, too");
+    let asked: [(_, _, Ask); 2] = [("import", own, import), ("workflow", row.workflow, workflow)];
+    for (kind, own, subscription) in asked {
+        let missing = format!("{kind}_00000000000000000000000000");
+        let mut answers = Vec::new();
+        for id in [own.as_str().unwrap(), &missing, "nonsense", ""] {
+            foreign.subscribe("1", &subscription(&json!(id))).await;
+            let mut heard = foreign.hear().await;
+            assert_eq!(heard["payload"]["errors"][0]["extensions"]["code"], "NOT_FOUND", "{heard}");
+            assert_eq!(foreign.hear().await["type"], "complete");
+            heard["payload"]["errors"][0]["extensions"]["traceId"].take();
+            heard["payload"]["errors"][0]["locations"].take();
+            answers.push(heard);
+        }
+        assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
+        socket.subscribe(kind, &subscription(&own)).await;
+        assert_eq!(socket.hear().await["payload"]["data"][format!("{kind}Progress")]["id"], own);
     }
-    assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
-    socket.subscribe("1", &import(&own)).await;
-    assert_eq!(socket.hear().await["payload"]["data"]["importProgress"]["id"], own);
     hall.served.stop().await;
 }
 

@@ -87,6 +87,8 @@ impl EventMutation {
         let work = (&input, creates.as_ref());
         let done = scope.mutate(&grant, &once, |tx, _| Box::pin(track(&grant, tx, scope, work))).await;
         let (results, user_errors) = payload(done)?;
+        // Whether anybody came to a workflow is not worth a look: a bell without work costs one look, too.
+        scope.ports().doorbell.ring_workflows();
         Ok(TrackEventsPayload { results: results.unwrap_or_default(), user_errors })
     }
 

@@ -16,8 +16,10 @@ use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::consent::{ConsentEvent, ConsentState, consents, ledger};
 use crate::graphql::loader;
 use crate::graphql::messaging::loaders::MessagesOf;
+use crate::graphql::messaging::tracking::{TrackingMode, TrackingOf};
 use crate::graphql::messaging::types::Message;
 use crate::graphql::scope::RequestScope;
+use crate::graphql::workflows::{Enrollment, enrollments, is_held};
 
 /// Whether a contact may be written to at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -255,6 +257,11 @@ impl Contact {
         Some(Box::pin(ledger(ctx, self.card.email.as_ref(), (first, after))).await)
     }
 
+    /// How marketing mail to it is tracked; null for one that is deleted.
+    async fn tracking_mode(&self, ctx: &Context<'_>) -> Result<Option<TrackingMode>> {
+        Ok(Box::pin(loader::of(ctx).load_one(TrackingOf(self.card.id))).await?.map(TrackingMode::from))
+    }
+
     /// What was or will be sent to it, oldest first. Needs the right to see messages.
     #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn messages(
@@ -264,6 +271,22 @@ impl Contact {
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<Message>>> {
         Some(Box::pin(messages(ctx, self.card.id, (first, after))).await)
+    }
+
+    /// Its ways on workflows, in the order in which they began. Needs the right to see workflows.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
+    async fn enrollments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Option<Result<List<Enrollment>>> {
+        Some(Box::pin(enrollments(ctx, self.card.id, (first, after))).await)
+    }
+
+    /// Whether it is held on all workflows, as `pauseContact` does. Needs the right to see workflows.
+    async fn workflows_paused(&self, ctx: &Context<'_>) -> Option<Result<bool>> {
+        Some(Box::pin(is_held(ctx, self.card.id)).await)
     }
 
     /// Its history, oldest first. Needs the right to see personal data.
