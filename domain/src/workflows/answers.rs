@@ -8,7 +8,7 @@ use carillon_entities::wall::TenantTx;
 
 use super::store::answers::{CountRow, SplitAsked, counts_of, variants_of};
 use super::store::enrollments::{enrollments_find, enrollments_of};
-use super::store::pauses::pauses_of;
+use super::store::pauses::pauses_seen;
 use super::store::steps::steps_of;
 use super::store::workflows::{versions_find, versions_of, workflows_find, workflows_list};
 use super::wilson::{Proportion, wilson};
@@ -132,7 +132,7 @@ pub async fn paths(
 
 /// Whether everybody of the tenant is held.
 pub async fn are_workflows_held(grant: &Grant<ReadWorkflows>, tx: &mut TenantTx) -> Result<bool> {
-    Ok(!pauses_of(tx, [grant.tenant().0]).await?.is_empty())
+    Ok(!pauses_seen(tx, [grant.tenant().0]).await?.is_empty())
 }
 
 /// Which of these contacts are held on all workflows.
@@ -141,7 +141,7 @@ pub async fn held_contacts(
     tx: &mut TenantTx,
     contacts: &[ContactId],
 ) -> Result<HashSet<ContactId>> {
-    Ok(pauses_of(tx, contacts.iter().map(|id| id.0)).await?.into_iter().map(ContactId).collect())
+    Ok(pauses_seen(tx, contacts.iter().map(|id| id.0)).await?.into_iter().map(ContactId).collect())
 }
 
 /// Numbers of each version's nodes, by node and variant; versions that nobody was on are left out.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use carillon_entities::ids::{ContactId, WorkflowId};
 use carillon_entities::rows::workflows::pauses;
 use carillon_entities::statements;
-use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use carillon_entities::wall::{Args, OnConflict, Sql, TenantTx};
 use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
 use uuid::Uuid;
 
@@ -18,6 +18,9 @@ statements! {
     PAUSES_OF() [subject_id: Uuid] =
         "SELECT subject_id FROM pauses WHERE tenant_id = $1 AND subject_id IN (SELECT b.subject_id FROM ({batch}) AS b) \
          ORDER BY subject_id {for_share}";
+    /// The same, for whoever only shows it: a reading transaction locks nothing.
+    PAUSES_SEEN() [subject_id: Uuid] =
+        "SELECT p.subject_id FROM ({batch}) AS b JOIN pauses p ON p.tenant_id = $1 AND p.subject_id = b.subject_id";
     /// Holds everybody of the tenant.
     WAYS_PAUSE_ALL() = "UPDATE enrollments SET state = 'paused' WHERE tenant_id = $1 AND state = 'active'";
     /// Holds everybody on a workflow.
@@ -33,9 +36,25 @@ statements! {
          AND p.subject_id IN ($1, enrollments.workflow_id, enrollments.contact_id))";
 }
 
-/// Which of these are held.
+/// Which of these are held; they stay so until the transaction ends.
 pub(in crate::workflows) async fn pauses_of(
     tx: &mut TenantTx,
+    subjects: impl IntoIterator<Item = Uuid>,
+) -> Result<HashSet<Uuid>> {
+    held_of(tx, &PAUSES_OF, subjects).await
+}
+
+/// Which of these are held now.
+pub(in crate::workflows) async fn pauses_seen(
+    tx: &mut TenantTx,
+    subjects: impl IntoIterator<Item = Uuid>,
+) -> Result<HashSet<Uuid>> {
+    held_of(tx, &PAUSES_SEEN, subjects).await
+}
+
+async fn held_of(
+    tx: &mut TenantTx,
+    sql: &'static Sql,
     subjects: impl IntoIterator<Item = Uuid>,
 ) -> Result<HashSet<Uuid>> {
     #[derive(FromQueryResult)]
@@ -44,8 +63,8 @@ pub(in crate::workflows) async fn pauses_of(
     }
     let batch: Vec<Vec<Value>> = subjects.into_iter().map(|id| vec![Value::from(id)]).collect();
     let mut held = HashSet::new();
-    for chunk in batch.chunks(tx.max_batch(&PAUSES_OF)) {
-        let rows: Vec<Row> = tx.sql(&PAUSES_OF, Args::batch(chunk.to_vec()))?.all().await?;
+    for chunk in batch.chunks(tx.max_batch(sql)) {
+        let rows: Vec<Row> = tx.sql(sql, Args::batch(chunk.to_vec()))?.all().await?;
         held.extend(rows.into_iter().map(|row| row.subject_id));
     }
     Ok(held)
