@@ -17,6 +17,12 @@ use crate::keys::AddressHash;
 use crate::segments::{Condition, Facts, MailDid, Truth};
 use crate::time::Timestamp;
 
+/// Hits are judged a little after their hold is over: until then what they say is not an absence (C-82). After this nobody
+/// waits for them any more.
+const JUDGED_WITHIN: TimeDelta = TimeDelta::minutes(1);
+/// How often is looked whether they are.
+const LOOKED_AT_AGAIN: TimeDelta = TimeDelta::seconds(1);
+
 /// Where somebody is on their way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way {
@@ -47,7 +53,7 @@ pub struct WayFacts {
     pub address: Option<AddressHash>,
     /// Variants that the address saw before, by node: it stays in them.
     pub seen: BTreeMap<NodeName, String>,
-    /// Hits on mails that are not judged yet, and when they will be: a branch on them waits so long (C-82).
+    /// Hits on mails that are not judged yet, and when their hold is over: a branch on them waits for it (C-82).
     pub pending: BTreeMap<(NodeName, MailDid), Timestamp>,
     /// The tenant's mails of the day are used up: whoever is at a mail waits until then.
     pub quota_until: Option<Timestamp>,
@@ -257,9 +263,11 @@ impl Run<'_> {
     fn branch(&mut self, condition: &Condition, [then, otherwise, unknown]: [Option<&NodeName>; 3]) -> Option<Next> {
         let asked = condition.needs().mails;
         if let Some(until) = asked.iter().filter_map(|mail| self.facts.pending.get(mail)).max()
-            && *until > self.now
+            && let Some(patience) = until.checked_add_signed(JUDGED_WITHIN)
+            && self.now < patience
         {
-            return Some(self.stay(*until));
+            let soon = self.now.checked_add_signed(LOOKED_AT_AGAIN).unwrap_or(patience);
+            return Some(self.stay((*until).max(soon)));
         }
         let (outcome, next) = match condition.evaluate(&self.facts.contact, self.now) {
             Truth::Yes => (StepOutcome::Then, then),
