@@ -95,7 +95,7 @@ demo() {
   for key in '"checks":"passed"' '"after_unsubscribe":0' '"repeated":0' '"cross_tenant":0'; do
     [[ $last == *"$key,"* || $last == *"$key}" ]] || { echo "the demo's last line lacks $key"; return 1; }
   done
-  for key in contacts sent retried bounced unsubscribed; do
+  for key in contacts sent retried bounced unsubscribed enrolled goals exposed opened clicked converted; do
     [[ $last =~ \"$key\":[1-9][0-9]*[,}] ]] || { echo "the demo's last line counts no $key"; return 1; }
   done
 }

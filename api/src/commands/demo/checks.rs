@@ -5,12 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::Serialize;
 
 use super::agency;
+use super::flows;
 use super::list::{self, People};
 use super::mailbox::{Mail, Totals};
 use super::mailing::{Contact, Round, Stats};
 use super::product::SYSTEM_FROM;
 use super::signatures::Signatures;
 use super::tenant::Import;
+use super::walk::Journey;
+
+mod journeys;
+
+use journeys::Variant;
 
 /// Everything that was seen of one tenant.
 #[derive(Debug, Default)]
@@ -29,7 +35,7 @@ pub struct Seen {
     pub scanned: BTreeSet<String>,
     /// Addresses that were suppressed for unsubscribing before anybody clicked: the file's.
     pub unsubscribed_before: u64,
-    /// Suppressed addresses by reason, at the end.
+    /// Suppressed addresses by reason, after both mails.
     pub suppressed: BTreeMap<String, u64>,
     /// Own contacts that it asked for by id.
     pub probed: u64,
@@ -37,6 +43,8 @@ pub struct Seen {
     pub own: u64,
     /// Contacts of the other tenant that it could see.
     pub foreign: u64,
+    /// Its workflow.
+    pub journey: Option<Journey>,
 }
 
 impl Seen {
@@ -96,6 +104,12 @@ pub struct Verdict {
     pub repeated: usize,
     /// Mails, contacts and keys that crossed from one tenant to the other.
     pub cross_tenant: usize,
+    /// Who entered a workflow.
+    pub enrolled: u64,
+    /// Whose way met its goal.
+    pub goals: u64,
+    /// What came of the variants of the split.
+    pub variants: Vec<Variant>,
     /// Which checks did not hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<String>,
@@ -133,7 +147,7 @@ pub fn judge(tenants: &[Seen], caught: &Caught<'_>) -> Verdict {
     checks.holds("every mail has a one-click link", arrived.iter().all(|mail| mail.has_one_click));
     checks.equal("mails whose signature does not hold or leaves out the one-click link", caught.signatures.broken, 0);
     let astray = caught.mails.iter().filter(|mail| !is_ours(mail) && !is_for_the_agency(mail)).count();
-    checks.equal("mails that are neither of a mailing nor to the agency", astray, 0);
+    checks.equal("mails that are neither of a mailing or workflow nor to the agency", astray, 0);
     let unasked = arrived.iter().filter(|mail| caught.people.forbid(&mail.to)).count();
     checks.equal("mails to people who said no, have not confirmed, or whose consent nobody can prove", unasked, 0);
     let to_gone = arrived.iter().filter(|mail| caught.gone.contains(&mail.to)).count();
@@ -141,8 +155,12 @@ pub fn judge(tenants: &[Seen], caught: &Caught<'_>) -> Verdict {
     for tenant in tenants {
         checks.tenant(tenant, &arrived);
         checks.people(tenant, &arrived, caught);
+        if let Some(journey) = &tenant.journey {
+            checks.journey(tenant, journey, (&arrived, caught));
+        }
     }
     let total = |count: fn(&Seen) -> u64| tenants.iter().map(count).sum::<u64>();
+    let journeys = || tenants.iter().filter_map(|tenant| tenant.journey.as_ref());
     checks.equal("mails the catcher has taken and shows", caught.mails.len() as u64, caught.totals.stored);
     checks.equal("mails the catcher refused for good", caught.totals.rejected, total(Seen::bounced));
     checks.holds("some mails were deferred first", caught.totals.deferred > 0);
@@ -156,10 +174,13 @@ pub fn judge(tenants: &[Seen], caught: &Caught<'_>) -> Verdict {
         sent: arrived.len(),
         retried: total(Seen::retried),
         bounced: total(Seen::bounced),
-        unsubscribed: total(Seen::unsubscribed),
+        unsubscribed: total(Seen::unsubscribed) + journeys().map(|journey| journey.unsubscribed).sum::<u64>(),
         after_unsubscribe,
         repeated,
         cross_tenant: crossed,
+        enrolled: journeys().map(|journey| journey.numbers.outcome("ENROLLED")).sum(),
+        goals: journeys().map(|journey| journey.numbers.outcome("GOAL")).sum(),
+        variants: journeys().flat_map(|journey| &journey.numbers.variants).map(Variant::from).collect(),
         failed: checks.failed,
     }
 }
@@ -191,8 +212,9 @@ impl Checks {
         }
         self.equal(&of("own contacts seen by id"), tenant.own, tenant.probed);
         self.equal(&of("contacts"), tenant.contacts.len(), list::PEOPLE);
-        let mine: Vec<&&Mail> = arrived.iter().filter(|mail| mail.from == tenant.from).collect();
-        self.equal(&of("mails that arrived"), mine.len() as u64, tenant.sent());
+        let of_mailings =
+            arrived.iter().filter(|mail| mail.from == tenant.from && Round::of_intent(&mail.intent).is_some());
+        self.equal(&of("mails that arrived"), of_mailings.count() as u64, tenant.sent());
         for (intents, stats) in &tenant.rounds {
             self.equal(&of("intents settled"), stats.settled(), *intents);
             let known = ["SENT", "BOUNCED", "REFUSED", "FAILED"].map(|state| stats.in_state(state)).iter().sum();
@@ -237,9 +259,9 @@ impl Checks {
     }
 }
 
-/// True for a mail of one of the two mailings.
+/// True for a mail of one of the two mailings or workflows.
 pub fn is_ours(mail: &Mail) -> bool {
-    Round::of_intent(&mail.intent).is_some()
+    Round::of_intent(&mail.intent).is_some() || flows::step_of(&mail.intent).is_some()
 }
 
 /// True for the deployment's own mail to whom signed up, which is all it has reason to write.
@@ -271,224 +293,38 @@ fn repeated(arrived: &[&Mail]) -> usize {
     repeated
 }
 
-/// People who get the second mail although they used the link of their first.
+/// People who get the second mail although they used the link of their first, or a workflow's mail although they used any
+/// before.
 fn after_unsubscribe(tenant: &Seen, arrived: &[&Mail]) -> usize {
-    reached(tenant, arrived, Round::Second).into_iter().filter(|to| tenant.clicked.contains(*to)).count()
+    let second = reached(tenant, arrived, Round::Second).into_iter().filter(|to| tenant.clicked.contains(*to)).count();
+    second + journeys::after_unsubscribe(tenant, arrived)
 }
 
 /// Mails whose sender, contact and address are not all of one tenant, and contacts that the other tenant could see.
 fn crossed(tenants: &[Seen], arrived: &[&Mail]) -> usize {
-    let owners: HashMap<&str, (&str, &str)> = tenants
-        .iter()
-        .flat_map(|tenant| tenant.contacts.iter().map(|contact| (tenant.from, contact)))
-        .filter_map(|(from, contact)| Some((contact.id.as_str(), (from, contact.email.as_deref()?))))
-        .collect();
+    let (mut owners, mut numbers) = (HashMap::new(), HashMap::new());
+    for (tenant, contact) in tenants.iter().flat_map(|tenant| tenant.contacts.iter().map(move |one| (tenant, one))) {
+        let Some(email) = contact.email.as_deref() else { continue };
+        owners.insert(contact.id.as_str(), (tenant.from, email));
+        numbers.extend(contact.external_id.as_deref().map(|number| ((tenant.from, number), email)));
+    }
     let is_at_home = |mail: &&&Mail| {
-        let contact = Round::of_intent(&mail.intent).map(|(_, contact)| contact);
-        contact
-            .and_then(|contact| owners.get(contact))
-            .is_some_and(|(from, to)| mail.from == *from && mail.to == to.to_lowercase())
+        let owner = match (Round::of_intent(&mail.intent), flows::step_of(&mail.intent)) {
+            (Some((_, contact)), _) => owners.get(contact).copied(),
+            // The numbers are the same in both lists; whose workflow sends the mail is known by its node.
+            (None, Some((node, number))) => {
+                let sends =
+                    |tenant: &&Seen| tenant.journey.as_ref().is_some_and(|journey| journey.flow.nodes.contains(&node));
+                let tenant = tenants.iter().find(sends);
+                tenant.and_then(|tenant| Some((tenant.from, *numbers.get(&(tenant.from, number))?)))
+            }
+            (None, None) => None,
+        };
+        owner.is_some_and(|(from, to)| mail.from == from && mail.to == to.to_lowercase())
     };
     let seen: u64 = tenants.iter().map(|tenant| tenant.foreign).sum();
     arrived.iter().filter(|mail| !is_at_home(mail)).count() + usize::try_from(seen).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mail(from: &str, to: &str, intent: &str) -> Mail {
-        Mail {
-            to: to.into(),
-            from: from.into(),
-            message_id: format!("{intent}@x"),
-            intent: intent.into(),
-            has_one_click: true,
-            ..Mail::default()
-        }
-    }
-
-    fn tenant(from: &'static str, contact: &str) -> Seen {
-        let contacts = vec![Contact { id: contact.into(), email: Some("Ann@b.example".into()) }];
-        Seen { from, contacts, ..Seen::default() }
-    }
-
-    fn caught<'a>(mails: &'a [Mail], people: &'a People) -> Caught<'a> {
-        Caught { mails, totals: Totals::default(), gone: &[], people, busy: 0, signatures: Signatures::default() }
-    }
-
-    /// A tenant to which all of this happened as it should: one agreed, one said no, one cannot be reached.
-    fn good() -> (Seen, People, [Mail; 2]) {
-        let people = People {
-            agreed: ["ann@b.example".to_owned()].into(),
-            said_no: ["no@b.example".to_owned()].into(),
-            unproven: ["who@b.example".to_owned()].into(),
-            pending: ["maybe@b.example".to_owned()].into(),
-            unreachable: ["jörg@b.example".to_owned()].into(),
-            ..People::default()
-        };
-        let states = BTreeMap::from([("SENT".to_owned(), 1), ("FAILED".to_owned(), 1)]);
-        let round = Stats { states, ..Stats::default() };
-        let seen = Seen { rounds: vec![(2, round.clone()), (2, round)], ..tenant("a@a.example", "contact_a") };
-        let mails = ["first:contact_a", "second:contact_a"].map(|intent| mail("a@a.example", "ann@b.example", intent));
-        (seen, people, mails)
-    }
-
-    fn failures(seen: &Seen, caught: &Caught<'_>) -> Vec<String> {
-        let verdict = judge(std::slice::from_ref(seen), caught);
-        // What a demo of one person cannot have.
-        let is_about_size = |failed: &String| {
-            ["contacts: 1", "some mails", "catcher has taken"].iter().any(|part| failed.contains(part))
-        };
-        verdict.failed.into_iter().filter(|failed| !is_about_size(failed)).collect()
-    }
-
-    #[test]
-    fn a_mailing_as_it_should_be_passes() {
-        let (seen, people, mails) = good();
-        assert_eq!(failures(&seen, &caught(&mails, &people)), Vec::<String>::new());
-    }
-
-    #[test]
-    fn c112_a_mail_to_somebody_who_did_not_agree_fails() {
-        let (seen, people, mails) = good();
-        for (to, after_no) in [("no@b.example", 1), ("who@b.example", 0), ("maybe@b.example", 0)] {
-            let wrong = [mails[0].clone(), mails[1].clone(), mail("a@a.example", to, "first:contact_b")];
-            let failed = failures(&seen, &caught(&wrong, &people)).join("; ");
-            assert!(failed.contains("nobody can prove: 1"), "{failed}");
-            assert!(failed.contains("people mail 1 reached without reason: 1"), "{failed}");
-            assert_eq!(judge(&[], &caught(&wrong, &people)).after_unsubscribe, after_no, "{to}");
-        }
-    }
-
-    #[test]
-    fn a_mail_that_is_missing_failed_or_badly_signed_fails() {
-        let (seen, people, mails) = good();
-        let failed = failures(&seen, &caught(&mails[..1], &people)).join("; ");
-        assert!(failed.contains("people mail 2 did not reach: 1"), "{failed}");
-        let (mut seen, people, mails) = good();
-        seen.rounds[1].1.states = BTreeMap::from([("FAILED".to_owned(), 2)]);
-        let failed = failures(&seen, &caught(&mails, &people)).join("; ");
-        assert!(failed.contains("failures of mail 2: 2 instead of 1"), "{failed}");
-        let (seen, people, mails) = good();
-        let failed =
-            failures(&seen, &Caught { signatures: Signatures { broken: 1, foreign: 0 }, ..caught(&mails, &people) })
-                .join("; ");
-        assert!(failed.contains("signature"), "{failed}");
-    }
-
-    #[test]
-    fn an_unsubscribe_that_the_database_does_not_know_fails() {
-        let (mut seen, people, mails) = good();
-        seen.clicked.insert("ann@b.example".into());
-        let failed = failures(&seen, &caught(&mails[..1], &people)).join("; ");
-        assert!(failed.contains("people who unsubscribed: 0 instead of 1"), "{failed}");
-        (seen.unsubscribed_before, seen.suppressed) = (1, BTreeMap::from([("UNSUBSCRIBE".to_owned(), 2)]));
-        let verdict = judge(&[seen], &caught(&mails[..1], &people));
-        assert_eq!((verdict.unsubscribed, verdict.after_unsubscribe), (1, 0));
-    }
-
-    #[test]
-    fn what_must_not_happen_is_noticed() {
-        let mut tenants = [tenant("a@a.example", "contact_a"), tenant("b@b.example", "contact_b")];
-        tenants[0].clicked.insert("ann@b.example".into());
-        let good = [mail("a@a.example", "ann@b.example", "first:contact_a")];
-        let people = People::default();
-        let count = |mails: &[Mail]| {
-            let verdict = judge(&tenants, &caught(mails, &people));
-            (verdict.sent, verdict.after_unsubscribe, verdict.repeated, verdict.cross_tenant)
-        };
-        assert_eq!(count(&good), (1, 0, 0, 0));
-        assert_eq!(count(&[good[0].clone(), good[0].clone()]), (2, 0, 1, 0));
-        assert_eq!(
-            count(&[mail("b@b.example", "ann@b.example", "first:contact_a")]),
-            (1, 0, 0, 1),
-            "another's contact"
-        );
-        assert_eq!(
-            count(&[mail("a@a.example", "bob@b.example", "first:contact_a")]),
-            (1, 0, 0, 1),
-            "another's address"
-        );
-        assert_eq!(count(&[mail("a@a.example", "ann@b.example", "second:contact_a")]), (1, 1, 0, 0));
-        assert_eq!(count(&[mail("b@b.example", "ann@b.example", "second:contact_b")]), (1, 0, 0, 0), "another's no");
-    }
-
-    #[test]
-    fn a_mail_signed_for_the_other_tenant_crosses() {
-        let (seen, people, mails) = good();
-        let caught = Caught { signatures: Signatures { broken: 1, foreign: 1 }, ..caught(&mails, &people) };
-        assert_eq!(judge(&[seen], &caught).cross_tenant, 1);
-    }
-
-    #[test]
-    fn a_mail_of_no_mailing_may_only_be_the_agencys() {
-        let (seen, people, mails) = good();
-        for (from, to, fails) in [
-            (SYSTEM_FROM, agency::EMAIL, false),
-            (SYSTEM_FROM, "ann@b.example", true),
-            ("a@a.example", agency::EMAIL, true),
-        ] {
-            let all = [mails[0].clone(), mails[1].clone(), mail(from, to, "")];
-            let failed = failures(&seen, &caught(&all, &people)).join("; ");
-            assert_eq!(failed.contains("neither of a mailing nor to the agency: 1"), fails, "{failed}");
-        }
-    }
-
-    #[test]
-    fn a_catcher_that_deferred_nobody_or_others_than_told_fails() {
-        let (mut seen, people, mails) = good();
-        seen.rounds[0].1.retried = 2;
-        for (deferred, busy, failures) in [
-            (0, 0, vec!["some mails were deferred first"]),
-            (0, 2, vec!["some mails were deferred first", "mails the catcher deferred: 0 instead of 2"]),
-            (3, 2, vec!["mails the catcher deferred: 3 instead of 2", "every deferred mail was tried again"]),
-            (2, 2, vec![]),
-        ] {
-            let totals = Totals { deferred, ..Totals::default() };
-            let verdict = judge(std::slice::from_ref(&seen), &Caught { totals, busy, ..caught(&mails, &people) });
-            let about: Vec<_> = verdict.failed.iter().filter(|failed| failed.contains("deferred")).collect();
-            assert_eq!(about, failures);
-        }
-    }
-
-    #[test]
-    fn a_tenant_that_does_not_even_see_its_own_contacts_proves_nothing() {
-        let (mut seen, people, mails) = good();
-        (seen.probed, seen.own) = (3, 0);
-        let failed = failures(&seen, &caught(&mails, &people)).join("; ");
-        assert!(failed.contains("own contacts seen by id: 0 instead of 3"), "{failed}");
-    }
-
-    #[test]
-    fn rows_are_compared_by_their_lines() {
-        let (mut seen, mut people, mails) = good();
-        people.bad_lines = [7].into();
-        people.contradicted_lines = [9].into();
-        let lines = |seen: &Seen, people: &People| -> Vec<String> {
-            let all = failures(seen, &caught(&mails, people));
-            all.into_iter().filter(|failed| failed.contains("lines")).collect()
-        };
-        seen.import = Some(Import::of_errors(&[(7, "INVALID_EMAIL"), (9, "CONSENT_WITHDRAWN")]));
-        assert_eq!(lines(&seen, &people), Vec::<String>::new());
-        seen.import = Some(Import::of_errors(&[(8, "INVALID_EMAIL"), (10, "CONSENT_WITHDRAWN")]));
-        assert_eq!(
-            lines(&seen, &people),
-            [
-                "a@a.example: lines wrongly refused or taken: 2 instead of 0",
-                "a@a.example: lines whose consent is wrongly kept out or taken: 2 instead of 0",
-            ]
-        );
-    }
-
-    #[test]
-    fn the_last_line_is_what_was_asked_for() {
-        let verdict = Verdict { failed: Vec::new(), ..judge(&[], &caught(&[], &People::default())) };
-        let line = serde_json::to_string(&verdict).unwrap();
-        assert_eq!(
-            line.replace("failed", "passed"),
-            "{\"checks\":\"passed\",\"contacts\":0,\"sent\":0,\"retried\":0,\"bounced\":0,\"unsubscribed\":0,\
-             \"after_unsubscribe\":0,\"repeated\":0,\"cross_tenant\":0}"
-        );
-    }
-}
+mod tests;

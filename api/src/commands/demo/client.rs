@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
@@ -31,23 +32,30 @@ operations! {
     CAUGHT_MAIL_TOTALS = "CaughtMailTotals", "caughtMailTotals";
     CONTACT_BY_ID = "ContactById", "contact";
     CONTACTS_PAGE = "ContactsPage", "contacts";
+    CONTACT_WAYS = "ContactWays", "contact";
     CREATE_SENDER = "CreateSender", "createSender";
     CREATE_TEMPLATE = "CreateTemplate", "createTemplate";
     CREATE_TENANT = "CreateTenant", "createTenant";
     CREATE_TOPIC = "CreateTopic", "createTopic";
     CREATE_UPLOAD = "CreateUpload", "createUpload";
+    CREATE_WORKFLOW = "CreateWorkflow", "createWorkflow";
+    DECLARE_EVENTS = "DeclareEvents", "declareEvents";
     DEFAULT_BRAND = "DefaultBrand", "brands";
     ENTER_TENANT = "EnterTenant", "enterTenant";
     IMPORT_PROGRESS = "ImportProgress", "import";
     MESSAGE_STATS = "MessageStats", "messageStats";
     PUBLISH_TEMPLATE_VERSION = "PublishTemplateVersion", "publishTemplateVersion";
+    PUBLISH_WORKFLOW = "PublishWorkflow", "publishWorkflow";
     SEND_MESSAGES = "SendMessages", "sendMessages";
     SERVER_TIME = "ServerTime", "serverTime";
     SIGN_IN = "SignIn", "signIn";
     SIGN_UP = "SignUp", "signUp";
     START_IMPORT = "StartImport", "startImport";
     SUPPRESSIONS_PAGE = "SuppressionsPage", "suppressions";
+    TRACK_EVENTS = "TrackEvents", "trackEvents";
+    UPSERT_CONTACTS = "UpsertContacts", "upsertContacts";
     VERIFY_SENDER = "VerifySender", "verifySender";
+    WORKFLOW_NUMBERS = "WorkflowNumbers", "workflow";
 }
 
 /// The API as one caller sees it.
@@ -76,8 +84,10 @@ struct PageInfo {
 impl Api {
     /// An anonymous caller of the deployment at `base`.
     pub fn new(base: &str) -> Result<Self> {
-        // Everything is on this machine: a proxy of the environment has no business here.
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+        // Everything is on this machine: a proxy of the environment has no business here, and where a link leads is looked
+        // at and not followed.
+        let http = reqwest::Client::builder().no_proxy().redirect(Policy::none());
+        let http = http.timeout(Duration::from_secs(30)).build()?;
         Ok(Self { http, endpoint: format!("{base}/graphql"), token: None })
     }
 

@@ -24,9 +24,12 @@ pub struct Mail {
     pub to: String,
     /// Address of the From field.
     pub from: String,
+    /// Its subject.
+    pub subject: String,
     /// Message-ID, without brackets.
     pub message_id: String,
-    /// The key of the intent it was sent for, which the template prints; empty if there is none.
+    /// What it was sent for, as the template prints it: the key of its intent, or a workflow's node and the recipient's
+    /// number; empty if there is nothing.
     pub intent: String,
     /// Link of the List-Unsubscribe field, for one click.
     pub one_click: Option<String>,
@@ -56,7 +59,7 @@ pub async fn totals(api: &Api) -> Result<Totals> {
     api.call(client::CAUGHT_MAIL_TOTALS, json!({})).await
 }
 
-/// How a template prints the key of its intent.
+/// How a template prints what its mails were sent for.
 pub const INTENT_MARK: &str = "Reference: ";
 
 /// All mails that the catcher keeps, in the order of their arrival, to one recipient or to all.
@@ -81,6 +84,7 @@ fn read(caught: &Caught) -> Result<Mail> {
     Ok(Mail {
         to: to.to_lowercase(),
         from: from.unwrap_or_default().to_lowercase(),
+        subject: parsed.subject().unwrap_or_default().to_owned(),
         message_id: parsed.message_id().unwrap_or_default().to_owned(),
         intent: intent.to_owned(),
         has_one_click: one_click.is_some() && post == Some("List-Unsubscribe=One-Click"),
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_mail_is_read_as_a_mail_program_would() {
-        let raw = "From: \"Wine\" <News@Wein.example>\r\nTo: <a@b.example>\r\nMessage-ID: <1@x>\r\n\
+        let raw = "From: \"Wine\" <News@Wein.example>\r\nTo: <a@b.example>\r\nSubject: =?utf-8?q?Sch=C3=B6n?=\r\nMessage-ID: <1@x>\r\n\
                    List-Unsubscribe: <http://127.0.0.1:1/u/t>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\
                    MIME-Version: 1.0\r\n\
                    Content-Type: multipart/alternative; boundary=\"b\"\r\n\r\n\
@@ -124,7 +128,7 @@ mod tests {
         assert_eq!(mail.one_click.as_deref(), Some("http://127.0.0.1:1/u/t"));
         let links: Vec<_> = mail.links.iter().map(|link| &link["http://127.0.0.1:1".len()..]).collect();
         assert_eq!(links, ["/u/t", "/unsubscribe/t", "/unsubscribe/t?a=1&b=2"]);
-        assert!(mail.has_one_click);
+        assert!(mail.has_one_click && mail.subject == "Schön");
         for recipients in [vec![], vec!["a@b.example".to_owned(), "c@d.example".to_owned()]] {
             assert!(read(&Caught { recipients, ..caught.clone() }).is_err(), "one mail is for one person");
         }

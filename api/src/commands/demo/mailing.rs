@@ -46,11 +46,14 @@ impl Round {
 
 /// A contact.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Contact {
     /// Its id.
     pub id: String,
     /// Its address, if it has one.
     pub email: Option<String>,
+    /// The tenant's own number of it.
+    pub external_id: Option<String>,
 }
 
 /// A tenant's counts of messages.

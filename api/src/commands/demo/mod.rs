@@ -1,12 +1,14 @@
 //! `demo`: the whole product on this machine alone, used only as its users use it: GraphQL and links over HTTP, mail
 //! over SMTP.
 //!
-//! An agency and its two clients write to a thousand people twice. What must hold afterwards is counted at the mail
-//! catcher and in the API; with `--exit` the status says whether it did.
+//! An agency and its two clients write to a thousand people twice, then a workflow of each moves some of them. What must
+//! hold afterwards is counted at the mail catcher and in the API; with `--exit` the status says whether it did.
 
 mod agency;
+mod cast;
 mod checks;
 mod client;
+mod flows;
 mod list;
 mod mailbox;
 mod mailing;
@@ -17,6 +19,8 @@ mod report;
 mod signatures;
 mod story;
 mod tenant;
+mod walk;
+mod ways;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -16,11 +16,13 @@ use crate::config::{Config, ConfigErrors, Source};
 /// Sender of the deployment's own mail.
 pub const SYSTEM_FROM: &str = "carillon@carillon.example";
 
-/// What is set otherwise than in a deployment: nobody wants to watch a queue wait for five minutes.
-pub const SETTINGS: [(&str, &str); 4] = [
+/// What is set otherwise than in a deployment: nobody wants to watch a queue wait for five minutes, and all the people of
+/// the story are on this machine, so it is believed as a proxy is which network each of them comes from.
+pub const SETTINGS: [(&str, &str); 5] = [
     ("CARILLON_RETRY_FIRST_SECONDS", "1"),
     ("CARILLON_RETRY_LONGEST_SECONDS", "5"),
     ("CARILLON_SYSTEM_FROM", SYSTEM_FROM),
+    ("CARILLON_TRUSTED_PROXIES", "127.0.0.1"),
     ("CARILLON_MODE", "embedded"),
 ];
 

@@ -1,9 +1,12 @@
 //! What recipients and machines on their way do: most of it nobody asked for.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::Response;
+use tokio::time::{MissedTickBehavior, interval};
 use url::{Url, form_urlencoded};
 
 use super::client::Api;
@@ -13,6 +16,14 @@ use super::mailbox::Mail;
 const AT_ONCE: usize = 8;
 /// How forms are sent.
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// One reader after the other looks at the mail: nobody's note is lost because of too many at once.
+const ONE_READER: Duration = Duration::from_millis(30);
+/// What a browser calls itself, and a scanner that does not want to be known.
+const BROWSER: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36";
+/// Where the scanner sits.
+const SCANNER: &str = "198.51.100.7";
 
 /// Presses the button of a mail program: the POST of RFC 8058, taken from the mail's own header.
 pub async fn one_click(api: &Api, mails: &[&Mail]) -> Result<()> {
@@ -28,15 +39,41 @@ pub async fn one_click(api: &Api, mails: &[&Mail]) -> Result<()> {
     stream::iter(mails.iter().map(|mail| press(mail))).buffer_unordered(AT_ONCE).try_collect().await
 }
 
+/// Opens the html part of each mail, whose pixel that fetches, and follows a link where that is wanted: everybody with a
+/// browser, from a network of their own. Where the links lead is the answer; nobody goes there.
+pub async fn read(api: &Api, mails: &[(&Mail, bool)]) -> Result<Vec<String>> {
+    let mut pace = interval(ONE_READER);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut led_to = Vec::new();
+    for (at, (mail, clicks)) in mails.iter().enumerate() {
+        pace.tick().await;
+        let home = format!("2001:db8:{at:x}::1");
+        let link =
+            |path: &str| mail.links.iter().find(|link| link.contains(path)).context("a mail that is not tracked");
+        visit(api, link("/o/")?, &home).await?;
+        if *clicks {
+            let answer = visit(api, link("/c/")?, &home).await?;
+            let target = answer.headers().get("location").and_then(|target| target.to_str().ok());
+            led_to.push(target.context("a link that leads nowhere")?.to_owned());
+        }
+    }
+    Ok(led_to)
+}
+
+/// Asks for a link from a network.
+async fn visit(api: &Api, link: &str, from: &str) -> Result<Response> {
+    let request = api.http().get(link).header("user-agent", BROWSER).header("x-forwarded-for", from);
+    let answer = request.send().await?;
+    let status = answer.status();
+    ensure!(status.is_success() || status.is_redirection(), "a link was answered with {status}");
+    Ok(answer)
+}
+
 /// Opens every link of every mail, as filters at companies' doors do; how many pages were shown.
 pub async fn scan(api: &Api, mails: &[&Mail]) -> Result<usize> {
     let links: BTreeSet<&String> = mails.iter().flat_map(|mail| &mail.links).collect();
-    let open = async |link: &String| {
-        let answer = api.http().get(link).send().await?;
-        ensure!(answer.status().is_success(), "a link was answered with {}", answer.status());
-        anyhow::Ok(())
-    };
-    let shown: Vec<()> = stream::iter(links.into_iter().map(open)).buffer_unordered(AT_ONCE).try_collect().await?;
+    let open = links.into_iter().map(|link| visit(api, link, SCANNER));
+    let shown: Vec<Response> = stream::iter(open).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(shown.len())
 }
 

@@ -1,10 +1,12 @@
-//! The report: what a marketer wants to know of two mailings, tenant by tenant.
+//! The report: what a marketer wants to know of two mailings and a workflow, tenant by tenant.
 
 use std::fmt::Write as _;
 
 use super::agency::CLIENTS;
 use super::checks::{Seen, Verdict};
 use super::mailing::Stats;
+use super::walk::Journey;
+use super::ways::VariantNumbers;
 
 /// How many mistakes are shown.
 const EXAMPLES: usize = 5;
@@ -20,6 +22,9 @@ pub fn text(tenants: &[Seen], verdict: &Verdict) -> String {
         }
         line(&mut out, "unsubscribed by one click", tenant.unsubscribed());
         line(&mut out, "people whose links a scanner opened", tenant.scanned.len() as u64);
+        if let Some(journey) = &tenant.journey {
+            workflow(&mut out, journey);
+        }
     }
     let _ = writeln!(out, "\nChecks: {}", verdict.checks);
     for failed in &verdict.failed {
@@ -59,6 +64,36 @@ fn round(out: &mut String, number: usize, intents: u64, stats: &Stats) {
     for (reason, count) in &stats.refusals {
         let _ = writeln!(out, "      {count:>5}  {}", in_words(reason));
     }
+}
+
+fn workflow(out: &mut String, journey: &Journey) {
+    let numbers = &journey.numbers;
+    let _ = writeln!(out, "Workflow {}, begun by the events of {} people", journey.flow.name, journey.people.len());
+    line(out, "entered", numbers.outcome("ENROLLED"));
+    for name in journey.flow.nodes {
+        let (came, sent) = (numbers.of_node(name, |node| node.entered), numbers.of_node(name, |node| node.sent));
+        let mails = if sent > 0 { format!(": {sent} mails sent") } else { String::new() };
+        let ways = ["THEN", "OTHERWISE", "UNKNOWN"].map(|way| (way, numbers.of_node(name, |node| node.outcome(way))));
+        let ways = ways.iter().filter(|(_, count)| *count > 0);
+        let ways: Vec<String> = ways.map(|(way, count)| format!(", {} {count}", way.to_lowercase())).collect();
+        let _ = writeln!(out, "  {came:>5}  came to {name}{mails}{}", ways.concat());
+    }
+    let _ = writeln!(out, "  mails refused by the gate");
+    for (reason, count) in numbers.refused() {
+        let _ = writeln!(out, "      {count:>5}  {}", in_words(reason));
+    }
+    let _ = writeln!(out, "  how it ended");
+    for (reason, count) in numbers.exited() {
+        let _ = writeln!(out, "      {count:>5}  {reason}");
+    }
+    for VariantNumbers { label, exposed, opened, clicked, converted } in &numbers.variants {
+        let (opened, clicked, converted) = (opened.count, clicked.count, converted.unwrap_or_default().count);
+        let _ = writeln!(
+            out,
+            "  {exposed:>5}  in variant {label}: {opened} opened, {clicked} clicked, {converted} did what it is for"
+        );
+    }
+    line(out, "unsubscribed meanwhile", journey.unsubscribed);
 }
 
 fn line(out: &mut String, what: &str, count: u64) {

@@ -1,6 +1,7 @@
 //! The story, in the order in which it happens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use carillon_jobs::catcher::address_hash;
@@ -16,7 +17,7 @@ use super::mailbox::{self, Mail};
 use super::mailing::{self, Contact, Round};
 use super::progress::Progress;
 use super::tenant::{self, Tenant};
-use super::{recipients, report, signatures};
+use super::{cast, recipients, report, signatures, walk};
 
 /// One address in so many does not exist.
 const GONE_EVERY: usize = 40;
@@ -28,6 +29,8 @@ const CLICK_EVERY: usize = 9;
 const SCANNED: usize = 25;
 /// Contacts of the other tenant that each asks for.
 const PROBES: usize = 20;
+/// So long the readers of the first workflow have at least before it asks whether they clicked.
+const READING: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Deserialize)]
 struct Suppression {
@@ -53,6 +56,9 @@ pub async fn tell(base: &str) -> Result<Verdict> {
     for (seen, import) in seen.iter_mut().zip(try_join_all(imports).await?) {
         seen.import = Some(import);
     }
+    for (tenant, client) in tenants.iter_mut().zip(CLIENTS) {
+        tenant::write_mails(tenant, client).await?;
+    }
     let contacts = try_join_all(tenants.iter().map(|tenant| mailing::contacts(&tenant.api))).await?;
 
     progress.step("The first mail goes out; some mailboxes are busy, some do not exist.");
@@ -66,13 +72,42 @@ pub async fn tell(base: &str) -> Result<Verdict> {
     react(&anonymous, &mut seen).await?;
 
     progress.step("The second mail goes out.");
+    let began = Instant::now();
     let second = mailing::run(&tenants, &contacts, Round::Second, &progress.bars("mails")).await?;
+    // A machine that mails slowly gives people more time to read.
+    let reading = READING + began.elapsed();
     for (seen, rounds) in seen.iter_mut().zip(first.into_iter().zip(second)) {
         seen.rounds = vec![rounds.0, rounds.1];
     }
+    for (seen, tenant) in seen.iter_mut().zip(&tenants) {
+        seen.suppressed = suppressions(tenant).await?;
+    }
+
+    progress.step("Two workflows: one welcomes readers and writes again to those who click, one remembers carts.");
+    walk(&anonymous, &tenants, (&contacts, &mut seen), reading).await?;
+
+    progress.step("What came of it is counted.");
     let verdict = examine(&anonymous, &tenants, &contacts, &mut seen, &gone).await?;
     print!("{}", report::text(&seen, &verdict));
     Ok(verdict)
+}
+
+/// Both workflows at the same time.
+async fn walk(
+    anonymous: &Api,
+    tenants: &[Tenant],
+    (contacts, seen): (&[Vec<Contact>], &mut [Seen]),
+    reading: Duration,
+) -> Result<()> {
+    let welcome = walk::welcome(anonymous, &tenants[0], cast::readers(&contacts[0]), reading);
+    let cart = walk::cart(&tenants[1], cast::shoppers(&contacts[1]));
+    let (welcome, cart) = try_join(welcome, cart).await?;
+    for ((seen, tenant), mut journey) in seen.iter_mut().zip(tenants).zip([welcome, cart]) {
+        let before = unsubscriptions(&seen.suppressed);
+        journey.unsubscribed = unsubscriptions(&suppressions(tenant).await?).saturating_sub(before);
+        seen.journey = Some(journey);
+    }
+    Ok(())
 }
 
 /// Suppressed addresses of a tenant by reason, as the API lists them.
@@ -127,7 +162,6 @@ async fn examine(
 ) -> Result<Verdict> {
     for (at, (tenant, seen)) in tenants.iter().zip(seen.iter_mut()).enumerate() {
         seen.contacts.clone_from(&contacts[at]);
-        seen.suppressed = suppressions(tenant).await?;
         // A look-up that finds nothing at all would prove nothing about the other's.
         seen.probed = PROBES as u64;
         seen.own = found(&tenant.api, &contacts[at]).await?;

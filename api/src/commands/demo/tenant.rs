@@ -22,7 +22,7 @@ pub struct Tenant {
     pub sender: String,
     /// What is to be published for its signatures.
     pub dns_record: DnsRecord,
-    /// The two mails.
+    /// The two mails, once they are written.
     pub versions: [String; 2],
 }
 
@@ -108,7 +108,7 @@ struct Upload {
     url: String,
 }
 
-/// Sets up what a tenant needs before it can write.
+/// Sets up what a tenant needs before it can write; its mails come later.
 pub async fn prepare(api: Api, client: Client) -> Result<Tenant> {
     let brands: Nodes = api.call(client::DEFAULT_BRAND, json!({})).await?;
     let brand = brands.nodes.first().map(|brand| brand.id.as_str());
@@ -119,16 +119,29 @@ pub async fn prepare(api: Api, client: Client) -> Result<Tenant> {
     });
     let sender: Sender = api.mutate(client::CREATE_SENDER, sender).await?;
     let _: Json = api.mutate(client::VERIFY_SENDER, json!({ "id": sender.id })).await?;
-    let mut versions = Vec::new();
-    for subject in client.subjects {
-        versions.push(publish(&api, subject).await?);
-    }
-    let [first, second]: [String; 2] = versions.try_into().unwrap_or_default();
     let Sender { id: sender, dns_record } = sender;
-    Ok(Tenant { api, topic: topic.id, sender, dns_record, versions: [first, second] })
+    Ok(Tenant { api, topic: topic.id, sender, dns_record, versions: <[String; 2]>::default() })
 }
 
-async fn publish(api: &Api, subject: &str) -> Result<String> {
+/// Publishes the two mails; what they say of contacts is declared by the import.
+pub async fn write_mails(tenant: &mut Tenant, client: Client) -> Result<()> {
+    for (version, subject) in tenant.versions.iter_mut().zip(client.subjects) {
+        *version = publish(&tenant.api, subject, "{{ vars.intent }}", "").await?.version;
+    }
+    Ok(())
+}
+
+/// A template with a version.
+#[derive(Debug)]
+pub struct Published {
+    /// The template.
+    pub template: String,
+    /// The version.
+    pub version: String,
+}
+
+/// Publishes a mail; `reference` is what it prints to be told from others, `links` stands in its html part.
+pub async fn publish(api: &Api, subject: &str, reference: &str, links: &str) -> Result<Published> {
     let name = subject.rsplit("}}").next().unwrap_or(subject).trim_start_matches([',', ' ']);
     let template = json!({ "name": name, "class": "MARKETING" });
     let template: WithId = api.mutate(client::CREATE_TEMPLATE, template).await?;
@@ -140,17 +153,17 @@ async fn publish(api: &Api, subject: &str) -> Result<String> {
         "subject": subject,
         "text": format!(
             "{greeting}\n\n{{{{ brand.name }}}} hat Neues für Sie. {points}\n\n\
-             {INTENT_MARK}{{{{ vars.intent }}}}\n\nAbmelden: {{{{ unsubscribe_url }}}}\n\
+             {INTENT_MARK}{reference}\n\nAbmelden: {{{{ unsubscribe_url }}}}\n\
              {{{{ sender.postal_address }}}}\n"
         ),
         "html": format!(
             "<p>{greeting}</p><p>{{{{ brand.name }}}} hat Neues für Sie. {points}</p>\
-             <p>{INTENT_MARK}{{{{ vars.intent }}}}</p>\
+             {links}<p>{INTENT_MARK}{reference}</p>\
              <p><a href=\"{{{{ unsubscribe_url }}}}\">Abmelden</a><br>{{{{ sender.postal_address }}}}</p>"
         ),
     });
     let version: WithId = api.mutate(client::PUBLISH_TEMPLATE_VERSION, version).await?;
-    Ok(version.id)
+    Ok(Published { template: template.id, version: version.id })
 }
 
 /// Uploads the list and imports it.
