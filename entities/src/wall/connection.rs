@@ -137,7 +137,7 @@ impl Pools {
         let mut opening = Opening::new(pool.acquire().await?);
         Manager::<Sqlite>::begin(opening.connection()?, Some(begin.into_sql_str())).await?;
         let link = Link::Sqlite { connection: opening.opened()?, _turn: turn };
-        Ok(Connection { link, failed: false, named_statements: true, statements: Arc::default() })
+        Ok(Connection { link, failed: false, is_settled: false, named_statements: true, statements: Arc::default() })
     }
 
     pub(super) async fn now(&self) -> Result<DateTime<Utc>, WallError> {
@@ -227,6 +227,8 @@ enum Link {
 pub(super) struct Connection {
     link: Link,
     failed: bool,
+    /// A commit or a rollback was answered: there is nothing to roll back.
+    is_settled: bool,
     named_statements: bool,
     statements: Arc<AtomicU64>,
 }
@@ -244,7 +246,7 @@ impl Connection {
             return Err(error);
         }
         let link = Link::Postgres(opening.opened()?);
-        Ok(Self { link, failed: false, named_statements, statements: Arc::default() })
+        Ok(Self { link, failed: false, is_settled: false, named_statements, statements: Arc::default() })
     }
 
     /// The same connection, counting into `statements` from its `BEGIN` on.
@@ -394,6 +396,7 @@ impl Connection {
             Link::Postgres(connection) => Manager::<Postgres>::commit(connection).await,
             Link::Sqlite { connection, .. } => Manager::<Sqlite>::commit(connection).await,
         };
+        self.is_settled = result.is_ok();
         if seeded_bugs::on("commit_ignored") {
             return Ok(());
         }
@@ -408,20 +411,21 @@ impl Connection {
             Link::Postgres(connection) => Manager::<Postgres>::rollback(connection).await?,
             Link::Sqlite { connection, .. } => Manager::<Sqlite>::rollback(connection).await?,
         }
+        self.is_settled = true;
         Ok(())
     }
 }
 
+/// Asked for whenever no answer to a commit or rollback came: by then SQLite's thread may have committed, and it takes the
+/// next request to roll back for the one that belongs to that commit.
 impl Drop for Connection {
     fn drop(&mut self) {
+        if self.is_settled {
+            return;
+        }
         match &mut self.link {
-            Link::Postgres(connection) if Manager::<Postgres>::get_transaction_depth(connection) > 0 => {
-                Manager::<Postgres>::start_rollback(connection);
-            }
-            Link::Sqlite { connection, .. } if Manager::<Sqlite>::get_transaction_depth(connection) > 0 => {
-                Manager::<Sqlite>::start_rollback(connection);
-            }
-            _ => {}
+            Link::Postgres(connection) => Manager::<Postgres>::start_rollback(connection),
+            Link::Sqlite { connection, .. } => Manager::<Sqlite>::start_rollback(connection),
         }
     }
 }

@@ -65,3 +65,32 @@ async fn writers_that_read_first_lose_nothing() {
     .await;
     assert_eq!(world.number("SELECT count AS amount FROM usage").await, 200);
 }
+
+/// A commit that happened but whose answer nobody took leaves the connection as good as new: the next transaction that is
+/// dropped is rolled back.
+#[tokio::test]
+async fn c204_after_a_commit_nobody_waited_for_a_dropped_transaction_is_rolled_back() {
+    let world = sqlite().await;
+    let tenant = world.tenant("One").await;
+    let grant = world.grant::<WriteContacts>(tenant);
+    let count = async || world.number("SELECT COALESCE(SUM(count), 0) AS amount FROM usage").await;
+    for day in 1..=20 {
+        let row = |count| usage::ActiveModel {
+            meter: Set("test".to_owned()),
+            day: Set(start().date_naive() + chrono::TimeDelta::days(day)),
+            count: Set(count),
+            ..Default::default()
+        };
+        let mut tx = grant.begin().await.unwrap();
+        tx.insert(row(1)).await.unwrap();
+        let mut commit = Box::pin(tx.commit());
+        assert!(poll_immediate(&mut commit).await.is_none(), "it answered at once");
+        while count().await < day {}
+        drop(commit);
+        let mut tx = grant.begin().await.unwrap();
+        let update = tx.update::<usage::Entity>().set(usage::Column::Count, 1000);
+        assert_eq!(update.execute().await.unwrap(), u64::try_from(day).unwrap());
+        drop(tx);
+    }
+    assert_eq!(count().await, 20);
+}
