@@ -170,8 +170,10 @@ impl Registered {
         let names: Vec<&str> = sql.batch.iter().map(|(name, _)| *name).collect();
         let batch = format!("SELECT * FROM UNNEST({}) AS batch_rows({})", places.join(", "), names.join(", "));
         let text = with_locks(&sql.text.replace("{batch}", &batch));
-        let nulls = vec!["NULL"; types.len() - 1];
-        let args: Vec<&str> = std::iter::once("'00000000-0000-0000-0000-000000000000'").chain(nulls).collect();
+        let tenant = "'00000000-0000-0000-0000-000000000000'";
+        // Nothing is before NULL: the plan would lose all its partitions.
+        let last = |kind: &str| if kind == "uuid" { "'ffffffff-ffff-ffff-ffff-ffffffffffff'" } else { "NULL" };
+        let args: Vec<&str> = std::iter::once(tenant).chain(types[1..].iter().map(|kind| last(kind))).collect();
         let prepare = format!("PREPARE look_up({}) AS {text}", types.join(", "));
         Self { login: APP, name: sql.name, prepare, args: args.join(", ") }
     }
@@ -409,6 +411,8 @@ fn filled(table: &Table, tenant: &str, shift: TimeDelta, rows: u32) -> String {
         values.push(match (column.kind, column.name) {
             // One attribute that every contact has: only its value narrows.
             (Kind::Uuid, "attribute_id") => format!("'{}'::uuid", seed::id(77)),
+            // One event that everybody did: only the contact narrows.
+            (Kind::Uuid, "event_id") if table.name == "contact_events" => format!("'{}'::uuid", seed::id(77)),
             (Kind::Uuid, name) => {
                 let shift = if name == "id" { shift.num_milliseconds() } else { 0 };
                 format!("(lpad(to_hex({} + g), 12, '0') || '{}')::uuid", start().timestamp_millis() + shift, &id[12..])
