@@ -58,9 +58,13 @@ pub(in crate::workflows) async fn events_named(
         id: EventDefinitionId,
         name: String,
     }
-    let batch = names.into_iter().map(|name| vec![Value::from(name)]);
-    let rows: Vec<Row> = tx.sql(&EVENTS_NAMED, Args::batch(batch))?.all().await?;
-    Ok(rows.into_iter().map(|row| (row.name, row.id)).collect())
+    let batch: Vec<Vec<Value>> = names.into_iter().map(|name| vec![Value::from(name)]).collect();
+    let mut found = HashMap::new();
+    for chunk in batch.chunks(tx.max_batch(&EVENTS_NAMED)) {
+        let rows: Vec<Row> = tx.sql(&EVENTS_NAMED, Args::batch(chunk.to_vec()))?.all().await?;
+        found.extend(rows.into_iter().map(|row| (row.name, row.id)));
+    }
+    Ok(found)
 }
 
 /// What holds for contacts of which it is not known.
