@@ -95,6 +95,12 @@ const BUGS: &[Bug] = &[
     bug("late_evidence_ignored", LITE, "messaging", "fence::c168_late_evidence_is_believed_between_two_attempts"),
     bug("group_waits_for_its_slowest", LITE, "delivery", "lingering::c062_one_slow_server_holds_up_nothing_but_itself"),
     bug(
+        "machine_clicks_count",
+        LITE,
+        "tracking",
+        "machines::c082_a_scanner_that_follows_everything_moves_nobody_and_the_person_behind_it_does",
+    ),
+    bug(
         "goal_only_at_wake",
         PG,
         "workflows",

@@ -48,7 +48,8 @@ pub async fn judge_hits(grant: &Grant<RecordHits>, ports: &Ports) -> Result<usiz
                 handed_over: messages.get(&hit.message).and_then(handed_over),
             };
             let (class, rule) = classify(hit, &beside);
-            (hit, class, rule)
+            let trusting = carillon_entities::seeded_bugs::on("machine_clicks_count");
+            (hit, if trusting { HitClass::Human } else { class }, rule)
         })
         .collect();
     store::hits_judge(&mut tx, &judged).await?;
