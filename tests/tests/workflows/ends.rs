@@ -126,6 +126,24 @@ async fn a3_02_a_condition_that_becomes_true_in_a_wait_ends_it_then() {
     assert_eq!(field.ways(bob).await[0].ended_at, Some(field.ports().now()));
 }
 
+/// Whether a write changed anything is all that matters: here the exit's condition holds already, behind our back.
+#[tokio::test]
+async fn a3_07_a_write_that_changes_nothing_starts_and_ends_nothing() {
+    let field = Field::new().await;
+    let mut watching = cart(&field);
+    watching["goal"] = Json::Null;
+    watching["exits"] = json!([{ "kind": "condition", "condition": { "kind": "tag", "tag": "vip" } }]);
+    field.live("Watching", &watching).await;
+    let ada = field.person("ada@example.org").await;
+    field.does(ada, "started").await;
+    field.drain().await;
+    field.execute("INSERT INTO contact_tags (tenant_id, tag, contact_id, created_at) SELECT tenant_id, 'vip', id, created_at FROM contacts").await;
+    tag(&field, ada, "vip").await;
+    assert_eq!(field.stands(ada).await, "active first", "she had it already");
+    tag(&field, ada, "new").await;
+    assert_eq!(field.stands(ada).await, "exited exit_1", "a real change is looked at");
+}
+
 #[tokio::test]
 async fn a3_09_two_profiles_with_one_address_see_one_variant() {
     let field = Field::new().await;
