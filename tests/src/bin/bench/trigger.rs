@@ -103,18 +103,14 @@ impl Tenant {
         let callers: Vec<_> = (0..CALLERS)
             .map(|_| {
                 let (ports, people, next) = (set.stage.ports.clone(), Arc::clone(&self.people), Arc::clone(&next));
-                let (grant, runtime) = (context.grant::<TrackEvents>(), tokio::runtime::Handle::current());
-                // The compiler does not see of this future that it may go from one thread to another.
-                tokio::task::spawn_blocking(move || {
+                let grant = context.grant::<TrackEvents>();
+                tokio::spawn(async move {
                     let grant = grant?;
-                    runtime.block_on(async {
-                        while let Some(numbers) = batch(&next, events) {
-                            let events =
-                                numbers.map(|number| event(&people, run, number)).collect::<Result<Vec<_>>>()?;
-                            tell(&grant, &ports, &events).await?;
-                        }
-                        anyhow::Ok(())
-                    })
+                    while let Some(numbers) = batch(&next, events) {
+                        let events = numbers.map(|number| event(&people, run, number)).collect::<Result<Vec<_>>>()?;
+                        tell(&grant, &ports, &events).await?;
+                    }
+                    anyhow::Ok(())
                 })
             })
             .collect();

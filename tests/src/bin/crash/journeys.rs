@@ -16,9 +16,8 @@ use carillon_tests::stage::{Cast, Stage};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Map, json};
-use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
-use tokio::task::{JoinHandle, JoinSet, LocalSet};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::load::Done;
 
@@ -72,11 +71,9 @@ impl Journeys {
         Ok(Self { teller, people, done, random: StdRng::seed_from_u64(seed) })
     }
 
-    /// Lets people join as the waves of intents go, so that faults strike workflows at work, too. It has a thread of its
-    /// own, for the compiler does not see of the use case's future that it may go from one to another.
+    /// Lets people join as the waves of intents go, so that faults strike workflows at work, too.
     pub fn start(self, intents: usize, waves: watch::Receiver<usize>) -> JoinHandle<Result<()>> {
-        let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || runtime.block_on(LocalSet::new().run_until(self.run(intents, waves))))
+        tokio::spawn(self.run(intents, waves))
     }
 
     async fn run(mut self, intents: usize, mut waves: watch::Receiver<usize>) -> Result<()> {
@@ -97,7 +94,7 @@ impl Journeys {
                 }
                 let after = Duration::from_millis(self.random.random_range(0..BUY_WITHIN_MS));
                 let (teller, done) = (self.teller.clone(), Arc::clone(&self.done));
-                buying.spawn_local(async move {
+                buying.spawn(async move {
                     tokio::time::sleep(after).await;
                     teller.tell(BOUGHT, &[contact]).await?;
                     done.lock().await.bought.insert(contact);
