@@ -123,6 +123,7 @@ impl App {
             keys: Arc::new(keys.main),
             settings: Arc::new(config.settings.clone()),
             doorbell: Arc::new(works.signals.clone()),
+            versions: Arc::default(),
         };
         if config.is_embedded() {
             bootstrap(&ports).await?;

@@ -10,6 +10,7 @@ use crate::entropy::Entropy;
 use crate::keys::Keyring;
 use crate::settings::Settings;
 use crate::time::{Clock, Timestamp};
+use crate::workflows::VersionCache;
 
 /// The ports of one process; cloning is cheap.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Ports {
     pub settings: Arc<Settings>,
     /// Rung after a commit that made work due now.
     pub doorbell: Arc<dyn Doorbell>,
+    /// Published workflows, as they were read before.
+    pub versions: Arc<VersionCache>,
 }
 
 impl Ports {

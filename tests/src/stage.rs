@@ -124,6 +124,7 @@ impl Stage {
             keys: Arc::new(keys),
             settings: Arc::new(settings),
             doorbell: Arc::new(NoDoorbell),
+            versions: Arc::default(),
         };
         let (user, account) = (ports.new_id(), ports.new_id());
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();

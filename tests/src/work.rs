@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use carillon_domain::files::Files;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::ports::Ports;
-use carillon_domain::workflows::VersionCache;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, TlsTrust};
 use carillon_jobs::handlers::{Handlers, Pace};
@@ -69,7 +68,6 @@ impl World {
             channel: EmailChannel::new(PoolSettings::default(), TlsTrust::public()),
             relay: format!("smtp://{}?tls=none", self.catcher().await.addr()).parse().unwrap(),
             cache: ContentCache::default(),
-            versions: VersionCache::default(),
             pace: Pace::default(),
             files_away_until: std::sync::atomic::AtomicI64::new(i64::MIN),
             worker: name.to_owned(),

@@ -7,7 +7,6 @@ use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::files::Files;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::ports::Ports;
-use carillon_domain::workflows::VersionCache;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, Relay, TlsTrust};
 use carillon_jobs::engine::{Engine, Workers};
@@ -83,7 +82,6 @@ impl Works {
             channel: EmailChannel::new(pool(config), self.trust.clone()),
             relay: self.relay.clone()?,
             cache: ContentCache::default(),
-            versions: VersionCache::default(),
             pace: Pace::default(),
             files_away_until: std::sync::atomic::AtomicI64::new(i64::MIN),
             worker: format!("{}-{}", std::process::id(), ports.new_id::<uuid::Uuid>().simple()),

@@ -27,6 +27,7 @@ async fn gateway(embedded: bool) -> web::Data<Gateway> {
     let settings = carillon_entities::wall::DatabaseSettings::single("sqlite::memory:");
     let ports = Ports {
         doorbell: Arc::new(NoDoorbell),
+        versions: Arc::default(),
         wall: Wall::open(&settings).await.unwrap(),
         clock: Arc::new(ManualClock::new(DateTime::UNIX_EPOCH)),
         entropy,

@@ -4,9 +4,8 @@
 //! cost in statements depends on what kinds of things happen in the batch, never on how many people are in it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use carillon_entities::ids::{ContactId, EnrollmentId, TenantId, WorkflowVersionId};
+use carillon_entities::ids::{ContactId, EnrollmentId, WorkflowVersionId};
 use carillon_entities::seeded_bugs;
 use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
@@ -15,8 +14,8 @@ use serde_json::Value as Json;
 use super::facts::BatchFacts;
 use super::store::enrollments::{enrollments_due, enrollments_move};
 use super::store::steps::{NewExposure, NewStep, exposures_insert, steps_append};
-use super::store::workflows::versions_find;
-use super::{Definition, Effects, Enrollment, Next, Node, Step, StepOutcome, advance};
+use super::versions::Definitions;
+use super::{Effects, Enrollment, Next, Node, Step, StepOutcome, advance};
 use crate::contacts::{ContactChange, Tag, change_contacts};
 use crate::error::{Error, Refusal, Result};
 use crate::messaging::{
@@ -41,47 +40,14 @@ pub struct EngineGrants {
     pub send: Grant<SendMessages>,
 }
 
-/// Published versions of one process, bounded; they never change, so none is ever stale.
-#[derive(Debug, Default)]
-pub struct VersionCache(Mutex<HashMap<(TenantId, WorkflowVersionId), Arc<Definition>>>);
-
-const CACHED_MAX: usize = 500;
-
-type Definitions = HashMap<WorkflowVersionId, Arc<Definition>>;
-
-impl VersionCache {
-    async fn load(&self, tx: &mut TenantTx, ids: BTreeSet<WorkflowVersionId>) -> Result<Definitions> {
-        let tenant = tx.tenant();
-        let mut found: Definitions = {
-            let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            ids.iter().filter_map(|id| Some((*id, Arc::clone(cache.get(&(tenant, *id))?)))).collect()
-        };
-        let missing: Vec<WorkflowVersionId> = ids.into_iter().filter(|id| !found.contains_key(id)).collect();
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        for version in versions_find(tx, missing).await? {
-            let Some(definition) = version.definition else { continue };
-            let definition = Arc::new(definition);
-            found.insert(version.id, Arc::clone(&definition));
-            let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if cache.len() >= CACHED_MAX {
-                cache.clear();
-            }
-            cache.insert((tenant, version.id), definition);
-        }
-        Ok(found)
-    }
-}
-
 /// Moves up to `size` due people of the tenant; returns how many were due.
-pub async fn advance_due(grants: &EngineGrants, ports: &Ports, cache: &VersionCache, size: u32) -> Result<usize> {
+pub async fn advance_due(grants: &EngineGrants, ports: &Ports, size: u32) -> Result<usize> {
     if !ports.clock.is_trustworthy() {
         return Ok(0);
     }
     let (mut reruns, mut quota_until) = (Reruns::default(), None);
     loop {
-        match one_batch(grants, ports, cache, (size, quota_until)).await {
+        match one_batch(grants, ports, (size, quota_until)).await {
             Err(Error::Refused(why)) if quota_until.is_none() && is_quota(&why) => {
                 quota_until = Some(ports.now() + QUOTA_PAUSE);
             }
@@ -98,7 +64,6 @@ fn is_quota(refusals: &[Refusal]) -> bool {
 async fn one_batch(
     grants: &EngineGrants,
     ports: &Ports,
-    cache: &VersionCache,
     (size, quota_until): (u32, Option<Timestamp>),
 ) -> Result<usize> {
     let now = ports.now();
@@ -107,7 +72,7 @@ async fn one_batch(
     if due.is_empty() {
         return Ok(tx.rollback().await.map(|()| 0)?);
     }
-    let definitions = cache.load(&mut tx, due.iter().map(|one| one.version).collect()).await?;
+    let definitions = ports.versions.load(&mut tx, due.iter().map(|one| one.version).collect()).await?;
     let facts = BatchFacts::load(&mut tx, ports, &due, &definitions, now).await?;
     let runs: Vec<Run> = due
         .into_iter()

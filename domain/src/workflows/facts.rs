@@ -1,7 +1,6 @@
 //! What the engine knows of a batch of people: loaded once, in a handful of statements (L5).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
 use carillon_entities::wall::TenantTx;
@@ -14,6 +13,7 @@ use super::local_time::zone;
 use super::store::events::{TenantDefaults, tenant_defaults};
 use super::store::pauses::pauses_of;
 use super::store::steps::exposures_seen;
+use super::versions::Definitions;
 use super::{Definition, Enrollment, Node, WayFacts};
 use crate::consent::{Recipient, endpoints_resolve};
 use crate::contacts::events::properties_of_events;
@@ -24,8 +24,6 @@ use crate::messaging::{Engagement, engagement};
 use crate::ports::Ports;
 use crate::segments::{Facts, MailDid, Needs, Truth, load_facts};
 use crate::time::Timestamp;
-
-type Definitions = HashMap<WorkflowVersionId, Arc<Definition>>;
 
 /// The facts of a batch.
 pub(super) struct BatchFacts {

@@ -17,6 +17,7 @@ mod manage;
 mod publish;
 mod react;
 mod store;
+mod versions;
 mod wilson;
 mod workflow;
 
@@ -30,7 +31,7 @@ pub use definition::{
     BASIS_POINTS, Conversion, DEFINITION_MAX, Definition, End, NODES_MAX, Node, NodeName, PropertyFilter, Reentry,
     Trigger, Variant,
 };
-pub use engine::{EngineGrants, PEOPLE, VersionCache, advance_due};
+pub use engine::{EngineGrants, PEOPLE, advance_due};
 pub use manage::{
     UpdateWorkflow, archive_workflow, create_workflow, hold_all_workflows, hold_contact, pause_workflow,
     resume_workflow, update_workflow,
@@ -39,5 +40,6 @@ pub use publish::{PublishedWorkflow, check_workflows, publish_workflow};
 pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};
 pub(crate) use store::enrollments::ways_at_gate;
 pub use store::statements;
+pub use versions::VersionCache;
 pub use wilson::Proportion;
 pub use workflow::{Enrollment, Held, Listener, StepRecord, Version, Watch, Workflow, WorkflowState};

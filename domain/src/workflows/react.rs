@@ -1,8 +1,10 @@
 //! What events, changes and clicks mean for people in workflows, in the transaction in which they happen.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId, WorkflowVersionId};
+use carillon_entities::ids::{
+    ContactEventId, ContactId, EnrollmentId, EventDefinitionId, WorkflowId, WorkflowVersionId,
+};
 use carillon_entities::seeded_bugs;
 use carillon_entities::wall::{TenantTx, WallError};
 use serde_json::{Map, Value as Json, json};
@@ -13,8 +15,9 @@ use super::store::enrollments::{NewWay, Stand, ways_end, ways_insert, ways_last,
 use super::store::events::occurred_since;
 use super::store::pauses::pauses_of;
 use super::store::steps::{NewStep, steps_append};
-use super::store::workflows::{listeners_of_contacts, listeners_of_events, versions_find};
-use super::{Definition, End, Listener, StepOutcome, Version, WayState};
+use super::store::workflows::{listeners_of_contacts, listeners_of_events};
+use super::versions::Definitions;
+use super::{Definition, End, Listener, StepOutcome, WayState};
 use crate::error::Result;
 use crate::messaging::cancel_of_ways;
 use crate::ports::Ports;
@@ -47,17 +50,15 @@ pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurre
     if listeners.is_empty() {
         return Ok(());
     }
-    let versions = versions_of(tx, &listeners).await?;
+    let definitions = definitions_of(tx, ports, &listeners).await?;
     let contacts: BTreeSet<ContactId> = events.iter().map(|event| event.contact).collect();
-    let stands = stands(tx, events, (&listeners, &versions), &contacts).await?;
-    let (new, ends) = taken(ports, events, &listening(&listeners, &versions), &stands);
-    begin(tx, ports, &versions, new).await?;
+    let stands = stands(tx, events, (&listeners, &definitions), &contacts).await?;
+    let (new, ends) = taken(ports, events, &listening(&listeners, &definitions), &stands);
+    begin(tx, ports, &definitions, new).await?;
     end(tx, ports, ends).await?;
     // What people have done may make a condition true that ends a way.
-    let watching: Vec<WorkflowVersionId> =
-        listeners.iter().filter(|one| !one.watch.starts).map(|one| one.version).collect();
-    let watching = versions.iter().filter(|(id, _)| watching.contains(id)).map(|(_, version)| version);
-    end_by_conditions(tx, ports, watching.collect(), &contacts).await
+    let watching = listeners.into_iter().filter(|one| !one.watch.starts).map(|one| one.version);
+    end_by_conditions(tx, ports, (&definitions, watching.collect()), &contacts).await
 }
 
 /// Ends the ways of these contacts whose goal or exit condition their change made true. To be called after the change is
@@ -70,8 +71,9 @@ pub async fn react_to_contacts(tx: &mut TenantTx, ports: &Ports, contacts: &[Con
     if listeners.is_empty() {
         return Ok(());
     }
-    let versions = versions_of(tx, &listeners).await?;
-    end_by_conditions(tx, ports, versions.values().collect(), &contacts.iter().copied().collect()).await
+    let definitions = definitions_of(tx, ports, &listeners).await?;
+    let watching = definitions.keys().copied().collect();
+    end_by_conditions(tx, ports, (&definitions, watching), &contacts.iter().copied().collect()).await
 }
 
 /// Has people looked at who did something with a mail: a branch may wait for it, a goal may be met by it.
@@ -79,24 +81,21 @@ pub async fn react_to_engagement(tx: &mut TenantTx, ports: &Ports, ways: &[Enrol
     if ways.is_empty() { Ok(()) } else { ways_wake(tx, ways, ports.now()).await }
 }
 
-async fn versions_of(tx: &mut TenantTx, listeners: &[Listener]) -> Result<HashMap<WorkflowVersionId, Version>> {
-    let ids: BTreeSet<WorkflowVersionId> = listeners.iter().map(|one| one.version).collect();
-    Ok(versions_find(tx, ids).await?.into_iter().map(|version| (version.id, version)).collect())
+async fn definitions_of(tx: &mut TenantTx, ports: &Ports, listeners: &[Listener]) -> Result<Definitions> {
+    ports.versions.load(tx, listeners.iter().map(|one| one.version).collect()).await
 }
 
-fn listening<'a>(listeners: &[Listener], versions: &'a HashMap<WorkflowVersionId, Version>) -> Vec<Listening<'a>> {
+/// Each version once, though it may listen to several things.
+fn listening<'a>(listeners: &[Listener], definitions: &'a Definitions) -> Vec<Listening<'a>> {
     let live: HashSet<WorkflowVersionId> =
         listeners.iter().filter(|one| one.watch.starts).map(|one| one.version).collect();
-    let mut listening: Vec<Listening<'_>> = versions
-        .values()
-        .filter_map(|version| {
-            let definition = version.definition.as_ref()?;
-            let is_live = live.contains(&version.id);
-            Some(Listening { version: version.id, workflow: version.workflow, definition, is_live })
-        })
-        .collect();
-    listening.sort_by_key(|one| one.version);
-    listening
+    let versions: BTreeMap<WorkflowVersionId, WorkflowId> =
+        listeners.iter().map(|one| (one.version, one.workflow)).collect();
+    let one = |(version, workflow): (WorkflowVersionId, WorkflowId)| {
+        let definition = definitions.get(&version)?;
+        Some(Listening { version, workflow, definition, is_live: live.contains(&version) })
+    };
+    versions.into_iter().filter_map(one).collect()
 }
 
 /// The ways that events begin, and those that they end.
@@ -121,7 +120,7 @@ fn taken(
 async fn stands(
     tx: &mut TenantTx,
     events: &[Occurred],
-    (listeners, versions): (&[Listener], &HashMap<WorkflowVersionId, Version>),
+    (listeners, definitions): (&[Listener], &Definitions),
     contacts: &BTreeSet<ContactId>,
 ) -> Result<HashMap<EnrollmentId, Stand>> {
     let ending: BTreeSet<WorkflowVersionId> =
@@ -130,9 +129,7 @@ async fn stands(
     let mut stands = if ending.is_empty() { Vec::new() } else { ways_open(tx, pairs).await? };
     let mut keys = BTreeSet::new();
     for listener in listeners.iter().filter(|one| one.watch.starts) {
-        let Some(definition) = versions.get(&listener.version).and_then(|version| version.definition.as_ref()) else {
-            continue;
-        };
+        let Some(definition) = definitions.get(&listener.version) else { continue };
         let begins = events.iter().filter(|event| entry::may_begin(definition, event));
         let named = begins.filter_map(|event| entry::entry_key(definition, event));
         keys.extend(named.map(|key| (listener.workflow, key)));
@@ -144,21 +141,16 @@ async fn stands(
 }
 
 /// Begins ways: where somebody is held they begin held.
-async fn begin(
-    tx: &mut TenantTx,
-    ports: &Ports,
-    versions: &HashMap<WorkflowVersionId, Version>,
-    mut new: Vec<Entry>,
-) -> Result<()> {
+async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut new: Vec<Entry>) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }
-    met_already(tx, versions, &mut new).await?;
+    met_already(tx, definitions, &mut new).await?;
     let (now, tenant) = (ports.now(), tx.tenant().0);
     let subjects: BTreeSet<_> = new.iter().flat_map(|way| [way.workflow.0, way.contact.0]).chain([tenant]).collect();
     let held = pauses_of(tx, subjects).await?;
     let begun = |entry: &Entry| {
-        let definition = versions.get(&entry.version)?.definition.as_ref()?;
+        let definition = definitions.get(&entry.version)?;
         let is_held = [tenant, entry.workflow.0, entry.contact.0].iter().any(|subject| held.contains(subject));
         let state = if is_held { WayState::Paused } else { WayState::Active };
         Some(NewWay { entry: entry.clone(), start: definition.start.clone(), state, due_at: now })
@@ -185,15 +177,8 @@ async fn begin(
 
 /// Events need not arrive in their order: whoever met the goal since their way began, has met it. (Only events without a
 /// filter are looked up: the properties of those that are stored lie sealed.)
-async fn met_already(
-    tx: &mut TenantTx,
-    versions: &HashMap<WorkflowVersionId, Version>,
-    new: &mut [Entry],
-) -> Result<()> {
-    let ends_of = |way: &Entry| {
-        let definition = versions.get(&way.version).and_then(|version| version.definition.as_ref());
-        definition.map(plain_ends).unwrap_or_default()
-    };
+async fn met_already(tx: &mut TenantTx, definitions: &Definitions, new: &mut [Entry]) -> Result<()> {
+    let ends_of = |way: &Entry| definitions.get(&way.version).map(|one| plain_ends(one)).unwrap_or_default();
     let open = new.iter().filter(|way| way.ended.is_none());
     let wanted: Vec<(ContactId, EventDefinitionId, Timestamp)> =
         open.flat_map(|way| ends_of(way).into_iter().map(|(event, ..)| (way.contact, event, way.entered_at))).collect();
@@ -252,15 +237,15 @@ async fn end(tx: &mut TenantTx, ports: &Ports, mut ends: Vec<WayEnd>) -> Result<
 async fn end_by_conditions(
     tx: &mut TenantTx,
     ports: &Ports,
-    versions: Vec<&Version>,
+    (definitions, watching): (&Definitions, BTreeSet<WorkflowVersionId>),
     contacts: &BTreeSet<ContactId>,
 ) -> Result<()> {
-    let asking: HashMap<WorkflowVersionId, (&Definition, Needs)> = versions
+    let asking: HashMap<WorkflowVersionId, (&Definition, Needs)> = watching
         .into_iter()
         .filter_map(|version| {
-            let definition = version.definition.as_ref()?;
+            let definition = definitions.get(&version)?.as_ref();
             let needs = definition.needs_of_ends();
-            (needs != Needs::default()).then_some((version.id, (definition, needs)))
+            (needs != Needs::default()).then_some((version, (definition, needs)))
         })
         .collect();
     if asking.is_empty() {

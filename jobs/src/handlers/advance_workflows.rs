@@ -15,7 +15,7 @@ impl Handlers {
             return Ok(0);
         }
         let grants = enter_to_advance(&self.ports.wall, tenant);
-        let moved = match advance_due(&grants, &self.ports, &self.versions, n).await {
+        let moved = match advance_due(&grants, &self.ports, n).await {
             // The tenant is suspended: its people stand still.
             Err(Error::Refused(_)) => 0,
             moved => moved?,

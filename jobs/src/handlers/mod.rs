@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicI64;
 use carillon_domain::files::Files;
 use carillon_domain::messaging::{ContentCache, Lane};
 use carillon_domain::ports::Ports;
-use carillon_domain::workflows::{PEOPLE, VersionCache};
+use carillon_domain::workflows::PEOPLE;
 use carillon_domain::{dispatch, error};
 use tokio_util::sync::CancellationToken;
 
@@ -42,8 +42,6 @@ pub struct Handlers {
     pub relay: Relay,
     /// Compiled content.
     pub cache: ContentCache,
-    /// Published workflows.
-    pub versions: VersionCache,
     /// This process in claims and attempts; unique per start.
     pub worker: String,
     /// How much a claim takes.

@@ -47,7 +47,7 @@ async fn c184_a_goal_takes_back_what_is_queued_and_the_gate_refuses_what_is_clai
     field.advance(TimeDelta::hours(1));
     let work = field.work(field.tenant);
     let grants = workflows::EngineGrants { run: work.grant(), send: work.grant() };
-    workflows::advance_due(&grants, field.ports(), &workflows::VersionCache::default(), 10).await.expect("moved");
+    workflows::advance_due(&grants, field.ports(), 10).await.expect("moved");
     assert_eq!(field.number("SELECT COUNT(*) AS amount FROM messages WHERE state = 'queued'").await, 2);
     // Bob's way is put back into the mail's node, as if his exit were a wait: both mails are still his way's.
     field.execute("UPDATE enrollments SET state = 'active', ended_at = NULL, end_reason = NULL, due_at = '2100-01-01T00:00:00Z'").await;

@@ -3,7 +3,7 @@
 use carillon_domain::contacts::contact_tags;
 use carillon_domain::ids::ContactId;
 use carillon_domain::tenancy::{RunWorkflows, SendMessages};
-use carillon_domain::workflows::{EngineGrants, VersionCache, advance_due};
+use carillon_domain::workflows::{EngineGrants, advance_due};
 use carillon_tests::database::start;
 use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
@@ -152,9 +152,8 @@ async fn l5_a_batch_costs_the_same_whatever_its_size() {
         let ((), began) = field.statements_of(field.did(&told)).await;
         let work = field.work(field.tenant);
         let grants = EngineGrants { run: work.grant::<RunWorkflows>(), send: work.grant::<SendMessages>() };
-        let cache = VersionCache::default();
         let (moved, cost) =
-            field.statements_of(async { advance_due(&grants, field.ports(), &cache, 500).await.expect("moved") }).await;
+            field.statements_of(async { advance_due(&grants, field.ports(), 500).await.expect("moved") }).await;
         assert_eq!(moved, people);
         costs.push((began, cost));
         field.settle().await;
@@ -175,11 +174,10 @@ async fn l8_workers_side_by_side_ask_for_one_mail_each() {
     field.did(&told).await;
     let work = field.work(field.tenant);
     let grants = EngineGrants { run: work.grant::<RunWorkflows>(), send: work.grant::<SendMessages>() };
-    let cache = VersionCache::default();
     let workers = (0..4).map(|_| async {
         let mut moved = 0;
         loop {
-            let now = advance_due(&grants, field.ports(), &cache, 4).await.expect("moved");
+            let now = advance_due(&grants, field.ports(), 4).await.expect("moved");
             moved += now;
             if now == 0 {
                 return moved;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use carillon_domain::ids::TenantId;
 use carillon_domain::tenancy::enter_to_advance;
-use carillon_domain::workflows::{PEOPLE as TICKET, VersionCache, advance_due};
+use carillon_domain::workflows::{PEOPLE as TICKET, advance_due};
 use carillon_tests::stage::Cast;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -169,14 +169,13 @@ impl<T: Clone> Turns<T> {
 async fn ours(set: &Set, casts: &[Cast]) -> Result<f64> {
     let wall = &set.stage.ports.wall;
     let turns = Turns::of(casts.iter().map(|cast| (cast.tenant, enter_to_advance(wall, cast.tenant))));
-    let versions = Arc::new(VersionCache::default());
     let began = Instant::now();
     let workers: Vec<_> = (0..WORKERS)
         .map(|_| {
-            let (turns, versions, ports) = (turns.clone(), Arc::clone(&versions), set.stage.ports.clone());
+            let (turns, ports) = (turns.clone(), set.stage.ports.clone());
             tokio::spawn(async move {
                 while let Some((tenant, grants)) = turns.next().await {
-                    if advance_due(&grants, &ports, &versions, TICKET).await? == 0 {
+                    if advance_due(&grants, &ports, TICKET).await? == 0 {
                         turns.is_done(tenant).await;
                     }
                 }

@@ -7,7 +7,6 @@ use carillon_domain::files::Files;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::settings::Settings;
-use carillon_domain::workflows::VersionCache;
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, TlsTrust};
 use carillon_jobs::handlers::{Handlers, Pace};
 use carillon_jobs::redis::Signals;
@@ -52,7 +51,6 @@ impl Set {
             channel: EmailChannel::new(pool, TlsTrust::public()),
             relay: relay.parse()?,
             cache: ContentCache::default(),
-            versions: VersionCache::default(),
             pace: Pace::default(),
             files_away_until: std::sync::atomic::AtomicI64::new(i64::MIN),
             worker: format!("bench-{}", self.stage.ports.new_id::<uuid::Uuid>().simple()),
