@@ -25,13 +25,13 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     jiff::tz::db().get(name).ok()
 }
 
-/// The first instant, not before `from`, at which it is this time of day in the zone.
+/// The first instant after `from` at which it is this time of day in the zone: who has just waited for it waits a day.
 pub fn next_time_of_day(time: TimeOfDay, zone: &TimeZone, from: Timestamp) -> Timestamp {
     let Ok(start) = jiff::Timestamp::from_microsecond(from.timestamp_micros()) else { return from };
     let mut day = zone.to_datetime(start).date();
     // One day is skipped where a zone crossed the date line; nowhere are two.
     for _ in 0..4 {
-        if let Some(at) = instant(zone, day.to_datetime(time.0)).filter(|at| *at >= from) {
+        if let Some(at) = instant(zone, day.to_datetime(time.0)).filter(|at| *at > from) {
             return at;
         }
         match day.tomorrow() {
@@ -77,7 +77,7 @@ mod tests {
             ("09:00", "Pacific/Apia", "2011-12-29T20:00:00Z", "2011-12-30T19:00:00Z"),
             ("09:00", "Asia/Kathmandu", "2026-06-01T00:00:00Z", "2026-06-01T03:15:00Z"),
             ("09:00", "Africa/Casablanca", "2026-06-01T00:00:00Z", "2026-06-01T08:00:00Z"),
-            ("00:00", "UTC", "2026-06-01T00:00:00Z", "2026-06-01T00:00:00Z"),
+            ("00:00", "UTC", "2026-06-01T00:00:00Z", "2026-06-02T00:00:00Z"),
         ];
         for (time, zone, from, wanted) in table {
             assert_eq!(next(time, zone, from), at(wanted), "{time} {zone} from {from}");
@@ -101,7 +101,7 @@ mod tests {
             let from = Timestamp::from_timestamp(seconds, 0).unwrap();
             let time = TimeOfDay::parse(&format!("{hour:02}:{minute:02}")).unwrap();
             let next = next_time_of_day(time, &zone(names[place]).unwrap(), from);
-            proptest::prop_assert!(next >= from && next - from <= TimeDelta::hours(26));
+            proptest::prop_assert!(next > from && next - from <= TimeDelta::hours(26));
         }
     }
 }
