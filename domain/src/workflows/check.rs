@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::local_time::TimeOfDay;
 use super::{BASIS_POINTS, DEFINITION_MAX, Definition, End, NODES_MAX, Node, PropertyFilter, Reentry, Variant};
+use crate::contacts::events::KnownProperties;
 use crate::contacts::{AttributeKind, AttributeValue, Definitions, Tag};
 use crate::error::Refusal;
 use crate::messaging::{MessageClass, UsableTemplate};
@@ -21,6 +22,8 @@ pub const WAIT_MAX_SECONDS: u64 = 2 * 366 * 86_400;
 const NAME_MAX: usize = 64;
 /// The most findings that are told at once.
 const FINDINGS_MAX: usize = 100;
+/// The most exits beside the goal: they are asked at every change of every person.
+const EXITS_MAX: usize = 20;
 
 text_code! {
     /// How bad a finding is.
@@ -59,6 +62,8 @@ impl From<Finding> for Refusal {
 pub(crate) struct Known {
     /// Events by name.
     pub events: HashMap<String, EventDefinitionId>,
+    /// What is known of their properties.
+    pub properties: HashMap<EventDefinitionId, KnownProperties>,
     /// Declared attributes.
     pub attributes: Definitions,
     /// Topics and their brands.
@@ -138,7 +143,14 @@ impl Check<'_> {
             self.error(None, "START_UNKNOWN", message, "Name one of the nodes.");
         }
         self.event(None, &definition.trigger.event);
-        self.filters(None, &definition.trigger.filter);
+        self.filters(&definition.trigger.event, &definition.trigger.filter);
+        if let Some(property) = &definition.trigger.entry_key {
+            self.property(&definition.trigger.event, property);
+        }
+        if definition.exits.len() > EXITS_MAX {
+            let message = format!("It has {} exits, and {EXITS_MAX} are allowed.", definition.exits.len());
+            self.error(None, "TOO_MANY_EXITS", message, "Join conditions with \"or\".");
+        }
         if let Reentry::AfterInterval { seconds } = definition.reentry
             && !(1..=WAIT_MAX_SECONDS).contains(&seconds)
         {
@@ -148,7 +160,7 @@ impl Check<'_> {
             match end {
                 End::Event { event, filter, .. } => {
                     self.event(None, event);
-                    self.filters(None, filter);
+                    self.filters(event, filter);
                 }
                 End::Condition { condition } => self.condition(None, condition),
             }
@@ -195,18 +207,32 @@ impl Check<'_> {
         }
     }
 
-    fn filters(&mut self, node: Option<&str>, filters: &[PropertyFilter]) {
+    fn filters(&mut self, event: &str, filters: &[PropertyFilter]) {
         if filters.len() > 20 {
-            self.error(node, "TOO_MANY_FILTERS", "More than 20 properties are tested.", "Test fewer.");
+            self.error(None, "TOO_MANY_FILTERS", "More than 20 properties are tested.", "Test fewer.");
         }
         for filter in filters {
+            self.property(event, &filter.property);
             // A property is tested as an attribute is; whatever its name.
             let as_condition = Condition::Attribute { name: "property".to_owned(), test: filter.test.clone() };
             if let Some(why) = as_condition.check().into_iter().next() {
                 let message = format!("The test of \"{}\" cannot be used: {}", filter.property, why.message);
-                self.error(node, "FILTER_UNUSABLE", message, "Compare with values of one kind.");
+                self.error(None, "FILTER_UNUSABLE", message, "Compare with values of one kind.");
             }
         }
+    }
+
+    /// Events may have properties that nobody declared: only where some are declared is another one a mistake.
+    fn property(&mut self, event: &str, property: &str) {
+        let known = self.known.events.get(event).and_then(|id| self.known.properties.get(id));
+        if known.is_some_and(|known| known.contains_key(property)) {
+            return;
+        }
+        let is_declared = known.is_some_and(|known| known.values().any(|one| one.is_declared));
+        let message = format!("No property \"{property}\" of \"{event}\" was declared or seen.");
+        let finding = error(None, "PROPERTY_UNKNOWN", message, "Declare it, or check its spelling.");
+        let severity = if is_declared { Severity::Error } else { Severity::Warning };
+        self.findings.push(Finding { severity, ..finding });
     }
 
     fn send(&mut self, name: &str, template: TemplateId, sender: SenderId, topic: Option<TopicId>) {

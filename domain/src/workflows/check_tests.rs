@@ -4,6 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
+use crate::contacts::events::{EventProperty, PropertyKind, PropertyName};
 
 fn known() -> Known {
     let template = |class| UsableTemplate {
@@ -16,6 +17,7 @@ fn known() -> Known {
     let brand = BrandId(Uuid::from_u128(1));
     Known {
         events: HashMap::from([("started".to_owned(), EventDefinitionId(Uuid::from_u128(1)))]),
+        properties: HashMap::new(),
         attributes: Definitions::default(),
         topics: HashMap::from([
             (TopicId(Uuid::from_u128(1)), brand),
@@ -117,6 +119,32 @@ fn each_mistake_is_named_with_its_node() {
     for (nodes, expected) in &table {
         assert_eq!(findings(&whole(nodes)), *expected, "{nodes}");
     }
+}
+
+#[test]
+fn a_property_that_nobody_knows_is_named_and_is_a_mistake_where_some_are_declared() {
+    for (is_declared, severity) in [(true, Severity::Error), (false, Severity::Warning)] {
+        let name = PropertyName::parse("page").unwrap();
+        let page = EventProperty { name, kind: PropertyKind::Number, is_declared };
+        let mut known = known();
+        known.properties.insert(known.events["started"], BTreeMap::from([("page".to_owned(), page)]));
+        let mut one = whole(&json!({ "a": { "kind": "exit" } }));
+        one["trigger"]["filter"] = json!([{ "property": "page", "test": { "op": "equals", "value": 1 } }]);
+        let found = |one: &Json| {
+            let found = check(&parse(one).unwrap(), &known);
+            found.into_iter().map(|finding| (finding.code, finding.severity)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&one), []);
+        one["trigger"]["entry_key"] = json!("vsit");
+        assert_eq!(found(&one), [("PROPERTY_UNKNOWN", severity)]);
+    }
+}
+
+#[test]
+fn more_exits_than_anybody_needs_are_refused() {
+    let mut one = whole(&json!({ "a": { "kind": "exit" } }));
+    one["exits"] = json!(vec![json!({ "kind": "event", "event": "started" }); 21]);
+    assert_eq!(findings(&one), [(None, "TOO_MANY_EXITS")]);
 }
 
 #[test]

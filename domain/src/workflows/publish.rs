@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use carillon_entities::ids::{SenderId, TemplateId, TopicId, WorkflowId};
+use carillon_entities::ids::{EventDefinitionId, SenderId, TemplateId, TopicId, WorkflowId};
 use carillon_entities::wall::{TenantTx, WallError};
 
 use super::assign::allot;
@@ -14,6 +14,7 @@ use super::store::workflows::{listeners_replace, version_insert, version_last, v
 use super::{Definition, End, Node, Version, Workflow, WorkflowState};
 use crate::consent::store::topics::topics_of;
 use crate::contacts::definitions_load;
+use crate::contacts::events::properties_of;
 use crate::error::{Error, Refusal, Result};
 use crate::messaging::{usable_senders, usable_templates};
 use crate::ports::Ports;
@@ -117,8 +118,11 @@ async fn known_of(tx: &mut TenantTx, definitions: &[&Definition]) -> Result<Know
     let templates: Vec<TemplateId> = templates.into_iter().collect();
     let senders: Vec<SenderId> = senders.into_iter().collect();
     let topics: Vec<TopicId> = topics.into_iter().collect();
+    let events = events_named(tx, events).await?;
+    let ids: Vec<EventDefinitionId> = events.values().copied().collect();
     Ok(Known {
-        events: events_named(tx, events).await?,
+        properties: properties_of(tx, &ids).await?,
+        events,
         attributes: definitions_load(tx).await?,
         topics: topics_of(tx, &topics).await?.into_iter().map(|topic| (topic.id, topic.brand)).collect(),
         senders: usable_senders(tx, &senders).await?,

@@ -13,6 +13,7 @@ mod property;
 mod track;
 mod whose;
 
+pub(crate) use super::store::events::properties_of;
 pub use declare::{DECLARE_MAX, DeclareEvent, EVENTS_MAX, EventDefinition, declare_events};
 pub use list::{ContactEvent, contact_events, event_properties, list_event_definitions};
 pub use name::{EventName, InvalidEventName, InvalidPropertyName, PropertyName};

@@ -119,7 +119,8 @@ pub(in crate::contacts) async fn definitions_put(
 }
 
 /// The properties of events, by name.
-pub(in crate::contacts) async fn properties_of(
+/// The kinds of what is known of events' properties.
+pub(crate) async fn properties_of(
     tx: &mut TenantTx,
     events: &[EventDefinitionId],
 ) -> Result<HashMap<EventDefinitionId, KnownProperties>> {
