@@ -29,6 +29,8 @@ statements! {
     /// Holds a contact's ways.
     WAYS_PAUSE_CONTACT(Uuid) =
         "UPDATE enrollments SET state = 'paused' WHERE tenant_id = $1 AND contact_id = $2 AND state = 'active'";
+    /// Locks all that is held, in one order.
+    PAUSES_LOCK() = "SELECT subject_id FROM pauses WHERE tenant_id = $1 ORDER BY subject_id {for_update}";
     /// Lets go whoever nothing holds any more.
     WAYS_RESUME() =
         "UPDATE enrollments SET state = 'active' WHERE tenant_id = $1 AND state = 'paused' \
@@ -92,6 +94,8 @@ pub(in crate::workflows) async fn pause(tx: &mut TenantTx, held: Held, now: Time
 /// Lets go.
 pub(in crate::workflows) async fn resume(tx: &mut TenantTx, held: Held) -> Result<()> {
     let (_, subject) = held.parts(tx.tenant());
+    // Of two that let go at once the second sees what the first has left.
+    tx.sql(&PAUSES_LOCK, Args::default())?.execute().await?;
     tx.delete::<pauses::Entity>().eq(pauses::Column::SubjectId, subject).execute().await?;
     tx.sql(&WAYS_RESUME, Args::default())?.execute().await?;
     Ok(())
