@@ -25,9 +25,6 @@ pub const PASSWORD: &str = "tischbein-lampe-regal";
 /// How long a test's key is good for: the wall asks the database's own clock as well, which no test can move.
 pub const KEY_LIFE: TimeDelta = TimeDelta::days(36_500);
 
-const WAITING: &str = "SELECT COUNT(*) AS amount FROM pg_stat_activity \
-    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-
 /// A world that people sign in to.
 #[derive(Debug)]
 pub struct AccessWorld {
@@ -238,18 +235,6 @@ impl AccessWorld {
         let hex = if self.wall().is_postgres() { "CAST(id AS TEXT)" } else { "hex(id)" };
         let lines = self.lines(&format!("SELECT {hex} AS line FROM memberships WHERE {condition}")).await;
         MembershipId(Uuid::parse_str(&lines[0]).unwrap())
-    }
-
-    /// Until somebody waits for a lock, or who ought to wait has ended.
-    pub async fn until_waiting(&self, ended: impl Fn() -> bool) {
-        for round in 0.. {
-            // SQLite's one writer waits inside the process, where nobody can see it wait.
-            let waits = if self.wall().is_postgres() { self.number(WAITING).await > 0 } else { round == 1_000 };
-            if waits || ended() {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
     }
 
     fn id(&self, id: Uuid) -> String {

@@ -56,6 +56,9 @@ impl Default for WorldOptions {
     }
 }
 
+const WAITING: &str = "SELECT COUNT(*) AS amount FROM pg_stat_activity \
+    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
 /// One test's world.
 #[derive(Debug)]
 pub struct World {
@@ -231,6 +234,18 @@ impl World {
     /// The number that a statement selects past the wall, as its only column `amount`.
     pub async fn number(&self, sql: &str) -> i64 {
         number(self.admin().await, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Until somebody waits for a lock, or who ought to wait has ended.
+    pub async fn until_waiting(&self, ended: impl Fn() -> bool) {
+        for round in 0.. {
+            // SQLite's one writer waits inside the process, where nobody can see it wait.
+            let waits = if self.wall().is_postgres() { self.number(WAITING).await > 0 } else { round == 1_000 };
+            if waits || ended() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Waits until a statement selects this number: for what workers do in their own time and tell nobody.

@@ -13,9 +13,10 @@ use super::store::contacts::contacts_get;
 use super::store::tags::{tags_of, tags_remove};
 use super::write::write;
 use super::{ContactFields, Tag};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 use crate::ports::Ports;
 use crate::tenancy::Actor;
+use crate::workflows::react_to_contacts;
 
 /// What is to be different about one contact.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +29,7 @@ pub(crate) struct ContactChange {
     pub remove: Vec<Tag>,
 }
 
-/// Changes contacts, one change each; returns why some were not changed. Statements do not grow with their number.
+/// Changes contacts that the caller holds, one change each; returns why some were not changed. Statements do not grow with their number.
 pub(crate) async fn change_contacts(
     tx: &mut TenantTx,
     ports: &Ports,
@@ -50,26 +51,28 @@ pub(crate) async fn change_contacts(
             Err(mut refusals) => drop(refusals.pop().map(|refusal| refused.insert(contact.id, refusal))),
         }
     }
+    let untagged = untag(tx, ports, author, changes).await?;
     let plan = write(tx, ports, author, (&definitions, &wishes)).await?;
     for (id, fate) in wishing.into_iter().zip(plan.fates) {
         if let Fate::Refused(mut refusals) = fate {
             drop(refusals.pop().map(|refusal| refused.insert(id, refusal)));
         }
     }
-    untag(tx, ports, author, changes).await?;
+    react_to_contacts(tx, ports, &untagged).await?;
     Ok(refused)
 }
 
+/// Takes tags off; returns whom one was taken from.
 async fn untag(
     tx: &mut TenantTx,
     ports: &Ports,
     author: Author,
     changes: &HashMap<ContactId, ContactChange>,
-) -> Result<(), Error> {
+) -> Result<Vec<ContactId>> {
     let ids: Vec<ContactId> =
         changes.iter().filter(|(_, change)| !change.remove.is_empty()).map(|(id, _)| *id).collect();
     if ids.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let (mut gone, mut entries) = (Vec::new(), Vec::new());
     for (id, tags) in &tags_of(tx, &ids).await? {
@@ -82,6 +85,8 @@ async fn untag(
             gone.extend(removed.into_iter().map(|tag| (tag, *id)));
         }
     }
+    let contacts = entries.iter().map(|entry| entry.contact).collect();
     tags_remove(tx, gone).await?;
-    history_append(tx, ports, author, entries).await
+    history_append(tx, ports, author, entries).await?;
+    Ok(contacts)
 }

@@ -47,7 +47,7 @@ pub use patch::{ContactFields, ContactPatch, Patch};
 pub use phone_number::{InvalidPhone, PhoneNumber};
 pub use put_away::{archive_contact, restore_contact};
 pub(crate) use store::attributes::definitions_load;
-pub(crate) use store::contacts::contacts_get;
+pub(crate) use store::contacts::{contacts_get, contacts_hold, contacts_hold_free};
 pub use store::statements;
 pub(crate) use store::tags::tags_of;
 pub use tag::{TagContacts, tag_contacts};

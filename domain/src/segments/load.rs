@@ -21,21 +21,31 @@ use crate::time::Timestamp;
 pub async fn load_facts(
     tx: &mut TenantTx,
     ports: &Ports,
-    contacts: &[ContactId],
+    ids: &[ContactId],
     needs: &Needs,
     now: Timestamp,
 ) -> Result<HashMap<ContactId, Facts>> {
-    let mut facts: HashMap<ContactId, Facts> = contacts.iter().map(|id| (*id, Facts::default())).collect();
+    let asks = !needs.attributes.is_empty() || !needs.topics.is_empty();
+    let contacts = if asks && !ids.is_empty() { contacts_get(tx, ids).await? } else { Vec::new() };
+    facts_of(tx, ports, (ids, &contacts), needs, now).await
+}
+
+/// The same of contacts that were read before.
+pub(crate) async fn facts_of(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    (ids, contacts): (&[ContactId], &[Contact]),
+    needs: &Needs,
+    now: Timestamp,
+) -> Result<HashMap<ContactId, Facts>> {
+    let mut facts: HashMap<ContactId, Facts> = ids.iter().map(|id| (*id, Facts::default())).collect();
     if facts.is_empty() {
         return Ok(facts);
     }
     let mut ids: Vec<ContactId> = facts.keys().copied().collect();
     ids.sort_unstable();
-    if !needs.attributes.is_empty() || !needs.topics.is_empty() {
-        let contacts = contacts_get(tx, &ids).await?;
-        load_attributes(tx, &contacts, needs, &mut facts).await?;
-        load_topics(tx, ports, &contacts, needs, &mut facts).await?;
-    }
+    load_attributes(tx, contacts, needs, &mut facts).await?;
+    load_topics(tx, ports, contacts, needs, &mut facts).await?;
     if !needs.tags.is_empty() {
         for (id, tags) in tags_of(tx, &ids).await? {
             let asked = tags.into_iter().filter(|tag| needs.tags.contains(tag));

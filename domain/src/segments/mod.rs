@@ -17,6 +17,7 @@ mod value;
 pub use compile::{CompiledCondition, compile};
 pub use condition::{AttributeTest, Condition, MailDid, TopicTest, Window};
 pub use evaluate::Facts;
+pub(crate) use load::facts_of;
 pub use load::load_facts;
 pub use matching::{ask_database, count_matching, matching_contacts};
 pub use needs::{EventNeed, Needs};

@@ -4,7 +4,7 @@
 //! A run goes on from node to node until somebody has to wait or is out. Published versions have no circle without a wait,
 //! and a run that finds one all the same is parked, with an alarm, and not lost (C-182).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use jiff::tz::TimeZone;
@@ -128,13 +128,11 @@ pub struct Step {
     pub visit: i32,
 }
 
-/// Where the way goes on.
+/// How the way goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// They are at a node, and looked at again at an instant.
+    /// They wait, and are looked at again at an instant.
     At {
-        /// Where, since when, in which variant.
-        way: Way,
         /// When.
         due_at: Timestamp,
     },
@@ -157,7 +155,9 @@ pub struct Effects {
     /// What happened, in order. A `queued` step asks for its node's mail, a `split` step exposes to its variant, an
     /// `updated` step asks for its node's change.
     pub steps: Vec<Step>,
-    /// Where it goes on.
+    /// Where they are now, since when, in which variant.
+    pub way: Way,
+    /// How it goes on from there.
     pub next: Next,
 }
 
@@ -165,7 +165,7 @@ pub struct Effects {
 pub fn advance(definition: &Definition, way: Way, facts: &WayFacts, now: Timestamp) -> Effects {
     let mut run = Run { definition, facts, now, way, steps: Vec::new() };
     let next = run.until_it_stops();
-    Effects { steps: run.steps, next }
+    Effects { steps: run.steps, way: run.way, next }
 }
 
 /// What ends a way by what is known of the person: the goal first, then the exits in order (A3.12).
@@ -179,6 +179,15 @@ pub fn ended_by(definition: &Definition, facts: &Facts, now: Timestamp) -> Optio
     }
     let exit = definition.exits.iter().position(holds)?;
     Some((WayState::Exited, format!("exit_{}", exit + 1)))
+}
+
+/// When time alone may make true what ends a way.
+pub fn next_end(definition: &Definition, facts: &Facts, now: Timestamp) -> Option<Timestamp> {
+    let changes = definition.goal.iter().chain(&definition.exits).filter_map(|end| match end {
+        End::Condition { condition } => condition.next_change(facts, now),
+        End::Event { .. } => None,
+    });
+    changes.min()
 }
 
 struct Run<'a> {
@@ -215,7 +224,7 @@ impl Run<'_> {
         let Some(node) = definition.nodes.get(&self.way.node) else { return Some(self.park("NODE_UNKNOWN")) };
         match node {
             Node::Send { next, .. } => match self.facts.quota_until {
-                Some(until) => Some(self.stay(until)),
+                Some(until) => Some(Next::At { due_at: until }),
                 None => self.leave(StepOutcome::Queued, Json::Null, next.as_ref()),
             },
             Node::WaitFor { seconds, next } => {
@@ -238,7 +247,7 @@ impl Run<'_> {
             Node::Update { next, .. } => {
                 // What comes after must see the change: it is written first.
                 let next = self.leave(StepOutcome::Updated, Json::Null, next.as_ref());
-                Some(next.unwrap_or_else(|| self.stay(self.now)))
+                Some(next.unwrap_or(Next::At { due_at: self.now }))
             }
             Node::Exit { reason } => {
                 let reason = reason.as_deref().unwrap_or("completed");
@@ -252,22 +261,19 @@ impl Run<'_> {
             return self.leave(StepOutcome::Waited, json!({ "since": self.way.node_entered_at }), next);
         }
         // What time alone makes true must not be missed (A3.2).
-        let conditions = self.definition.goal.iter().chain(&self.definition.exits).filter_map(|end| match end {
-            End::Condition { condition } => condition.next_change(&self.facts.contact, self.now),
-            End::Event { .. } => None,
-        });
-        let earliest = conditions.min().map_or(until, |change| change.clamp(self.now, until));
-        Some(self.stay(earliest))
+        let change = next_end(self.definition, &self.facts.contact, self.now);
+        let earliest = change.map_or(until, |change| change.clamp(self.now, until));
+        Some(Next::At { due_at: earliest })
     }
 
     fn branch(&mut self, condition: &Condition, [then, otherwise, unknown]: [Option<&NodeName>; 3]) -> Option<Next> {
-        let asked = condition.needs().mails;
+        let asked = if self.facts.pending.is_empty() { BTreeSet::new() } else { condition.needs().mails };
         if let Some(until) = asked.iter().filter_map(|mail| self.facts.pending.get(mail)).max()
             && let Some(patience) = until.checked_add_signed(JUDGED_WITHIN)
             && self.now < patience
         {
             let soon = self.now.checked_add_signed(LOOKED_AT_AGAIN).unwrap_or(patience);
-            return Some(self.stay((*until).max(soon)));
+            return Some(Next::At { due_at: (*until).max(soon) });
         }
         let (outcome, next) = match condition.evaluate(&self.facts.contact, self.now) {
             Truth::Yes => (StepOutcome::Then, then),
@@ -304,10 +310,6 @@ impl Run<'_> {
         self.way.visit = self.way.visit.saturating_add(1);
         self.way.node_entered_at = self.now;
         None
-    }
-
-    fn stay(&self, due_at: Timestamp) -> Next {
-        Next::At { way: self.way.clone(), due_at }
     }
 
     fn end(&mut self, outcome: StepOutcome, state: WayState, reason: &str) -> Next {

@@ -89,7 +89,7 @@ fn ended(effects: &Effects) -> (WayState, &str) {
 
 fn standing(effects: &Effects) -> (Way, Timestamp) {
     match &effects.next {
-        Next::At { way, due_at } => (way.clone(), *due_at),
+        Next::At { due_at } => (effects.way.clone(), *due_at),
         other => panic!("not waiting: {other:?}"),
     }
 }
@@ -247,7 +247,10 @@ fn c184_nobody_who_is_gone_is_moved_on() {
 #[test]
 fn who_is_held_is_moved_nowhere() {
     let held = WayFacts { is_held: true, ..facts() };
-    assert_eq!(advance(&welcome(), way("first"), &held, at(0)), Effects { steps: vec![], next: Next::Held });
+    assert_eq!(
+        advance(&welcome(), way("first"), &held, at(0)),
+        Effects { steps: vec![], way: way("first"), next: Next::Held }
+    );
 }
 
 #[test]
@@ -354,11 +357,11 @@ proptest! {
         let effects = advance(&definition, begin.clone(), &known, at(now));
         prop_assert_eq!(&effects, &advance(&definition, begin, &known, at(now)));
         prop_assert!(effects.steps.len() <= definition.nodes.len() + 2, "a run is no longer than the workflow");
-        if let Next::At { way, due_at } = &effects.next {
+        if let Next::At { due_at } = &effects.next {
             prop_assert!(*due_at >= at(now), "nobody is due in the past");
             // Who is due at once was changed, and goes on at another node.
             let changed = effects.steps.iter().any(|step| step.outcome == StepOutcome::Updated);
-            prop_assert!(changed || (*due_at > at(now) && definition.nodes.contains_key(&way.node)));
+            prop_assert!(changed || (*due_at > at(now) && definition.nodes.contains_key(&effects.way.node)));
         }
     }
 
@@ -372,7 +375,7 @@ proptest! {
             }
             match effects.next {
                 // Somebody who looks again too early changes nothing.
-                Next::At { way, due_at } => (stands, now) = (way, due_at.max(now + TimeDelta::seconds(1))),
+                Next::At { due_at } => (stands, now) = (effects.way, due_at.max(now + TimeDelta::seconds(1))),
                 Next::Ended { .. } | Next::Held | Next::Parked => break,
             }
         }

@@ -16,7 +16,7 @@ use super::store::enrollments::{enrollments_due, enrollments_move};
 use super::store::steps::{NewExposure, NewStep, exposures_insert, steps_append};
 use super::versions::Definitions;
 use super::{Effects, Enrollment, Next, Node, Step, StepOutcome, advance};
-use crate::contacts::{ContactChange, Tag, change_contacts};
+use crate::contacts::{ContactChange, Tag, change_contacts, contacts_hold_free};
 use crate::error::{Error, Refusal, Result};
 use crate::messaging::{
     INTENTS_MAX, Intent, Lane, MessageClass, ORIGIN_KEYS, Origin, Recipient, choose_locale, send_messages,
@@ -30,6 +30,8 @@ use crate::time::Timestamp;
 pub const PEOPLE: u32 = 500;
 /// Whoever is at a mail while the day's mails are used up is looked at again after this.
 const QUOTA_PAUSE: TimeDelta = TimeDelta::minutes(15);
+/// Whoever somebody else writes just now is changed after this.
+const SOON: TimeDelta = TimeDelta::seconds(1);
 
 /// What the engine may do in a tenant.
 #[derive(Debug, Clone)]
@@ -79,7 +81,7 @@ async fn one_batch(
         .map(|enrollment| {
             let effects = match definitions.get(&enrollment.version) {
                 Some(definition) => {
-                    advance(definition, enrollment.way.clone(), &facts.of(&enrollment, definition, quota_until), now)
+                    advance(definition, enrollment.way.clone(), &facts.of(&enrollment, quota_until), now)
                 }
                 None => unreadable(&enrollment),
             };
@@ -106,7 +108,7 @@ fn unreadable(enrollment: &Enrollment) -> Effects {
         facts: Json::Null,
         visit: way.visit,
     };
-    Effects { steps: vec![step], next: Next::Parked }
+    Effects { steps: vec![step], way: way.clone(), next: Next::Parked }
 }
 
 /// Somebody, and what their run wants written.
@@ -126,8 +128,9 @@ struct Writing<'a> {
 impl Writing<'_> {
     /// Writes a batch; returns the lanes in which there is mail now.
     async fn write(&self, tx: &mut TenantTx, mut runs: Vec<Run>) -> Result<BTreeSet<Lane>> {
+        self.put_off(tx, &mut runs).await?;
         let refused = self.change(tx, &runs).await?;
-        let moves: Vec<(&Enrollment, &Next)> = runs.iter().map(|run| (&run.enrollment, &run.effects.next)).collect();
+        let moves: Vec<(&Enrollment, &Effects)> = runs.iter().map(|run| (&run.enrollment, &run.effects)).collect();
         let still: BTreeSet<EnrollmentId> = enrollments_move(tx, &moves, self.now).await?.into_iter().collect();
         // A change of the contact may just have ended their way.
         runs.retain(|run| still.contains(&run.enrollment.id));
@@ -165,6 +168,23 @@ impl Writing<'_> {
 
     fn node(&self, version: WorkflowVersionId, name: &str) -> Option<&Node> {
         self.definitions.get(&version)?.nodes.get(name)
+    }
+
+    /// Whoever is to be changed is locked, so that no change is lost to somebody else's. A contact that another
+    /// transaction has is left for a moment later: it may be waiting for the ways that are locked here.
+    async fn put_off(&self, tx: &mut TenantTx, runs: &mut [Run]) -> Result<()> {
+        let changes = |run: &Run| run.effects.steps.iter().any(|step| step.outcome == StepOutcome::Updated);
+        let wanted: BTreeSet<ContactId> =
+            runs.iter().filter(|run| changes(run)).map(|run| run.enrollment.contact).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let free = contacts_hold_free(tx, wanted).await?;
+        let due_at = self.now + SOON;
+        for run in runs.iter_mut().filter(|run| changes(run) && !free.contains(&run.enrollment.contact)) {
+            run.effects = Effects { steps: Vec::new(), way: run.enrollment.way.clone(), next: Next::At { due_at } };
+        }
+        Ok(())
     }
 
     /// Changes contacts as update nodes say; somebody on two workflows at once is changed by both, in the order of their ways.

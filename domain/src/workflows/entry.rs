@@ -53,6 +53,8 @@ pub struct Entry {
     pub entered_at: Timestamp,
     /// How it ended, why, and when.
     pub ended: Option<(WayState, String, Timestamp)>,
+    /// It came to an exit, but a mail of it has not left: a goal takes that back (C-184).
+    pub has_mail: bool,
     /// It is begun by this call.
     pub is_new: bool,
 }
@@ -111,7 +113,8 @@ fn end_ways(book: &mut Book, event: &Occurred, version: &Listening<'_>) {
     let Some((state, reason)) = ends(version.definition, event) else { return };
     for place in places {
         let way = &mut book.ways[*place];
-        if way.ended.is_none() && event.at >= way.entered_at {
+        if (way.ended.is_none() || way.has_mail) && event.at >= way.entered_at {
+            way.has_mail = false;
             way.ended = Some((state, reason.clone(), event.at));
         }
     }
@@ -130,7 +133,8 @@ pub fn ends(definition: &Definition, event: &Occurred) -> Option<(WayState, Stri
     Some((WayState::Exited, format!("exit_{}", exit + 1)))
 }
 
-fn passes(filter: &[PropertyFilter], properties: &Map<String, Json>) -> bool {
+/// Whether properties pass all tests.
+pub fn passes(filter: &[PropertyFilter], properties: &Map<String, Json>) -> bool {
     filter.iter().all(|one| one.test.passes_json(properties.get(&one.property)))
 }
 
@@ -162,6 +166,7 @@ fn enter(
         event: Some(event.id),
         entered_at: event.at,
         ended: None,
+        has_mail: false,
         is_new: true,
     });
 }

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::keys::AddressHash;
 use crate::messaging::{Engagement, engagement};
 use crate::ports::Ports;
-use crate::segments::{Facts, MailDid, Needs, Truth, load_facts};
+use crate::segments::{Facts, MailDid, Needs, Truth, facts_of};
 use crate::time::Timestamp;
 
 /// The facts of a batch.
@@ -32,11 +32,15 @@ pub(super) struct BatchFacts {
     people: HashMap<ContactId, Person>,
     conditions: HashMap<ContactId, Facts>,
     seen: HashMap<(WorkflowId, AddressHash), Vec<(String, String)>>,
-    mails: HashMap<(EnrollmentId, String), Engagement>,
+    /// What each version's conditions ask about mails.
+    asked: HashMap<WorkflowVersionId, BTreeSet<(String, MailDid)>>,
+    mails: Mails,
     properties: HashMap<ContactEventId, Map<String, Json>>,
     tenant: Uuid,
     held: HashSet<Uuid>,
 }
+
+static NONE_ASKED: BTreeSet<(String, MailDid)> = BTreeSet::new();
 
 /// What is known of one contact beside what conditions ask.
 struct Person {
@@ -56,22 +60,27 @@ impl BatchFacts {
     ) -> Result<Self> {
         let contacts: Vec<ContactId> = due.iter().map(|one| one.contact).collect::<BTreeSet<_>>().into_iter().collect();
         let defaults = tenant_defaults(tx).await?.ok_or_else(|| Error::fault("the tenant has no row"))?;
+        let tenant = tx.tenant().0;
         let needs = definitions.values().fold(Needs::default(), |all, one| all.union(one.needs()));
         let known = contacts_get(tx, &contacts).await?;
-        let people = people(tx, ports, known).await?;
+        let conditions = facts_of(tx, ports, (&contacts, &known), &needs, now).await?;
+        // Only splits go by addresses.
+        let splits = definitions.values().any(|one| one.splits().next().is_some());
+        let people = people(tx, ports, known, splits).await?;
         let mut batch = Self {
             default_zone: zone(&defaults.default_zone).unwrap_or(TimeZone::UTC),
             defaults,
-            conditions: load_facts(tx, ports, &contacts, &needs, now).await?,
+            conditions,
+            asked: definitions.iter().map(|(id, definition)| (*id, mails_asked(definition))).collect(),
             seen: HashMap::new(),
             mails: HashMap::new(),
             properties: HashMap::new(),
-            tenant: tx.tenant().0,
-            held: pauses_of(tx, subjects(tx.tenant().0, due)).await?,
+            tenant,
+            held: pauses_of(tx, due.iter().flat_map(|one| subjects(tenant, one)).collect::<BTreeSet<_>>()).await?,
             people,
         };
         batch.load_exposures(tx, due, definitions).await?;
-        batch.load_mails(tx, due, definitions).await?;
+        batch.load_mails(tx, due).await?;
         batch.load_properties(tx, ports, due, definitions).await?;
         Ok(batch)
     }
@@ -89,19 +98,9 @@ impl BatchFacts {
         Ok(())
     }
 
-    async fn load_mails(&mut self, tx: &mut TenantTx, due: &[Enrollment], definitions: &Definitions) -> Result<()> {
-        let asked: HashMap<WorkflowVersionId, BTreeSet<String>> = definitions
-            .iter()
-            .map(|(id, definition)| (*id, mails_asked(definition).into_iter().map(|(node, _)| node).collect()))
-            .collect();
-        let wanted: Vec<(EnrollmentId, String)> = due
-            .iter()
-            .filter_map(|one| Some((one, asked.get(&one.version)?)))
-            .flat_map(|(one, nodes)| nodes.iter().map(|node| (one.id, node.clone())))
-            .collect();
-        if !wanted.is_empty() {
-            self.mails = engagement(tx, &wanted).await?;
-        }
+    async fn load_mails(&mut self, tx: &mut TenantTx, due: &[Enrollment]) -> Result<()> {
+        let asked = due.iter().filter_map(|one| Some((one.id, self.asked.get(&one.version)?)));
+        self.mails = mails_of(tx, asked).await?;
         Ok(())
     }
 
@@ -123,23 +122,22 @@ impl BatchFacts {
     }
 
     /// What is known of one of them.
-    pub fn of(&self, enrollment: &Enrollment, definition: &Definition, quota_until: Option<Timestamp>) -> WayFacts {
+    pub fn of(&self, enrollment: &Enrollment, quota_until: Option<Timestamp>) -> WayFacts {
         let person = self.people.get(&enrollment.contact);
         let mut contact = self.conditions.get(&enrollment.contact).cloned().unwrap_or_default();
-        let mut pending = BTreeMap::new();
-        for (node, did) in mails_asked(definition) {
-            let Some(mail) = self.mails.get(&(enrollment.id, node.clone())) else { continue };
-            if let Some(until) = mail.pending_until {
-                pending.insert((node.clone(), did), until);
-            }
-            contact.mails.insert((node, did), answer(mail, did));
-        }
+        let asked = self.asked.get(&enrollment.version).unwrap_or(&NONE_ASKED);
+        contact.mails.extend(answers(&self.mails, enrollment.id, asked));
+        let pending = asked.iter().filter_map(|mail| {
+            let until = self.mails.get(&(enrollment.id, mail.0.clone()))?.pending_until?;
+            Some((mail.clone(), until))
+        });
+        let pending: BTreeMap<_, _> = pending.collect();
         let address = self.address_of(enrollment.contact);
         let seen = address.and_then(|address| self.seen.get(&(enrollment.way.workflow, address)));
         WayFacts {
             contact,
             is_gone: person.is_none_or(|person| person.is_gone),
-            is_held: subjects(self.tenant, std::slice::from_ref(enrollment)).iter().any(|one| self.held.contains(one)),
+            is_held: subjects(self.tenant, enrollment).iter().any(|one| self.held.contains(one)),
             zone: person.and_then(|person| person.zone.clone()).unwrap_or_else(|| self.default_zone.clone()),
             address,
             seen: seen.into_iter().flatten().cloned().collect(),
@@ -167,8 +165,8 @@ impl BatchFacts {
 }
 
 /// Whatever may hold somebody.
-fn subjects(tenant: Uuid, due: &[Enrollment]) -> BTreeSet<Uuid> {
-    due.iter().flat_map(|one| [one.way.workflow.0, one.contact.0]).chain([tenant]).collect()
+fn subjects(tenant: Uuid, one: &Enrollment) -> [Uuid; 3] {
+    [tenant, one.way.workflow.0, one.contact.0]
 }
 
 fn of_each<'a>(
@@ -176,6 +174,36 @@ fn of_each<'a>(
     definitions: &'a Definitions,
 ) -> impl Iterator<Item = (&'a Enrollment, &'a Definition)> {
     due.iter().filter_map(|one| Some((one, definitions.get(&one.version)?.as_ref())))
+}
+
+/// What people did with the mails of their ways, by way and node.
+pub(super) type Mails = HashMap<(EnrollmentId, String), Engagement>;
+
+/// What was done with the mails that are asked about, each way's own.
+pub(super) async fn mails_of<'a>(
+    tx: &mut TenantTx,
+    asked: impl Iterator<Item = (EnrollmentId, &'a BTreeSet<(String, MailDid)>)>,
+) -> Result<Mails> {
+    let nodes = |(way, mails): (EnrollmentId, &'a BTreeSet<(String, MailDid)>)| {
+        mails.iter().map(move |(node, _)| (way, node.clone()))
+    };
+    let wanted: BTreeSet<(EnrollmentId, String)> = asked.flat_map(nodes).collect();
+    if wanted.is_empty() {
+        return Ok(Mails::new());
+    }
+    engagement(tx, &wanted.into_iter().collect::<Vec<_>>()).await
+}
+
+/// The same as conditions ask it.
+pub(super) fn answers<'a>(
+    mails: &'a Mails,
+    way: EnrollmentId,
+    asked: &'a BTreeSet<(String, MailDid)>,
+) -> impl Iterator<Item = ((String, MailDid), Truth)> + 'a {
+    asked.iter().filter_map(move |(node, did)| {
+        let mail = mails.get(&(way, node.clone()))?;
+        Some(((node.clone(), *did), answer(mail, *did)))
+    })
 }
 
 /// What somebody did with a mail: no for one that was never sent, unknown for one that is not tracked.
@@ -193,9 +221,15 @@ fn answer(mail: &Engagement, did: MailDid) -> Truth {
 }
 
 /// What is known of contacts; their addresses by the hashes that their rows have (C-157).
-async fn people(tx: &mut TenantTx, ports: &Ports, contacts: Vec<Contact>) -> Result<HashMap<ContactId, Person>> {
+async fn people(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    contacts: Vec<Contact>,
+    for_splits: bool,
+) -> Result<HashMap<ContactId, Person>> {
     let hasher = ports.keys.address_hasher(tx.tenant());
-    let with_address = contacts.iter().filter_map(|contact| Some((contact.id, contact.email.as_ref()?)));
+    let with_address =
+        contacts.iter().filter(|_| for_splits).filter_map(|contact| Some((contact.id, contact.email.as_ref()?)));
     let (ids, recipients): (Vec<ContactId>, Vec<Recipient>) =
         with_address.map(|(id, email)| (id, Recipient::hashed(&hasher, email))).unzip();
     let addresses = endpoints_resolve(tx, &recipients).await?;

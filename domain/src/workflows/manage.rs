@@ -9,7 +9,7 @@ use super::publish::touch;
 use super::store::enrollments::ways_end_of_workflow;
 use super::store::pauses;
 use super::store::steps::{NewStep, steps_append};
-use super::store::workflows::{listeners_forget, workflow_insert, workflow_lock, workflow_update};
+use super::store::workflows::{ends_forget, triggers_forget, workflow_insert, workflow_lock, workflow_update};
 use super::{DEFINITION_MAX, Enrollment, Held, StepOutcome, Workflow, WorkflowState};
 use crate::contacts::{contacts_get, one_line};
 use crate::error::{Error, Refusal, Result};
@@ -168,6 +168,8 @@ pub async fn archive_workflow(
     workflow.live_version = None;
     touch(&mut workflow, ports);
     workflow_update(tx, &workflow).await?;
+    let none = carillon_entities::ids::WorkflowVersionId(Uuid::nil());
+    triggers_forget(tx, id, none).await?;
     let ended = ways_end_of_workflow(tx, id, "workflow_archived", now).await?;
     let step = |way: &Enrollment| NewStep {
         enrollment: way.id,
@@ -183,7 +185,7 @@ pub async fn archive_workflow(
     steps_append(tx, ports, ended.iter().map(step).collect()).await?;
     let ended: Vec<_> = ended.into_iter().map(|way| way.id).collect();
     cancel_of_ways(tx, ports, &ended).await?;
-    listeners_forget(tx, id, carillon_entities::ids::WorkflowVersionId(Uuid::nil())).await?;
+    ends_forget(tx, id, none).await?;
     Ok(workflow)
 }
 

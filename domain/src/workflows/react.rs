@@ -9,15 +9,18 @@ use carillon_entities::seeded_bugs;
 use carillon_entities::wall::{TenantTx, WallError};
 use serde_json::{Map, Value as Json, json};
 
-use super::advance::ended_by;
+use super::advance::{ended_by, next_end};
 use super::entry::{self, Entry, Listening};
+use super::facts::{answers, mails_of};
 use super::store::enrollments::{NewWay, Stand, ways_end, ways_insert, ways_last, ways_open, ways_wake};
-use super::store::events::occurred_since;
+use super::store::events::{occurred_since, occurrences_since};
 use super::store::pauses::pauses_of;
 use super::store::steps::{NewStep, steps_append};
 use super::store::workflows::{listeners_of_contacts, listeners_of_events};
 use super::versions::Definitions;
-use super::{Definition, End, Listener, StepOutcome, WayState};
+use super::{Definition, End, Listener, PropertyFilter, StepOutcome, WayState};
+use crate::contacts::contacts_hold;
+use crate::contacts::events::properties_of_events;
 use crate::error::Result;
 use crate::messaging::cancel_of_ways;
 use crate::ports::Ports;
@@ -51,7 +54,13 @@ pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurre
         return Ok(());
     }
     let definitions = definitions_of(tx, ports, &listeners).await?;
-    let contacts: BTreeSet<ContactId> = events.iter().map(|event| event.contact).collect();
+    let heard: HashSet<Option<EventDefinitionId>> = listeners.iter().map(|one| one.watch.event).collect();
+    let heard = events.iter().filter(|event| heard.contains(&Some(event.event)));
+    let contacts: BTreeSet<ContactId> = heard.map(|event| event.contact).collect();
+    // One call at a time for each person, or an order would not see the cart that is told beside it, nor that the order.
+    if !seeded_bugs::on("events_side_by_side") {
+        contacts_hold(tx, contacts.clone()).await?;
+    }
     let stands = stands(tx, events, (&listeners, &definitions), &contacts).await?;
     let (new, ends) = taken(ports, events, &listening(&listeners, &definitions), &stands);
     begin(tx, ports, &definitions, new).await?;
@@ -78,7 +87,7 @@ pub async fn react_to_contacts(tx: &mut TenantTx, ports: &Ports, contacts: &[Con
 
 /// Has people looked at who did something with a mail: a branch may wait for it, a goal may be met by it.
 pub async fn react_to_engagement(tx: &mut TenantTx, ports: &Ports, ways: &[EnrollmentId]) -> Result<()> {
-    if ways.is_empty() { Ok(()) } else { ways_wake(tx, ways, ports.now()).await }
+    ways_wake(tx, ways.iter().map(|way| (*way, ports.now()))).await
 }
 
 async fn definitions_of(tx: &mut TenantTx, ports: &Ports, listeners: &[Listener]) -> Result<Definitions> {
@@ -109,7 +118,7 @@ fn taken(
     let after = entry::take(events, listening, ways, ports.now(), || ports.new_id());
     let (new, old): (Vec<Entry>, Vec<Entry>) = after.into_iter().partition(|way| way.is_new);
     let end = |way: Entry| {
-        let stand = stands.get(&way.id).filter(|stand| stand.entry.ended.is_none())?;
+        let stand = stands.get(&way.id).filter(|stand| stand.entry.ended != way.ended)?;
         let (state, reason, at) = way.ended?;
         Some(WayEnd { stand: stand.clone(), state, reason, at })
     };
@@ -137,7 +146,8 @@ async fn stands(
     if !keys.is_empty() {
         stands.extend(ways_last(tx, keys).await?);
     }
-    Ok(stands.into_iter().map(|stand| (stand.entry.id, stand)).collect())
+    // Those that can be ended were locked, and come last.
+    Ok(stands.into_iter().rev().map(|stand| (stand.entry.id, stand)).collect())
 }
 
 /// Begins ways: where somebody is held they begin held.
@@ -145,7 +155,7 @@ async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut 
     if new.is_empty() {
         return Ok(());
     }
-    met_already(tx, definitions, &mut new).await?;
+    met_already(tx, ports, definitions, &mut new).await?;
     let (now, tenant) = (ports.now(), tx.tenant().0);
     let subjects: BTreeSet<_> = new.iter().flat_map(|way| [way.workflow.0, way.contact.0]).chain([tenant]).collect();
     let held = pauses_of(tx, subjects).await?;
@@ -175,36 +185,53 @@ async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut 
     steps_append(tx, ports, steps).await
 }
 
-/// Events need not arrive in their order: whoever met the goal since their way began, has met it. (Only events without a
-/// filter are looked up: the properties of those that are stored lie sealed.)
-async fn met_already(tx: &mut TenantTx, definitions: &Definitions, new: &mut [Entry]) -> Result<()> {
-    let ends_of = |way: &Entry| definitions.get(&way.version).map(|one| plain_ends(one)).unwrap_or_default();
-    let open = new.iter().filter(|way| way.ended.is_none());
-    let wanted: Vec<(ContactId, EventDefinitionId, Timestamp)> =
-        open.flat_map(|way| ends_of(way).into_iter().map(|(event, ..)| (way.contact, event, way.entered_at))).collect();
-    if wanted.is_empty() {
-        return Ok(());
+/// Events need not arrive in their order: whoever met the goal since their way began, has met it.
+async fn met_already(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, new: &mut [Entry]) -> Result<()> {
+    let ends_of = |way: &Entry| definitions.get(&way.version).map(|one| event_ends(one)).unwrap_or_default();
+    let (mut plain, mut filtered) = (Vec::new(), Vec::new());
+    for way in new.iter().filter(|way| way.ended.is_none()) {
+        for end in ends_of(way) {
+            let wanted = if end.filter.is_empty() { &mut plain } else { &mut filtered };
+            wanted.push((way.contact, end.event, way.entered_at));
+        }
     }
-    let met = occurred_since(tx, &wanted).await?;
+    let met = if plain.is_empty() { HashMap::new() } else { occurred_since(tx, &plain).await? };
+    let occurrences = if filtered.is_empty() { HashMap::new() } else { occurrences_since(tx, &filtered).await? };
+    let events: Vec<ContactEventId> = occurrences.values().flatten().map(|(event, _)| *event).collect();
+    let properties = if events.is_empty() { HashMap::new() } else { properties_of_events(tx, ports, &events).await? };
+    let none = Map::new();
     for way in new.iter_mut().filter(|way| way.ended.is_none()) {
-        let first = ends_of(way).into_iter().find_map(|(event, state, reason)| {
-            let at = met.get(&(way.contact, event, way.entered_at))?;
-            Some((state, reason, *at))
+        way.ended = ends_of(way).into_iter().find_map(|end| {
+            let since = (way.contact, end.event, way.entered_at);
+            let passes = |event: &ContactEventId| entry::passes(end.filter, properties.get(event).unwrap_or(&none));
+            let at = match end.filter {
+                [] => *met.get(&since)?,
+                _ => occurrences.get(&since)?.iter().find(|(event, _)| passes(event))?.1,
+            };
+            Some((end.state, end.reason, at))
         });
-        way.ended = first;
     }
     Ok(())
 }
 
-/// The goal and the exits that are an event without a filter.
-fn plain_ends(definition: &Definition) -> Vec<(EventDefinitionId, WayState, String)> {
-    let plain = |end: &End| match end {
-        End::Event { event_id, filter, .. } if filter.is_empty() => *event_id,
+/// A goal or an exit that is an event.
+struct EventEnd<'a> {
+    event: EventDefinitionId,
+    filter: &'a [PropertyFilter],
+    state: WayState,
+    reason: String,
+}
+
+fn event_ends(definition: &Definition) -> Vec<EventEnd<'_>> {
+    let goal = definition.goal.iter().map(|end| (end, WayState::Goal, "goal".to_owned()));
+    let exits = definition.exits.iter().enumerate();
+    let exits = exits.map(|(place, end)| (end, WayState::Exited, format!("exit_{}", place + 1)));
+    let ends = goal.chain(exits);
+    ends.filter_map(|(end, state, reason)| match end {
+        End::Event { event_id: Some(event), filter, .. } => Some(EventEnd { event: *event, filter, state, reason }),
         _ => None,
-    };
-    let goal = definition.goal.as_ref().and_then(plain).map(|event| (event, WayState::Goal, "goal".to_owned()));
-    let exit = |(place, end): (usize, &End)| Some((plain(end)?, WayState::Exited, format!("exit_{}", place + 1)));
-    goal.into_iter().chain(definition.exits.iter().enumerate().filter_map(exit)).collect()
+    })
+    .collect()
 }
 
 /// A way that ends, and where the person was on it.
@@ -260,12 +287,24 @@ async fn end_by_conditions(
     let people: BTreeSet<ContactId> = stands.iter().map(|stand| stand.entry.contact).collect();
     let now = ports.now();
     let facts = load_facts(tx, ports, &people.into_iter().collect::<Vec<_>>(), &needs, now).await?;
-    let ends = stands.into_iter().filter_map(|stand| {
-        let (definition, _) = asking.get(&stand.entry.version)?;
-        let (state, reason) = ended_by(definition, facts.get(&stand.entry.contact)?, now)?;
-        Some(WayEnd { stand, state, reason, at: now })
-    });
-    end(tx, ports, ends.collect()).await
+    let mails = stands.iter().filter_map(|stand| Some((stand.entry.id, &asking.get(&stand.entry.version)?.1.mails)));
+    let mails = mails_of(tx, mails).await?;
+    let (mut ends, mut wakes) = (Vec::new(), Vec::new());
+    for stand in stands {
+        let Some(((definition, needs), facts)) = asking.get(&stand.entry.version).zip(facts.get(&stand.entry.contact))
+        else {
+            continue;
+        };
+        let mut facts = facts.clone();
+        facts.mails.extend(answers(&mails, stand.entry.id, &needs.mails));
+        match ended_by(definition, &facts, now) {
+            Some((state, reason)) => ends.push(WayEnd { stand, state, reason, at: now }),
+            None => wakes.extend(next_end(definition, &facts, now).map(|at| (stand.entry.id, at))),
+        }
+    }
+    // What time alone makes true from here on must not be missed (A3.2).
+    ways_wake(tx, wakes).await?;
+    end(tx, ports, ends).await
 }
 
 fn outcome_of(state: WayState) -> StepOutcome {

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::setup::{Field, started};
 
-fn cart(field: &Field) -> Json {
+pub fn cart(field: &Field) -> Json {
     let mut cart = started(&json!({
         "first": { "kind": "wait_for", "seconds": 3_600, "next": "remind" },
         "remind": field.mail("bye"),
@@ -49,9 +49,9 @@ async fn c184_a_goal_takes_back_what_is_queued_and_the_gate_refuses_what_is_clai
     let grants = workflows::EngineGrants { run: work.grant(), send: work.grant() };
     workflows::advance_due(&grants, field.ports(), 10).await.expect("moved");
     assert_eq!(field.number("SELECT COUNT(*) AS amount FROM messages WHERE state = 'queued'").await, 2);
-    // Bob's way is put back into the mail's node, as if his exit were a wait: both mails are still his way's.
-    field.execute("UPDATE enrollments SET state = 'active', ended_at = NULL, end_reason = NULL, due_at = '2100-01-01T00:00:00Z'").await;
+    assert_eq!(field.stands(ada).await, "completed completed", "all that is left of her way is its mail");
     field.did(&[(ada, "bought", field.ports().now())]).await;
+    assert_eq!(field.stands(ada).await, "goal goal");
     assert_eq!(field.number("SELECT COUNT(*) AS amount FROM messages WHERE state = 'cancelled'").await, 1);
     // Claimed before he bought, cleared after.
     let grant = field.grant::<SendMessages>(field.tenant);
@@ -153,6 +153,7 @@ async fn a3_09_two_profiles_with_one_address_see_one_variant() {
         "bye": { "kind": "exit" },
     });
     field.live("Split", &started(&nodes)).await;
+    let mut seen = std::collections::BTreeSet::new();
     for n in 0..12 {
         let one = field.person(&format!("p{n}@example.org")).await;
         let other = field.person(&format!("q{n}@example.org")).await;
@@ -169,8 +170,106 @@ async fn a3_09_two_profiles_with_one_address_see_one_variant() {
         field.drain().await;
         let variants = [field.ways(one).await[0].way.variant.clone(), field.ways(other).await[0].way.variant.clone()];
         assert_eq!(variants[0], variants[1]);
+        seen.insert(variants[0].clone().expect("a variant"));
     }
+    assert_eq!(seen.len(), 2, "all of one variant tell nothing: {seen:?}");
     assert_eq!(field.number("SELECT COUNT(*) AS amount FROM exposures").await, 12, "by address, not by profile");
+}
+
+/// The order is told first, and only what it says of itself makes it the goal.
+#[tokio::test]
+async fn an_order_of_the_right_kind_that_was_told_first_is_the_goal() {
+    let field = Field::new().await;
+    let mut wanting = cart(&field);
+    wanting["goal"]["filter"] = json!([{ "property": "shop", "test": { "op": "equals", "value": "north" } }]);
+    field.live("Cart", &wanting).await;
+    let now = field.ports().now();
+    for (shop, stands) in [("north", "goal goal"), ("south", "active first")] {
+        let who = field.person(&format!("{shop}@example.org")).await;
+        field.tracked(who, "bought", now, json!({ "shop": shop })).await;
+        field.tracked(who, "started", now - TimeDelta::minutes(5), json!({})).await;
+        assert_eq!(field.stands(who).await, stands, "{shop}");
+    }
+}
+
+#[tokio::test]
+async fn a3_02_what_somebody_does_in_a_wait_sets_the_time_anew() {
+    let field = Field::new().await;
+    let mut watching = cart(&field);
+    watching["goal"] = Json::Null;
+    let left = |within: Json, most: u64, least: u64| {
+        let mut leaf = json!({ "kind": "event", "name": "left", "at_least": least, "at_most": most });
+        leaf["within"] = within;
+        leaf
+    };
+    let away = json!({ "kind": "and", "of": [left(Json::Null, 1_000, 1), left(json!({ "seconds": 600 }), 0, 0)] });
+    watching["exits"] = json!([{ "kind": "condition", "condition": away }]);
+    watching["nodes"]["first"]["seconds"] = json!(86_400);
+    field.live("Watching", &watching).await;
+    let ada = field.person("ada@example.org").await;
+    field.does(ada, "started").await;
+    field.drain().await;
+    field.advance(TimeDelta::hours(1));
+    field.does(ada, "left").await;
+    assert_eq!(field.stands(ada).await, "active first");
+    field.advance(TimeDelta::seconds(601));
+    field.drain().await;
+    assert_eq!(field.stands(ada).await, "exited exit_1");
+}
+
+/// A condition on a mail is answered alike when a tag comes and when the engine looks.
+#[tokio::test]
+async fn l5_a_change_is_judged_with_what_was_done_with_mails() {
+    let field = Field::new().await;
+    let mut watching = started(&json!({
+        "first": field.mail("pause"),
+        "pause": { "kind": "wait_for", "seconds": 86_400, "next": "bye" },
+        "bye": { "kind": "exit" },
+    }));
+    let clicked = json!({ "kind": "mail", "node": "first", "did": "clicked" });
+    let cold = json!({ "kind": "and", "of": [
+        { "kind": "tag", "tag": "cold" }, { "kind": "not", "of": clicked } ] });
+    watching["exits"] = json!([{ "kind": "condition", "condition": cold }]);
+    field.live("Watching", &watching).await;
+    let (ada, bob) = (field.person("ada@example.org").await, field.person("bob@example.org").await);
+    for who in [ada, bob] {
+        field.does(who, "started").await;
+    }
+    field.drain().await;
+    // Of Ada nobody knows whether she clicked; Bob is tracked, and did not.
+    field.execute("UPDATE contacts SET country = 'US' WHERE email_norm = 'bob@example.org'").await;
+    field.execute("UPDATE messages SET tracking = 'individual'").await;
+    for (who, stands) in [(ada, "active pause"), (bob, "exited exit_1")] {
+        tag(&field, who, "cold").await;
+        assert_eq!(field.stands(who).await, stands);
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_one_workflow_takes_off_ends_the_way_of_another_at_once() {
+    let field = Field::new().await;
+    let mut valued = cart(&field);
+    valued["goal"] = Json::Null;
+    let none = json!({ "kind": "not", "of": { "kind": "tag", "tag": "vip" } });
+    valued["exits"] = json!([{ "kind": "condition", "condition": none }]);
+    valued["trigger"]["event"] = json!("left");
+    field.live("Valued", &valued).await;
+    let strip = json!({
+        "first": { "kind": "update", "remove_tags": ["vip"], "next": "bye" },
+        "bye": { "kind": "exit" },
+    });
+    field.live("Strip", &started(&strip)).await;
+    let ada = field.person("ada@example.org").await;
+    tag(&field, ada, "vip").await;
+    field.does(ada, "left").await;
+    field.drain().await;
+    assert_eq!(field.stands(ada).await, "active first");
+    field.advance(TimeDelta::milliseconds(1));
+    field.does(ada, "started").await;
+    field.drain().await;
+    let ways = field.ways(ada).await;
+    assert_eq!(ways[0].end_reason.as_deref(), Some("exit_1"));
+    assert_eq!((ways[1].way.node.as_str(), ways[1].end_reason.as_deref()), ("bye", Some("completed")));
 }
 
 /// What may happen to somebody, in any order.

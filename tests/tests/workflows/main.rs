@@ -3,5 +3,6 @@
 mod ends;
 mod entry;
 mod graphql;
+mod races;
 mod running;
 mod setup;

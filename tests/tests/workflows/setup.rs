@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+use std::cell::Cell;
+
+use carillon_domain::contacts::events::{EventContact, EventName, TrackEvent, track_events};
 use carillon_domain::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId, TemplateId, WorkflowId};
 use carillon_domain::paging::Ahead;
 use carillon_domain::tenancy::{PublishWorkflows, ReadWorkflows, Role, TrackEvents, WriteWorkflows};
 use carillon_domain::time::Timestamp;
 use carillon_domain::workflows::{self, Enrollment, NodeAnswer, Occurred, StepRecord, UpdateWorkflow, Version};
 use carillon_entities::rows::contacts::{contact_events, event_definitions};
-use carillon_entities::wall::OnConflict;
+use carillon_entities::wall::{OnConflict, TenantTx};
 use carillon_tests::post::{Post, member};
 use sea_orm::ActiveValue::Set;
 use serde_json::{Map, Value as Json, json};
@@ -112,6 +115,14 @@ impl Field {
         &self,
         what: Vec<(ContactId, &str, Timestamp, Map<String, Json>)>,
     ) -> carillon_domain::error::Result<()> {
+        Ok(self.doing(what).await?.commit().await?)
+    }
+
+    /// The same, before the end of the transaction.
+    pub async fn doing(
+        &self,
+        what: Vec<(ContactId, &str, Timestamp, Map<String, Json>)>,
+    ) -> carillon_domain::error::Result<TenantTx> {
         let grant = self.grant::<TrackEvents>(self.tenant);
         let mut tx = grant.begin().await?;
         let definitions = tx.select::<event_definitions::Entity>().all().await?;
@@ -136,7 +147,46 @@ impl Field {
         });
         tx.insert_many(rows.collect(), OnConflict::Fail).await?;
         workflows::react_to_events(&mut tx, self.ports(), &events).await?;
-        Ok(tx.commit().await?)
+        Ok(tx)
+    }
+
+    /// Lets something else run until it is over or waits for a transaction, and then ends that.
+    pub async fn meanwhile<T>(&self, first: TenantTx, other: impl Future<Output = T>) -> T {
+        let is_over = Cell::new(false);
+        let other = async {
+            let done = other.await;
+            is_over.set(true);
+            done
+        };
+        let ends = async {
+            self.until_waiting(|| is_over.get()).await;
+            first.commit().await.unwrap();
+        };
+        futures::future::join(other, ends).await.0
+    }
+
+    /// Somebody does something that has properties, told as callers do.
+    pub async fn tracked(&self, who: ContactId, name: &str, at: Timestamp, properties: Json) {
+        let event = TrackEvent {
+            message_id: self.ports().new_id::<ContactEventId>().to_string(),
+            source: "test".to_owned(),
+            name: EventName::parse(name).unwrap(),
+            contact: EventContact::Id(who),
+            create: None,
+            occurred_at: Some(at),
+            properties: serde_json::from_value(properties).unwrap(),
+        };
+        let grant = self.grant::<TrackEvents>(self.tenant);
+        let mut tx = grant.begin().await.unwrap();
+        track_events(&grant, &mut tx, self.ports(), &[event]).await.unwrap().remove(0).unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub async fn archive(&self, workflow: WorkflowId) {
+        let grant = self.marketer.grant::<PublishWorkflows>().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        workflows::archive_workflow(&grant, &mut tx, self.ports(), workflow).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Somebody's ways, oldest first.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use carillon_entities::ids::EvidenceId;
+use carillon_entities::ids::{ContactId, EvidenceId};
 use carillon_entities::wall::TenantTx;
 
 use super::job::{Cursor, Import, ImportClaim};
@@ -26,6 +26,7 @@ use crate::keys::{AddressHasher, AddressHmac};
 use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, ImportContacts};
+use crate::workflows::react_to_contacts;
 
 /// What all batches of an import have in common.
 pub(super) struct Job {
@@ -71,7 +72,10 @@ async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, bat
     let plan = write_held(&mut tx, ports, author, (&job.definitions, &wishes), held).await?;
     let mut errors = batch.errors.clone();
     errors.extend(refused(&batch.rows, &plan));
+    let heard: Vec<ContactId> =
+        said.iter().filter(|said| is_heard(job, &plan, said)).filter_map(known(&plan)).collect();
     errors.extend(append(&mut tx, ports, (job, &batch.rows), (&plan, said), &endpoints).await?);
+    react_to_contacts(&mut tx, ports, &heard).await?;
     let listed = usize::try_from(job.listed).map_err(Error::fault)?;
     errors.truncate(ports.settings.import_errors.saturating_sub(listed));
     import_errors_insert(&mut tx, job.import.id, &errors).await?;
@@ -206,6 +210,14 @@ async fn append(
         message: "The person has said no; a file cannot undo that. The contact was imported.".to_owned(),
     };
     Ok(kept_out.map(|(_, (line, _))| error(line)).collect())
+}
+
+/// Whose word it is, of those who were there before.
+fn known(plan: &Plan) -> impl Fn(&Said) -> Option<ContactId> + '_ {
+    |said| match plan.fates[said.row] {
+        Fate::Found(contact) => Some(contact),
+        Fate::Created(_) | Fate::Refused(_) => None,
+    }
 }
 
 /// A no is heard whatever becomes of its row; a yes only with it.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use carillon_entities::ids::{ContactId, ImportId};
 use carillon_entities::rows::contacts::contacts;
 use carillon_entities::statements;
-use carillon_entities::wall::{TenantTx, Value, WallError};
+use carillon_entities::wall::{Sql, TenantTx, Value, WallError};
 use sea_orm::FromQueryResult;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -18,6 +18,12 @@ statements! {
     /// Contacts by id, locked in the order of their ids; others may still refer to them.
     CONTACT_LOCK() [id: Uuid] = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 \
         AND c.id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY c.id {no_key_update}";
+    /// Locks contacts, of which nothing else is wanted.
+    CONTACT_HOLD() [id: Uuid] = "SELECT c.id AS id FROM contacts AS c WHERE c.tenant_id = $1 \
+        AND c.id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY c.id {no_key_update}";
+    /// Locks those that nobody else has.
+    CONTACT_HOLD_FREE() [id: Uuid] = "SELECT c.id AS id FROM contacts AS c WHERE c.tenant_id = $1 \
+        AND c.id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY c.id {skip_locked}";
     /// Contacts by id.
     CONTACT_GET() [id: Uuid] = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 \
         AND c.id IN (SELECT b.id FROM ({batch}) AS b)";
@@ -60,12 +66,33 @@ pub(in crate::contacts) async fn contacts_living(
     tx: &mut TenantTx,
     ids: BTreeSet<ContactId>,
 ) -> Result<HashSet<ContactId>, WallError> {
+    ids_of(tx, &CONTACT_LIVING, ids).await
+}
+
+async fn ids_of(
+    tx: &mut TenantTx,
+    sql: &'static Sql,
+    ids: BTreeSet<ContactId>,
+) -> Result<HashSet<ContactId>, WallError> {
     #[derive(FromQueryResult)]
-    struct Living {
+    struct Row {
         id: Uuid,
     }
-    let rows: Vec<Living> = read(tx, &CONTACT_LIVING, ids.into_iter().map(|id| vec![id.0.into()]).collect()).await?;
+    let rows: Vec<Row> = read(tx, sql, ids.into_iter().map(|id| vec![id.0.into()]).collect()).await?;
     Ok(rows.into_iter().map(|row| ContactId(row.id)).collect())
+}
+
+/// Makes others that write these contacts, or take in what they did, wait until the transaction ends.
+pub(crate) async fn contacts_hold(tx: &mut TenantTx, ids: BTreeSet<ContactId>) -> Result<(), WallError> {
+    ids_of(tx, &CONTACT_HOLD, ids).await.map(drop)
+}
+
+/// The same, and waits for nobody; returns those that were free.
+pub(crate) async fn contacts_hold_free(
+    tx: &mut TenantTx,
+    ids: BTreeSet<ContactId>,
+) -> Result<HashSet<ContactId>, WallError> {
+    ids_of(tx, &CONTACT_HOLD_FREE, ids).await
 }
 
 pub(in crate::contacts) async fn contacts_lock(tx: &mut TenantTx, ids: &[ContactId]) -> Result<Vec<Contact>> {

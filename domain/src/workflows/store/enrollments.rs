@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::paging::{Ahead, Paged};
 use crate::time::Timestamp;
 use crate::workflows::entry::Entry;
-use crate::workflows::{Enrollment, Next, Way, WayState};
+use crate::workflows::{Effects, Enrollment, Next, Way, WayState};
 
 statements! {
     /// Due people, locked until the end of the transaction that moves them: the lock is the claim.
@@ -35,11 +35,13 @@ statements! {
          variant = moves.variant, end_reason = moves.end_reason, ended_at = moves.ended_at \
          FROM moves WHERE enrollments.tenant_id = $1 AND enrollments.id = moves.id AND enrollments.state = 'active' \
          RETURNING enrollments.id";
-    /// The ways of contacts on versions that are not over; locked.
+    /// The ways of contacts on versions that are not over, or are but for a mail that has not left (C-184); locked.
     WAYS_OPEN() [contact_id: Uuid, version_id: Uuid] =
         "SELECT id, workflow_id, version_id, contact_id, entry_key, entry_number, entry_event_id, state, node, visit, \
          variant, entered_at, end_reason, ended_at FROM enrollments WHERE tenant_id = $1 \
-         AND state IN ('active', 'paused', 'parked') \
+         AND (state IN ('active', 'paused', 'parked') OR (state = 'completed' AND EXISTS ( \
+            SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.enrollment_id = enrollments.id \
+            AND m.state IN ('queued', 'claimed')))) \
          AND (contact_id, version_id) IN (SELECT b.contact_id, b.version_id FROM ({batch}) AS b) ORDER BY id {no_key_update}";
     /// The last way of each entry key.
     WAYS_LAST() [workflow_id: Uuid, entry_key: Text] =
@@ -52,20 +54,23 @@ statements! {
     WAYS_END() [id: Uuid, state: Text, end_reason: Text, ended_at: Time] =
         "WITH ends AS ({batch}) UPDATE enrollments SET state = ends.state, end_reason = ends.end_reason, \
          ended_at = ends.ended_at FROM ends WHERE enrollments.tenant_id = $1 AND enrollments.id = ends.id \
-         AND enrollments.state IN ('active', 'paused', 'parked') RETURNING enrollments.id";
+         AND enrollments.state IN ('active', 'paused', 'parked', 'completed') RETURNING enrollments.id";
     /// Ways by id, as the gate sees them: locked against an end until it has decided.
     WAYS_AT_GATE() [id: Uuid] =
         "SELECT id, state, EXISTS (SELECT 1 FROM pauses p WHERE p.tenant_id = $1 \
          AND p.subject_id IN ($1, enrollments.workflow_id, enrollments.contact_id)) AS is_held \
          FROM enrollments WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY id {for_share}";
-    /// Has ways looked at now, if they are under way.
-    WAYS_WAKE(Time) [id: Uuid] =
-        "UPDATE enrollments SET due_at = $2 WHERE tenant_id = $1 AND state = 'active' AND due_at > $2 \
-         AND id IN (SELECT b.id FROM ({batch}) AS b)";
-    /// Ends whatever of a workflow is under way.
+    /// Has ways looked at by an instant, if they are under way.
+    WAYS_WAKE() [id: Uuid, due_at: Time] =
+        "WITH wakes AS ({batch}) UPDATE enrollments SET due_at = wakes.due_at FROM wakes \
+         WHERE enrollments.tenant_id = $1 AND enrollments.id = wakes.id AND enrollments.state = 'active' \
+         AND enrollments.due_at > wakes.due_at";
+    /// Ends whatever of a workflow is under way, or is over but for a mail that has not left.
     WAYS_END_OF_WORKFLOW(Uuid, Text, Time) =
         "UPDATE enrollments SET state = 'exited', end_reason = $3, ended_at = $4 WHERE tenant_id = $1 \
-         AND workflow_id = $2 AND state IN ('active', 'paused', 'parked') \
+         AND workflow_id = $2 AND (state IN ('active', 'paused', 'parked') OR (state = 'completed' AND EXISTS ( \
+            SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.enrollment_id = enrollments.id \
+            AND m.state IN ('queued', 'claimed')))) \
          RETURNING id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
          entry_event_id, end_reason, entered_at, ended_at";
 }
@@ -126,15 +131,15 @@ pub(in crate::workflows) async fn enrollments_due(
 /// Writes where people are now; returns who was moved.
 pub(in crate::workflows) async fn enrollments_move(
     tx: &mut TenantTx,
-    moves: &[(&Enrollment, &Next)],
+    moves: &[(&Enrollment, &Effects)],
     now: Timestamp,
 ) -> Result<Vec<EnrollmentId>> {
-    let batch = moves.iter().map(|(enrollment, next)| {
-        let (state, way, due_at, ended) = match next {
-            Next::At { way, due_at } => (WayState::Active, way, Some(*due_at), None),
-            Next::Ended { state, reason } => (*state, &enrollment.way, None, Some(reason)),
-            Next::Held => (WayState::Paused, &enrollment.way, None, None),
-            Next::Parked => (WayState::Parked, &enrollment.way, None, None),
+    let batch = moves.iter().map(|(enrollment, Effects { way, next, .. })| {
+        let (state, due_at, ended) = match next {
+            Next::At { due_at } => (WayState::Active, Some(*due_at), None),
+            Next::Ended { state, reason } => (*state, None, Some(reason)),
+            Next::Held => (WayState::Paused, None, None),
+            Next::Parked => (WayState::Parked, None, None),
         };
         vec![
             enrollment.id.into(),
@@ -185,9 +190,11 @@ pub(in crate::workflows) struct Stand {
 }
 
 impl WayRow {
-    fn stand(self) -> Result<Stand> {
+    /// `is_open` says that it was asked for as one that can still be ended.
+    fn stand(self, is_open: bool) -> Result<Stand> {
         let state: WayState = self.state.parse().map_err(Error::fault)?;
         let ended = self.ended_at.map(|at| (state, self.end_reason.unwrap_or_default(), at));
+        let has_mail = is_open && ended.is_some();
         let entry = Entry {
             id: self.id,
             workflow: self.workflow_id,
@@ -198,13 +205,14 @@ impl WayRow {
             event: self.entry_event_id,
             entered_at: self.entered_at,
             ended,
+            has_mail,
             is_new: false,
         };
         Ok(Stand { entry, node: self.node, visit: self.visit, variant: self.variant })
     }
 }
 
-/// The ways of contacts on versions that are not over; locked, in the order of their ids.
+/// The ways of contacts on versions that can still be ended; locked, in the order of their ids.
 pub(in crate::workflows) async fn ways_open(
     tx: &mut TenantTx,
     of: impl IntoIterator<Item = (ContactId, WorkflowVersionId)>,
@@ -214,7 +222,7 @@ pub(in crate::workflows) async fn ways_open(
     let mut stands = Vec::new();
     for chunk in batch.chunks(tx.max_batch(&WAYS_OPEN)) {
         let rows: Vec<WayRow> = tx.sql(&WAYS_OPEN, Args::batch(chunk.to_vec()))?.all().await?;
-        stands.extend(rows.into_iter().map(WayRow::stand).collect::<Result<Vec<_>>>()?);
+        stands.extend(rows.into_iter().map(|row| row.stand(true)).collect::<Result<Vec<_>>>()?);
     }
     Ok(stands)
 }
@@ -228,7 +236,7 @@ pub(in crate::workflows) async fn ways_last(
     let mut stands = Vec::new();
     for chunk in batch.chunks(tx.max_batch(&WAYS_LAST)) {
         let rows: Vec<WayRow> = tx.sql(&WAYS_LAST, Args::batch(chunk.to_vec()))?.all().await?;
-        stands.extend(rows.into_iter().map(WayRow::stand).collect::<Result<Vec<_>>>()?);
+        stands.extend(rows.into_iter().map(|row| row.stand(false)).collect::<Result<Vec<_>>>()?);
     }
     Ok(stands)
 }
@@ -298,10 +306,15 @@ pub(in crate::workflows) async fn ways_end_of_workflow(
     rows.into_iter().map(DueRow::enrollment).collect()
 }
 
-/// Has ways looked at now.
-pub(in crate::workflows) async fn ways_wake(tx: &mut TenantTx, ids: &[EnrollmentId], now: Timestamp) -> Result<()> {
-    let batch = ids.iter().map(|id| vec![Value::from(*id)]);
-    tx.sql(&WAYS_WAKE, Args::of([now.into()]).with_batch(batch))?.execute().await?;
+/// Has ways looked at by an instant each.
+pub(in crate::workflows) async fn ways_wake(
+    tx: &mut TenantTx,
+    wakes: impl IntoIterator<Item = (EnrollmentId, Timestamp)>,
+) -> Result<()> {
+    let batch: Vec<Vec<Value>> = wakes.into_iter().map(|(id, at)| vec![id.into(), at.into()]).collect();
+    for chunk in batch.chunks(tx.max_batch(&WAYS_WAKE)) {
+        tx.sql(&WAYS_WAKE, Args::batch(chunk.to_vec()))?.execute().await?;
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use carillon_entities::ids::{ContactId, EventDefinitionId};
+use carillon_entities::ids::{ContactEventId, ContactId, EventDefinitionId};
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx};
 use sea_orm::{FromQueryResult, Value};
@@ -16,6 +16,12 @@ statements! {
         "SELECT b.contact_id, b.event_id, b.since, MIN(e.occurred_at) AS first_at FROM ({batch}) AS b \
          JOIN contact_events e ON e.tenant_id = $1 AND e.contact_id = b.contact_id AND e.event_id = b.event_id \
          AND e.occurred_at >= b.since GROUP BY b.contact_id, b.event_id, b.since";
+    /// The first few times that contacts did something since an instant.
+    EVENTS_EACH_SINCE(BigInt) [contact_id: Uuid, event_id: Uuid, since: Time] =
+        "SELECT contact_id, event_id, since, id, occurred_at FROM (SELECT b.contact_id, b.event_id, b.since, e.id, \
+         e.occurred_at, ROW_NUMBER() OVER (PARTITION BY b.contact_id, b.event_id, b.since ORDER BY e.occurred_at, e.id) AS nth \
+         FROM ({batch}) AS b JOIN contact_events e ON e.tenant_id = $1 AND e.contact_id = b.contact_id \
+         AND e.event_id = b.event_id AND e.occurred_at >= b.since) AS numbered WHERE nth <= $2 ORDER BY occurred_at, id";
     /// Events by name.
     EVENTS_NAMED() [name: Text] =
         "SELECT d.id, d.name FROM ({batch}) AS b JOIN event_definitions d ON d.tenant_id = $1 AND d.name = b.name";
@@ -46,6 +52,36 @@ pub(in crate::workflows) async fn occurred_since(
         first.extend(rows.into_iter().map(|row| ((row.contact_id, row.event_id, row.since), row.first_at)));
     }
     Ok(first)
+}
+
+/// So many of somebody's events are read for one that passes a test.
+const OCCURRENCES_MAX: i64 = 100;
+
+/// The first times, since an instant, that contacts did something.
+pub(in crate::workflows) async fn occurrences_since(
+    tx: &mut TenantTx,
+    wanted: &[Since],
+) -> Result<HashMap<Since, Vec<(ContactEventId, Timestamp)>>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        contact_id: ContactId,
+        event_id: EventDefinitionId,
+        since: Timestamp,
+        id: ContactEventId,
+        occurred_at: Timestamp,
+    }
+    let wanted: BTreeSet<Since> = wanted.iter().copied().collect();
+    let batch: Vec<Vec<Value>> =
+        wanted.into_iter().map(|(contact, event, since)| vec![contact.into(), event.into(), since.into()]).collect();
+    let mut times: HashMap<Since, Vec<_>> = HashMap::new();
+    for chunk in batch.chunks(tx.max_batch(&EVENTS_EACH_SINCE)) {
+        let args = Args::of([OCCURRENCES_MAX.into()]).with_batch(chunk.to_vec());
+        let rows: Vec<Row> = tx.sql(&EVENTS_EACH_SINCE, args)?.all().await?;
+        for row in rows {
+            times.entry((row.contact_id, row.event_id, row.since)).or_default().push((row.id, row.occurred_at));
+        }
+    }
+    Ok(times)
 }
 
 /// The ids of events by name; unknown names are left out.

@@ -16,10 +16,11 @@ use crate::time::Timestamp;
 use crate::workflows::{Definition, Listener, Version, Watch, Workflow};
 
 statements! {
-    /// Who listens to events.
+    /// Who listens to events; locked, so that whoever forgets them waits, and then sees whom they let in.
     LISTENERS_OF_EVENTS() [event_id: Uuid] =
-        "SELECT l.event_id, l.role, l.version_id, l.workflow_id FROM ({batch}) AS b \
-         JOIN workflow_listeners l ON l.tenant_id = $1 AND l.watches = 'event' AND l.event_id = b.event_id";
+        "SELECT event_id, role, version_id, workflow_id FROM workflow_listeners WHERE tenant_id = $1 \
+         AND watches = 'event' AND event_id IN (SELECT b.event_id FROM ({batch}) AS b) \
+         ORDER BY event_id, role, version_id {for_share}";
     /// Who listens to changes of contacts.
     LISTENERS_OF_CONTACTS() =
         "SELECT event_id, role, version_id, workflow_id FROM workflow_listeners WHERE tenant_id = $1 AND watches = 'contact'";
@@ -35,11 +36,15 @@ statements! {
     /// The newest number of a workflow's versions.
     WORKFLOW_VERSION_LAST(Uuid) =
         "SELECT COALESCE(MAX(number), 0) AS number FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2";
-    /// Forgets triggers of versions that are live no more, and ends of those that nobody is on.
-    LISTENERS_FORGET(Uuid, Uuid) =
-        "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 \
-         AND (role = 'trigger' OR NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.tenant_id = $1 \
-         AND e.version_id = workflow_listeners.version_id AND e.state IN ('active', 'paused', 'parked')))";
+    /// Forgets triggers of versions that are live no more.
+    TRIGGERS_FORGET(Uuid, Uuid) =
+        "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 AND role = 'trigger'";
+    /// Forgets ends of versions that are live no more, and that nobody is on.
+    ENDS_FORGET(Uuid, Uuid) =
+        "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 AND role = 'end' \
+         AND NOT EXISTS (SELECT 1 FROM enrollments WHERE tenant_id = $1 AND version_id = workflow_listeners.version_id AND (state IN ('active', 'paused', 'parked') OR (state = 'completed' AND EXISTS ( \
+            SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.enrollment_id = enrollments.id \
+            AND m.state IN ('queued', 'claimed')))))";
 }
 
 /// Locks a workflow.
@@ -195,7 +200,8 @@ pub(in crate::workflows) async fn listeners_replace(
     (workflow, version): (WorkflowId, WorkflowVersionId),
     watches: Vec<Watch>,
 ) -> Result<()> {
-    listeners_forget(tx, workflow, version).await?;
+    triggers_forget(tx, workflow, version).await?;
+    ends_forget(tx, workflow, version).await?;
     let rows = watches.into_iter().map(|watch| workflow_listeners::ActiveModel {
         watches: Set(if watch.event.is_some() { "event" } else { "contact" }.to_owned()),
         event_id: Set(watch.event.unwrap_or(EventDefinitionId(Uuid::nil()))),
@@ -208,13 +214,24 @@ pub(in crate::workflows) async fn listeners_replace(
     Ok(())
 }
 
-/// Forgets listeners of a workflow but for a version's own.
-pub(in crate::workflows) async fn listeners_forget(
+/// Forgets triggers of a workflow but for a version's own. Whoever is being let in by one is let in first: what is asked
+/// after this sees them.
+pub(in crate::workflows) async fn triggers_forget(
     tx: &mut TenantTx,
     workflow: WorkflowId,
     keep: WorkflowVersionId,
 ) -> Result<()> {
-    tx.sql(&LISTENERS_FORGET, Args::of([workflow.into(), keep.into()]))?.execute().await?;
+    tx.sql(&TRIGGERS_FORGET, Args::of([workflow.into(), keep.into()]))?.execute().await?;
+    Ok(())
+}
+
+/// Forgets ends that nobody can meet any more, but for a version's own.
+pub(in crate::workflows) async fn ends_forget(
+    tx: &mut TenantTx,
+    workflow: WorkflowId,
+    keep: WorkflowVersionId,
+) -> Result<()> {
+    tx.sql(&ENDS_FORGET, Args::of([workflow.into(), keep.into()]))?.execute().await?;
     Ok(())
 }
 
