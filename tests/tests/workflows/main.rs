@@ -6,3 +6,4 @@ mod graphql;
 mod races;
 mod running;
 mod setup;
+mod variants;

@@ -6,13 +6,19 @@ use std::cell::Cell;
 
 use carillon_domain::contacts::events::{EventContact, EventName, TrackEvent, track_events};
 use carillon_domain::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId, TemplateId, WorkflowId};
+use carillon_domain::keys::{ClickToken, HitKind, LinkPlace, Tracked};
+use carillon_domain::messaging::{Agent, HIT_HOLD, Recorded, Visit, record_hit};
 use carillon_domain::paging::Ahead;
-use carillon_domain::tenancy::{PublishWorkflows, ReadWorkflows, Role, TrackEvents, WriteWorkflows};
+use carillon_domain::tenancy::{
+    PublishWorkflows, ReadWorkflows, Role, SendMessages, TrackEvents, WriteWorkflows, enter_by_click,
+};
 use carillon_domain::time::Timestamp;
 use carillon_domain::workflows::{self, Enrollment, NodeAnswer, Occurred, StepRecord, UpdateWorkflow, Version};
 use carillon_entities::rows::contacts::{contact_events, event_definitions};
+use carillon_entities::rows::messaging::messages;
 use carillon_entities::wall::{OnConflict, TenantTx};
 use carillon_tests::post::{Post, member};
+use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
 use serde_json::{Map, Value as Json, json};
 
@@ -252,6 +258,38 @@ impl Field {
     /// A role's permission to write workflows.
     pub async fn writer(&self) -> carillon_domain::tenancy::Grant<WriteWorkflows> {
         member(&self.post, self.tenant, Role::Marketer).await.grant().unwrap()
+    }
+
+    /// Somebody who agreed to get mail, in a country: tracked in the US, and not in the European Union.
+    pub async fn person_of(&self, email: &str, country: &str) -> ContactId {
+        let contact = self.person(email).await;
+        let moved = format!("UPDATE contacts SET country = '{country}' WHERE email_norm = '{email}'");
+        assert_eq!(self.execute(&moved).await, 1);
+        contact
+    }
+
+    /// Somebody opens the mail of a node, or clicks in it, long after it came; and that is judged.
+    pub async fn engages(&self, who: ContactId, node: &str, kind: HitKind) {
+        self.hits(who, node, kind).await;
+        self.advance(HIT_HOLD);
+        self.drain().await;
+    }
+
+    /// The same, and nobody has judged it yet.
+    pub async fn hits(&self, who: ContactId, node: &str, kind: HitKind) {
+        self.advance(TimeDelta::minutes(5));
+        let mut tx = self.grant::<SendMessages>(self.tenant).begin_read().await.unwrap();
+        let select = tx.select::<messages::Entity>().eq(messages::Column::ContactId, who);
+        let message = select.eq(messages::Column::Node, node.to_owned()).one().await.unwrap().unwrap().id;
+        tx.commit().await.unwrap();
+        let target = (LinkPlace { number: 1, of: 2 }, "https://shop.example/".to_owned());
+        let target = (kind == HitKind::Click).then_some(target);
+        let token = ClickToken { tenant: self.tenant, tracked: Tracked::Message(message), target };
+        let keys = &self.ports().keys;
+        let click = ClickToken::decode(keys, kind, &keys.click_signer().sign(&token).unwrap()).unwrap();
+        let visit = Visit { agent: Agent::Browser, address: None, is_head: false };
+        let recorded = record_hit(&enter_by_click(self.wall(), &click), self.ports(), &click, visit).await.unwrap();
+        assert_eq!(recorded, Recorded::Kept);
     }
 
     /// Mails that the catcher has for somebody.

@@ -155,9 +155,10 @@ pub struct VariantAnswer {
     weight_bp: i64,
     /// Addresses that were put into it.
     exposed: i64,
-    /// Of these, whoever opened a mail of it; opens of machines do not count.
+    /// Of these, whoever opened a mail of it; opens of machines do not count. A mail behind a later split counts for that
+    /// split's variant only, one before this split for none of its variants.
     opened: Proportion,
-    /// Whoever clicked; clicks of machines do not count.
+    /// Whoever clicked in a mail of it; clicks of machines do not count.
     clicked: Proportion,
     /// Whoever did what counts as success, in time; null for a split without a conversion.
     converted: Option<Proportion>,

@@ -10,6 +10,30 @@ use uuid::Uuid;
 
 use crate::error::Result;
 
+/// How many of those exposed have a mail of their variant, of the way they were exposed on, of which this is true.
+macro_rules! with_mail {
+    ($such:expr) => {
+        concat!(
+            "COALESCE(SUM(CASE WHEN EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = $1 \
+             AND m.enrollment_id = x.enrollment_id AND m.variant = x.node || '/' || x.variant AND ",
+            $such,
+            ") THEN 1 ELSE 0 END), 0)"
+        )
+    };
+}
+
+/// A person did something with mail `m`.
+macro_rules! by_hand {
+    ($kinds:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM message_hits h WHERE h.tenant_id = $1 AND h.message_id = m.id \
+             AND h.class = 'human' AND h.kind IN (",
+            $kinds,
+            "))"
+        )
+    };
+}
+
 statements! {
     /// What happened at the nodes of versions.
     COUNT_STEPS() [version_id: Uuid] =
@@ -26,21 +50,17 @@ statements! {
         "SELECT m.workflow_version_id AS version_id, m.node, m.state AS what, m.reason, m.variant, COUNT(*) AS people \
          FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.workflow_version_id = b.workflow_version_id \
          GROUP BY m.workflow_version_id, m.node, m.state, m.reason, m.variant";
-    /// What the people of each variant did: opened or clicked a mail of the way they were exposed on, after a human hand;
-    /// did what counts as success, in time.
-    COUNT_VARIANTS() [workflow_id: Uuid, node: Text, event_id: Uuid] =
-        "SELECT b.workflow_id, b.node, b.event_id, x.variant, COUNT(*) AS exposed, \
-         COALESCE(SUM(CASE WHEN EXISTS (SELECT 1 FROM messages m JOIN message_hits h ON h.tenant_id = $1 AND h.message_id = m.id \
-         WHERE m.tenant_id = $1 AND m.enrollment_id = x.enrollment_id AND h.kind = 'open' AND h.class = 'human') \
-         THEN 1 ELSE 0 END), 0) AS opened, \
-         COALESCE(SUM(CASE WHEN EXISTS (SELECT 1 FROM messages m JOIN message_hits h ON h.tenant_id = $1 AND h.message_id = m.id \
-         WHERE m.tenant_id = $1 AND m.enrollment_id = x.enrollment_id AND h.kind = 'click' AND h.class = 'human') \
-         THEN 1 ELSE 0 END), 0) AS clicked, \
+    /// What the people of each variant did: opened or clicked a mail of the way they were exposed on, behind the split and
+    /// no later one, after a human hand; did what counts as success, in time.
+    COUNT_VARIANTS() [workflow_id: Uuid, node: Text, event_id: Uuid] = concat!(
+        "SELECT b.workflow_id, b.node, b.event_id, x.variant, COUNT(*) AS exposed, ",
+        with_mail!(by_hand!("'open'")), " AS opened, ",
+        with_mail!(by_hand!("'click'")), " AS clicked, \
          COALESCE(SUM(CASE WHEN EXISTS (SELECT 1 FROM contact_events e WHERE e.tenant_id = $1 AND e.contact_id = x.contact_id \
          AND e.event_id = b.event_id AND e.occurred_at >= x.exposed_at AND e.occurred_at <= x.converts_until) \
          THEN 1 ELSE 0 END), 0) AS converted \
          FROM ({batch}) AS b JOIN exposures x ON x.tenant_id = $1 AND x.workflow_id = b.workflow_id AND x.node = b.node \
-         GROUP BY b.workflow_id, b.node, b.event_id, x.variant";
+         GROUP BY b.workflow_id, b.node, b.event_id, x.variant");
 }
 
 /// A number of people, and what it is of.

@@ -1,0 +1,65 @@
+//! What a split's variants answer: of the mails behind it, and of people of whom anything can be known.
+
+use carillon_domain::ids::ContactId;
+use carillon_domain::keys::HitKind;
+use carillon_domain::tenancy::ReadWorkflows;
+use carillon_domain::workflows::{self, VariantAnswer, Version};
+use serde_json::{Value as Json, json};
+
+use super::setup::{Field, started};
+
+/// A mail to everybody, and behind the split one to each variant.
+fn halves(field: &Field) -> Json {
+    started(&json!({
+        "first": field.mail("half"),
+        "half": { "kind": "split", "variants": [
+            { "label": "a", "weight_bp": 5_000, "next": "second" }, { "label": "b", "weight_bp": 5_000, "next": "second" } ] },
+        "second": field.mail("bye"),
+        "bye": { "kind": "exit" },
+    }))
+}
+
+/// The variants' sums: exposed, opened and clicked of how many.
+async fn sums(field: &Field, version: &Version) -> (i64, [(i64, i64); 2]) {
+    let answers = answers(field, version).await;
+    let sum = |of: fn(&VariantAnswer) -> i64| answers.iter().map(of).sum();
+    let opened = (sum(|one| one.opened.count), sum(|one| one.opened.of));
+    (sum(|one| one.exposed), [opened, (sum(|one| one.clicked.count), sum(|one| one.clicked.of))])
+}
+
+async fn answers(field: &Field, version: &Version) -> Vec<VariantAnswer> {
+    let grant = field.marketer.grant::<ReadWorkflows>().expect("a marketer reads");
+    let mut tx = grant.begin_read().await.expect("a transaction");
+    let mut answers = workflows::variant_answers(&grant, &mut tx, &[version.id]).await.expect("answers");
+    tx.commit().await.expect("the end");
+    answers.remove(&version.id).expect("a version with a split")
+}
+
+/// People on their way, each of a country.
+async fn people(field: &Field, countries: &[&str]) -> Vec<ContactId> {
+    let mut people = Vec::new();
+    for (n, country) in countries.iter().enumerate() {
+        people.push(field.person_of(&format!("p{n}@example.org"), country).await);
+    }
+    let told: Vec<_> = people.iter().map(|who| (*who, "started", field.ports().now())).collect();
+    field.did(&told).await;
+    field.drain().await;
+    people
+}
+
+#[tokio::test]
+async fn only_mails_behind_a_split_count_for_its_variants() {
+    let field = Field::new().await;
+    let (_, version) = field.live("Halves", &halves(&field)).await;
+    let ada = people(&field, &["US"]).await[0];
+    assert_eq!(field.mails("p0@example.org"), 2);
+    for kind in [HitKind::Open, HitKind::Click] {
+        field.engages(ada, "first", kind).await;
+    }
+    let counts = |sums: (i64, [(i64, i64); 2])| sums.1.map(|(count, _)| count);
+    assert_eq!(counts(sums(&field, &version).await), [0, 0], "before the split");
+    for kind in [HitKind::Open, HitKind::Click] {
+        field.engages(ada, "second", kind).await;
+    }
+    assert_eq!(counts(sums(&field, &version).await), [1, 1]);
+}
