@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use carillon_entities::ids::{ContactId, EnrollmentId, StepId, WorkflowId, WorkflowVersionId};
 use carillon_entities::wall::TenantTx;
 
-use super::store::answers::{CountRow, SplitAsked, counts_of, variants_of};
+use super::store::answers::{CountRow, SplitAsked, VariantRow, counts_of, variants_of};
 use super::store::enrollments::{enrollments_find, enrollments_of};
 use super::store::pauses::pauses_seen;
 use super::store::steps::steps_of;
@@ -56,11 +56,11 @@ pub struct VariantAnswer {
     pub weight_bp: u32,
     /// Addresses that were put into it.
     pub exposed: i64,
-    /// Of these, whoever opened a mail of it.
+    /// Of these, whoever opened a mail of it; of those whose mail was sent and is tracked individually.
     pub opened: Proportion,
-    /// Whoever clicked.
+    /// Whoever clicked, of the same.
     pub clicked: Proportion,
-    /// Whoever did what counts as success, in time.
+    /// Whoever did what counts as success, in time; of all exposed.
     pub converted: Option<Proportion>,
 }
 
@@ -231,15 +231,17 @@ pub async fn variant_answers(
         let of_split = rows.entry(split.clone()).or_default();
         let answer = |variant: &Variant| {
             let row = of_split.get(&variant.label);
-            let exposed = row.map_or(0, |row| row.exposed);
+            let number = |of: fn(&VariantRow) -> i64| row.map_or(0, of);
+            // Who is not tracked is not somebody who did nothing (C-77).
+            let (exposed, tracked) = (number(|row| row.exposed), number(|row| row.tracked));
             VariantAnswer {
                 node: split.node.clone(),
                 label: variant.label.clone(),
                 weight_bp: variant.weight_bp,
                 exposed,
-                opened: wilson(row.map_or(0, |row| row.opened), exposed),
-                clicked: wilson(row.map_or(0, |row| row.clicked), exposed),
-                converted: split.event.map(|_| wilson(row.map_or(0, |row| row.converted), exposed)),
+                opened: wilson(number(|row| row.opened), tracked),
+                clicked: wilson(number(|row| row.clicked), tracked),
+                converted: split.event.map(|_| wilson(number(|row| row.converted), exposed)),
             }
         };
         answers.entry(version).or_default().extend(variants.iter().map(answer));

@@ -22,7 +22,7 @@ fn halves(field: &Field) -> Json {
 /// The variants' sums: exposed, opened and clicked of how many.
 async fn sums(field: &Field, version: &Version) -> (i64, [(i64, i64); 2]) {
     let answers = answers(field, version).await;
-    let sum = |of: fn(&VariantAnswer) -> i64| answers.iter().map(of).sum();
+    let sum = |of: fn(&VariantAnswer) -> i64| answers.iter().map(of).sum::<i64>();
     let opened = (sum(|one| one.opened.count), sum(|one| one.opened.of));
     (sum(|one| one.exposed), [opened, (sum(|one| one.clicked.count), sum(|one| one.clicked.of))])
 }
@@ -62,4 +62,22 @@ async fn only_mails_behind_a_split_count_for_its_variants() {
         field.engages(ada, "second", kind).await;
     }
     assert_eq!(counts(sums(&field, &version).await), [1, 1]);
+}
+
+#[tokio::test]
+async fn c077_a_share_is_of_those_of_whom_it_would_be_known() {
+    let field = Field::new().await;
+    let (_, version) = field.live("Halves", &halves(&field)).await;
+    let ada = people(&field, &["FR", "FR", "US", "FR", "US"]).await[2];
+    field.engages(ada, "second", HitKind::Click).await;
+    let (exposed, [opened, clicked]) = sums(&field, &version).await;
+    assert_eq!((exposed, opened.1, clicked), (5, 2, (1, 2)));
+
+    let field = Field::new().await;
+    let (_, version) = field.live("Halves", &halves(&field)).await;
+    people(&field, &["FR", "FR"]).await;
+    assert_eq!(sums(&field, &version).await, (2, [(0, 0), (0, 0)]));
+    for answer in answers(&field, &version).await {
+        assert_eq!((answer.opened.share, answer.opened.interval, answer.clicked.share), (None, None, None));
+    }
 }

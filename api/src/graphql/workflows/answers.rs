@@ -156,11 +156,12 @@ pub struct VariantAnswer {
     /// Addresses that were put into it.
     exposed: i64,
     /// Of these, whoever opened a mail of it; opens of machines do not count. A mail behind a later split counts for that
-    /// split's variant only, one before this split for none of its variants.
+    /// split's variant only, one before this split for none of its variants. Of those whose mail was sent and is tracked
+    /// individually: of others nobody can know.
     opened: Proportion,
-    /// Whoever clicked in a mail of it; clicks of machines do not count.
+    /// Whoever clicked in a mail of it, of the same; clicks of machines do not count.
     clicked: Proportion,
-    /// Whoever did what counts as success, in time; null for a split without a conversion.
+    /// Whoever did what counts as success, in time, of all exposed; null for a split without a conversion.
     converted: Option<Proportion>,
 }
 

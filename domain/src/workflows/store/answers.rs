@@ -10,13 +10,14 @@ use uuid::Uuid;
 
 use crate::error::Result;
 
-/// How many of those exposed have a mail of their variant, of the way they were exposed on, of which this is true.
+/// How many of those exposed have a tracked mail of their variant, of the way they were exposed on, of which this is true.
 macro_rules! with_mail {
-    ($such:expr) => {
+    ($($such:tt)*) => {
         concat!(
             "COALESCE(SUM(CASE WHEN EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = $1 \
-             AND m.enrollment_id = x.enrollment_id AND m.variant = x.node || '/' || x.variant AND ",
-            $such,
+             AND m.enrollment_id = x.enrollment_id AND m.variant = x.node || '/' || x.variant \
+             AND m.tracking = 'individual' AND ",
+            $($such)*,
             ") THEN 1 ELSE 0 END), 0)"
         )
     };
@@ -51,9 +52,10 @@ statements! {
          FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.workflow_version_id = b.workflow_version_id \
          GROUP BY m.workflow_version_id, m.node, m.state, m.reason, m.variant";
     /// What the people of each variant did: opened or clicked a mail of the way they were exposed on, behind the split and
-    /// no later one, after a human hand; did what counts as success, in time.
+    /// no later one, after a human hand, and of how many that could be known; did what counts as success, in time.
     COUNT_VARIANTS() [workflow_id: Uuid, node: Text, event_id: Uuid] = concat!(
         "SELECT b.workflow_id, b.node, b.event_id, x.variant, COUNT(*) AS exposed, ",
+        with_mail!(concat!("(m.state = 'sent' OR ", by_hand!("'open', 'click'"), ")")), " AS tracked, ",
         with_mail!(by_hand!("'open'")), " AS opened, ",
         with_mail!(by_hand!("'click'")), " AS clicked, \
          COALESCE(SUM(CASE WHEN EXISTS (SELECT 1 FROM contact_events e WHERE e.tenant_id = $1 AND e.contact_id = x.contact_id \
@@ -104,6 +106,8 @@ pub(in crate::workflows) struct VariantRow {
     event_id: EventDefinitionId,
     variant: String,
     pub exposed: i64,
+    /// Those of whom it would be known.
+    pub tracked: i64,
     pub opened: i64,
     pub clicked: i64,
     pub converted: i64,
