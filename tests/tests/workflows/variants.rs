@@ -81,3 +81,12 @@ async fn c077_a_share_is_of_those_of_whom_it_would_be_known() {
         assert_eq!((answer.opened.share, answer.opened.interval, answer.clicked.share), (None, None, None));
     }
 }
+
+#[tokio::test]
+async fn who_clicked_has_opened_whatever_became_of_the_pixel() {
+    let field = Field::new().await;
+    let (_, version) = field.live("Halves", &halves(&field)).await;
+    let ada = people(&field, &["US"]).await[0];
+    field.engages(ada, "second", HitKind::Click).await;
+    assert_eq!(sums(&field, &version).await, (1, [(1, 1), (1, 1)]));
+}

@@ -52,11 +52,11 @@ statements! {
          FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.workflow_version_id = b.workflow_version_id \
          GROUP BY m.workflow_version_id, m.node, m.state, m.reason, m.variant";
     /// What the people of each variant did: opened or clicked a mail of the way they were exposed on, behind the split and
-    /// no later one, after a human hand, and of how many that could be known; did what counts as success, in time.
+    /// no later one, after a human hand (who clicked has opened), and of how many that could be known; did what counts as success, in time.
     COUNT_VARIANTS() [workflow_id: Uuid, node: Text, event_id: Uuid] = concat!(
         "SELECT b.workflow_id, b.node, b.event_id, x.variant, COUNT(*) AS exposed, ",
         with_mail!(concat!("(m.state = 'sent' OR ", by_hand!("'open', 'click'"), ")")), " AS tracked, ",
-        with_mail!(by_hand!("'open'")), " AS opened, ",
+        with_mail!(by_hand!("'open', 'click'")), " AS opened, ",
         with_mail!(by_hand!("'click'")), " AS clicked, \
          COALESCE(SUM(CASE WHEN EXISTS (SELECT 1 FROM contact_events e WHERE e.tenant_id = $1 AND e.contact_id = x.contact_id \
          AND e.event_id = b.event_id AND e.occurred_at >= x.exposed_at AND e.occurred_at <= x.converts_until) \
