@@ -18,7 +18,7 @@ use crate::segments::{Condition, Facts, MailDid, Truth};
 use crate::time::Timestamp;
 
 /// Hits are judged a little after their hold is over: until then what they say is not an absence (C-82). After this nobody
-/// waits for them any more.
+/// waits for them any more, and goes on as one of whom nothing is known.
 const JUDGED_WITHIN: TimeDelta = TimeDelta::minutes(1);
 /// How often is looked whether they are.
 const LOOKED_AT_AGAIN: TimeDelta = TimeDelta::seconds(1);
@@ -53,7 +53,8 @@ pub struct WayFacts {
     pub address: Option<AddressHash>,
     /// Variants that the address saw before, by node: it stays in them.
     pub seen: BTreeMap<NodeName, String>,
-    /// Hits on mails that are not judged yet, and when their hold is over: a branch on them waits for it (C-82).
+    /// Hits on mails that are not judged yet, and when their hold is over: a branch on them waits for it (C-82). What
+    /// conditions know of such a mail is yes or unknown, never no.
     pub pending: BTreeMap<(NodeName, MailDid), Timestamp>,
     /// The tenant's mails of the day are used up: whoever is at a mail waits until then.
     pub quota_until: Option<Timestamp>,

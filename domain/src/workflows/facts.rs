@@ -206,7 +206,8 @@ pub(super) fn answers<'a>(
     })
 }
 
-/// What somebody did with a mail: no for one that was never sent, unknown for one that is not tracked.
+/// What somebody did with a mail: no for one that was never sent, unknown for one that is not tracked, and while
+/// something that happened is not judged and may be the deed itself (C-82).
 fn answer(mail: &Engagement, did: MailDid) -> Truth {
     let at = match did {
         // Who clicked has opened it, whatever became of the pixel.
@@ -215,6 +216,7 @@ fn answer(mail: &Engagement, did: MailDid) -> Truth {
     };
     match (mail.sent, mail.tracked) {
         (true, false) => Truth::Unknown,
+        (true, true) if at.is_none() && mail.pending_until.is_some() => Truth::Unknown,
         (true, true) => at.is_some().into(),
         (false, _) => Truth::No,
     }

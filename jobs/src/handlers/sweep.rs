@@ -22,7 +22,9 @@ impl Handlers {
     /// Sweeps a tenant once; returns how many rows that were. The object store comes last and is given little time: it may
     /// be away for long, and other tenants' sweeps come after this one.
     pub(super) async fn sweep(&self, tenant: TenantId) -> Result<usize> {
-        let swept = self.sweep_messages(tenant).await? + self.judge_hits(tenant).await?;
+        // Neither keeps the other from happening: workflows wait for what is judged (C-82).
+        let (swept, judged) = (self.sweep_messages(tenant).await, self.judge_hits(tenant).await);
+        let swept = swept? + judged?;
         // What is deleted by a wrong clock does not come back (C-180).
         if !self.ports.clock.is_trustworthy() {
             return Ok(swept);

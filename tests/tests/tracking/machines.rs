@@ -4,6 +4,7 @@ use super::stage::{CHROME, GOOGLE, MPP, Stage, get};
 use actix_web::http::{Method, StatusCode};
 use carillon_domain::messaging::{self, Engagement, HIT_HOLD};
 use carillon_domain::tenancy::Role;
+use carillon_jobs::queue::{Task, Ticket, TicketHandler as _};
 use carillon_tests::post::token;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -133,4 +134,21 @@ async fn c082_judging_costs_the_same_number_of_statements_for_3_hits_and_for_90(
         costs.push(cost);
     }
     assert_eq!(costs[0], costs[1]);
+}
+
+#[actix_web::test]
+async fn c082_hits_are_judged_though_messages_cannot_be_swept() {
+    let stage = Stage::new().await;
+    let contact = stage.person("ada@example.org", "US").await;
+    stage.send("one", contact).await;
+    let pixel = stage.tracked("ada@example.org").1.unwrap();
+    stage.post.advance(TimeDelta::minutes(5));
+    stage.visit(&pixel, CHROME).await;
+    stage.post.advance(HIT_HOLD);
+    stage.post.execute("ALTER TABLE messages RENAME COLUMN lease_until TO away").await;
+    let ticket = Ticket { task: Task::SweepV1, ..stage.post.ticket(1) };
+    let worked = stage.post.worker("sweep").await.handle(ticket).await;
+    stage.post.execute("ALTER TABLE messages RENAME COLUMN away TO lease_until").await;
+    assert!(!worked, "it failed");
+    assert_eq!(stage.verdicts().await, ["open human none"]);
 }

@@ -2,6 +2,7 @@
 
 use carillon_domain::contacts::contact_tags;
 use carillon_domain::ids::ContactId;
+use carillon_domain::keys::HitKind;
 use carillon_domain::tenancy::{RunWorkflows, SendMessages};
 use carillon_domain::workflows::{EngineGrants, advance_due};
 use carillon_tests::database::start;
@@ -134,6 +135,35 @@ async fn c183_a_split_exposes_each_address_once_and_a_new_version_keeps_them_the
     let strayed = "SELECT COUNT(*) AS amount FROM enrollment_steps s JOIN enrollments e ON e.id = s.enrollment_id \
         JOIN exposures x ON x.contact_id = e.contact_id WHERE s.outcome = 'split' AND s.variant <> 'first/' || x.variant";
     assert_eq!(field.number(strayed).await, 0);
+}
+
+#[tokio::test]
+async fn c082_who_clicked_and_is_never_judged_is_not_told_as_one_who_did_not() {
+    let field = Field::new().await;
+    let asked = json!({ "kind": "mail", "node": "first", "did": "clicked" });
+    let nodes = json!({
+        "first": field.mail("pause"),
+        "pause": { "kind": "wait_for", "seconds": 3_600, "next": "asked" },
+        "asked": { "kind": "branch", "condition": asked, "then": "yes", "otherwise": "no", "unknown": "nobody" },
+        "yes": { "kind": "exit", "reason": "clicked" },
+        "no": { "kind": "exit", "reason": "not_clicked" },
+        "nobody": { "kind": "exit", "reason": "nobody_knows" },
+    });
+    field.live("Asked", &started(&nodes)).await;
+    let ada = field.person_of("ada@example.org", "US").await;
+    field.does(ada, "started").await;
+    field.drain().await;
+    field.advance(TimeDelta::minutes(55));
+    field.hits(ada, "first", HitKind::Click).await;
+    // The engine runs, and nobody judges.
+    let work = field.work(field.tenant);
+    let grants = EngineGrants { run: work.grant::<RunWorkflows>(), send: work.grant::<SendMessages>() };
+    for stands in ["active asked", "completed nobody_knows"] {
+        assert_eq!(advance_due(&grants, field.ports(), 10).await.expect("moved"), 1);
+        assert_eq!(field.stands(ada).await, stands);
+        field.advance(TimeDelta::seconds(75));
+    }
+    field.drain().await;
 }
 
 /// L5: three people and three hundred cost the same number of statements.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 
-/// How many of those exposed have a tracked mail of their variant, of the way they were exposed on, of which this is true.
+/// How many of those exposed have a tracked mail of their variant, of the way they were exposed on, that is such.
 macro_rules! with_mail {
     ($($such:tt)*) => {
         concat!(
@@ -52,7 +52,8 @@ statements! {
          FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.workflow_version_id = b.workflow_version_id \
          GROUP BY m.workflow_version_id, m.node, m.state, m.reason, m.variant";
     /// What the people of each variant did: opened or clicked a mail of the way they were exposed on, behind the split and
-    /// no later one, after a human hand (who clicked has opened), and of how many that could be known; did what counts as success, in time.
+    /// no later one, after a human hand (who clicked has opened), and of how many that could be known; did what counts as
+    /// success, in time.
     COUNT_VARIANTS() [workflow_id: Uuid, node: Text, event_id: Uuid] = concat!(
         "SELECT b.workflow_id, b.node, b.event_id, x.variant, COUNT(*) AS exposed, ",
         with_mail!(concat!("(m.state = 'sent' OR ", by_hand!("'open', 'click'"), ")")), " AS tracked, ",
