@@ -206,19 +206,20 @@ pub(super) fn answers<'a>(
     })
 }
 
-/// What somebody did with a mail: no for one that was never sent, unknown for one that is not tracked, and while
-/// something that happened is not judged and may be the deed itself (C-82).
+/// What somebody did with a mail. Who is known to have done it did, whatever a server said of the mail. Otherwise it is no
+/// for one that did not leave, and for one of which all would be known; unknown for one that is not tracked, that may or
+/// may not have come, and while something that happened is not judged and may be the deed itself (C-82).
 fn answer(mail: &Engagement, did: MailDid) -> Truth {
     let at = match did {
         // Who clicked has opened it, whatever became of the pixel.
         MailDid::Opened => mail.opened_at.or(mail.clicked_at),
         MailDid::Clicked => mail.clicked_at,
     };
-    match (mail.sent, mail.tracked) {
-        (true, false) => Truth::Unknown,
-        (true, true) if at.is_none() && mail.pending_until.is_some() => Truth::Unknown,
-        (true, true) => at.is_some().into(),
-        (false, _) => Truth::No,
+    match mail.sent {
+        _ if mail.tracked && at.is_some() => Truth::Yes,
+        _ if mail.tracked && mail.pending_until.is_some() => Truth::Unknown,
+        Some(sent) if mail.tracked || !sent => Truth::No,
+        Some(_) | None => Truth::Unknown,
     }
 }
 
@@ -247,4 +248,34 @@ async fn people(
         (contact.id, person)
     };
     Ok(contacts.into_iter().map(person).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c081_a_deed_is_yes_and_its_absence_is_no_only_where_it_would_be_known() {
+        let at = Some(Timestamp::UNIX_EPOCH);
+        let told = |tracked, sent| Engagement { tracked, sent, ..Engagement::default() };
+        for (mail, known) in [
+            (told(true, Some(true)), Truth::No),
+            (told(false, Some(true)), Truth::Unknown),
+            (told(true, Some(false)), Truth::No),
+            (told(false, Some(false)), Truth::No),
+            (told(true, None), Truth::Unknown),
+            (told(false, None), Truth::Unknown),
+            (Engagement { pending_until: at, ..told(true, Some(true)) }, Truth::Unknown),
+            (Engagement { pending_until: at, clicked_at: at, ..told(true, Some(true)) }, Truth::Yes),
+            (Engagement { clicked_at: at, ..told(true, None) }, Truth::Yes),
+            (Engagement { clicked_at: at, ..told(true, Some(false)) }, Truth::Yes),
+            (Engagement { clicked_at: at, ..told(false, Some(true)) }, Truth::Unknown),
+        ] {
+            assert_eq!(answer(&mail, MailDid::Clicked), known, "{mail:?}");
+            assert_eq!(answer(&mail, MailDid::Opened), known, "{mail:?}");
+        }
+        let opened = Engagement { opened_at: at, ..told(true, None) };
+        assert_eq!(answer(&opened, MailDid::Opened), Truth::Yes);
+        assert_eq!(answer(&opened, MailDid::Clicked), Truth::Unknown);
+    }
 }

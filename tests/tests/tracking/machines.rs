@@ -29,7 +29,7 @@ async fn c081_machine_opens_are_kept_as_such_and_satisfy_nothing() {
         "open unknown agent_other",
     ];
     assert_eq!(stage.verdicts().await, machines);
-    let known = Engagement { tracked: true, sent: true, ..Engagement::default() };
+    let known = Engagement { tracked: true, sent: Some(true), ..Engagement::default() };
     assert_eq!(stage.engagement(message).await, known);
     assert_eq!(stage.number("message_events WHERE kind = 'opened'").await, 5, "each stands in the history");
     stage.visit(&pixel, CHROME).await;
@@ -75,7 +75,7 @@ async fn c082_a_scanner_that_follows_everything_moves_nobody_and_the_person_behi
         "click scanner head",
     ];
     assert_eq!(stage.verdicts().await, scanned);
-    let nothing = Engagement { tracked: true, sent: true, ..Engagement::default() };
+    let nothing = Engagement { tracked: true, sent: Some(true), ..Engagement::default() };
     assert_eq!(stage.engagement(message).await, nothing);
     // Later a person comes. Until the hold is over nobody knows what that was.
     stage.post.advance(TimeDelta::minutes(20));

@@ -375,7 +375,7 @@ pub(in crate::messaging) async fn engagement_of(
             let modes = [row.tracking.parse().ok(), now];
             let engagement = Engagement {
                 tracked: modes.iter().all(|mode| *mode == Some(TrackingMode::Individual)),
-                sent: row.state == MessageStatus::Sent.as_str(),
+                sent: is_sent(row.state.parse().map_err(Error::fault)?),
                 opened_at: [row.opened_at, row.clicked_at].into_iter().flatten().min(),
                 clicked_at: row.clicked_at,
                 pending_until: row.pending_until,
@@ -385,6 +385,19 @@ pub(in crate::messaging) async fn engagement_of(
         }
     }
     Ok(found)
+}
+
+/// Whether a server took a mail; none where that is open.
+fn is_sent(status: MessageStatus) -> Option<bool> {
+    match status {
+        MessageStatus::Sent => Some(true),
+        MessageStatus::Queued | MessageStatus::Claimed | MessageStatus::Unknown => None,
+        MessageStatus::Failed
+        | MessageStatus::Bounced
+        | MessageStatus::Refused
+        | MessageStatus::Expired
+        | MessageStatus::Cancelled => Some(false),
+    }
 }
 
 /// Message, kind and class with how many there are and the first time.

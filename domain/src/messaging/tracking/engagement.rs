@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 pub struct Engagement {
     /// Opens and clicks of the mail are known: it tells them, and nobody withdrew that. Otherwise nothing can be said.
     pub tracked: bool,
-    /// A server took it.
-    pub sent: bool,
+    /// A server took it, or none did and none will; none while it is under way, and when nobody knows (C-168).
+    pub sent: Option<bool>,
     /// The first time a person opened it, or clicked in it: who clicks has opened.
     pub opened_at: Option<Timestamp>,
     /// The first time a person clicked in it.
