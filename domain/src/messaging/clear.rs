@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::claim::{ClaimedMessage, HOLD, unique};
 use super::cleared::{AttemptRef, Cleared};
 use super::prepare::Draft;
-use super::{EmailMessage, Ending, MessageMove, store};
+use super::{EmailMessage, Ending, MessageMove, TrackingMode, store};
 use crate::consent::{
     self, Channel, ConsentFacts, ConsentTopic, ContactFact, FactsRequest, GateFacts, SenderFact, TenantFact, TestSend,
     Verdict, WayFact,
@@ -178,6 +178,8 @@ struct Batch {
     attempts: Vec<store::NewAttempt>,
     moves: Vec<store::Move>,
     going: Vec<(EmailMessage, AttemptRef)>,
+    /// Those of them that tell less than was meant; it is believed of them later (C-79).
+    stricter: Vec<(MessageId, i64, TrackingMode)>,
 }
 
 impl Batch {
@@ -202,6 +204,9 @@ impl Batch {
                 mail.date = claimed.first_cleared_at.unwrap_or(gate_facts.now);
                 let fence = claimed.fence;
                 self.attempts.push(store::NewAttempt { message: claimed.id, number, decision: id, fence });
+                if draft.tracking < claimed.tracking {
+                    self.stricter.push((claimed.id, fence, draft.tracking));
+                }
                 let lease_until = claimed.lease_until;
                 self.going.push((mail, AttemptRef { message: claimed.id, number, fence, lease_until }));
                 (None, None, 0)
@@ -232,6 +237,7 @@ impl Batch {
         let moved: HashSet<MessageId> = moved.into_iter().collect();
         store::decisions_append(tx, std::mem::take(&mut self.decisions), now).await?;
         store::attempts_insert(tx, &self.attempts, worker, now).await?;
+        store::messages_track(tx, std::mem::take(&mut self.stricter).into_iter()).await?;
         let moved = self.moves.iter().filter(|step| moved.contains(&step.id));
         let ended = moved.filter_map(|step| match step.to {
             MessageMove::End(ending) => Some((step.id, ending.status().as_str(), json!({ "reason": step.reason }))),

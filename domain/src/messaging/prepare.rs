@@ -6,7 +6,7 @@ use super::claim::ClaimedMessage;
 use super::content::ReadySender;
 use super::template::{ContactData, RenderData, Variables};
 use super::tracking::track;
-use super::{EmailMessage, ListHeaders};
+use super::{EmailMessage, ListHeaders, TrackingMode};
 use crate::consent::{Channel, Recipient};
 use crate::contacts::EmailAddress;
 use crate::keys::{LinkPurpose, LinkToken, Place};
@@ -18,6 +18,8 @@ pub struct Draft {
     pub claimed: ClaimedMessage,
     /// The mail; an error code when it cannot be made: the message then fails as content (C-24).
     pub mail: Result<EmailMessage, &'static str>,
+    /// How the mail is tracked: as the message says, or not at all where it could not be done.
+    pub(super) tracking: TrackingMode,
     /// The recipient under every live key (C-157).
     pub(super) recipient: Recipient,
 }
@@ -29,11 +31,15 @@ pub fn prepare(tenant: TenantId, ports: &Ports, claimed: ClaimedMessage) -> Draf
         Some(address) => Recipient::of_email(&ports.keys, tenant, address),
         None => Recipient::of_hash(Channel::Email, claimed.address),
     };
-    let mail = match address {
+    let rendered = match address {
         Some(to) => render(tenant, ports, &claimed, to),
         None => Err("NO_ADDRESS"),
     };
-    Draft { claimed, mail, recipient }
+    let (mail, tracking) = match rendered {
+        Ok((mail, tracking)) => (Ok(mail), tracking),
+        Err(code) => (Err(code), claimed.tracking),
+    };
+    Draft { claimed, mail, tracking, recipient }
 }
 
 /// The address in clear: the contact's present one, or the sealed one of a message without a contact.
@@ -54,7 +60,7 @@ fn render(
     ports: &Ports,
     claimed: &ClaimedMessage,
     to: EmailAddress,
-) -> Result<EmailMessage, &'static str> {
+) -> Result<(EmailMessage, TrackingMode), &'static str> {
     let sender = claimed.ready_sender.as_deref().ok_or("NO_SENDER")?;
     let version = claimed.content.as_deref().ok_or("TEMPLATE_UNUSABLE")?;
     let links = links(tenant, ports, claimed, sender);
@@ -87,7 +93,8 @@ fn render(
         event,
     };
     let rendered = version.compiled.render(&data).map_err(|error| error.kind.as_str())?;
-    Ok(EmailMessage {
+    let (html, tracking) = track(tenant, ports, claimed, rendered.html);
+    let mail = EmailMessage {
         message: claimed.id,
         attempt: claimed.attempts,
         envelope_from: sender.from.address.clone(),
@@ -96,12 +103,13 @@ fn render(
         to,
         subject: rendered.subject,
         text: rendered.text,
-        html: track(tenant, ports, claimed, rendered.html),
+        html,
         date: claimed.first_cleared_at.unwrap_or_else(|| ports.now()),
         internet_message_id: claimed.internet_message_id.clone(),
         list: links.map(|(_, headers)| headers),
         dkim: sender.dkim.clone(),
-    })
+    };
+    Ok((mail, tracking))
 }
 
 /// The page link of the body and the headers, for mail about a topic; transactional mail has neither (C-20).

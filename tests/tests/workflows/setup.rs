@@ -7,7 +7,7 @@ use std::cell::Cell;
 use carillon_domain::contacts::events::{EventContact, EventName, TrackEvent, track_events};
 use carillon_domain::ids::{ContactEventId, ContactId, EnrollmentId, EventDefinitionId, TemplateId, WorkflowId};
 use carillon_domain::keys::{ClickToken, HitKind, LinkPlace, Tracked};
-use carillon_domain::messaging::{Agent, HIT_HOLD, Recorded, Visit, record_hit};
+use carillon_domain::messaging::{self, Agent, HIT_HOLD, PublishVersion, Recorded, TemplateFormat, Visit, record_hit};
 use carillon_domain::paging::Ahead;
 use carillon_domain::tenancy::{
     PublishWorkflows, ReadWorkflows, Role, SendMessages, TrackEvents, WriteWorkflows, enter_by_click,
@@ -46,7 +46,7 @@ impl Field {
         let version = post.marketing;
         let grant = post.marketer.grant().unwrap();
         let mut tx = grant.begin_read().await.unwrap();
-        let found = carillon_domain::messaging::template_versions(&grant, &mut tx, [version]).await.unwrap();
+        let found = messaging::template_versions(&grant, &mut tx, [version]).await.unwrap();
         tx.commit().await.unwrap();
         let field = Self { template: found[0].template, post };
         for name in ["started", "bought", "left"] {
@@ -75,6 +75,23 @@ impl Field {
         json!({
             "kind": "send", "template": self.template, "sender": self.sender, "topic": self.topic.topic, "next": next,
         })
+    }
+
+    /// Has the tenant's one mail be this from now on.
+    pub async fn write(&self, html: String) {
+        let grant = self.marketer.grant().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        let command = PublishVersion {
+            template: self.template,
+            locale: "de-AT".to_owned(),
+            subject: "Hello".to_owned(),
+            html,
+            text: None,
+            format: TemplateFormat::Html,
+            event_name: None,
+        };
+        messaging::publish_version(&grant, &mut tx, self.ports(), command).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// A workflow that is live.

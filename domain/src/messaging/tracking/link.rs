@@ -13,17 +13,25 @@ use crate::ports::Ports;
 /// Our own pages: they are no clicks, and must lead there whatever happens to tracking (C-16).
 const OWN_PAGES: &[&str] = &["u/", "unsubscribe/", "preferences/", "confirm/", "c/", "o/"];
 
-/// The html part with tracked links and the pixel; as it was where the mode is none, and where it could not be done: a mail
-/// that tells nothing is better than none.
-pub(in crate::messaging) fn track(tenant: TenantId, ports: &Ports, claimed: &ClaimedMessage, html: String) -> String {
+/// The html part with tracked links and the pixel, and how it is tracked then: as it was and not at all where the mode is
+/// none, and where it could not be done, for a mail that tells nothing is better than none.
+pub(in crate::messaging) fn track(
+    tenant: TenantId,
+    ports: &Ports,
+    claimed: &ClaimedMessage,
+    html: String,
+) -> (String, TrackingMode) {
     let tracked = match claimed.tracking {
-        TrackingMode::None => return html,
+        TrackingMode::None => return (html, TrackingMode::None),
         TrackingMode::Individual => Tracked::Message(claimed.id),
         TrackingMode::Aggregate => Tracked::Content { version: claimed.template_version, origin: claimed.origin() },
     };
     let made = tracked_html(ports, &html, |target| ClickToken { tenant, tracked: tracked.clone(), target });
     // Longer marketing mail is cut off at its end, where the way out is (C-31).
-    made.filter(|made| claimed.class != MessageClass::Marketing || made.len() <= HTML_MAX).unwrap_or(html)
+    match made.filter(|made| claimed.class != MessageClass::Marketing || made.len() <= HTML_MAX) {
+        Some(made) => (made, claimed.tracking),
+        None => (html, TrackingMode::None),
+    }
 }
 
 fn tracked_html(
