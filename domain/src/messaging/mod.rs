@@ -51,7 +51,9 @@ pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use key_check::{OtherKeys, key_mismatch};
 pub use locale::choose_locale;
-pub use partials::{CreatePartial, Partial, UpdatePartial, create_partial, find_partials, partials, update_partial};
+pub use partials::{
+    CreatePartial, PARTIALS_MAX, Partial, UpdatePartial, create_partial, find_partials, partials, update_partial,
+};
 pub use prepare::{Draft, prepare};
 pub use preview::{Person, Preview, PreviewOf, Previewed, person, preview_template};
 pub use queries::{

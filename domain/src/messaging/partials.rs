@@ -15,6 +15,9 @@ use crate::ports::Ports;
 use crate::tenancy::{Grant, PublishTemplates, ReadMessages};
 use crate::time::Timestamp;
 
+/// Partials of one tenant.
+pub const PARTIALS_MAX: i64 = 1_000;
+
 /// A piece that templates include.
 #[derive(Debug, Clone)]
 pub struct Partial {
@@ -61,7 +64,7 @@ pub struct UpdatePartial {
 /// Makes a partial.
 ///
 /// # Errors
-/// `BAD_NAME`, `PARTIAL_EXISTS`, and what is wrong with its parts.
+/// `BAD_NAME`, `PARTIAL_EXISTS`, `TOO_MANY_PARTIALS` beyond [`PARTIALS_MAX`], and what is wrong with its parts.
 pub async fn create_partial(
     _: &Grant<PublishTemplates>,
     tx: &mut TenantTx,
@@ -74,6 +77,10 @@ pub async fn create_partial(
         return Err(Refusal::new("BAD_NAME", "name", "The name has no quotation marks and no backslash.").into());
     }
     checked(&command.html, &command.text)?;
+    if store::partials_count(tx).await? >= PARTIALS_MAX {
+        let message = format!("There are {PARTIALS_MAX} partials already.");
+        return Err(Refusal::new("TOO_MANY_PARTIALS", "name", message).into());
+    }
     let now = ports.now();
     let CreatePartial { html, text, .. } = command;
     let partial = Partial { id: ports.new_id(), name, html, text, version: 1, created_at: now, updated_at: now };

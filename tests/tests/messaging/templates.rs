@@ -1,8 +1,11 @@
 //! Templates through the API: partials, formats, what is refused when a version is published, and previews.
 
+use carillon_domain::messaging::PARTIALS_MAX;
 use carillon_domain::tenancy::WriteContacts;
 use carillon_entities::ids::{AttributeId, EventDefinitionId};
 use carillon_entities::rows::contacts::{attribute_definitions, event_definitions, event_properties};
+use carillon_entities::rows::messaging::template_partials;
+use carillon_entities::wall::OnConflict;
 use sea_orm::ActiveValue::{NotSet, Set};
 use serde_json::{Value, json};
 
@@ -51,6 +54,24 @@ impl Setup {
             };
             tx.insert(row).await.unwrap();
         }
+        tx.commit().await.unwrap();
+    }
+
+    /// So many partials of so many octets, named `p0`, `p1`, ..
+    async fn partials(&self, many: i64, octets: usize) {
+        let (now, ports) = (self.ports().now(), self.ports());
+        let row = |n| template_partials::ActiveModel {
+            id: Set(ports.new_id()),
+            name: Set(format!("p{n}")),
+            html: Set("x".repeat(octets)),
+            body_text: Set("x".repeat(octets)),
+            version: Set(1),
+            created_at: Set(now),
+            updated_at: Set(now),
+            ..Default::default()
+        };
+        let mut tx = self.world.grant::<WriteContacts>(self.tenant).begin().await.unwrap();
+        tx.insert_many((0..many).map(row).collect(), OnConflict::Fail).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -193,4 +214,38 @@ async fn a_preview_shows_the_mail_and_makes_nothing() {
     for (table, before) in tables.into_iter().zip(before) {
         assert_eq!(setup.count(table).await, before, "{table}");
     }
+}
+
+/// Whoever writes a template says what is read for it.
+#[actix_web::test]
+async fn what_a_template_includes_is_bounded_before_it_is_read() {
+    let setup = Setup::new().await;
+    setup.partials(20, 90_000).await;
+    let template = setup.template("Many", "TRANSACTIONAL").await;
+    let includes =
+        |from: usize, to: usize| (from..to).map(|n| format!("{{%include 'p{n}'%}}")).collect::<Vec<_>>().concat();
+    // The first is too long to be looked through, and no statement could name as many as the second has.
+    for (html, text) in [
+        (includes(0, 40_000), "x".to_owned()),
+        (includes(0, 25_000), includes(25_000, 50_000)),
+        (includes(0, 20), "x".to_owned()),
+    ] {
+        let refused = setup.publish(&template, &html, json!({ "text": text })).await;
+        is(&refused, "TEMPLATE_TOO_LARGE", "html");
+        let source = json!({ "class": "TRANSACTIONAL", "subject": "S", "html": html, "text": text });
+        let refused = setup.preview(json!({ "of": { "source": source } })).await;
+        assert_eq!(refused["userErrors"][0]["code"], "TEMPLATE_TOO_LARGE", "{refused}");
+    }
+    let good = setup.publish(&template, &includes(0, 5), json!({ "text": "x" })).await;
+    assert!(good["templateVersion"]["id"].is_string(), "{}", good["userErrors"]);
+}
+
+#[actix_web::test]
+async fn a_tenant_has_so_many_partials_and_no_more() {
+    let setup = Setup::new().await;
+    setup.partials(PARTIALS_MAX - 1, 1).await;
+    let make =
+        async |name: &str| setup.change("createPartial", "partial { id }", json!({ "name": name, "html": "x" })).await;
+    assert!(make("last").await["partial"]["id"].is_string());
+    is(&make("one more").await, "TOO_MANY_PARTIALS", "name");
 }

@@ -28,8 +28,8 @@ pub(super) use intents::{
 };
 pub(super) use members::is_verified_member;
 pub(super) use partials::{
-    attribute_kinds, event_find, event_properties, partial_find, partial_insert, partial_update, partials_find,
-    partials_list, partials_named,
+    attribute_kinds, event_find, event_properties, partial_find, partial_insert, partial_update, partials_count,
+    partials_find, partials_list, partials_named,
 };
 pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};
 pub(super) use sweeps::{UnknownMessage, sweep_leases, unknown_due, unknown_move, unknown_wake};

@@ -56,6 +56,10 @@ pub(in crate::messaging) async fn partials_named(
     Ok(select.all().await?.into_iter().map(partial).collect())
 }
 
+pub(in crate::messaging) async fn partials_count(tx: &mut TenantTx) -> Result<i64> {
+    Ok(tx.select::<template_partials::Entity>().count().await?)
+}
+
 /// A page of partials, oldest first.
 pub(in crate::messaging) async fn partials_list(tx: &mut TenantTx, page: &Page<PartialId>) -> Result<Paged<Partial>> {
     use template_partials::Column::Id;

@@ -14,7 +14,7 @@ use super::{PART_MAX, Part, TemplateProblem};
 /// Partials within partials.
 pub const INCLUDE_DEPTH: usize = 5;
 /// Partials in one part.
-const INCLUDES_MAX: usize = 500;
+pub const INCLUDES_MAX: usize = 500;
 
 /// Partials by name: html and text.
 #[derive(Debug, Clone, Default)]

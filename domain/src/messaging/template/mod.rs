@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 pub use build::{Built, Known, Written, build};
 pub use data::{ContactData, InvalidVariables, RenderData, Variables};
 pub use engine::{CompiledTemplate, RenderError, RenderErrorKind, Rendered};
-pub use include::{INCLUDE_DEPTH, Partials, included};
+pub use include::{INCLUDE_DEPTH, INCLUDES_MAX, Partials, included};
 
 use super::MessageClass;
 use crate::error::Refusal;
@@ -98,7 +98,12 @@ pub struct TemplateProblem {
 }
 
 impl TemplateProblem {
-    fn new(code: &'static str, part: Part, line: Option<u32>, message: impl Into<String>) -> Self {
+    pub(in crate::messaging) fn new(
+        code: &'static str,
+        part: Part,
+        line: Option<u32>,
+        message: impl Into<String>,
+    ) -> Self {
         Self { code, part, line, message: message.into() }
     }
 }
