@@ -2,36 +2,38 @@
 //!
 //! Nothing is held while waiting. Each look begins a read transaction of its own, and with it the caller's credential
 //! and permission are asked for again (C-213, C-224). Signals say when to look and may be lost, so it is also looked at
-//! without them, less often the longer nothing changed.
+//! without them, less often the longer nothing changed. A look lasts until its transaction is over: the fields that are
+//! asked of what it found are part of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_graphql::Context;
 use carillon_domain::error::{Error, Result};
 use futures::{Stream, stream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::scope::RequestScope;
 
-/// Looks of one process at the same time: however many watch, other requests find connections free.
-const LOOKS_AT_ONCE: usize = 4;
 /// A look rests at least this many times as long as it took, so that nobody keeps the database busy by watching.
 const REST: u32 = 10;
 
-/// How often is looked.
+/// How often is looked, and by how many.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// Not before so long after the look before: what changes all the time is told this often.
     pub shortest: Duration,
     /// Not later, even when nothing is heard. Below the five seconds in which a credential's end must show (C-224).
     pub longest: Duration,
+    /// Looks of one process at the same time: however many watch, other requests find connections free.
+    pub at_once: usize,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { shortest: Duration::from_secs(1), longest: Duration::from_secs(4) }
+        Self { shortest: Duration::from_secs(1), longest: Duration::from_secs(4), at_once: 4 }
     }
 }
 
@@ -43,7 +45,7 @@ pub struct Live(Arc<Inner>);
 struct Inner {
     pace: Pace,
     news: watch::Sender<()>,
-    looks: Semaphore,
+    looks: Arc<Semaphore>,
 }
 
 impl Default for Live {
@@ -55,12 +57,28 @@ impl Default for Live {
 impl Live {
     /// With a pace of its own.
     pub fn new(pace: Pace) -> Self {
-        Self(Arc::new(Inner { pace, news: watch::Sender::new(()), looks: Semaphore::new(LOOKS_AT_ONCE) }))
+        let looks = Arc::new(Semaphore::new(pace.at_once));
+        Self(Arc::new(Inner { pace, news: watch::Sender::new(()), looks }))
     }
 
     /// Something may have changed.
     pub fn tell(&self) {
         self.0.news.send_replace(());
+    }
+}
+
+/// One look: its scope keeps it until the transaction is over.
+#[derive(Debug)]
+pub struct Look {
+    began: Instant,
+    took_us: Arc<AtomicU64>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let took = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.took_us.store(took, Ordering::Relaxed);
     }
 }
 
@@ -78,8 +96,8 @@ where
 {
     let live = ctx.data_unchecked::<Live>().clone();
     let news = live.0.news.subscribe();
-    let rest = live.0.pace.shortest;
-    let watch = Watch { scope: RequestScope::of(ctx).clone(), live, news, read, told: None, rest, pause: rest };
+    let scope = RequestScope::of(ctx).clone();
+    let watch = Watch { scope, live, news, read, told: None, took_us: Arc::default(), pause: Duration::ZERO };
     stream::unfold(Some(watch), move |watch| async move {
         let mut watch = watch?;
         let told = watch.next().await;
@@ -94,8 +112,8 @@ struct Watch<T, R> {
     news: watch::Receiver<()>,
     read: R,
     told: Option<T>,
-    /// Until the next look at least.
-    rest: Duration,
+    /// How long the last look took.
+    took_us: Arc<AtomicU64>,
     /// Until the next look without news.
     pause: Duration,
 }
@@ -110,12 +128,12 @@ impl<T: Clone + PartialEq, R: Fn(RequestScope) -> F, F: Future<Output = Result<T
             }
             match self.look().await {
                 Ok(found) if self.told.as_ref() != Some(&found) => {
-                    self.pause = self.rest;
+                    self.pause = Duration::ZERO;
                     self.told = Some(found.clone());
                     return Ok(found);
                 }
                 Err(error) if self.told.is_none() || !may_pass(&error) => return Err(error),
-                Ok(_) | Err(_) => self.pause = (self.pause * 2).min(self.live.0.pace.longest).max(self.rest),
+                Ok(_) | Err(_) => self.pause = (self.pause * 2).min(self.live.0.pace.longest),
             }
             self.scope.end_reading().await;
         }
@@ -123,18 +141,20 @@ impl<T: Clone + PartialEq, R: Fn(RequestScope) -> F, F: Future<Output = Result<T
 
     async fn look(&mut self) -> Result<T> {
         // It is never closed.
-        let _turn = self.live.0.looks.acquire().await;
+        let permit = Arc::clone(&self.live.0.looks).acquire_owned().await.ok();
         self.news.mark_unchanged();
-        let began = Instant::now();
-        let found = (self.read)(self.scope.clone()).await;
-        self.rest = self.live.0.pace.shortest.max(began.elapsed() * REST);
-        found
+        let look = Look { began: Instant::now(), took_us: Arc::clone(&self.took_us), _permit: permit };
+        self.scope.begin_look(look).await;
+        (self.read)(self.scope.clone()).await
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(self.rest).await;
+        let took = Duration::from_micros(self.took_us.load(Ordering::Relaxed));
+        let rest = self.live.0.pace.shortest.max(took.saturating_mul(REST));
+        self.pause = self.pause.max(rest);
+        tokio::time::sleep(rest).await;
         // The sender lives in `live`, so there is no end of news; without any, the pause has one.
-        let _ = tokio::time::timeout(self.pause.saturating_sub(self.rest), self.news.changed()).await;
+        let _ = tokio::time::timeout(self.pause.saturating_sub(rest), self.news.changed()).await;
     }
 }
 

@@ -13,6 +13,8 @@ use carillon_domain::ports::{Ports, TenantTx};
 use carillon_domain::tenancy::{Doorkeeper, Grant, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
+use super::live::Look;
+
 /// Who calls.
 #[derive(Debug, Clone)]
 pub enum Caller {
@@ -54,6 +56,8 @@ struct Inner {
     client_ip: Option<IpAddr>,
     request_id: String,
     reading: Mutex<Option<TenantTx>>,
+    /// The subscription's look that the reading is part of.
+    look: Mutex<Option<Look>>,
 }
 
 /// The request's read transaction, held until dropped; drop it before anything else is awaited.
@@ -62,7 +66,8 @@ pub type Reading<'a> = MappedMutexGuard<'a, TenantTx>;
 impl RequestScope {
     /// The scope of a request.
     pub fn new(process: Arc<Process>, caller: Caller, client_ip: Option<IpAddr>, request_id: String) -> Self {
-        Self(Arc::new(Inner { process, caller, client_ip, request_id, reading: Mutex::new(None) }))
+        let (reading, look) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { process, caller, client_ip, request_id, reading, look }))
     }
 
     /// The scope of the request a resolver runs in.
@@ -156,9 +161,16 @@ impl RequestScope {
         Ok((grant, reading.map_err(|_| Error::fault("the read transaction went away"))?))
     }
 
-    /// Ends the read transaction; the next read begins another, which sees everything committed until then.
+    /// The reads until the end of the read transaction are this look of a subscription.
+    pub async fn begin_look(&self, look: Look) {
+        *self.0.look.lock().await = Some(look);
+    }
+
+    /// Ends the read transaction, and the look it was part of; the next read begins another, which sees everything
+    /// committed until then.
     pub async fn end_reading(&self) {
         // Nothing was written, so nobody waits for the rollback: it goes out as the connection returns to its pool.
         drop(self.0.reading.lock().await.take());
+        drop(self.0.look.lock().await.take());
     }
 }

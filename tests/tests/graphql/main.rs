@@ -8,6 +8,7 @@ mod budget;
 mod foreign;
 mod hostile;
 mod keys;
+mod looks;
 mod nodes;
 mod nulls;
 mod rows;

@@ -44,7 +44,7 @@ impl Hall {
         let mut sockets = SocketSettings { check_every: SOON, ..SocketSettings::default() };
         change(&mut sockets);
         let settings = HttpSettings { sockets, ..HttpSettings::default() };
-        let live = Live::new(Pace { shortest: SOON, longest: SOON });
+        let live = Live::new(Pace { shortest: SOON, longest: SOON, ..Pace::default() });
         let gateway = web::Data::new(Gateway { settings, live, ..plain });
         let served = Served::with(&api, gateway.clone()).await;
         let token = token(&api, &api.ada).await;
