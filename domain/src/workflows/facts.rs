@@ -217,7 +217,7 @@ fn answer(mail: &Engagement, did: MailDid) -> Truth {
     };
     match mail.sent {
         _ if mail.tracked && at.is_some() => Truth::Yes,
-        _ if mail.tracked && mail.pending_until.is_some() => Truth::Unknown,
+        _ if mail.tracked && (mail.pending_until.is_some() || mail.is_full) => Truth::Unknown,
         Some(sent) if mail.tracked || !sent => Truth::No,
         Some(_) | None => Truth::Unknown,
     }
@@ -267,6 +267,8 @@ mod tests {
             (told(false, None), Truth::Unknown),
             (Engagement { pending_until: at, ..told(true, Some(true)) }, Truth::Unknown),
             (Engagement { pending_until: at, clicked_at: at, ..told(true, Some(true)) }, Truth::Yes),
+            (Engagement { is_full: true, ..told(true, Some(true)) }, Truth::Unknown),
+            (Engagement { is_full: true, clicked_at: at, ..told(true, Some(true)) }, Truth::Yes),
             (Engagement { clicked_at: at, ..told(true, None) }, Truth::Yes),
             (Engagement { clicked_at: at, ..told(true, Some(false)) }, Truth::Yes),
             (Engagement { clicked_at: at, ..told(false, Some(true)) }, Truth::Unknown),

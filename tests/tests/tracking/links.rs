@@ -90,12 +90,15 @@ async fn c084_links_lead_on_while_the_database_is_away() {
 async fn c084_of_a_flood_of_hits_so_many_are_kept() {
     let stage = Stage::new().await;
     let contact = stage.person("ada@example.org", "US").await;
-    stage.send("one", contact).await;
+    let message = stage.send("one", contact).await;
     let pixel = stage.tracked("ada@example.org").1.unwrap();
-    for _ in 0..HITS_MAX + 5 {
+    stage.scanned(message, HITS_MAX - 3).await;
+    assert!(!stage.engagement(message).await.is_full);
+    for _ in 0..5 {
         stage.visit(&pixel, CHROME).await;
     }
     assert_eq!(stage.number("message_hits").await, HITS_MAX);
+    assert!(stage.engagement(message).await.is_full, "what is not kept is not an absence");
 }
 
 #[actix_web::test]

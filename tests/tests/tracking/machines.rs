@@ -90,6 +90,20 @@ async fn c082_a_scanner_that_follows_everything_moves_nobody_and_the_person_behi
 }
 
 #[actix_web::test]
+async fn c082_a_scanner_that_asks_for_each_of_300_links_twice_leaves_room_for_a_person() {
+    let stage = Stage::new().await;
+    let contact = stage.person("ada@example.org", "US").await;
+    let message = stage.send("one", contact).await;
+    let link = stage.tracked("ada@example.org").0[0].clone();
+    stage.scanned(message, 2 * 300 + 1).await;
+    stage.post.advance(TimeDelta::minutes(20));
+    stage.visit(&link, CHROME).await;
+    let clicked_at = stage.post.ports().now();
+    stage.judge().await;
+    assert_eq!(stage.engagement(message).await.clicked_at, Some(clicked_at));
+}
+
+#[actix_web::test]
 async fn c082_one_network_over_many_mails_at_once_is_a_machine_and_an_office_is_not() {
     let stage = Stage::new().await;
     let mut firsts = Vec::new();

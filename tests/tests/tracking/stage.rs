@@ -7,10 +7,13 @@ use carillon::application;
 use carillon::http::Gateway;
 use carillon_domain::keys::{ClickToken, HitKind};
 use carillon_domain::messaging::{self, Engagement, HIT_HOLD, MessageClass, PublishVersion, TrackingMode};
-use carillon_domain::tenancy::{ReadContacts, RecordConsent, Role};
+use carillon_domain::tenancy::{ReadContacts, RecordConsent, Role, SendMessages};
 use carillon_entities::ids::{ContactId, EnrollmentId, MessageId, TemplateVersionId};
+use carillon_entities::rows::messaging::message_hits;
+use carillon_entities::wall::OnConflict;
 use carillon_tests::gateway::gateway;
 use carillon_tests::post::{Post, member};
+use sea_orm::ActiveValue::Set;
 use serde_json::{Value, json};
 
 pub const CHROME: &str =
@@ -132,6 +135,29 @@ impl Stage {
         let answer = self.ask(get(path, agent, "203.0.113.9")).await;
         assert!(answer.status == StatusCode::FOUND || answer.status == StatusCode::OK, "{path}: {}", answer.status);
         answer
+    }
+
+    /// What a scanner's passes over a mail leave behind, judged.
+    pub async fn scanned(&self, message: MessageId, hits: i64) {
+        let now = self.post.ports().now();
+        let hit = |_| message_hits::ActiveModel {
+            id: Set(self.post.ports().new_id()),
+            message_id: Set(message),
+            kind: Set(HitKind::Click.as_str().to_owned()),
+            link: Set(Some(1)),
+            links: Set(Some(3)),
+            agent: Set("scanner".to_owned()),
+            is_head: Set(false),
+            source_hash: Set(Vec::new()),
+            class: Set("scanner".to_owned()),
+            rule_id: Set(Some("agent_scanner".to_owned())),
+            at: Set(now),
+            due_at: Set(now),
+            ..Default::default()
+        };
+        let mut tx = self.post.grant::<SendMessages>(self.post.tenant).begin().await.unwrap();
+        tx.insert_many((0..hits).map(hit).collect(), OnConflict::Fail).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Lets the hold of all hits end.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::keys::{HitKind, LinkPlace};
-use crate::messaging::tracking::{Engagement, Hit, HitClass, TrackingCount};
+use crate::messaging::tracking::{Engagement, HITS_MAX, Hit, HitClass, TrackingCount};
 use crate::messaging::{MessageStatus, TrackingFacts, TrackingMode};
 use crate::time::Timestamp;
 
@@ -87,7 +87,8 @@ statements! {
          (SELECT MIN(h.at) FROM message_hits h WHERE h.tenant_id = $1 AND h.message_id = m.id \
          AND h.class = 'human' AND h.kind = 'click') AS clicked_at, \
          (SELECT MAX(h.due_at) FROM message_hits h WHERE h.tenant_id = $1 AND h.message_id = m.id \
-         AND h.class = 'pending') AS pending_until \
+         AND h.class = 'pending') AS pending_until, \
+         (SELECT COUNT(*) FROM message_hits h WHERE h.tenant_id = $1 AND h.message_id = m.id) AS hits \
          FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.enrollment_id = b.enrollment_id AND m.node = b.node \
          LEFT JOIN contacts c ON c.tenant_id = $1 AND c.id = m.contact_id AND c.state <> 'deleted' ORDER BY m.id");
     /// Hits on messages by class.
@@ -365,6 +366,7 @@ pub(in crate::messaging) async fn engagement_of(
         opened_at: Option<Timestamp>,
         clicked_at: Option<Timestamp>,
         pending_until: Option<Timestamp>,
+        hits: i64,
     }
     let mut found = HashMap::new();
     for part in wanted.chunks(tx.max_batch(&ENGAGEMENT_OF)) {
@@ -379,6 +381,7 @@ pub(in crate::messaging) async fn engagement_of(
                 opened_at: [row.opened_at, row.clicked_at].into_iter().flatten().min(),
                 clicked_at: row.clicked_at,
                 pending_until: row.pending_until,
+                is_full: row.hits >= HITS_MAX,
             };
             // In order of the messages' ids: the newest of a step stays.
             found.insert((row.enrollment_id, row.node), engagement);

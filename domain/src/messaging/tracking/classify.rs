@@ -4,6 +4,9 @@
 //! before anybody can have read the mail, or are faster than hands. Many people may share a network, so a busy network alone
 //! proves nothing; it does together with speed.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use carillon_entities::ids::{HitId, MessageId};
 use chrono::TimeDelta;
 
@@ -107,17 +110,26 @@ pub fn classify(hit: &Hit, beside: &Beside<'_>) -> (HitClass, &'static str) {
     }
 }
 
-/// The most different links that were followed within any span of this length that `at` lies in.
+/// The most different links that were followed within any span of this length that `at` lies in. Looks at each click once:
+/// a machine may have followed very many.
 fn links_within(clicks: &[(u16, Timestamp)], at: Timestamp, span: TimeDelta) -> usize {
-    let starts = clicks.iter().map(|(_, start)| *start).filter(|start| at - span <= *start && *start <= at);
-    let links = |start: Timestamp| {
-        let mut links: Vec<u16> =
-            clicks.iter().filter(|(_, time)| start <= *time && *time <= start + span).map(|(link, _)| *link).collect();
-        links.sort_unstable();
-        links.dedup();
-        links.len()
-    };
-    starts.chain([at]).map(links).max().unwrap_or(0)
+    let before = clicks.partition_point(|(_, time)| *time < at - span);
+    let near = &clicks[before..clicks.partition_point(|(_, time)| *time <= at + span)];
+    let (mut links, mut first, mut most) = (HashMap::<u16, usize>::new(), 0, 0);
+    for (link, time) in near {
+        *links.entry(*link).or_default() += 1;
+        while near[first].1 + span < *time {
+            if let Entry::Occupied(mut gone) = links.entry(near[first].0) {
+                *gone.get_mut() -= 1;
+                if *gone.get() == 0 {
+                    gone.remove();
+                }
+            }
+            first += 1;
+        }
+        most = most.max(links.len());
+    }
+    most
 }
 
 #[cfg(test)]

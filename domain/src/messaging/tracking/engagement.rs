@@ -22,6 +22,8 @@ pub struct Engagement {
     pub clicked_at: Option<Timestamp>,
     /// Until when something that happened waits to be judged; until then an absence is not certain.
     pub pending_until: Option<Timestamp>,
+    /// So much happened, of whomever, that nothing more is kept: an absence is not certain.
+    pub is_full: bool,
 }
 
 /// What became of the newest mail of each of these steps; steps without a mail are left out. One statement per batch.
