@@ -184,7 +184,7 @@ async fn c162_tests_go_to_the_tenants_own_verified_users() {
 
     let to = own("ann@confiserie.test").await.unwrap();
     let variables = serde_json::Map::new();
-    let test = SendTest { template_version: setup.marketing, sender: setup.sender, to, variables };
+    let test = SendTest { template_version: setup.marketing, sender: setup.sender, to, locale: None, variables };
     let mut tx = grant.begin().await.unwrap();
     let sent = messaging::send_test(&grant, &mut tx, setup.ports(), test).await.unwrap();
     tx.commit().await.unwrap();
@@ -198,7 +198,7 @@ async fn c162_tests_go_to_the_tenants_own_verified_users() {
     assert_eq!(setup.decisions(sent.message).await.len(), 1, "with a decision like all mail");
 }
 
-async fn join(setup: &Setup, user: carillon_entities::ids::UserId) {
+pub async fn join(setup: &Setup, user: carillon_entities::ids::UserId) {
     let mut tx = setup.world.wall().begin_identity(TxMode::Write).await.unwrap();
     let row = memberships::ActiveModel {
         id: Set(setup.ports().new_id::<MembershipId>()),
@@ -256,7 +256,7 @@ async fn test_after(change: &str) -> (MessageStatus, String) {
     join(&setup, user).await;
     let to = messaging::own_user(&grant, setup.ports(), email("ann@confiserie.test")).await.unwrap();
     let variables = serde_json::Map::new();
-    let test = SendTest { template_version: setup.marketing, sender: setup.sender, to, variables };
+    let test = SendTest { template_version: setup.marketing, sender: setup.sender, to, locale: None, variables };
     let mut tx = grant.begin().await.unwrap();
     let sent = messaging::send_test(&grant, &mut tx, setup.ports(), test).await.unwrap();
     tx.commit().await.unwrap();

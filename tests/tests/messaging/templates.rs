@@ -9,8 +9,9 @@ use carillon_entities::wall::OnConflict;
 use sea_orm::ActiveValue::{NotSet, Set};
 use serde_json::{Value, json};
 
+use crate::gate::join;
 use crate::graphql::is;
-use crate::setup::Setup;
+use crate::setup::{Setup, user};
 
 const OUT: &str = "<p><a href=\"{{ unsubscribe_url }}\">Abmelden</a></p>";
 const VERSION: &str = "templateVersion { id version format source html text } warnings { code }";
@@ -248,4 +249,28 @@ async fn a_tenant_has_so_many_partials_and_no_more() {
         async |name: &str| setup.change("createPartial", "partial { id }", json!({ "name": name, "html": "x" })).await;
     assert!(make("last").await["partial"]["id"].is_string());
     is(&make("one more").await, "TOO_MANY_PARTIALS", "name");
+}
+
+#[actix_web::test]
+async fn a_test_is_sent_in_the_locale_that_is_asked_for() {
+    let setup = Setup::new().await;
+    join(&setup, user(&setup.world, "ann@confiserie.test", true).await).await;
+    let template = setup.template("Receipt", "TRANSACTIONAL").await;
+    let mut german = Value::Null;
+    for locale in ["fr", "fr", "de"] {
+        let published = setup.publish(&template, "<p>x</p>", json!({ "locale": locale })).await;
+        german = published["templateVersion"]["id"].clone();
+        assert!(german.is_string(), "{published}");
+    }
+    let sender = setup.sender.to_string();
+    let test = |locale: Value| json!({ "templateVersionId": german, "senderId": sender, "to": "ann@confiserie.test", "locale": locale });
+    let object = "message { templateVersion { locale version } }";
+    for (locale, sent, version) in
+        [(json!("fr-CA"), "fr", 2), (Value::Null, "de", 1), (json!("de-AT"), "de", 1), (json!("it"), "de", 1)]
+    {
+        let made = setup.change("sendTest", object, test(locale)).await;
+        assert_eq!(made["message"]["templateVersion"], json!({ "locale": sent, "version": version }), "{made}");
+    }
+    is(&setup.change("sendTest", object, test(json!("no locale"))).await, "BAD_LOCALE", "locale");
+    setup.world.leave_unsettled();
 }

@@ -218,6 +218,9 @@ pub struct SendTestInput {
     sender_id: ID,
     /// To whom: a verified user of the tenant.
     to: String,
+    /// A BCP 47 tag: the newest version of the same template that a person of this locale would get is sent instead; the
+    /// version that is named if there is none.
+    locale: Option<String>,
     /// Values for `vars` in the template: an object.
     variables: Option<Json<Value>>,
     /// The same key again gives the same answer and sends nothing.
@@ -233,6 +236,8 @@ pub struct ParsedTest {
     pub sender: SenderId,
     /// To whom, if it is one of the tenant's own users.
     pub to: EmailAddress,
+    /// In which locale, if not the version's.
+    pub locale: Option<String>,
     /// Values.
     pub variables: serde_json::Map<String, Value>,
 }
@@ -247,7 +252,7 @@ impl SendTestInput {
         let variables = keep(object(self.variables.as_ref(), "variables"), &mut refusals);
         match (version, sender, to, variables) {
             (Some(template_version), Some(sender), Some(to), Some(variables)) => {
-                Ok(ParsedTest { template_version, sender, to, variables })
+                Ok(ParsedTest { template_version, sender, to, locale: self.locale.clone(), variables })
             }
             _ => Err(refusals),
         }

@@ -156,6 +156,7 @@ impl MessagingMutation {
             template_version: command.template_version,
             sender: command.sender,
             to,
+            locale: command.locale.clone(),
             variables: command.variables.clone(),
         };
         let once = Once::new("sendTest", input.idempotency_key.as_deref(), &input);
