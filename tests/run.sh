@@ -89,7 +89,7 @@ demo() {
   local out=$logs/demo.out last key began
   cargo build -q
   began=$SECONDS
-  embedded cargo run -q -- demo --exit | tee "$out"
+  embedded cargo run -q -- demo --exit "$@" | tee "$out"
   if ((SECONDS - began >= 60)); then note "the demo took $((SECONDS - began)) s, it is to take less than a minute"; fi
   last=$(tail -n 1 "$out")
   for key in '"checks":"passed"' '"after_unsubscribe":0' '"repeated":0' '"cross_tenant":0'; do
@@ -98,6 +98,13 @@ demo() {
   for key in contacts sent retried bounced unsubscribed enrolled goals exposed opened clicked converted; do
     [[ $last =~ \"$key\":[1-9][0-9]*[,}] ]] || { echo "the demo's last line counts no $key"; return 1; }
   done
+}
+
+# The same on a Postgres that is gone when it ends.
+demo_on_postgres() {
+  local at=${DATABASE_URL%/*}/carillon_demo
+  "$CARILLON_TEST_PG_BIN/psql" -X -q "$DATABASE_URL" -c 'CREATE DATABASE carillon_demo'
+  demo --postgres "$at"
 }
 
 # --- harnesses --------------------------------------------------------------------------------------------------
@@ -199,12 +206,14 @@ summary() {
 }
 
 test_sqlite() {
+  rm -f "$logs"/tests-on-*.log
   part 'tests on sqlite' tests_sqlite
   summary
 }
 
 test_all() {
   local lacking
+  rm -f "$logs"/tests-on-*.log
   lacking=" $("$SERVICES" install >&2 || true; "$SERVICES" missing | tr '\n' ' ')"
   part 'format' cargo fmt --all --check
   part 'clippy' clippy
@@ -217,6 +226,11 @@ test_all() {
     skip "bench"
   else
     part 'tests on postgres' tests_postgres
+    if [[ -n ${DATABASE_URL:-} ]]; then
+      skip 'demo on postgres (DATABASE_URL is given)'
+    else
+      part 'demo on postgres' "$SERVICES" run -- tests/run.sh demo-on-postgres
+    fi
     # Somebody else's servers are not killed, frozen or set up anew, and no pooler of ours knows the way to them.
     if [[ -n ${DATABASE_URL:-} ]]; then
       skip 'tests that stop postgres (DATABASE_URL is given)'
@@ -247,9 +261,9 @@ usage() { echo "usage: tests/run.sh test | test-sqlite | crash | selftest | benc
 verb=${1:-}
 if (($#)); then shift; fi
 mkdir -p "$logs"
-rm -f "$logs"/tests-on-*.log
 case $verb in
   test) test_all ;;
+  demo-on-postgres) demo_on_postgres ;;
   test-sqlite) test_sqlite ;;
   crash) crash release ;;
   selftest) harness debug selftest ;;

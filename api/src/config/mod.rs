@@ -35,6 +35,11 @@ pub enum Mode {
 pub struct Secret(String);
 
 impl Secret {
+    /// Of a value that no setting gave.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
     /// The value.
     pub fn reveal(&self) -> &str {
         &self.0

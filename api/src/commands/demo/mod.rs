@@ -26,10 +26,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use carillon_domain::time::{Clock as _, DatabaseClock};
 use serde_json::json;
 
 use checks::Verdict;
 use product::Product;
+
+use super::migrate;
 
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -41,17 +44,27 @@ pub struct Arguments {
     /// End when the demonstration is over: status 0 only if all its checks held, the last line tells them as JSON.
     #[arg(long)]
     exit: bool,
+    /// Use this Postgres instead of SQLite: the owner's login to an empty database whose name begins with carillon_demo,
+    /// in a cluster that no other Carillon uses, for its roles get new passwords.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
 }
 
 /// Runs the demonstration in a runtime of its own.
 pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     let log = std::env::var("CARILLON_LOG").unwrap_or_else(|_| "error".to_owned());
-    let (config, folder) = product::plan(&log)?;
+    let (mut config, folder) = product::plan(&log)?;
+    if let Some(owner) = &arguments.postgres {
+        config.database = product::on_postgres(owner, &config.database)?;
+    }
     super::logs::start(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let settings = product::SETTINGS.map(|(name, value)| format!("{name}={value}"));
     println!("Carillon demo. Nothing outside this machine is touched. Settings: {}", settings.join(" "));
     let code = runtime.block_on(async {
+        if arguments.postgres.is_some() {
+            migrate::run(&config, &migrate::Arguments { maintain: false }, DatabaseClock::new().now()).await?;
+        }
         let product = Product::start(config, folder).await;
         if arguments.exit { Ok(run_once(product).await) } else { stay(product?).await }
     });

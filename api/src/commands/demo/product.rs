@@ -1,17 +1,19 @@
 //! The product under demonstration: one embedded process' worth, in this process, with a folder that goes with it.
 //!
 //! The environment's settings are left alone on purpose: a demonstration never reaches a database, a queue or a relay
-//! that somebody uses, and never `./data`.
+//! that somebody uses, and never `./data`. A Postgres is one that was made for it, and says so by its name.
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use carillon_domain::entropy::{Entropy as _, SystemEntropy};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use url::Url;
 
 use super::client::{Api, until};
 use crate::app::{App, AppError};
-use crate::config::{Config, ConfigErrors, Source};
+use crate::config::{Config, ConfigErrors, Database, Secret, Source};
 
 /// Sender of the deployment's own mail.
 pub const SYSTEM_FROM: &str = "carillon@carillon.example";
@@ -56,6 +58,33 @@ pub fn plan(log: &str) -> Result<(Config, TempDir)> {
     Ok((config(&folder.path().to_string_lossy(), port, log)?, folder))
 }
 
+/// What a database that is made for demonstrations is called.
+const DATABASE: &str = "carillon_demo";
+
+/// The three roles' logins to a database of an owner, with a password that nobody else knows.
+pub fn on_postgres(owner: &str, like: &Database) -> Result<Database> {
+    let owner = Url::parse(owner).context("--postgres")?;
+    let is_postgres = matches!(owner.scheme(), "postgres" | "postgresql");
+    let is_ours = owner.path().trim_start_matches('/').starts_with(DATABASE);
+    ensure!(is_postgres && is_ours, "--postgres: name a database of Postgres that is called {DATABASE}..");
+    let mut secret = [0; 16];
+    SystemEntropy.fill(&mut secret);
+    let password = hex::encode(secret);
+    let login = |role: &str| {
+        let mut login = owner.clone();
+        let is_set = login.set_username(role).and_then(|()| login.set_password(Some(&password)));
+        is_set.ok().with_context(|| format!("--postgres: no login of {role} can be made of it"))?;
+        anyhow::Ok(Secret::new(login.into()))
+    };
+    Ok(Database {
+        url: login("carillon_app")?,
+        identity_url: login("carillon_identity")?,
+        dispatch_url: login("carillon_dispatch")?,
+        owner_url: Some(Secret::new(owner.to_string())),
+        ..like.clone()
+    })
+}
+
 impl Product {
     /// Starts it and waits until it is ready.
     pub async fn start(config: Config, folder: TempDir) -> Result<Self> {
@@ -86,6 +115,18 @@ impl Product {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_postgres_that_somebody_uses_is_refused() {
+        let sqlite = config("/tmp/x", 1234, "error").unwrap().database;
+        for url in ["postgres://owner@db/carillon", "postgres://owner@db", "sqlite:/carillon_demo", "carillon_demo"] {
+            assert!(on_postgres(url, &sqlite).is_err(), "{url}");
+        }
+        let made = on_postgres("postgres://owner:secret@db:5433/carillon_demo_1", &sqlite).unwrap();
+        assert!(made.url.reveal().starts_with("postgres://carillon_app:") && made.is_postgres());
+        assert!(made.dispatch_url.reveal().ends_with("@db:5433/carillon_demo_1"));
+        assert!(!made.url.reveal().contains("secret"));
+    }
 
     #[test]
     fn settings_are_accepted_and_short() {
