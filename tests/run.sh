@@ -8,7 +8,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly SERVICES=tests/services.sh
-readonly SDL=frontend-contract/schema.graphql
+# What `carillon schema PART` prints, by part.
+declare -rA CONTRACT=(
+  [graphql]=frontend-contract/schema.graphql
+  [workflow-definition]=frontend-contract/workflow-definition.schema.json
+)
 target=${CARGO_TARGET_DIR:-target}
 logs=$target/carillon-logs
 passed_parts=()
@@ -67,15 +71,22 @@ clippy() {
 }
 
 schema_write() {
+  local part file
   mkdir -p frontend-contract
-  embedded cargo run -q -p carillon -- schema >"$SDL.new" || { rm -f "$SDL.new"; return 1; }
-  mv "$SDL.new" "$SDL"
+  for part in "${!CONTRACT[@]}"; do
+    file=${CONTRACT[$part]}
+    embedded cargo run -q -p carillon -- schema "$part" >"$file.new" || { rm -f "$file.new"; return 1; }
+    mv "$file.new" "$file"
+  done
 }
 
 schema_check() {
-  local fresh=$logs/schema.graphql
-  embedded cargo run -q -p carillon -- schema >"$fresh"
-  diff -u "$SDL" "$fresh" || { echo "$SDL is stale: run make schema"; return 1; }
+  local part file fresh
+  for part in "${!CONTRACT[@]}"; do
+    file=${CONTRACT[$part]} fresh=$logs/${CONTRACT[$part]##*/}
+    embedded cargo run -q -p carillon -- schema "$part" >"$fresh"
+    diff -u "$file" "$fresh" || { echo "$file is stale: run make schema"; return 1; }
+  done
 }
 
 tests_sqlite() { embedded env CARILLON_TEST_BACKEND=sqlite cargo test --workspace --no-fail-fast; }
@@ -217,7 +228,7 @@ test_all() {
   lacking=" $("$SERVICES" install >&2 || true; "$SERVICES" missing | tr '\n' ' ')"
   part 'format' cargo fmt --all --check
   part 'clippy' clippy
-  part 'sdl' schema_check
+  part 'contract' schema_check
   part 'tests on sqlite' tests_sqlite
   part 'demo' demo
   if [[ $lacking == *' postgres '* || $lacking == *' redis-server '* ]]; then

@@ -35,14 +35,26 @@ enum Command {
     Work,
     /// Bring the database to the newest schema; needs DATABASE_OWNER_URL on Postgres.
     Migrate(migrate::Arguments),
-    /// Print the GraphQL schema.
-    Schema,
+    /// Print a part of the contract: the GraphQL schema, or the JSON Schema of workflow definitions.
+    Schema {
+        /// Which.
+        #[arg(value_enum, default_value_t)]
+        part: Contract,
+    },
     /// Show everything working, on this machine alone.
     Demo(demo::Arguments),
     /// Check the configuration, the database with every role, Redis and the relay; status 1 if anything is wrong.
     Check,
     /// Make accounts and limit them, disable users, verify senders.
     Admin(admin::Arguments),
+}
+
+/// A part of what clients build on.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Contract {
+    #[default]
+    Graphql,
+    WorkflowDefinition,
 }
 
 /// Runs the executable.
@@ -59,8 +71,11 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     // The contract needs no configuration.
-    if matches!(command, Command::Schema) {
-        print!("{}", crate::graphql::schema().sdl());
+    if let Command::Schema { part } = &command {
+        match part {
+            Contract::Graphql => print!("{}", crate::graphql::schema().sdl()),
+            Contract::WorkflowDefinition => println!("{:#}", carillon_domain::workflows::definition_schema()),
+        }
         return Ok(ExitCode::SUCCESS);
     }
     // A demonstration has settings of its own: it must not reach what the environment names.
@@ -77,7 +92,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Command::Migrate(arguments) => {
                 migrate::run(&config, &arguments, DatabaseClock::new().now()).await.map(|()| ExitCode::SUCCESS)
             }
-            Command::Schema | Command::Demo(_) => Ok(ExitCode::SUCCESS),
+            Command::Schema { .. } | Command::Demo(_) => Ok(ExitCode::SUCCESS),
             Command::Check => check::run(&config).await,
             Command::Admin(arguments) => admin::run(config, arguments).await.map(|()| ExitCode::SUCCESS),
         }

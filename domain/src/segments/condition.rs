@@ -1,11 +1,12 @@
 //! The condition type: branches, goals, exits, audiences and segments are all made of it (L5).
 
 use carillon_entities::ids::TopicId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 /// A condition on one contact. As JSON each has its `kind`; later work adds kinds and changes none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
     /// All of them; of none, yes.
@@ -38,6 +39,7 @@ pub enum Condition {
     /// How the contact stands to a topic, by e-mail.
     Topic {
         /// Which.
+        #[schemars(with = "String")]
         topic: TopicId,
         /// What of it.
         test: TopicTest,
@@ -65,7 +67,7 @@ pub enum Condition {
 }
 
 /// The last so many seconds, up to now, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// Seconds, at most ten years.
@@ -74,7 +76,7 @@ pub struct Window {
 
 /// A test of an attribute. A missing value is never equal, less or greater, contains nothing and starts with nothing:
 /// the answer is no, and `is_missing` is yes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AttributeTest {
     /// The same value of the same kind.
@@ -107,7 +109,7 @@ pub enum AttributeTest {
 }
 
 /// A test of consent, as the projection has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TopicTest {
     /// Marketing about the topic is granted.
@@ -117,7 +119,7 @@ pub enum TopicTest {
 }
 
 /// What somebody did with a mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MailDid {
     /// Opened it.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use carillon_entities::ids::{EventDefinitionId, SenderId, TemplateId, TemplateVersionId, TopicId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -23,7 +24,7 @@ pub const DEFINITION_MAX: usize = 1_000_000;
 pub const BASIS_POINTS: u32 = 10_000;
 
 /// A workflow's definition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// What starts people.
@@ -44,13 +45,14 @@ pub struct Definition {
 }
 
 /// The event that starts people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
     /// Its name.
     pub event: String,
     /// Set when published: the event's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub event_id: Option<EventDefinitionId>,
     /// All of these must hold of its properties.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,7 +66,7 @@ pub struct Trigger {
 }
 
 /// A test of one property of an event; a missing property passes none but `is_missing`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PropertyFilter {
     /// Its name.
@@ -74,7 +76,7 @@ pub struct PropertyFilter {
 }
 
 /// Who may enter again under the same entry key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reentry {
     /// Nobody.
@@ -90,7 +92,7 @@ pub enum Reentry {
 }
 
 /// What ends somebody's way at once, wherever they wait.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum End {
     /// An event.
@@ -99,6 +101,7 @@ pub enum End {
         event: String,
         /// Set when published: the event's id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
         event_id: Option<EventDefinitionId>,
         /// All of these must hold of its properties.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -112,20 +115,24 @@ pub enum End {
 }
 
 /// One node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Node {
     /// Asks for a mail; the gate decides whether it goes.
     Send {
         /// Which template.
+        #[schemars(with = "String")]
         template: TemplateId,
         /// Who sends.
+        #[schemars(with = "String")]
         sender: SenderId,
         /// About what; marketing must say it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
         topic: Option<TopicId>,
         /// Set when published: the version of each locale.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[schemars(with = "BTreeMap<String, String>")]
         content: BTreeMap<String, TemplateVersionId>,
         /// Set when published: one of them uses the properties of the event that started the way.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -190,7 +197,7 @@ pub enum Node {
 }
 
 /// One variant of a split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// Its name, unique in the split.
@@ -205,16 +212,22 @@ pub struct Variant {
 }
 
 /// What counts as success of a variant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Conversion {
     /// The event's name.
     pub event: String,
     /// Set when published: the event's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub event_id: Option<EventDefinitionId>,
     /// Seconds after the exposure in which it counts.
     pub within_seconds: u64,
+}
+
+/// What a definition looks like, for editors and generators: a JSON Schema of draft 2020-12. What `check` says comes on top.
+pub fn definition_schema() -> Json {
+    schemars::schema_for!(Definition).to_value()
 }
 
 impl Node {

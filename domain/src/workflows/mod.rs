@@ -29,7 +29,7 @@ pub use answers::{
 pub use check::{Finding, Severity, WAIT_MAX_SECONDS};
 pub use definition::{
     BASIS_POINTS, Conversion, DEFINITION_MAX, Definition, End, NODES_MAX, Node, NodeName, PropertyFilter, Reentry,
-    Trigger, Variant,
+    Trigger, Variant, definition_schema,
 };
 pub use engine::{EngineGrants, PEOPLE, advance_due};
 pub use manage::{
