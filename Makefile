@@ -1,9 +1,9 @@
 # Every target is one line into cargo or tests/run.sh, where the logic is.
 .DEFAULT_GOAL := help
-.PHONY: help test test-sqlite crash selftest bench schema chart deny fmt lint clean
+.PHONY: help test test-sqlite crash selftest bench schema chart chart-snapshots deny fmt lint clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: ## Everything CI runs: lints, contract, tests on SQLite and Postgres + Redis, demo, short crash run and bench, chart
 	@tests/run.sh test
@@ -23,8 +23,11 @@ bench: ## Figures against their references, release build (BENCH="import send")
 schema: ## Regenerate frontend-contract/schema.graphql
 	@tests/run.sh schema
 
-chart: ## Lint and render the Helm chart
+chart: ## Check the Helm chart: lint, snapshots, refusals, Kubernetes' schemas, the executable's settings
 	@tests/run.sh chart
+
+chart-snapshots: ## Regenerate helm/ci/snapshots
+	@tests/chart.sh snapshots
 
 deny: ## Licences, sources and advisories of all dependencies
 	@tests/run.sh deny

@@ -20,6 +20,23 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 
+{{/* Name and labels of a part's object. */}}
+{{- define "carillon.metadata" -}}
+name: {{ include "carillon.name" .root }}-{{ .part }}
+labels:
+  {{- include "carillon.labels" . | nindent 2 }}
+{{- end -}}
+
+{{/* The host of publicUrl, without a port. */}}
+{{- define "carillon.host" -}}
+{{- (urlParse .Values.publicUrl).hostname -}}
+{{- end -}}
+
+{{/* Paths of the recipients' links: api/src/http/recipient.rs and clicks.rs. Each is a whole first segment. */}}
+{{- define "carillon.recipientPaths" -}}
+[/u, /unsubscribe, /c, /o]
+{{- end -}}
+
 {{- define "carillon.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}
@@ -30,37 +47,43 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* The whole configuration; the owner's login is added only where DDL runs (L1). */}}
-{{- define "carillon.env" -}}
-{{- $secret := .root.Values.existingSecret -}}
+{{/* What the chart sets; the owner's login is added only where DDL runs (L1). */}}
+{{- define "carillon.settings" -}}
+{{- $values := .root.Values -}}
 - name: CARILLON_MODE
   value: production
 - name: CARILLON_PUBLIC_URL
-  value: {{ .root.Values.publicUrl | quote }}
+  value: {{ $values.publicUrl | quote }}
 - name: CARILLON_BIND
   value: 0.0.0.0:8080
 - name: CARILLON_BLOBS
-  value: {{ .root.Values.blobs | quote }}
+  value: {{ $values.blobs | quote }}
 - name: CARILLON_TRUSTED_PROXIES
-  value: {{ .root.Values.trustedProxies | quote }}
+  value: {{ $values.trustedProxies | quote }}
 - name: CARILLON_DRAIN_SECONDS
-  value: {{ .root.Values.drainSeconds | quote }}
-{{- $keys := list "DATABASE_URL" "DATABASE_IDENTITY_URL" "DATABASE_DISPATCH_URL" "REDIS_URL" "SMTP_URL" "CARILLON_KEYS" "CARILLON_JWT_KEYS" -}}
-{{- if .owner }}{{ $keys = append $keys "DATABASE_OWNER_URL" }}{{ end }}
-{{- range $key := $keys }}
-- name: {{ $key }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ $secret }}
-      key: {{ $key }}
+  value: {{ $values.drainSeconds | quote }}
+{{- with (get $values .part | default dict).databasePool }}
+- name: DATABASE_POOL
+  value: {{ . | quote }}
 {{- end }}
-{{- with .root.Values.extraEnv }}
-{{ toYaml . }}
+{{- /* No process of production starts without all of these, though links of mails need neither Redis nor relay. */}}
+{{- $keys := list "DATABASE_URL" "DATABASE_IDENTITY_URL" "DATABASE_DISPATCH_URL" "REDIS_URL" "SMTP_URL" }}
+{{- range concat $keys (list "CARILLON_KEYS" "CARILLON_JWT_KEYS") }}
+- name: {{ . }}
+  valueFrom:
+    secretKeyRef: { name: {{ $values.existingSecret }}, key: {{ . }} }
+{{- end }}
+{{- if .owner }}
+- name: DATABASE_OWNER_URL
+  valueFrom:
+    secretKeyRef: { name: {{ $values.ownerSecret }}, key: DATABASE_OWNER_URL }
 {{- end }}
 {{- end -}}
 
 {{/* Pod fields that every pod of the chart shares. */}}
 {{- define "carillon.pod" -}}
+{{- $values := .root.Values -}}
+serviceAccountName: {{ include "carillon.name" .root }}-{{ .part }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -70,32 +93,31 @@ securityContext:
   fsGroup: 10001
   seccompProfile:
     type: RuntimeDefault
-{{- with .Values.imagePullSecrets }}
-imagePullSecrets:
+{{- range $field := list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" }}
+{{- with get $values $field }}
+{{ $field }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
 {{- end }}
 volumes:
   - name: tmp
     emptyDir:
       sizeLimit: 1Gi
+  {{- with $values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* Container fields that every container shares: the root file system is read-only, /tmp is scratch. */}}
 {{- define "carillon.container" -}}
-image: {{ include "carillon.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+name: {{ .part }}
+image: {{ include "carillon.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+env:
+  {{- include "carillon.settings" . | nindent 2 }}
+  {{- with .root.Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
@@ -104,4 +126,7 @@ securityContext:
 volumeMounts:
   - name: tmp
     mountPath: /tmp
+  {{- with .root.Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}

@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# The Helm chart without a cluster: lint, rendered snapshots, refused values, every manifest against the schemas of
+# Kubernetes itself, and every container's settings against the executable.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The last four minor versions, newest last, and the Gateway API that they serve beside their own.
+readonly KUBERNETES=(v1.34.4 v1.35.4 v1.36.3 v1.37.2) GATEWAY_API=v1.4.1
+readonly FULL=helm/ci/snapshots/full.yaml
+readonly CONTAINERS='.. | select(tag == "!!map" and has("containers")) | .containers[]'
+readonly SCHEMAS=${CARILLON_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/carillon-ci}/kubernetes
+out=${CARGO_TARGET_DIR:-target}/carillon-logs/chart
+
+usage() {
+  cat <<'USAGE'
+usage: tests/chart.sh check       lint, compare with helm/ci/snapshots, refuse helm/ci/bad (helm)
+       tests/chart.sh snapshots   write helm/ci/snapshots anew (helm)
+       tests/chart.sh settings    every container's settings make a configuration (yq, the executable in CARILLON_BIN)
+       tests/chart.sh schemas     every manifest against the schemas of Kubernetes (kubeconform, yq, and what fetch got)
+       tests/chart.sh fetch       put the schemas into the cache (go, yq)
+       tests/chart.sh lacking     print what `settings` and `schemas` need and is not here
+USAGE
+}
+
+# The version is given, because a helm built by hand assumes a cluster from years ago.
+render() { helm template carillon helm --namespace mail --kube-version "${KUBERNETES[-1]}" "$@"; }
+
+# What is rendered, as pairs of a name and a file of values.
+cases() {
+  local values
+  for values in helm/ci/*-values.yaml; do
+    echo "$(basename "${values%-values.yaml}") $values"
+  done
+}
+
+# --- check ------------------------------------------------------------------------------------------------------
+
+snapshots() {
+  local name values
+  rm -rf helm/ci/snapshots
+  mkdir -p helm/ci/snapshots
+  cases | while read -r name values; do render -f "$values" >"helm/ci/snapshots/$name.yaml"; done
+}
+
+same_as_snapshots() {
+  local name values
+  rm -rf "$out/rendered"
+  mkdir -p "$out/rendered"
+  cases | while read -r name values; do
+    helm lint --strict helm --quiet --kube-version "${KUBERNETES[-1]}" -f "$values"
+    render -f "$values" >"$out/rendered/$name.yaml"
+    echo "rendered $values: $(grep -c '^kind:' "$out/rendered/$name.yaml") objects"
+  done
+  diff -ru helm/ci/snapshots "$out/rendered" || { echo 'the snapshots are stale: make chart-snapshots'; return 1; }
+}
+
+# L1: what serves requests or sends mail never holds the login that may change the schema, nor names its Secret.
+owner_is_apart() {
+  local deployments
+  deployments=$(render -f helm/ci/full-values.yaml -s templates/deployments.yaml)
+  if grep -E 'DATABASE_OWNER_URL|carillon-owner' <<<"$deployments"; then
+    echo 'a deployment holds the login of the owner'
+    return 1
+  fi
+}
+
+# Each refusal says, in what an operator sees first, what the file expects of it.
+bad_is_refused() {
+  local bad reason
+  for bad in helm/ci/bad/*.yaml; do
+    if render -f helm/ci/small-values.yaml -f "$bad" >/dev/null 2>"$out/bad.txt"; then
+      echo "$bad was accepted"
+      return 1
+    fi
+    reason=$(sed -n 's/^# expect: //p' "$bad")
+    if [[ -z $reason ]] || ! head -n 3 "$out/bad.txt" | grep -F -- "$reason"; then
+      echo "$bad was refused for another reason:"
+      cat "$out/bad.txt"
+      return 1
+    fi
+  done
+}
+
+check() {
+  mkdir -p "$out"
+  same_as_snapshots
+  owner_is_apart
+  bad_is_refused
+}
+
+# --- settings ---------------------------------------------------------------------------------------------------
+
+# What a Secret may hold; nobody answers at these addresses.
+secret() {
+  case $1 in
+    DATABASE_*) echo "postgres://${1,,}:secret@127.0.0.1:1/carillon" ;;
+    REDIS_URL) echo redis://127.0.0.1:1 ;;
+    SMTP_URL) echo smtp://127.0.0.1:1 ;;
+    *KEYS) echo "1:$(head -c 32 /dev/urandom | base64)" ;;
+    *) return 1 ;;
+  esac
+}
+
+# The variables of a container, each as NAME=value; those of a Secret have no value yet.
+variables() {
+  yq -o yaml -N "$CONTAINERS | select(.name == \"$1\") | .env[] | .name + \"=\" + (.value // \"\")" "$FULL" | grep .
+}
+
+# What `check` says with them. A file that is not here is not what this asks about.
+asked() {
+  local name value environment=(AWS_REGION=none)
+  while IFS='=' read -r name value; do
+    if [[ $name != *_FILE ]]; then environment+=("$name=${value:-$(secret "$name")}"); fi
+  done
+  env -i "${environment[@]}" "${CARILLON_BIN:-target/debug/carillon}" check 2>&1 || true
+}
+
+# Every variable is a setting that the README's table knows, for a misspelt one would be ignored; and all variables of a
+# container together are a configuration. All are asked at once, for a database that is away is waited for.
+settings() {
+  local containers container name
+  mkdir -p "$out"
+  containers=$(yq -o yaml -N "$CONTAINERS | .name" "$FULL" | grep .)
+  for container in $containers; do
+    variables "$container" >"$out/$container.env"
+    cut -d= -f1 "$out/$container.env" | while read -r name; do
+      grep -q "^| \`$name\`" README.md || { echo "$container: $name is no setting"; return 1; }
+    done
+    asked <"$out/$container.env" >"$out/$container.txt" &
+  done
+  wait
+  for container in $containers; do
+    if ! grep -q '^ok *configuration: production$' "$out/$container.txt"; then
+      echo "$container does not start with what it gets:"
+      cat "$out/$container.txt"
+      return 1
+    fi
+    echo "$container: $(wc -l <"$out/$container.env") variables are a configuration"
+  done
+}
+
+# --- schemas ----------------------------------------------------------------------------------------------------
+
+lacking() {
+  local tool version
+  for tool in helm kubeconform; do command -v "$tool" >/dev/null || echo "$tool"; done
+  is_our_yq || echo yq
+  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/done ]] || echo "schemas-$version"; done
+}
+
+# Debian has another program of that name.
+is_our_yq() { yq --version 2>/dev/null | grep -q mikefarah; }
+
+# module MODULE VERSION: its folder, fetched and verified by go.
+module() { (cd / && GOFLAGS=-mod=mod go mod download -json "$1@$2") | yq -p json -o yaml .Dir; }
+
+# OpenAPI as kubeconform wants it: no unknown fields, the two types that are either text or number, and a file for each
+# kind, which only points into the definitions.
+fetch_one() {
+  local version=$1 folder=$SCHEMAS/$1 source name file
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  source=$(module k8s.io/kubernetes "$version")
+  yq -p json -o json -I 0 '
+    .definitions |= with_entries(select(.value | has("properties")) |= .value.additionalProperties = false) |
+    .definitions["io.k8s.apimachinery.pkg.util.intstr.IntOrString"] = {"type": ["integer", "string"]} |
+    .definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"] = {"type": ["number", "string"]} |
+    {"definitions": .definitions}' "$source/api/openapi-spec/swagger.json" >"$folder/definitions.json"
+  yq -p json -o yaml '.definitions | to_entries | .[] | select(.value | has("x-kubernetes-group-version-kind")) |
+    .key as $key | .value["x-kubernetes-group-version-kind"][0] |
+    [.kind + "-" + (.group | sub("\..*", "")) + "-" + .version, $key] | @tsv' "$folder/definitions.json" |
+    while IFS=$'\t' read -r file name; do
+      file=${file//--/-}
+      echo "{\"\$ref\": \"definitions.json#/definitions/$name\"}" >"$folder/${file,,}.json"
+    done
+  source=$(module sigs.k8s.io/gateway-api "$GATEWAY_API")/config/crd/standard
+  yq -o json -I 0 '.spec.versions[] | select(.name == "v1") | .schema.openAPIV3Schema |
+    (.. | select(tag == "!!map" and has("properties")) | .additionalProperties) = false' \
+    "$source/gateway.networking.k8s.io_httproutes.yaml" >"$folder/httproute-gateway-v1.json"
+  touch "$folder/done"
+}
+
+fetch() {
+  local version
+  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/done ]] || fetch_one "$version"; done
+}
+
+# valid VERSION [FILE ..]: against the schemas of one version; a kind without a schema is an error.
+valid() { kubeconform -strict -summary -schema-location "$SCHEMAS/$1/{{.ResourceKind}}{{.KindSuffix}}.json" "${@:2}"; }
+
+# Wrong in three deployments, six policies, and the one kind that is not Kubernetes' own.
+readonly WRONG='s/matchLabelKeys:/matchLabelKey:/; s/policyTypes: .*/policyTypes: 1/; s/backendRefs:/backends:/'
+
+schemas() {
+  local version wrong
+  for version in "${KUBERNETES[@]}"; do
+    valid "$version" helm/ci/snapshots | sed "s/^/$version: /"
+    wrong=$(sed "$WRONG" helm/ci/snapshots/closed.yaml | valid "$version") || true
+    [[ $wrong == *' Invalid: 10,'* ]] || { printf '%s: wrong manifests pass:\n%s\n' "$version" "$wrong"; return 1; }
+  done
+}
+
+case ${1:-} in
+  check | snapshots | settings | schemas | fetch | lacking) "$1" ;;
+  *) usage >&2; exit 64 ;;
+esac
