@@ -1,6 +1,6 @@
 # Every target is one line into cargo or tests/run.sh, where the logic is.
 .DEFAULT_GOAL := help
-.PHONY: help test test-sqlite crash selftest bench schema chart chart-snapshots deny fmt lint clean
+.PHONY: help test test-sqlite crash selftest bench schema clients audit chart chart-snapshots deny fmt lint clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,6 +22,12 @@ bench: ## Figures against their references, release build (BENCH="import send")
 
 schema: ## Regenerate frontend-contract/schema.graphql
 	@tests/run.sh schema
+
+clients: ## GraphQL clients from npm and PyPI, compiled against the contract and run against the server
+	@tests/run.sh clients
+
+audit: ## The same, and the report frontend-contract/graphql-http-audit.md is written anew
+	@AUDIT=write tests/run.sh clients
 
 chart: ## Check the Helm chart: lint, snapshots, refusals, Kubernetes' schemas, the executable's settings
 	@tests/run.sh chart

@@ -118,6 +118,13 @@ demo_on_postgres() {
   demo --postgres "$at"
 }
 
+# The clients that people use, compiled against the contract and run against the server. AUDIT=write rewrites the report
+# of the audits.
+clients() {
+  cargo build -q -p carillon --bin carillon
+  CARILLON_BIN=$(cd "$target/debug" && pwd)/carillon tests/clients/run.sh
+}
+
 # --- harnesses --------------------------------------------------------------------------------------------------
 
 # harness PROFILE NAME ARGS ..: builds the executable, then runs the harness on durable private services. The harness
@@ -252,12 +259,14 @@ test_all() {
     fi
     if [[ $lacking == *' pgbouncer '* ]]; then skip 'tests through pgbouncer'; fi
   fi
+  lacking=$(tests/clients/run.sh missing | paste -sd ' ')
+  if [[ -z $lacking ]]; then part 'clients' clients; else skip "clients ($lacking)"; fi
   chart
   if have cargo-deny; then part 'licences' deny; else skip 'cargo-deny'; fi
   summary
 }
 
-usage() { echo "usage: tests/run.sh test | test-sqlite | crash | selftest | bench [NAME ..] | schema | chart | deny" >&2; }
+usage() { echo "usage: tests/run.sh test | test-sqlite | crash | selftest | bench [NAME ..] | schema | clients | chart | deny" >&2; }
 
 verb=${1:-}
 if (($#)); then shift; fi
@@ -270,6 +279,7 @@ case $verb in
   selftest) harness debug selftest ;;
   bench) harness release bench "$@" ;;
   schema) schema_write ;;
+  clients) clients ;;
   chart) chart; summary ;;
   deny) deny ;;
   *) usage; exit 64 ;;

@@ -1,0 +1,35 @@
+// Everything, against one server.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { after, test } from 'node:test';
+import { apollo } from './apollo.js';
+import { audit } from './audit.js';
+import { python } from './python.js';
+import { relayRuntime } from './relay.js';
+import { start } from './server.js';
+import { socket } from './socket.js';
+import { urql } from './urql.js';
+import { CreateContactDocument } from '../generated/graphql.js';
+import { settle } from './world.js';
+
+const server = await start();
+const world = await settle(server.url);
+for (const n of [1, 2, 3, 4, 5]) {
+  await world.call(CreateContactDocument, { input: { email: `page${n}@contacts.example` } });
+}
+
+test('no type of the contract or of a client is any', () => {
+  const here = new URL('../../', import.meta.url);
+  const sources = readdirSync(new URL('src/', here)).map((name) => `src/${name}`);
+  for (const name of ['generated/graphql.ts', ...sources]) {
+    const code = readFileSync(new URL(name, here), 'utf8').replace(/\/\*[^]*?\*\/|\/\/.*|'[^']*'|`[^`]*`/g, '');
+    assert.doesNotMatch(code, /\bany\b/, name);
+  }
+});
+audit(world);
+apollo(world);
+urql(world);
+relayRuntime(world);
+socket(world);
+python(world);
+after(async () => assert.equal(await server.stop(), 0));
