@@ -31,7 +31,7 @@ export function apollo(world: World): void {
     }),
   });
 
-  describe('Apollo Client', () => {
+  describe('Apollo Client', { timeout: 60_000 }, () => {
     test('a mutation changes what queries of the same node show', async () => {
       const apollo = client();
       const created = await apollo.mutate({

@@ -41,7 +41,7 @@ ${sections.join('\n\n')}
 }
 
 export function audit(world: World): void {
-  test('graphql-http: every audit that applies holds, as the report says', async () => {
+  test('graphql-http: every audit that applies holds, as the report says', { timeout: 60_000 }, async () => {
     const results: AuditResult[] = [];
     for (const { fn } of serverAudits({ url: world.graphql })) results.push(await fn());
     const fresh = report(results);

@@ -46,7 +46,7 @@ export function relayRuntime(world: World): void {
     return environment.lookup(selector).data as unknown as contactList_row$data;
   };
 
-  describe('Relay', () => {
+  describe('Relay', { timeout: 60_000 }, () => {
     test('a pagination container reads on behind its cursor', async () => {
       const environment = open();
       await fetched<contactListQuery>(environment, listQuery, { first: 2 });

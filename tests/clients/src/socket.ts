@@ -30,7 +30,7 @@ export function socket(world: World): void {
     return thrown as CloseEvent;
   };
 
-  describe('graphql-ws', () => {
+  describe('graphql-ws', { timeout: 60_000 }, () => {
     test('a subscription tells what is, what changes, and when it is over', async () => {
       const { id, version } = await workflow('Watched');
       const client = connect({ authorization: `Bearer ${world.token}` });

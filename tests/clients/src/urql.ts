@@ -30,7 +30,7 @@ export function urql(world: World): void {
     ],
   });
 
-  describe('urql', () => {
+  describe('urql', { timeout: 60_000 }, () => {
     test('a mutation changes what queries of the same node show', async () => {
       const urql = client(world.token);
       const created = await urql.mutation(CreateContactDocument, { input: { email: 'urql@contacts.example' } });
