@@ -1,22 +1,28 @@
-# One image, one executable: `serve` (default), `work`, `migrate`, `check`, `admin`.
+# One image, one executable: `serve` (default), `serve --only recipient`, `work`, `migrate`, `check`, `admin`.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
+# What a debugger reads is five times what runs.
+ENV CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=symbols
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked -p carillon --bin carillon && \
-    cp target/release/carillon /carillon
+    install -D target/release/carillon /image/usr/local/bin/carillon
+# Nothing else but the libraries it names, public authorities, and the order in which names are looked up; no shell.
+RUN ldd /image/usr/local/bin/carillon | grep -o '/[^ ]*' | xargs cp -L --parents -t /image && \
+    cp -L --parents -t /image /etc/ssl/certs/ca-certificates.crt && \
+    echo 'hosts: files dns' >/image/etc/nsswitch.conf && \
+    mkdir -p /owned/tmp /owned/srv/carillon && \
+    du -sm --apparent-size /image && \
+    test "$(du -sm --apparent-size /image | cut -f1)" -lt 80
 
-FROM debian:bookworm-slim
-RUN apt-get update && \
-    apt-get install -y --no-install-recommends ca-certificates && \
-    rm -rf /var/lib/apt/lists/*
-COPY --from=build /carillon /usr/local/bin/carillon
+FROM scratch
+COPY --from=build /image/ /
 # Embedded mode keeps everything under ./data; production mode writes to /tmp only.
-RUN install -d -o 10001 -g 10001 /srv/carillon
+COPY --from=build --chown=10001:10001 /owned/ /
 WORKDIR /srv/carillon
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["carillon"]
+ENTRYPOINT ["/usr/local/bin/carillon"]
 CMD ["serve"]

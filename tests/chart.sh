@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Helm chart without a cluster: lint, rendered snapshots, refused values, every manifest against the schemas of
-# Kubernetes itself, and every container's settings against the executable.
+# Kubernetes itself, and every container's settings, and those of compose.yaml, against the executable.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,6 +8,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly KUBERNETES=(v1.34.4 v1.35.4 v1.36.3 v1.37.2) GATEWAY_API=v1.4.1
 readonly FULL=helm/ci/snapshots/full.yaml
 readonly CONTAINERS='.. | select(tag == "!!map" and has("containers")) | .containers[]'
+# Services of ours, with what they share put in its place.
+readonly COMPOSE=(yq -o yaml -N --yaml-fix-merge-anchor-to-spec=true)
+readonly SERVICES='explode(.) | .services | to_entries | .[] | select(.value.image == "carillon:local")'
 readonly SCHEMAS=${CARILLON_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/carillon-ci}/kubernetes
 out=${CARGO_TARGET_DIR:-target}/carillon-logs/chart
 
@@ -15,7 +18,8 @@ usage() {
   cat <<'USAGE'
 usage: tests/chart.sh check       lint, compare with helm/ci/snapshots, refuse helm/ci/bad (helm)
        tests/chart.sh snapshots   write helm/ci/snapshots anew (helm)
-       tests/chart.sh settings    every container's settings make a configuration (yq, the executable in CARILLON_BIN)
+       tests/chart.sh settings    what each container gets, here and in compose.yaml, is a configuration
+                                  (yq, and the executable in CARILLON_BIN)
        tests/chart.sh schemas     every manifest against the schemas of Kubernetes (kubeconform, yq, and what fetch got)
        tests/chart.sh fetch       put the schemas into the cache (go, yq)
        tests/chart.sh lacking     print what `settings` and `schemas` need and is not here
@@ -28,7 +32,7 @@ render() { helm template carillon helm --namespace mail --kube-version "${KUBERN
 # What is rendered, as pairs of a name and a file of values.
 cases() {
   local values
-  for values in helm/ci/*-values.yaml; do
+  for values in helm/ci/*-values.yaml helm/examples/*-values.yaml; do
     echo "$(basename "${values%-values.yaml}") $values"
   done
 }
@@ -90,7 +94,7 @@ check() {
 
 # --- settings ---------------------------------------------------------------------------------------------------
 
-# What a Secret may hold; nobody answers at these addresses.
+# What a Secret may hold. Nobody answers at these addresses.
 secret() {
   case $1 in
     DATABASE_*) echo "postgres://${1,,}:secret@127.0.0.1:1/carillon" ;;
@@ -101,9 +105,16 @@ secret() {
   esac
 }
 
-# The variables of a container, each as NAME=value; those of a Secret have no value yet.
+# The variables of a container of the chart or of compose.yaml, each as NAME=value. What comes from a Secret or from the
+# shell has no value yet.
 variables() {
-  yq -o yaml -N "$CONTAINERS | select(.name == \"$1\") | .env[] | .name + \"=\" + (.value // \"\")" "$FULL" | grep .
+  local service=${1#compose-}
+  if [[ $service == "$1" ]]; then
+    yq -o yaml -N "$CONTAINERS | select(.name == \"$1\") | .env[] | .name + \"=\" + (.value // \"\")" "$FULL"
+  else
+    "${COMPOSE[@]}" "$SERVICES | select(.key == \"$service\") | .value.environment | to_entries | .[] |
+      .key + \"=\" + .value" compose.yaml | sed 's/=\${.*/=/'
+  fi | grep .
 }
 
 # What `check` says with them. A file that is not here is not what this asks about.
@@ -120,7 +131,10 @@ asked() {
 settings() {
   local containers container name
   mkdir -p "$out"
-  containers=$(yq -o yaml -N "$CONTAINERS | .name" "$FULL" | grep .)
+  containers=$(
+    yq -o yaml -N "$CONTAINERS | .name" "$FULL" | grep .
+    "${COMPOSE[@]}" "$SERVICES | \"compose-\" + .key" compose.yaml | grep .
+  )
   for container in $containers; do
     variables "$container" >"$out/$container.env"
     cut -d= -f1 "$out/$container.env" | while read -r name; do
@@ -194,7 +208,7 @@ readonly WRONG='s/matchLabelKeys:/matchLabelKey:/; s/policyTypes: .*/policyTypes
 schemas() {
   local version wrong
   for version in "${KUBERNETES[@]}"; do
-    valid "$version" helm/ci/snapshots | sed "s/^/$version: /"
+    valid "$version" helm/ci/snapshots helm/examples/*-services.yaml | sed "s/^/$version: /"
     wrong=$(sed "$WRONG" helm/ci/snapshots/closed.yaml | valid "$version") || true
     [[ $wrong == *' Invalid: 10,'* ]] || { printf '%s: wrong manifests pass:\n%s\n' "$version" "$wrong"; return 1; }
   done
