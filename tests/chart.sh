@@ -27,7 +27,8 @@ USAGE
 }
 
 # The version is given, because a helm built by hand assumes a cluster from years ago.
-render() { helm template carillon helm --namespace mail --kube-version "${KUBERNETES[-1]}" "$@"; }
+render() { render_from helm "$@"; }
+render_from() { helm template carillon "$1" --namespace mail --kube-version "${KUBERNETES[-1]}" "${@:2}"; }
 
 # What is rendered, as pairs of a name and a file of values.
 cases() {
@@ -39,22 +40,37 @@ cases() {
 
 # --- check ------------------------------------------------------------------------------------------------------
 
-snapshots() {
-  local name values
-  rm -rf helm/ci/snapshots
-  mkdir -p helm/ci/snapshots
-  cases | while read -r name values; do render -f "$values" >"helm/ci/snapshots/$name.yaml"; done
+# What an installation prints. Helm shows that on a cluster only, so a copy of the chart has it in an object.
+notes() {
+  local copy=$out/notes
+  rm -rf "$copy"
+  mkdir -p "$out"
+  cp -r helm "$copy"
+  (echo '{{- define "notes" -}}'; cat helm/templates/NOTES.txt; echo '{{- end -}}') >"$copy/templates/_notes.tpl"
+  echo 'notes: | {{- include "notes" . | nindent 2 }}' >"$copy/templates/notes.yaml"
+  render_from "$copy" -s templates/notes.yaml "$@" | sed '1,3d; s/^  //; s/ *$//'
 }
+
+# write FOLDER: everything that is compared.
+write() {
+  local name values
+  rm -rf "$1"
+  mkdir -p "$1"
+  cases | while read -r name values; do
+    render -f "$values" >"$1/$name.yaml"
+    notes -f "$values" >"$1/$name.notes.txt"
+    echo "rendered $values: $(grep -c '^kind:' "$1/$name.yaml") objects"
+  done
+}
+
+snapshots() { write helm/ci/snapshots; }
 
 same_as_snapshots() {
   local name values
-  rm -rf "$out/rendered"
-  mkdir -p "$out/rendered"
   cases | while read -r name values; do
     helm lint --strict helm --quiet --kube-version "${KUBERNETES[-1]}" -f "$values"
-    render -f "$values" >"$out/rendered/$name.yaml"
-    echo "rendered $values: $(grep -c '^kind:' "$out/rendered/$name.yaml") objects"
   done
+  write "$out/rendered"
   diff -ru helm/ci/snapshots "$out/rendered" || { echo 'the snapshots are stale: make chart-snapshots'; return 1; }
 }
 
@@ -64,6 +80,18 @@ owner_is_apart() {
   deployments=$(render -f helm/ci/full-values.yaml -s templates/deployments.yaml)
   if grep -E 'DATABASE_OWNER_URL|carillon-owner' <<<"$deployments"; then
     echo 'a deployment holds the login of the owner'
+    return 1
+  fi
+}
+
+# C-11: what recipients follow goes to their own processes, every path of it, in the chart and in compose.yaml.
+links_are_apart() {
+  local code chart compose
+  code=$(grep -ohE '"/[a-z]+/\{token\}' api/src/http/{recipient,clicks}.rs | cut -d/ -f2 | sort -u)
+  chart=$(sed -n 's|^ *- path: /\([a-z]\+\)$|\1|p' helm/ci/snapshots/full.yaml | sort -u)
+  compose=$(grep '@recipient path' compose.yaml | grep -oE '/[a-z]+/' | tr -d / | sort -u)
+  if [[ -z $code || $code != "$chart" || $code != "$compose" ]]; then
+    echo "links of mails lead to" $code", in the chart to" $chart", in compose.yaml to" $compose
     return 1
   fi
 }
@@ -89,6 +117,7 @@ check() {
   mkdir -p "$out"
   same_as_snapshots
   owner_is_apart
+  links_are_apart
   bad_is_refused
 }
 
