@@ -1,4 +1,4 @@
-// What relay-compiler reads; it writes the artifacts that relay.ts runs. Never loaded: without Babel the tag is no function.
+// What relay-compiler reads; it writes the artifacts that relay.ts runs. Never loaded: the tag wants Babel.
 import relay from 'relay-runtime';
 
 const { graphql } = relay;

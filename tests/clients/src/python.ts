@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import type { World } from './world.js';
 
 export function python(world: World): void {
-  test('gql (Python): queries and mutations over aiohttp, a subscription over websockets', { timeout: 60_000 }, async () => {
+  const name = 'gql (Python): queries and mutations over aiohttp, a subscription over websockets';
+  test(name, { timeout: 60_000 }, async () => {
     const script = new URL('../../python/check.py', import.meta.url).pathname;
     const env = { CARILLON_GRAPHQL: world.graphql, CARILLON_SOCKET: world.socket, CARILLON_TOKEN: world.token };
     const check = spawn(process.env['PYTHON'] ?? 'python3', ['-B', script], { env, stdio: 'inherit' });

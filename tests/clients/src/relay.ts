@@ -7,7 +7,9 @@ import listQuery, { type contactListQuery } from '../generated/relay/contactList
 import pageFragment, { type contactList_page$data } from '../generated/relay/contactList_page.graphql.js';
 import rowFragment, { type contactList_row$data } from '../generated/relay/contactList_row.graphql.js';
 import rowQuery, { type contactListRowQuery } from '../generated/relay/contactListRowQuery.graphql.js';
-import updateMutation, { type contactListUpdateMutation } from '../generated/relay/contactListUpdateMutation.graphql.js';
+import updateMutation, {
+  type contactListUpdateMutation,
+} from '../generated/relay/contactListUpdateMutation.graphql.js';
 import { ContactEdgesDocument, ContactCardFragmentDoc } from '../generated/graphql.js';
 import { useFragment as unmask } from '../generated/fragment-masking.js';
 import type { World } from './world.js';

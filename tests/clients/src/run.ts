@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { apollo } from './apollo.js';
 import { audit } from './audit.js';
+import { language } from './language.js';
 import { python } from './python.js';
 import { relayRuntime } from './relay.js';
 import { start } from './server.js';
@@ -27,6 +28,7 @@ test('no type of the contract or of a client is any', () => {
   }
 });
 audit(world);
+language(world);
 apollo(world);
 urql(world);
 relayRuntime(world);

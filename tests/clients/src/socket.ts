@@ -12,7 +12,12 @@ import { made, type World } from './world.js';
 
 export function socket(world: World): void {
   const connect = (connectionParams?: Record<string, unknown>): Client =>
-    createClient({ url: world.socket, webSocketImpl: WebSocket, retryAttempts: 0, ...(connectionParams && { connectionParams }) });
+    createClient({
+      url: world.socket,
+      webSocketImpl: WebSocket,
+      retryAttempts: 0,
+      ...(connectionParams && { connectionParams }),
+    });
 
   const workflow = async (name: string) => {
     const { createWorkflow } = await world.call(CreateWorkflowDocument, { input: { name, definition: {} } });
@@ -25,7 +30,8 @@ export function socket(world: World): void {
   /** How a client without a good credential is shown the door. */
   const refused = async (connectionParams?: Record<string, unknown>): Promise<CloseEvent> => {
     const client = connect(connectionParams);
-    const thrown: unknown = await watch(client, 'workflow_0').next().then(() => assert.fail('let in'), (e: unknown) => e);
+    const first = watch(client, 'workflow_0').next();
+    const thrown: unknown = await first.then(() => assert.fail('let in'), (error: unknown) => error);
     await client.dispose();
     return thrown as CloseEvent;
   };

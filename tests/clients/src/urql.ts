@@ -15,7 +15,8 @@ import { made, type World } from './world.js';
 
 export function urql(world: World): void {
   const warnings: string[] = [];
-  const schema = introspectionFromSchema(buildSchema(contract('schema.graphql'))) as unknown as CacheExchangeOpts['schema'];
+  const introspected = introspectionFromSchema(buildSchema(contract('schema.graphql')));
+  const schema = introspected as unknown as CacheExchangeOpts['schema'];
   const client = (token: string | undefined, preferGetMethod: boolean | 'force' = false) => new Client({
     url: world.graphql,
     preferGetMethod,

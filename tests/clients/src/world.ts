@@ -15,7 +15,10 @@ export interface World {
   call: Call;
 }
 
-export type Call = <Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables) => Promise<Data>;
+export type Call = <Data, Variables>(
+  document: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+) => Promise<Data>;
 
 interface UserError {
   code: string;
