@@ -13,7 +13,8 @@ const into = new URL('generated/', here);
 
 const read = async (url) => ({ location: url.pathname, rawSDL: await readFile(url, 'utf8') });
 const operations = (await readdir(new URL('operations/', contract))).sort();
-const files = [...operations.map((name) => new URL(`operations/${name}`, contract)), new URL('documents.graphql', here)];
+const files = operations.map((name) => new URL(`operations/${name}`, contract));
+files.push(new URL('documents.graphql', here));
 const documents = (await Promise.all(files.map(read))).map((file) => ({ ...file, document: parse(file.rawSDL) }));
 
 // Without assumeValid: the SDL itself is checked by the specification's rules.
@@ -38,7 +39,8 @@ await rm(into, { recursive: true, force: true });
 await mkdir(new URL('relay/', into), { recursive: true });
 for (const output of outputs) await writeFile(output.filename, await codegen(output));
 
-execFileSync(relayCompiler, ['relay.config.json', '--noWatchman'], { cwd: here.pathname, stdio: ['ignore', 'ignore', 'inherit'] });
+const quietly = { cwd: here.pathname, stdio: ['ignore', 'ignore', 'inherit'] };
+execFileSync(relayCompiler, ['relay.config.json', '--noWatchman'], quietly);
 // Relay writes for bundlers, which add the extension that Node wants.
 const artifacts = new URL('relay/', into);
 for (const name of await readdir(artifacts)) {

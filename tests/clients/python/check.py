@@ -1,5 +1,5 @@
-"""gql against the server: aiohttp for queries and mutations, websockets for subscriptions. Documents are the contract's,
-checked by gql against its schema before they are sent."""
+"""gql against the server: aiohttp for queries and mutations, websockets for subscriptions. gql checks each document by
+the contract's schema before it is sent."""
 
 import asyncio
 import os
