@@ -13,7 +13,7 @@ use carillon_domain::contacts::import::{
     start_import,
 };
 use carillon_domain::contacts::{
-    Contact, ContactFields, ContactFilter, ContactPatch, CreateContact, EmailAddress, Patch, create_contact,
+    Contact, ContactFields, ContactFilter, ContactPatch, CreateContact, EmailAddress, Patch, Shown, create_contact,
     get_contacts, list_contacts,
 };
 use carillon_domain::error::{Error, Result};
@@ -180,7 +180,7 @@ impl People {
     pub async fn list(&self, filter: ContactFilter) -> Vec<Contact> {
         let grant = self.reads();
         let mut tx = grant.begin_read().await.expect("begins");
-        let page = list_contacts(&grant, &mut tx, filter, Page::first(100)).await.expect("lists");
+        let page = list_contacts(&grant, &mut tx, filter, Page::first(100), Shown::Few).await.expect("lists");
         let ids: Vec<_> = page.items.iter().map(|card| card.id).collect();
         let mut contacts = get_contacts(&grant, &mut tx, &ids).await.expect("reads");
         tx.commit().await.expect("commits");

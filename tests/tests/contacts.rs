@@ -10,7 +10,7 @@ use carillon_domain::consent::{
 use carillon_domain::contacts::import::ImportOptions;
 use carillon_domain::contacts::{
     AttributeKind, AttributeName, AttributeTest, ContactFields, ContactFilter, ContactState, DeclareAttribute,
-    EmailAddress, Patch, Tag, TagContacts, UpdateContact, UpsertBy, UpsertContact, Upserted, archive_contact,
+    EmailAddress, Patch, Shown, Tag, TagContacts, UpdateContact, UpsertBy, UpsertContact, Upserted, archive_contact,
     contact_histories, contact_tags, declare_attributes, delete_contact, get_contact, list_contacts, restore_contact,
     tag_contacts, update_contact, upsert_contacts,
 };
@@ -286,16 +286,16 @@ async fn lists_filter_search_and_page_both_ways() {
 
     let grant = people.reads();
     let mut tx = grant.begin_read().await.unwrap();
-    let first = list_contacts(&grant, &mut tx, ContactFilter::default(), Page::first(4)).await.unwrap();
+    let first = list_contacts(&grant, &mut tx, ContactFilter::default(), Page::first(4), Shown::Few).await.unwrap();
     assert!(first.has_next && !first.has_previous);
     let next = Page { forward: true, cursor: Some(first.items[3].id), size: 100 };
-    let next = list_contacts(&grant, &mut tx, ContactFilter::default(), next).await.unwrap();
+    let next = list_contacts(&grant, &mut tx, ContactFilter::default(), next, Shown::More).await.unwrap();
     assert_eq!((next.items.len(), next.has_next), (6, false));
     let back = Page { forward: false, cursor: Some(next.items[0].id), size: 2 };
-    let back = list_contacts(&grant, &mut tx, ContactFilter::default(), back).await.unwrap();
+    let back = list_contacts(&grant, &mut tx, ContactFilter::default(), back, Shown::Few).await.unwrap();
     assert_eq!(back.items, first.items[2..]);
     let wrong = attribute("score", AttributeTest::Text("3".into()));
-    assert_eq!(codes(list_contacts(&grant, &mut tx, wrong, Page::first(1)).await), ["INVALID_ATTRIBUTE"]);
+    assert_eq!(codes(list_contacts(&grant, &mut tx, wrong, Page::first(1), Shown::Few).await), ["INVALID_ATTRIBUTE"]);
     tx.commit().await.unwrap();
 }
 

@@ -8,6 +8,7 @@ pub mod documents;
 pub mod error;
 pub mod execute;
 pub mod gateway;
+pub mod leaves;
 pub mod limits;
 pub mod live;
 pub mod loader;

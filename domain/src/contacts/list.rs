@@ -57,6 +57,15 @@ pub struct ContactFilter {
     pub search: Option<String>,
 }
 
+/// How much a list is to show of each contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Who it is: id, state, address and name.
+    Few,
+    /// [`CardMore`] as well.
+    More,
+}
+
 /// What a list shows of a contact; the rest is read when it is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContactCard {
@@ -64,16 +73,25 @@ pub struct ContactCard {
     pub id: ContactId,
     /// Whether it is in use.
     pub state: ContactState,
-    /// The tenant's own id.
-    pub external_id: Option<String>,
-    /// Where mail goes.
-    pub email: Option<EmailAddress>,
-    /// The telephone number.
-    pub phone: Option<PhoneNumber>,
+    /// Where mail goes, as it was given.
+    pub email: Option<String>,
     /// First name.
     pub first_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
+    /// With [`Shown::More`].
+    pub more: Option<CardMore>,
+}
+
+/// What only some lists show of a contact.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CardMore {
+    /// The tenant's own id.
+    pub external_id: Option<String>,
+    /// Where mail goes.
+    pub address: Option<EmailAddress>,
+    /// The telephone number.
+    pub phone: Option<PhoneNumber>,
     /// Counts changes; a change must name the version it saw.
     pub version: i64,
     /// When it came to be.
@@ -87,14 +105,17 @@ impl From<&Contact> for ContactCard {
         Self {
             id: contact.id,
             state: contact.state,
-            external_id: contact.external_id.clone(),
-            email: contact.email.clone(),
-            phone: contact.phone.clone(),
+            email: contact.email.as_ref().map(|email| email.as_sent().to_owned()),
             first_name: contact.first_name.clone(),
             last_name: contact.last_name.clone(),
-            version: contact.version,
-            created_at: contact.created_at,
-            updated_at: contact.updated_at,
+            more: Some(CardMore {
+                external_id: contact.external_id.clone(),
+                address: contact.email.clone(),
+                phone: contact.phone.clone(),
+                version: contact.version,
+                created_at: contact.created_at,
+                updated_at: contact.updated_at,
+            }),
         }
     }
 }
@@ -190,6 +211,7 @@ pub async fn list_contacts(
     tx: &mut TenantTx,
     wanted: ContactFilter,
     page: Page<ContactId>,
+    shown: Shown,
 ) -> Result<Paged<ContactCard>> {
     let attribute = match &wanted.attribute {
         None => None,
@@ -202,9 +224,9 @@ pub async fn list_contacts(
         search: wanted.search.as_deref().and_then(Search::of),
     };
     if wanted.email.is_some() || wanted.external_id.is_some() {
-        return list_one(grant, tx, &wanted, filter, page).await;
+        return list_one(grant, tx, &wanted, (filter, shown), page).await;
     }
-    contacts_page(tx, &filter, page).await
+    contacts_page(tx, &filter, page, shown).await
 }
 
 async fn attribute(tx: &mut TenantTx, name: &str, test: &AttributeTest) -> Result<AttributeId> {
@@ -225,7 +247,7 @@ async fn list_one(
     _grant: &Grant<ReadContacts>,
     tx: &mut TenantTx,
     wanted: &ContactFilter,
-    filter: Filter,
+    (filter, shown): (Filter, Shown),
     page: Page<ContactId>,
 ) -> Result<Paged<ContactCard>> {
     let email = wanted.email.as_ref().map(|email| (IdentityKind::Email, email.norm().to_owned()));
@@ -243,7 +265,7 @@ async fn list_one(
     // The page that begins just before the contact holds it if it passes the filter.
     let before = ContactId(uuid::Uuid::from_u128(id.0.as_u128().saturating_sub(1)));
     let one = Page { forward: true, cursor: Some(before), size: 1 };
-    let found = contacts_page(tx, &filter, one).await?;
+    let found = contacts_page(tx, &filter, one, shown).await?;
     let items: Vec<ContactCard> = found.items.into_iter().filter(|contact| contact.id == id).collect();
     Ok(Paged { items, ..nobody })
 }

@@ -8,6 +8,7 @@ mod budget;
 mod foreign;
 mod hostile;
 mod keys;
+mod leaves;
 mod looks;
 mod nodes;
 mod nulls;

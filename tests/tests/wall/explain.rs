@@ -1,7 +1,7 @@
 //! Look-ups that must be fast take an index, as the role that runs them, with row security, for custom and generic
 //! plans alike: a sequential scan fails the test.
 
-use carillon_domain::contacts::{ContactFilter, list_contacts};
+use carillon_domain::contacts::{ContactFilter, Shown, list_contacts};
 use carillon_domain::paging::Page;
 use carillon_entities::wall::Kind;
 use carillon_migration::schema::{Access, Table, tables};
@@ -275,9 +275,9 @@ async fn a_common_and_a_rare_prefix_are_listed_alike() {
     let listed = async |search: &str| {
         let filter = ContactFilter { search: Some(search.to_owned()), ..Default::default() };
         let mut tx = grant.begin_read().await.unwrap();
-        let page = list_contacts(&grant, &mut tx, filter, Page::first(50)).await.unwrap();
+        let page = list_contacts(&grant, &mut tx, filter, Page::first(50), Shown::More).await.unwrap();
         tx.commit().await.unwrap();
-        page.items.into_iter().map(|contact| contact.external_id.unwrap()).collect::<Vec<_>>()
+        page.items.into_iter().map(|contact| contact.more.unwrap().external_id.unwrap()).collect::<Vec<_>>()
     };
     let named = |numbers: Vec<u32>| numbers.iter().map(|n| format!("external_id-{n:05}")).collect::<Vec<_>>();
     // Every third of the seeded contacts is deleted.

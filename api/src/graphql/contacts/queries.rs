@@ -9,6 +9,7 @@ use carillon_domain::tenancy::{ReadContacts, ReadPersonalData};
 use super::inputs::ContactFilterInput;
 use super::types::{AttributeDefinition, Contact};
 use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::leaves::Row;
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
 
@@ -36,7 +37,7 @@ impl ContactQuery {
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
         #[graphql(desc = "Which contacts.")] filter: Option<ContactFilterInput>,
         #[graphql(desc = "The start of an e-mail address, a name or an external id.")] search: Option<String>,
-    ) -> Result<List<Contact>> {
+    ) -> Result<List<Row<Contact>>> {
         let page = PageArgs { first, after, last, before }.page::<ContactId>()?;
         let filter = filter.unwrap_or_default();
         let scope = RequestScope::of(ctx);
@@ -46,8 +47,8 @@ impl ContactQuery {
         }
         let filter = filter.parse(search).map_err(Error::Refused)?;
         let (grant, mut tx) = scope.read::<ReadContacts>().await?;
-        let contacts = list_contacts(&grant, &mut tx, filter, page).await?;
-        Ok(list(contacts, |contact| contact.id, Contact::from))
+        let contacts = list_contacts(&grant, &mut tx, filter, page, Contact::shown(ctx)).await?;
+        Ok(list(contacts, |contact| contact.id, |card| Row(Contact::from(card))))
     }
 
     /// The attributes that are declared.

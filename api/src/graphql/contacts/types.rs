@@ -2,18 +2,22 @@
 //!
 //! Whoever may not see personal data gets null and an error for each field of it, and the rest of the contact (C-225).
 
-use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
+#![expect(clippy::unused_async, reason = "resolvers are async, whatever they do")]
+
+use async_graphql::resolver_utils::enum_value;
+use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject, Value};
 use carillon_domain::contacts as domain;
 use carillon_domain::error::Error;
 use carillon_domain::ids::ContactId;
 use carillon_domain::tenancy::Permission;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::Value as Json;
 
 use super::event_types::ContactEvent;
 use super::loaders::{ChangesOf, EventsOf, TagsOf};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::consent::{ConsentEvent, ConsentState, consents, ledger};
+use crate::graphql::leaves::Leaves;
 use crate::graphql::loader;
 use crate::graphql::messaging::loaders::MessagesOf;
 use crate::graphql::messaging::tracking::{TrackingMode, TrackingOf};
@@ -96,7 +100,7 @@ pub struct ContactChange {
     /// Names of the fields that changed.
     pub fields: Vec<String>,
     /// Old and new values by field; null where none were kept or the contact was deleted since.
-    pub values: Option<Value>,
+    pub values: Option<Json>,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -115,6 +119,9 @@ impl From<domain::Change> for ContactChange {
     }
 }
 
+/// Fields that a list must have read [`domain::Shown::More`] for.
+const NEED_MORE: [&str; 7] = ["externalId", "phone", "version", "createdAt", "updatedAt", "consents", "ledger"];
+
 /// A person that the tenant writes to. Of one in a list, what few lists show is read when it is asked for.
 #[derive(Debug, Clone)]
 pub struct Contact {
@@ -126,6 +133,18 @@ impl Contact {
     /// The contact with this id.
     pub async fn find(ctx: &Context<'_>, id: ContactId) -> Result<Option<Self>> {
         Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
+
+    /// How much a list of contacts must read for what is asked of them.
+    pub fn shown(ctx: &Context<'_>) -> domain::Shown {
+        let list = ctx.look_ahead();
+        let rows = [list.field("nodes"), list.field("edges").field("node")];
+        let more = rows.iter().any(|row| NEED_MORE.iter().any(|name| row.field(name).exists()));
+        if more { domain::Shown::More } else { domain::Shown::Few }
+    }
+
+    fn more(&self) -> Result<&domain::CardMore> {
+        Ok(self.card.more.as_ref().ok_or_else(|| Error::fault("a list read too little of its contacts"))?)
     }
 
     /// What a list did not read.
@@ -152,11 +171,29 @@ impl From<domain::ContactCard> for Contact {
     }
 }
 
+impl Leaves for Contact {
+    fn leaf(&self, scope: &RequestScope, name: &str) -> Option<Value> {
+        let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::String);
+        match name {
+            "id" => Some(Value::String(self.card.id.to_string())),
+            "state" => Some(enum_value(ContactState::from(self.card.state))),
+            _ if !sees_personal_data(scope) => None,
+            "email" => Some(text(&self.card.email)),
+            "firstName" => Some(text(&self.card.first_name)),
+            "lastName" => Some(text(&self.card.last_name)),
+            _ => None,
+        }
+    }
+}
+
+fn sees_personal_data(scope: &RequestScope) -> bool {
+    scope.tenant().is_ok_and(|tenant| tenant.may(Permission::ReadPersonalData))
+}
+
 /// A value that needs its own permission. The error lies inside the option: only so the field is there, as null, beside
 /// the error.
 fn personal<T>(ctx: &Context<'_>, value: Option<T>) -> Option<Result<T>> {
-    let permitted = RequestScope::of(ctx).tenant().is_ok_and(|tenant| tenant.may(Permission::ReadPersonalData));
-    if permitted { value.map(Ok) } else { Some(Err(Error::Forbidden.into())) }
+    if sees_personal_data(RequestScope::of(ctx)) { value.map(Ok) } else { Some(Err(Error::Forbidden.into())) }
 }
 
 /// A person that the tenant writes to.
@@ -169,18 +206,21 @@ impl Contact {
     }
 
     /// The tenant's own id.
-    async fn external_id(&self) -> Option<&str> {
-        self.card.external_id.as_deref()
+    async fn external_id(&self) -> Option<Result<&str>> {
+        self.more().map(|more| more.external_id.as_deref()).transpose()
     }
 
     /// Where mail goes.
     async fn email(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.card.email.as_ref().map(domain::EmailAddress::as_sent))
+        personal(ctx, self.card.email.as_deref())
     }
 
     /// The telephone number in E.164 form.
     async fn phone(&self, ctx: &Context<'_>) -> Option<Result<&str>> {
-        personal(ctx, self.card.phone.as_ref().map(domain::PhoneNumber::as_e164))
+        match self.more() {
+            Ok(more) => personal(ctx, more.phone.as_ref().map(domain::PhoneNumber::as_e164)),
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// First name.
@@ -214,8 +254,8 @@ impl Contact {
     }
 
     /// Counts changes; a change must name the version it saw.
-    async fn version(&self) -> i64 {
-        self.card.version
+    async fn version(&self) -> Result<i64> {
+        Ok(self.more()?.version)
     }
 
     /// Its tags in order.
@@ -224,26 +264,29 @@ impl Contact {
     }
 
     /// Declared attributes by name.
-    async fn attributes(&self, ctx: &Context<'_>) -> Option<Result<Value>> {
-        match self.detail(ctx, |contact| Some(Value::Object(contact.attributes.clone()))).await {
+    async fn attributes(&self, ctx: &Context<'_>) -> Option<Result<Json>> {
+        match self.detail(ctx, |contact| Some(Json::Object(contact.attributes.clone()))).await {
             Some(Ok(attributes)) => personal(ctx, Some(attributes)),
             other => other,
         }
     }
 
     /// When it came to be.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.card.created_at
+    async fn created_at(&self) -> Result<DateTime<Utc>> {
+        Ok(self.more()?.created_at)
     }
 
     /// When it last changed.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.card.updated_at
+    async fn updated_at(&self) -> Result<DateTime<Utc>> {
+        Ok(self.more()?.updated_at)
     }
 
     /// What the person said, added up: one for each topic they said something about. Needs the right to see consent.
     async fn consents(&self, ctx: &Context<'_>) -> Option<Result<Vec<ConsentState>>> {
-        Some(Box::pin(consents(ctx, self.card.email.as_ref())).await)
+        Some(match self.more() {
+            Ok(more) => Box::pin(consents(ctx, more.address.as_ref())).await,
+            Err(error) => Err(error),
+        })
     }
 
     /// All that was recorded about the address the contact has now, oldest first. Needs the right to see consent.
@@ -254,7 +297,10 @@ impl Contact {
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
     ) -> Option<Result<List<ConsentEvent>>> {
-        Some(Box::pin(ledger(ctx, self.card.email.as_ref(), (first, after))).await)
+        Some(match self.more() {
+            Ok(more) => Box::pin(ledger(ctx, more.address.as_ref(), (first, after))).await,
+            Err(error) => Err(error),
+        })
     }
 
     /// How marketing mail to it is tracked; null for one that is deleted.

@@ -9,6 +9,7 @@ use carillon_domain::tenancy::ReadPersonalData;
 use super::inputs::ConditionInput;
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::contacts::Contact;
+use crate::graphql::leaves::Row;
 use crate::graphql::scope::RequestScope;
 
 /// Queries about conditions.
@@ -54,11 +55,11 @@ impl MatchingContacts {
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
-    ) -> Result<List<Contact>> {
+    ) -> Result<List<Row<Contact>>> {
         let page = PageArgs::forward(first, after).page::<ContactId>()?;
         let scope = RequestScope::of(ctx);
         let (grant, mut tx) = scope.read::<ReadPersonalData>().await?;
         let found = matching_contacts(&grant, &mut tx, scope.ports(), &self.0, page).await?;
-        Ok(list(found, |contact| contact.id, Contact::from))
+        Ok(list(found, |contact| contact.id, |card| Row(Contact::from(card))))
     }
 }

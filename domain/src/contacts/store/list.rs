@@ -14,17 +14,31 @@ use carillon_entities::wall::{Args, Sql, TenantTx, Value};
 use sea_orm::{DbErr, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
-use crate::contacts::list::{AttributeTest, ContactCard, Driver, Filter};
+use crate::contacts::list::{AttributeTest, CardMore, ContactCard, Driver, Filter, Shown};
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::error::{Error, Result};
 use crate::paging::{Page, Paged};
 use crate::time::Timestamp;
 
-/// What is read of each contact, in the order in which [`CardRow`] takes it.
+/// What is read of each contact, in the order in which [`CardRow`] takes it; the second half only where it is asked for,
+/// because what nobody sees costs as much as what they see.
 macro_rules! columns {
-    () => {
-        "c.id, c.state, c.external_id, c.email, c.email_norm, c.phone_norm, c.first_name, c.last_name, c.version, \
-         c.created_at, c.updated_at"
+    ($more:literal) => {
+        concat!(
+            "c.id, c.state, c.email, c.first_name, c.last_name, CASE WHEN ",
+            $more,
+            " THEN c.version END, CASE WHEN ",
+            $more,
+            " THEN c.external_id END, CASE WHEN ",
+            $more,
+            " THEN c.email_norm END, CASE WHEN ",
+            $more,
+            " THEN c.phone_norm END, CASE WHEN ",
+            $more,
+            " THEN c.created_at END, CASE WHEN ",
+            $more,
+            " THEN c.updated_at END"
+        )
     };
 }
 
@@ -50,7 +64,7 @@ macro_rules! contacts {
     ($condition:literal, $place:literal, $order:literal) => {
         concat!(
             "SELECT ",
-            columns!(),
+            columns!("$19"),
             " FROM contacts AS c WHERE c.tenant_id = $1 AND c.id ",
             $place,
             " $17",
@@ -68,7 +82,7 @@ macro_rules! searched {
     ($place:literal, $order:literal) => {
         concat!(
             "SELECT ",
-            columns!(),
+            columns!("$19"),
             " FROM (SELECT e.id FROM contacts AS e WHERE e.tenant_id = $1 AND e.email_norm >= $11 \
                  AND e.email_norm < $14 \
              UNION SELECT x.id FROM contacts AS x WHERE x.tenant_id = $1 AND x.external_id >= $12 \
@@ -91,7 +105,7 @@ macro_rules! referring {
     ($table:literal, $condition:literal, $place:literal, $order:literal) => {
         concat!(
             "SELECT ",
-            columns!(),
+            columns!("$19"),
             " FROM ",
             $table,
             " AS d JOIN contacts AS c ON c.tenant_id = $1 AND c.id = d.contact_id \
@@ -110,61 +124,61 @@ macro_rules! referring {
 
 statements! {
     /// All, by id, forward.
-    CONTACT_LIST(Uuid, BigInt) = concat!("SELECT ", columns!(), " FROM contacts AS c WHERE c.tenant_id = $1 AND c.id > $2 \
+    CONTACT_LIST(Uuid, BigInt, Bool) = concat!("SELECT ", columns!("$4"), " FROM contacts AS c WHERE c.tenant_id = $1 AND c.id > $2 \
         AND c.state <> 'deleted' ORDER BY c.id LIMIT (SELECT CAST($3 AS BIGINT))");
     /// All, by id, backward.
-    CONTACT_LIST_BACK(Uuid, BigInt) = concat!("SELECT ", columns!(), " FROM contacts AS c WHERE c.tenant_id = $1 AND c.id < $2 \
+    CONTACT_LIST_BACK(Uuid, BigInt, Bool) = concat!("SELECT ", columns!("$4"), " FROM contacts AS c WHERE c.tenant_id = $1 AND c.id < $2 \
         AND c.state <> 'deleted' ORDER BY c.id DESC LIMIT (SELECT CAST($3 AS BIGINT))");
     /// All that pass, by id, forward.
-    CONTACT_LIST_WALK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_WALK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         contacts!("", ">", "");
     /// All that pass, by id, backward.
-    CONTACT_LIST_WALK_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_WALK_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         contacts!("", "<", "DESC");
     /// By a prefix, forward.
-    CONTACT_LIST_SEARCH(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_SEARCH(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         searched!(">", "");
     /// By a prefix, backward.
-    CONTACT_LIST_SEARCH_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_SEARCH_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         searched!("<", "DESC");
     /// Of one state, forward.
-    CONTACT_LIST_STATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_STATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         contacts!(" AND c.state = $2", ">", "");
     /// Of one state, backward.
-    CONTACT_LIST_STATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_STATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         contacts!(" AND c.state = $2", "<", "DESC");
     /// With a tag, forward.
-    CONTACT_LIST_TAG(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_TAG(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_tags", "d.tag = $3", ">", "");
     /// With a tag, backward.
-    CONTACT_LIST_TAG_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_TAG_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_tags", "d.tag = $3", "<", "DESC");
     /// By the text of an attribute, forward.
-    CONTACT_LIST_TEXT(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_TEXT(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_attribute_values", "d.attribute_id = $4 AND d.text_value = $5", ">", "");
     /// By the text of an attribute, backward.
-    CONTACT_LIST_TEXT_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_TEXT_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_attribute_values", "d.attribute_id = $4 AND d.text_value = $5", "<", "DESC");
     /// By the number of an attribute, forward.
-    CONTACT_LIST_NUMBER(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_NUMBER(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_attribute_values",
             "d.attribute_id = $4 AND d.number_value >= $6 AND d.number_value <= $7", ">", "");
     /// By the number of an attribute, backward.
-    CONTACT_LIST_NUMBER_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_NUMBER_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_attribute_values",
             "d.attribute_id = $4 AND d.number_value >= $6 AND d.number_value <= $7", "<", "DESC");
     /// By the yes or no of an attribute, forward.
-    CONTACT_LIST_BOOLEAN(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_BOOLEAN(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_attribute_values", "d.attribute_id = $4 AND d.bool_value = $8", ">", "");
     /// By the yes or no of an attribute, backward.
-    CONTACT_LIST_BOOLEAN_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_BOOLEAN_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_attribute_values", "d.attribute_id = $4 AND d.bool_value = $8", "<", "DESC");
     /// By the day of an attribute, forward.
-    CONTACT_LIST_DATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_DATE(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_attribute_values",
             "d.attribute_id = $4 AND d.date_value >= $9 AND d.date_value <= $10", ">", "");
     /// By the day of an attribute, backward.
-    CONTACT_LIST_DATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt) =
+    CONTACT_LIST_DATE_BACK(Text, Text, Uuid, Text, Float, Float, Bool, Date, Date, Text, Text, Text, Text, Text, Text, Uuid, BigInt, Bool) =
         referring!("contact_attribute_values",
             "d.attribute_id = $4 AND d.date_value >= $9 AND d.date_value <= $10", "<", "DESC");
     /// How many addresses, external ids and names begin so, up to a limit of each.
@@ -189,29 +203,42 @@ statements! {
 struct CardRow {
     id: ContactId,
     state: String,
-    external_id: Option<String>,
     email: Option<String>,
-    email_norm: Option<String>,
-    phone_norm: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
+    more: Option<MoreRow>,
+}
+
+struct MoreRow {
     version: i64,
+    external_id: Option<String>,
+    email_norm: Option<String>,
+    phone_norm: Option<String>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
 impl FromQueryResult for CardRow {
     fn from_query_result(row: &QueryResult, _: &str) -> Result<Self, DbErr> {
+        let version: Option<i64> = row.try_get_by_index(5)?;
         Ok(Self {
             id: row.try_get_by_index(0)?,
             state: row.try_get_by_index(1)?,
-            external_id: row.try_get_by_index(2)?,
-            email: row.try_get_by_index(3)?,
-            email_norm: row.try_get_by_index(4)?,
-            phone_norm: row.try_get_by_index(5)?,
-            first_name: row.try_get_by_index(6)?,
-            last_name: row.try_get_by_index(7)?,
-            version: row.try_get_by_index(8)?,
+            email: row.try_get_by_index(2)?,
+            first_name: row.try_get_by_index(3)?,
+            last_name: row.try_get_by_index(4)?,
+            more: version.map(|version| MoreRow::read(row, version)).transpose()?,
+        })
+    }
+}
+
+impl MoreRow {
+    fn read(row: &QueryResult, version: i64) -> Result<Self, DbErr> {
+        Ok(Self {
+            version,
+            external_id: row.try_get_by_index(6)?,
+            email_norm: row.try_get_by_index(7)?,
+            phone_norm: row.try_get_by_index(8)?,
             created_at: row.try_get_by_index(9)?,
             updated_at: row.try_get_by_index(10)?,
         })
@@ -222,18 +249,17 @@ impl TryFrom<CardRow> for ContactCard {
     type Error = Error;
 
     fn try_from(row: CardRow) -> Result<Self> {
-        Ok(Self {
-            id: row.id,
-            state: row.state.parse().map_err(Error::fault)?,
-            external_id: row.external_id,
-            email: row.email.zip(row.email_norm).map(|(sent, norm)| EmailAddress::stored(sent, norm)),
-            phone: row.phone_norm.map(PhoneNumber::stored),
-            first_name: row.first_name,
-            last_name: row.last_name,
-            version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
+        let CardRow { id, email, first_name, last_name, .. } = row;
+        let state = row.state.parse().map_err(Error::fault)?;
+        let more = row.more.map(|more| CardMore {
+            external_id: more.external_id,
+            address: email.clone().zip(more.email_norm).map(|(sent, norm)| EmailAddress::stored(sent, norm)),
+            phone: more.phone_norm.map(PhoneNumber::stored),
+            version: more.version,
+            created_at: more.created_at,
+            updated_at: more.updated_at,
+        });
+        Ok(Self { id, state, email, first_name, last_name, more })
     }
 }
 
@@ -265,12 +291,13 @@ pub(in crate::contacts) async fn contacts_page(
     tx: &mut TenantTx,
     filter: &Filter,
     page: Page<ContactId>,
+    shown: Shown,
 ) -> Result<Paged<ContactCard>> {
     let edge = if page.forward { Uuid::nil() } else { Uuid::max() };
     let cursor = page.cursor.map_or(edge, |id| id.0);
     let driver = driver(tx, filter).await?;
     let mut scalars = if driver == Driver::Id { Vec::new() } else { filter_cells(filter) };
-    scalars.extend([cursor.into(), (i64::from(page.size) + 1).into()]);
+    scalars.extend([cursor.into(), (i64::from(page.size) + 1).into(), (shown == Shown::More).into()]);
     let sql = statement(driver, page.forward);
     let rows: Vec<CardRow> = tx.sql(sql, Args::of(scalars))?.all().await?;
     Ok(page.finish(rows.into_iter().map(ContactCard::try_from).collect::<Result<Vec<_>>>()?))
