@@ -50,7 +50,7 @@ async fn main() -> Result<ExitCode> {
         good &= Box::pin(advance::run(size)).await?.report();
     }
     if wanted("trigger") {
-        good &= Box::pin(trigger::run(size)).await?.report();
+        good &= Box::pin(trigger::run(size)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }
     let web: Vec<&str> = NAMES[4..].iter().copied().filter(|name| wanted(name)).collect();
     if !web.is_empty() {
