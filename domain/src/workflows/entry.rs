@@ -62,14 +62,14 @@ pub struct Entry {
 /// Takes events in their order; `ways` are the last ones of each key and all that are under way, and come back with what
 /// changed.
 pub fn take(
-    events: &[Occurred],
+    events: &[Occurred<'_>],
     listening: &[Listening<'_>],
     ways: Vec<Entry>,
     now: Timestamp,
     mut new_id: impl FnMut() -> EnrollmentId,
 ) -> Vec<Entry> {
     let mut book = Book::new(ways);
-    let mut events: Vec<&Occurred> = events.iter().collect();
+    let mut events: Vec<&Occurred<'_>> = events.iter().collect();
     events.sort_by_key(|event| (event.at, event.id));
     for event in events {
         for version in listening {
@@ -108,7 +108,7 @@ impl Book {
 }
 
 /// Ends the contact's ways on a version whose goal or exit the event is, at the event's time (A3.1).
-fn end_ways(book: &mut Book, event: &Occurred, version: &Listening<'_>) {
+fn end_ways(book: &mut Book, event: &Occurred<'_>, version: &Listening<'_>) {
     let Some(places) = book.of.get(&(event.contact, version.version)) else { return };
     let Some((state, reason)) = ends(version.definition, event) else { return };
     for place in places {
@@ -121,9 +121,9 @@ fn end_ways(book: &mut Book, event: &Occurred, version: &Listening<'_>) {
 }
 
 /// What of a version an event is: its goal, one of its exits, or nothing.
-pub fn ends(definition: &Definition, event: &Occurred) -> Option<(WayState, String)> {
+pub fn ends(definition: &Definition, event: &Occurred<'_>) -> Option<(WayState, String)> {
     let is = |end: &End| match end {
-        End::Event { event_id, filter, .. } => *event_id == Some(event.event) && passes(filter, &event.properties),
+        End::Event { event_id, filter, .. } => *event_id == Some(event.event) && passes(filter, event.properties),
         End::Condition { .. } => false,
     };
     if definition.goal.as_ref().is_some_and(is) {
@@ -140,7 +140,7 @@ pub fn passes(filter: &[PropertyFilter], properties: &Map<String, Json>) -> bool
 
 fn enter(
     book: &mut Book,
-    event: &Occurred,
+    event: &Occurred<'_>,
     version: &Listening<'_>,
     now: Timestamp,
     new_id: &mut impl FnMut() -> EnrollmentId,
@@ -172,14 +172,14 @@ fn enter(
 }
 
 /// Whether an event is the trigger's, as far as the event alone tells.
-pub fn may_begin(definition: &Definition, event: &Occurred) -> bool {
+pub fn may_begin(definition: &Definition, event: &Occurred<'_>) -> bool {
     let trigger = &definition.trigger;
-    trigger.event_id == Some(event.event) && passes(&trigger.filter, &event.properties)
+    trigger.event_id == Some(event.event) && passes(&trigger.filter, event.properties)
 }
 
 /// What tells one entry from another: the contact, and the property's value if the trigger names one. Without a value of
 /// one line of text, a number or a boolean nobody enters.
-pub fn entry_key(definition: &Definition, event: &Occurred) -> Option<String> {
+pub fn entry_key(definition: &Definition, event: &Occurred<'_>) -> Option<String> {
     let Some(property) = &definition.trigger.entry_key else { return Some(event.contact.to_string()) };
     let value = match event.properties.get(property)? {
         Json::String(text) if !text.is_empty() && text.len() <= ENTRY_KEY_MAX && !text.contains(char::is_control) => {

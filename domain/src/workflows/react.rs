@@ -12,13 +12,13 @@ use serde_json::{Map, Value as Json, json};
 use super::advance::{ended_by, next_end};
 use super::entry::{self, Entry, Listening};
 use super::facts::{answers, mails_of};
-use super::store::enrollments::{NewWay, Stand, ways_end, ways_insert, ways_last, ways_open, ways_wake};
+use super::store::enrollments::{NewWay, Stand, ways_begin, ways_end, ways_last, ways_open, ways_wake};
 use super::store::events::{occurred_since, occurrences_since};
 use super::store::pauses::pauses_of;
 use super::store::steps::{NewStep, steps_append};
 use super::store::workflows::{listeners_of_contacts, listeners_of_events};
 use super::versions::Definitions;
-use super::{Definition, End, Listener, PropertyFilter, StepOutcome, WayState};
+use super::{Definition, End, Listener, PropertyFilter, Reentry, StepOutcome, WayState};
 use crate::contacts::contacts_hold;
 use crate::contacts::events::properties_of_events;
 use crate::error::Result;
@@ -29,7 +29,7 @@ use crate::time::Timestamp;
 
 /// Something a contact did, as it was just stored.
 #[derive(Debug, Clone)]
-pub struct Occurred {
+pub struct Occurred<'a> {
     /// The stored event.
     pub id: ContactEventId,
     /// Who.
@@ -39,12 +39,12 @@ pub struct Occurred {
     /// When, as its source says; never later than now.
     pub at: Timestamp,
     /// Its properties.
-    pub properties: Map<String, Json>,
+    pub properties: &'a Map<String, Json>,
 }
 
 /// Starts people on the workflows that listen to these events, and ends the ways whose goal or exit they are. Statements
 /// do not grow with the number of events, nor with workflows that do not listen.
-pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurred]) -> Result<()> {
+pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurred<'_>]) -> Result<()> {
     let kinds: BTreeSet<EventDefinitionId> = events.iter().map(|event| event.event).collect();
     if kinds.is_empty() {
         return Ok(());
@@ -54,11 +54,12 @@ pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurre
         return Ok(());
     }
     let definitions = definitions_of(tx, ports, &listeners).await?;
-    let heard: HashSet<Option<EventDefinitionId>> = listeners.iter().map(|one| one.watch.event).collect();
+    let heard: HashSet<Option<EventDefinitionId>> =
+        listeners.iter().filter(|one| !is_plain(one, &definitions)).map(|one| one.watch.event).collect();
     let heard = events.iter().filter(|event| heard.contains(&Some(event.event)));
     let contacts: BTreeSet<ContactId> = heard.map(|event| event.contact).collect();
     // One call at a time for each person, or an order would not see the cart that is told beside it, nor that the order.
-    if !seeded_bugs::on("events_side_by_side") {
+    if !contacts.is_empty() && !seeded_bugs::on("events_side_by_side") {
         contacts_hold(tx, contacts.clone()).await?;
     }
     let stands = stands(tx, events, (&listeners, &definitions), &contacts).await?;
@@ -68,6 +69,16 @@ pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurre
     // What people have done may make a condition true that ends a way.
     let watching = listeners.into_iter().filter(|one| !one.watch.starts).map(|one| one.version);
     end_by_conditions(tx, ports, (&definitions, watching.collect()), &contacts).await
+}
+
+/// Whether all that an event can mean to somebody who listens is one entry, ever: what was before does not matter then, nor
+/// what is told beside it, and the entry's key decides.
+fn is_plain(listener: &Listener, definitions: &Definitions) -> bool {
+    listener.watch.starts && definitions.get(&listener.version).is_some_and(|definition| enters_once(definition))
+}
+
+fn enters_once(definition: &Definition) -> bool {
+    definition.reentry == Reentry::Never && definition.goal.is_none() && definition.exits.is_empty()
 }
 
 /// Ends the ways of these contacts whose goal or exit condition their change made true. To be called after the change is
@@ -110,7 +121,7 @@ fn listening<'a>(listeners: &[Listener], definitions: &'a Definitions) -> Vec<Li
 /// The ways that events begin, and those that they end.
 fn taken(
     ports: &Ports,
-    events: &[Occurred],
+    events: &[Occurred<'_>],
     listening: &[Listening<'_>],
     stands: &HashMap<EnrollmentId, Stand>,
 ) -> (Vec<Entry>, Vec<WayEnd>) {
@@ -125,10 +136,10 @@ fn taken(
     (new, old.into_iter().filter_map(end).collect())
 }
 
-/// The ways that events may end, and the last ones of the keys under which they may begin some.
+/// The ways that events may end, and the last ones of the keys under which they may begin another.
 async fn stands(
     tx: &mut TenantTx,
-    events: &[Occurred],
+    events: &[Occurred<'_>],
     (listeners, definitions): (&[Listener], &Definitions),
     contacts: &BTreeSet<ContactId>,
 ) -> Result<HashMap<EnrollmentId, Stand>> {
@@ -138,7 +149,7 @@ async fn stands(
     let mut stands = if ending.is_empty() { Vec::new() } else { ways_open(tx, pairs).await? };
     let mut keys = BTreeSet::new();
     for listener in listeners.iter().filter(|one| one.watch.starts) {
-        let Some(definition) = definitions.get(&listener.version) else { continue };
+        let Some(definition) = definitions.get(&listener.version).filter(|one| !enters_once(one)) else { continue };
         let begins = events.iter().filter(|event| entry::may_begin(definition, event));
         let named = begins.filter_map(|event| entry::entry_key(definition, event));
         keys.extend(named.map(|key| (listener.workflow, key)));
@@ -165,8 +176,18 @@ async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut 
         let state = if is_held { WayState::Paused } else { WayState::Active };
         Some(NewWay { entry: entry.clone(), start: definition.start.clone(), state, due_at: now })
     };
-    let ways: Vec<NewWay> = new.iter().filter_map(begun).collect();
-    let mut steps: Vec<NewStep> = Vec::new();
+    let mut ways: Vec<NewWay> = new.iter().filter_map(begun).collect();
+    // In one order everywhere, so that two calls wait for each other instead of deadlocking.
+    ways.sort_by(|one, other| key_of(&one.entry).cmp(&key_of(&other.entry)));
+    let begun = ways_begin(tx, &ways).await?;
+    let is_taken = |way: &NewWay| !begun.contains(&way.entry.id);
+    // Who enters once was there before. Else somebody began the same way just now: then all of it is looked at anew.
+    let enters_once = |way: &NewWay| definitions.get(&way.entry.version).is_some_and(|one| enters_once(one));
+    if ways.iter().any(|way| is_taken(way) && !enters_once(way)) {
+        return Err(WallError::Retry.into());
+    }
+    ways.retain(|way| !is_taken(way));
+    let mut steps: Vec<NewStep> = Vec::with_capacity(ways.len());
     for way in &ways {
         let entry = &way.entry;
         let facts = json!({ "event": entry.event, "entry": entry.number });
@@ -177,12 +198,11 @@ async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut 
             steps.push(step(entry, (&way.start, Some(0)), what, *at));
         }
     }
-    let wanted = ways.len();
-    // Somebody else began the same way just now: then all of it is looked at anew.
-    if ways_insert(tx, ways).await? != u64::try_from(wanted).unwrap_or(u64::MAX) {
-        return Err(WallError::Retry.into());
-    }
     steps_append(tx, ports, steps).await
+}
+
+fn key_of(entry: &Entry) -> (WorkflowId, &str, i32) {
+    (entry.workflow, &entry.key, entry.number)
 }
 
 /// Events need not arrive in their order: whoever met the goal since their way began, has met it.

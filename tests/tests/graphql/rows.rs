@@ -121,7 +121,7 @@ impl Api {
         let contact_id = contact.as_str().unwrap().parse().unwrap();
         let (id, at) = (ports.new_id(), ports.now());
         let mut tx = grant.begin().await.unwrap();
-        let occurred = Occurred { id, contact: contact_id, event, at, properties: Map::new() };
+        let occurred = Occurred { id, contact: contact_id, event, at, properties: &Map::new() };
         react_to_events(&mut tx, ports, &[occurred]).await.unwrap();
         tx.commit().await.unwrap();
         let ways = "query($id: ID!) { contact(id: $id) { enrollments { nodes { id } } } }";

@@ -233,7 +233,7 @@ async fn the_answers_tell_who_is_where() {
         contact: contact.as_str().unwrap().parse().unwrap(),
         event: desk.started,
         at: ports.now(),
-        properties: Map::new(),
+        properties: &Map::new(),
     };
     let mut tx = desk.world.grant::<TrackEvents>(desk.tenant).begin().await.unwrap();
     react_to_events(&mut tx, ports, &[occurred]).await.unwrap();

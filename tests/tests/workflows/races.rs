@@ -1,7 +1,9 @@
 //! Two things at once, of which neither sees what the other has not committed.
 
+use carillon_domain::contacts::events::track_events;
 use carillon_domain::contacts::{Tag, TagContacts, tag_contacts};
-use carillon_domain::tenancy::WriteContacts;
+use carillon_domain::reruns::Reruns;
+use carillon_domain::tenancy::{TrackEvents, WriteContacts};
 use carillon_domain::workflows;
 use chrono::TimeDelta;
 use serde_json::{Map, json};
@@ -57,6 +59,51 @@ async fn c184_who_enters_while_another_version_is_published_still_meets_their_go
     field.meanwhile(enters, Box::pin(field.republish(workflow, &other))).await;
     field.does(ada, "bought").await;
     assert_eq!(field.stands(ada).await, "goal goal");
+}
+
+/// What is live changes hands without a gap.
+#[tokio::test]
+async fn an_event_told_while_another_version_is_published_starts_somebody() {
+    let field = Field::new().await;
+    let (workflow, _) = field.live("Cart", &cart(&field)).await;
+    let ada = field.person("ada@example.org").await;
+    let mut other = cart(&field);
+    other["nodes"]["first"]["seconds"] = json!(60);
+    let (publishing, version) = field.republishing(workflow, &other).await;
+    let told = field.try_did(vec![(ada, "started", field.ports().now(), Map::new())]);
+    field.meanwhile(publishing, told).await.expect("told");
+    let ways = field.ways(ada).await;
+    assert_eq!(ways.iter().map(|way| way.version).collect::<Vec<_>>(), [version.id]);
+}
+
+/// Two tell of the same message at once, in calls that hold others: it is one event.
+#[tokio::test]
+async fn a_message_told_twice_at_once_is_one_event() {
+    let field = Field::new().await;
+    let ada = field.person("ada@example.org").await;
+    let grant = field.grant::<TrackEvents>(field.tenant);
+    let told = async |names: [&str; 2]| {
+        let events = names.map(|name| field.event(ada, name));
+        let mut reruns = Reruns::default();
+        loop {
+            let mut tx = grant.begin().await.unwrap();
+            let told = track_events(&grant, &mut tx, field.ports(), &events).await;
+            match told {
+                Err(error) if reruns.after(&error) => {}
+                told => break (tx, told.unwrap()),
+            }
+        }
+    };
+    let (first, one) = told(["m1", "m2"]).await;
+    let other = field.meanwhile(first, async {
+        let (tx, told) = told(["m3", "m1"]).await;
+        tx.commit().await.unwrap();
+        told
+    });
+    let other = other.await;
+    let [one, other] = [one, other].map(|told| told.into_iter().map(|one| one.expect("good")).collect::<Vec<_>>());
+    assert_eq!(one.iter().chain(&other).map(|one| one.duplicate).collect::<Vec<_>>(), [false, false, false, true]);
+    assert_eq!(other[1].event, one[0].event);
 }
 
 /// Somebody writes the contact while the engine has them: the change is made a moment later, and not lost.

@@ -104,22 +104,35 @@ impl Field {
     }
 
     pub async fn publish(&self, id: WorkflowId, seen: i64) -> Version {
+        let (tx, version) = self.publishing(id, seen).await;
+        tx.commit().await.unwrap();
+        version
+    }
+
+    /// The same, before the end of the transaction.
+    async fn publishing(&self, id: WorkflowId, seen: i64) -> (TenantTx, Version) {
         let grant = self.marketer.grant::<PublishWorkflows>().unwrap();
         let mut tx = grant.begin().await.unwrap();
         let published = workflows::publish_workflow(&grant, &mut tx, self.ports(), (id, seen)).await.unwrap();
-        tx.commit().await.unwrap();
-        published.version
+        (tx, published.version)
     }
 
     /// Publishes another definition.
     pub async fn republish(&self, id: WorkflowId, definition: &Json) -> Version {
+        let (tx, version) = self.republishing(id, definition).await;
+        tx.commit().await.unwrap();
+        version
+    }
+
+    /// The same, before the end of the transaction.
+    pub async fn republishing(&self, id: WorkflowId, definition: &Json) -> (TenantTx, Version) {
         let grant = self.marketer.grant::<WriteWorkflows>().unwrap();
         let mut tx = grant.begin().await.unwrap();
         let seen = workflows::find_workflows(&self.marketer.grant().unwrap(), &mut tx, [id]).await.unwrap()[0].version;
         let command = UpdateWorkflow { id, version: seen, name: None, draft: Some(definition.clone()) };
         let changed = workflows::update_workflow(&grant, &mut tx, self.ports(), command).await.unwrap();
         tx.commit().await.unwrap();
-        self.publish(id, changed.version).await
+        self.publishing(id, changed.version).await
     }
 
     /// Somebody does something now.
@@ -150,13 +163,13 @@ impl Field {
         let mut tx = grant.begin().await?;
         let definitions = tx.select::<event_definitions::Entity>().all().await?;
         let of = |name: &str| definitions.iter().find(|one| one.name == name).expect("a declared event").id;
-        let events: Vec<Occurred> = what
-            .into_iter()
+        let events: Vec<Occurred<'_>> = what
+            .iter()
             .map(|(contact, name, at, properties)| Occurred {
                 id: self.ports().new_id::<ContactEventId>(),
-                contact,
+                contact: *contact,
                 event: of(name),
-                at,
+                at: *at,
                 properties,
             })
             .collect();
@@ -188,16 +201,26 @@ impl Field {
         futures::future::join(other, ends).await.0
     }
 
+    /// Somebody starts something, as callers tell it.
+    pub fn event(&self, who: ContactId, message_id: &str) -> TrackEvent {
+        TrackEvent {
+            message_id: message_id.to_owned(),
+            source: "test".to_owned(),
+            name: EventName::parse("started").unwrap(),
+            contact: EventContact::Id(who),
+            create: None,
+            occurred_at: None,
+            properties: Map::new(),
+        }
+    }
+
     /// Somebody does something that has properties, told as callers do.
     pub async fn tracked(&self, who: ContactId, name: &str, at: Timestamp, properties: Json) {
         let event = TrackEvent {
-            message_id: self.ports().new_id::<ContactEventId>().to_string(),
-            source: "test".to_owned(),
             name: EventName::parse(name).unwrap(),
-            contact: EventContact::Id(who),
-            create: None,
             occurred_at: Some(at),
             properties: serde_json::from_value(properties).unwrap(),
+            ..self.event(who, &self.ports().new_id::<ContactEventId>().to_string())
         };
         let grant = self.grant::<TrackEvents>(self.tenant);
         let mut tx = grant.begin().await.unwrap();

@@ -43,7 +43,7 @@ impl Catalogue {
     }
 
     /// Refuses values of wrong kinds, and names that would be too many.
-    pub fn check(&self, verdicts: &mut [Verdict]) {
+    pub fn check(&self, verdicts: &mut [Verdict<'_>]) {
         for verdict in verdicts {
             let Ok(Stage::Fresh(fresh)) = verdict else { continue };
             let name = fresh.item.name.as_str();

@@ -1,7 +1,7 @@
 //! Taking in what contacts did: each event of a call has a verdict of its own, and the good ones are stored together, in
 //! a number of statements that does not depend on how many there are (L5).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::Pin;
 
 use carillon_entities::ids::{ContactEventId, ContactId, EventDefinitionId, TenantId};
@@ -12,10 +12,10 @@ use serde_json::{Map, Value as Json, json};
 use super::EventName;
 use super::catalogue::Catalogue;
 use super::property::bounded;
-use super::whose::Named;
+use super::whose::{Named, make};
 use crate::consent::effective_at;
 use crate::contacts::EmailAddress;
-use crate::contacts::store::events::{event_keys_find, event_keys_insert, events_append};
+use crate::contacts::store::events::{event_keys_find, event_keys_take, events_append};
 use crate::contacts::store::subject_keys::history_keys_ensure;
 use crate::error::{Error, Refusal, Result};
 use crate::idempotency::check_key;
@@ -76,23 +76,25 @@ pub struct Tracked {
 }
 
 /// What an event is known by: its source, and its message id there.
-pub(crate) type EventKey = (String, String);
+pub(crate) type EventKey<'a> = (&'a str, &'a str);
 
 /// An event to store.
-pub(crate) struct NewEvent {
+pub(crate) struct NewEvent<'a> {
     pub id: ContactEventId,
     pub contact: ContactId,
-    pub event: EventDefinitionId,
     pub at: Timestamp,
-    pub sealed: Option<Vec<u8>>,
-    pub key: EventKey,
+    pub key: EventKey<'a>,
     pub fingerprint: [u8; 32],
+    name: &'a str,
+    properties: &'a Map<String, Json>,
+    json: Vec<u8>,
+    place: usize,
 }
 
 /// An event that is good as far as it goes.
-pub(super) struct Fresh {
-    pub item: TrackEvent,
-    identity: Vec<u8>,
+pub(super) struct Fresh<'a> {
+    pub item: &'a TrackEvent,
+    fingerprint: [u8; 32],
     at: Timestamp,
     json: Vec<u8>,
     /// Found last.
@@ -100,13 +102,13 @@ pub(super) struct Fresh {
 }
 
 /// How far an event came.
-pub(super) enum Stage {
+pub(super) enum Stage<'a> {
     Known(ContactEventId),
-    Fresh(Box<Fresh>),
+    Fresh(Fresh<'a>),
 }
 
 /// What is to be said of an event.
-pub(super) type Verdict = Result<Stage, Refusal>;
+pub(super) type Verdict<'a> = Result<Stage<'a>, Refusal>;
 
 /// Stores events, tells workflows of the new ones in the same transaction, and answers in the order of the input. A time
 /// up to five minutes ahead counts as now; later ones, and those more than ten years ago, are refused.
@@ -123,48 +125,42 @@ pub async fn track_events(
         return Err(Refusal::new("BATCH_SIZE", "events", format!("A call takes 1 to {TRACK_MAX} events.")).into());
     }
     let fingerprints = ports.keys.fingerprinter(grant.tenant());
-    let keys: BTreeSet<EventKey> = events.iter().filter(|one| check_event_key(one).is_ok()).map(key_of).collect();
-    let made = event_keys_find(tx, keys).await?;
     let now = ports.now();
-    let mut verdicts: Vec<Verdict> = events
-        .iter()
-        .map(|item| match made.get(&key_of(item)) {
-            // What was acknowledged stays so, whatever has become of its contact or its kinds since.
-            Some((id, stored)) => known(&fingerprints, *id, stored, &identity(item)),
-            None => fresh(item, now),
-        })
-        .collect();
+    let mut verdicts: Vec<Verdict<'_>> = events.iter().map(|item| fresh(item, &fingerprints, now)).collect();
     let names = all_fresh(&verdicts).map(|fresh| fresh.item.name.as_str().to_owned()).collect();
     let mut catalogue = Catalogue::load(tx, names).await?;
     catalogue.check(&mut verdicts);
-    let whose = Named::by(&verdicts);
-    whose.find(tx, ports).await?.place(&mut verdicts);
-    let (answers, new) = settle(ports, &fingerprints, &mut catalogue, verdicts)?;
+    Named::by(&verdicts).find(tx).await?.place(&mut verdicts);
+    recall(tx, &fingerprints, events, &mut verdicts).await?;
+    make(tx, ports, &mut verdicts).await?;
+    let new = take(tx, ports, &fingerprints, events, &mut verdicts).await?;
+    let answers = answers(events, &new, &verdicts)?;
+    for event in &new {
+        catalogue.learn(event.name, event.properties);
+    }
     store(tx, ports, catalogue, new).await?;
     Ok(answers)
-}
-
-fn known(fingerprints: &Fingerprinter, id: ContactEventId, stored: &[u8], identity: &[u8]) -> Verdict {
-    if fingerprints.is_of(stored, identity) { Ok(Stage::Known(id)) } else { Err(mismatch()) }
 }
 
 fn mismatch() -> Refusal {
     Refusal::new("IDEMPOTENCY_MISMATCH", "messageId", "The source used this message id for something else.")
 }
 
-fn key_of(item: &TrackEvent) -> EventKey {
-    (item.source.clone(), item.message_id.clone())
+fn key_of(item: &TrackEvent) -> EventKey<'_> {
+    (&item.source, &item.message_id)
 }
 
 /// What makes it the same event again.
-fn identity(item: &TrackEvent) -> Vec<u8> {
+fn identity(item: &TrackEvent, properties: &[u8]) -> Vec<u8> {
     let contact = match &item.contact {
         EventContact::Id(id) => json!({"id": id}),
         EventContact::ExternalId(id) => json!({"externalId": id}),
         EventContact::Email(email) => json!({"email": email.norm()}),
     };
     let at = item.occurred_at.map(|at| at.timestamp_micros());
-    json!([item.name.as_str(), contact, at, item.properties]).to_string().into_bytes()
+    let mut identity = json!([item.name.as_str(), contact, at]).to_string().into_bytes();
+    identity.extend(properties);
+    identity
 }
 
 fn check_event_key(item: &TrackEvent) -> Result<(), Refusal> {
@@ -179,94 +175,138 @@ fn check_event_key(item: &TrackEvent) -> Result<(), Refusal> {
 }
 
 /// What an event must be whatever the tenant has.
-fn fresh(item: &TrackEvent, now: Timestamp) -> Verdict {
+fn fresh<'a>(item: &'a TrackEvent, fingerprints: &Fingerprinter, now: Timestamp) -> Verdict<'a> {
     check_event_key(item)?;
     let at = effective_at(to_micros(item.occurred_at.unwrap_or(now)), now, "occurredAt")?;
     if at < now - PAST_MAX {
         return Err(Refusal::new("TIME_TOO_OLD", "occurredAt", "The time is more than ten years ago."));
     }
     let json = bounded(&item.properties)?;
-    Ok(Stage::Fresh(Box::new(Fresh { item: item.clone(), identity: identity(item), at, json, contact: None })))
+    let fingerprint = fingerprints.of(&identity(item, &json));
+    Ok(Stage::Fresh(Fresh { item, fingerprint, at, json, contact: None }))
 }
 
 /// Those that are good as far as they go.
-pub(super) fn all_fresh(verdicts: &[Verdict]) -> impl Iterator<Item = &Fresh> {
+pub(super) fn all_fresh<'v, 'a>(verdicts: &'v [Verdict<'a>]) -> impl Iterator<Item = &'v Fresh<'a>> {
     verdicts.iter().filter_map(|verdict| match verdict {
-        Ok(Stage::Fresh(fresh)) => Some(&**fresh),
+        Ok(Stage::Fresh(fresh)) => Some(fresh),
         _ => None,
     })
 }
 
-/// An event to store, with what is still needed of it.
-struct Settled {
-    fresh: Fresh,
-    id: ContactEventId,
-    contact: ContactId,
-    fingerprint: [u8; 32],
+/// What was acknowledged stays so, whatever has become of its contact or its kinds since: those that would be refused, or
+/// would make a contact, are looked for among what is known.
+async fn recall(
+    tx: &mut TenantTx,
+    fingerprints: &Fingerprinter,
+    events: &[TrackEvent],
+    verdicts: &mut [Verdict<'_>],
+) -> Result<()> {
+    let is_doubtful = |place: &usize| match &verdicts[*place] {
+        Ok(Stage::Fresh(fresh)) => fresh.contact.is_none(),
+        Ok(Stage::Known(_)) => false,
+        Err(_) => check_event_key(&events[*place]).is_ok(),
+    };
+    let doubtful: Vec<usize> = (0..events.len()).filter(is_doubtful).collect();
+    remember(tx, fingerprints, events, (verdicts, &doubtful)).await
 }
 
-type Answers = Vec<Result<Tracked, Refusal>>;
+/// Gives the events in some places the verdict that their message ids have, if they have one.
+async fn remember(
+    tx: &mut TenantTx,
+    fingerprints: &Fingerprinter,
+    events: &[TrackEvent],
+    (verdicts, places): (&mut [Verdict<'_>], &[usize]),
+) -> Result<()> {
+    let keys: BTreeSet<EventKey<'_>> = places.iter().map(|place| key_of(&events[*place])).collect();
+    let stored = event_keys_find(tx, keys).await?;
+    for place in places {
+        let item = &events[*place];
+        let Some((id, fingerprint)) = stored.get(&(item.source.clone(), item.message_id.clone())) else { continue };
+        let json = serde_json::to_vec(&item.properties).unwrap_or_default();
+        let is_same = fingerprints.is_of(fingerprint, &identity(item, &json));
+        verdicts[*place] = if is_same { Ok(Stage::Known(*id)) } else { Err(mismatch()) };
+    }
+    Ok(())
+}
 
-/// Gives the good ones their ids; of those with one message id the first is taken.
-fn settle(
+/// Gives the good ones their ids and takes their message ids; of those with one message id the first is taken. Those that
+/// somebody told before become known ones.
+async fn take<'a>(
+    tx: &mut TenantTx,
     ports: &Ports,
     fingerprints: &Fingerprinter,
-    catalogue: &mut Catalogue,
-    verdicts: Vec<Verdict>,
-) -> Result<(Answers, Vec<Settled>)> {
-    let mut first: HashMap<EventKey, (ContactEventId, Vec<u8>)> = HashMap::new();
-    let (mut answers, mut new) = (Vec::with_capacity(verdicts.len()), Vec::new());
-    for verdict in verdicts {
-        let fresh = match verdict {
-            Err(refusal) => {
-                answers.push(Err(refusal));
-                continue;
-            }
-            Ok(Stage::Known(event)) => {
-                answers.push(Ok(Tracked { event, duplicate: true }));
-                continue;
-            }
-            Ok(Stage::Fresh(fresh)) => *fresh,
-        };
-        let key = key_of(&fresh.item);
-        if let Some((event, identity)) = first.get(&key) {
-            let same = *identity == fresh.identity;
-            answers.push(if same { Ok(Tracked { event: *event, duplicate: true }) } else { Err(mismatch()) });
+    events: &'a [TrackEvent],
+    verdicts: &mut [Verdict<'a>],
+) -> Result<Vec<NewEvent<'a>>> {
+    let mut keys = HashSet::with_capacity(events.len());
+    let mut new = Vec::with_capacity(events.len());
+    for (place, verdict) in verdicts.iter_mut().enumerate() {
+        let Ok(Stage::Fresh(fresh)) = verdict else { continue };
+        let item = fresh.item;
+        if !keys.insert(key_of(item)) {
             continue;
         }
         let contact = fresh.contact.ok_or_else(|| Error::fault("an event has no contact"))?;
-        let id: ContactEventId = ports.new_id();
-        catalogue.learn(fresh.item.name.as_str(), &fresh.item.properties);
-        first.insert(key, (id, fresh.identity.clone()));
-        answers.push(Ok(Tracked { event: id, duplicate: false }));
-        let fingerprint = fingerprints.of(&fresh.identity);
-        new.push(Settled { fresh, id, contact, fingerprint });
+        let json = std::mem::take(&mut fresh.json);
+        let (key, name, properties) = (key_of(item), item.name.as_str(), &item.properties);
+        let (id, fingerprint, at) = (ports.new_id(), fresh.fingerprint, fresh.at);
+        new.push(NewEvent { id, contact, at, key, fingerprint, name, properties, json, place });
     }
-    Ok((answers, new))
+    if event_keys_take(tx, &new, ports.now()).await? {
+        return Ok(new);
+    }
+    let told: Vec<usize> = (0..events.len()).filter(|place| verdicts[*place].is_ok()).collect();
+    remember(tx, fingerprints, events, (verdicts, &told)).await?;
+    // Our own ids are among what is known now.
+    new.retain(|event| matches!(verdicts[event.place], Ok(Stage::Known(id)) if id == event.id));
+    Ok(new)
+}
+
+/// The answers in the order of the input.
+fn answers(
+    events: &[TrackEvent],
+    new: &[NewEvent<'_>],
+    verdicts: &[Verdict<'_>],
+) -> Result<Vec<Result<Tracked, Refusal>>> {
+    let first: HashMap<EventKey<'_>, &NewEvent<'_>> = new.iter().map(|event| (event.key, event)).collect();
+    let answer = |(place, verdict): (usize, &Verdict<'_>)| {
+        let own = first.get(&key_of(&events[place]));
+        Ok(match (verdict, own) {
+            (Err(refusal), _) => Err(refusal.clone()),
+            (Ok(_), Some(own)) if own.place == place => Ok(Tracked { event: own.id, duplicate: false }),
+            (Ok(Stage::Known(event)), _) => Ok(Tracked { event: *event, duplicate: true }),
+            (Ok(Stage::Fresh(fresh)), Some(own)) if fresh.fingerprint == own.fingerprint => {
+                Ok(Tracked { event: own.id, duplicate: true })
+            }
+            (Ok(Stage::Fresh(_)), Some(_)) => Err(mismatch()),
+            (Ok(Stage::Fresh(_)), None) => return Err(Error::fault("an event was neither new nor known")),
+        })
+    };
+    verdicts.iter().enumerate().map(answer).collect()
 }
 
 /// Writes the new ones and tells workflows of them.
-async fn store(tx: &mut TenantTx, ports: &Ports, catalogue: Catalogue, new: Vec<Settled>) -> Result<()> {
+async fn store(tx: &mut TenantTx, ports: &Ports, catalogue: Catalogue, new: Vec<NewEvent<'_>>) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }
     let tenant = tx.tenant();
-    let names: BTreeSet<String> = new.iter().map(|one| one.fresh.item.name.as_str().to_owned()).collect();
+    let names: BTreeSet<String> = new.iter().map(|event| event.name.to_owned()).collect();
     let ids = catalogue.store(tx, ports, names).await?;
-    let with_properties = new.iter().filter(|one| !one.fresh.item.properties.is_empty());
-    let owners: BTreeSet<ContactId> = with_properties.map(|one| one.contact).collect();
+    let with_properties = new.iter().filter(|event| !event.properties.is_empty());
+    let owners: BTreeSet<ContactId> = with_properties.map(|event| event.contact).collect();
     let owners: Vec<ContactId> = owners.into_iter().collect();
     let keys = history_keys_ensure(tx, ports, &owners).await?;
     let (mut rows, mut occurred) = (Vec::with_capacity(new.len()), Vec::with_capacity(new.len()));
-    for Settled { fresh, id, contact, fingerprint } in new {
-        let Fresh { item, at, json, .. } = fresh;
-        let event = *ids.get(item.name.as_str()).ok_or_else(|| Error::fault("an event has no definition"))?;
-        let key = keys.get(&contact).filter(|_| !item.properties.is_empty());
+    for NewEvent { id, contact, at, name, properties, json, .. } in new {
+        let event = *ids.get(name).ok_or_else(|| Error::fault("an event has no definition"))?;
+        let key = keys.get(&contact).filter(|_| !properties.is_empty());
         let sealed = key.map(|key| key.seal(&place(tenant, id), &json, &*ports.entropy));
-        rows.push(NewEvent { id, contact, event, at, sealed, key: key_of(&item), fingerprint });
-        occurred.push(Occurred { id, contact, event, at, properties: item.properties });
+        let event = Occurred { id, contact, event, at, properties };
+        rows.push((event.clone(), sealed));
+        occurred.push(event);
     }
-    event_keys_insert(tx, &rows, ports.now()).await?;
     events_append(tx, rows).await?;
     // Behind a pointer: what holds this future need not look into all that may come of events.
     let reaction: Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> =

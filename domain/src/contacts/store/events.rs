@@ -9,13 +9,14 @@ use carillon_entities::wall::{Args, TenantTx, Value, WallError};
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
-use super::{lost_race, read, run};
+use super::{read, run};
 use crate::contacts::events::{
     ContactEvent, EventDefinition, EventKey, EventName, EventProperty, KnownProperties, NewEvent, PropertyName,
 };
 use crate::error::{Error, Result};
 use crate::paging::{Ahead, Page, Paged};
 use crate::time::Timestamp;
+use crate::workflows::Occurred;
 
 statements! {
     /// Definitions by name.
@@ -47,10 +48,11 @@ statements! {
         "SELECT k.source AS source, k.message_key AS message_key, k.fingerprint AS fingerprint, k.event_id AS event_id \
          FROM ({batch}) AS b JOIN event_keys AS k ON k.tenant_id = $1 AND k.source = b.source \
             AND k.message_key = b.message_key";
-    /// Takes message ids.
-    EVENT_KEY_INSERT(Time) [source: Text, message_key: Text, fingerprint: Bytes, event_id: Uuid] =
+    /// Takes message ids that nobody has.
+    EVENT_KEY_TAKE(Time) [source: Text, message_key: Text, fingerprint: Bytes, event_id: Uuid] =
         "INSERT INTO event_keys (tenant_id, source, message_key, fingerprint, event_id, created_at) \
-         SELECT $1, b.source, b.message_key, b.fingerprint, b.event_id, $2 FROM ({batch}) AS b WHERE true";
+         SELECT $1, b.source, b.message_key, b.fingerprint, b.event_id, $2 FROM ({batch}) AS b WHERE true \
+         ON CONFLICT DO NOTHING";
     /// Appends what happened.
     EVENT_APPEND() [id: Uuid, contact_id: Uuid, event_id: Uuid, occurred_at: Time, sealed: Bytes] =
         "INSERT INTO contact_events (tenant_id, id, contact_id, event_id, occurred_at, sealed) \
@@ -118,8 +120,7 @@ pub(in crate::contacts) async fn definitions_put(
     Ok(ids)
 }
 
-/// The properties of events, by name.
-/// The kinds of what is known of events' properties.
+/// The kinds of what is known of events' properties, by event and name.
 pub(crate) async fn properties_of(
     tx: &mut TenantTx,
     events: &[EventDefinitionId],
@@ -152,8 +153,8 @@ pub(in crate::contacts) async fn properties_put(
 /// Which message ids have made which events, with their fingerprints.
 pub(in crate::contacts) async fn event_keys_find(
     tx: &mut TenantTx,
-    keys: BTreeSet<EventKey>,
-) -> Result<HashMap<EventKey, (ContactEventId, Vec<u8>)>, WallError> {
+    keys: BTreeSet<EventKey<'_>>,
+) -> Result<HashMap<(String, String), (ContactEventId, Vec<u8>)>, WallError> {
     #[derive(FromQueryResult)]
     struct Taken {
         source: String,
@@ -167,32 +168,30 @@ pub(in crate::contacts) async fn event_keys_find(
     Ok(found.into_iter().map(key).collect())
 }
 
-/// Takes the message ids of events; one that somebody took meanwhile makes the transaction run again, and then it is
-/// known.
-pub(in crate::contacts) async fn event_keys_insert(
+/// Takes the message ids of events, and waits for whoever takes one at the same time; false when somebody has one of them.
+pub(in crate::contacts) async fn event_keys_take(
     tx: &mut TenantTx,
-    events: &[NewEvent],
+    events: &[NewEvent<'_>],
     now: Timestamp,
-) -> Result<(), WallError> {
-    let mut events: Vec<&NewEvent> = events.iter().collect();
-    events.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    let cells = |event: &NewEvent| {
-        let (source, message) = &event.key;
-        vec![source.as_str().into(), message.as_str().into(), event.fingerprint.to_vec().into(), event.id.0.into()]
+) -> Result<bool, WallError> {
+    // In one order everywhere, so that two calls wait for each other instead of deadlocking.
+    let mut events: Vec<&NewEvent<'_>> = events.iter().collect();
+    events.sort_unstable_by_key(|event| event.key);
+    let cells = |event: &&NewEvent<'_>| {
+        let (source, message) = event.key;
+        vec![source.into(), message.into(), event.fingerprint.to_vec().into(), event.id.0.into()]
     };
-    let rows = events.into_iter().map(cells).collect();
-    run(tx, &EVENT_KEY_INSERT, &[now.into()], rows).await.map(drop).map_err(lost_race)
+    let rows = events.iter().map(cells).collect();
+    let taken = run(tx, &EVENT_KEY_TAKE, &[now.into()], rows).await?;
+    Ok(usize::try_from(taken).is_ok_and(|taken| taken == events.len()))
 }
 
-pub(in crate::contacts) async fn events_append(tx: &mut TenantTx, events: Vec<NewEvent>) -> Result<(), WallError> {
-    let cells = |event: NewEvent| {
-        vec![
-            event.id.0.into(),
-            event.contact.0.into(),
-            event.event.0.into(),
-            event.at.into(),
-            Value::Bytes(event.sealed),
-        ]
+pub(in crate::contacts) async fn events_append(
+    tx: &mut TenantTx,
+    events: Vec<(Occurred<'_>, Option<Vec<u8>>)>,
+) -> Result<(), WallError> {
+    let cells = |(event, sealed): (Occurred<'_>, Option<Vec<u8>>)| {
+        vec![event.id.0.into(), event.contact.0.into(), event.event.0.into(), event.at.into(), Value::Bytes(sealed)]
     };
     run(tx, &EVENT_APPEND, &[], events.into_iter().map(cells).collect()).await.map(drop)
 }

@@ -1,12 +1,12 @@
 //! People on workflows: the rows that are the engine's queue (L4).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
 use carillon_entities::rows::workflows::enrollments;
-use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use carillon_entities::wall::{Args, TenantTx};
 use carillon_entities::{seeded_bugs, statements};
-use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
+use sea_orm::{FromQueryResult, Value};
 use uuid::Uuid;
 
 use crate::consent::WayFact;
@@ -50,6 +50,14 @@ statements! {
          ON e.tenant_id = $1 AND e.workflow_id = b.workflow_id AND e.entry_key = b.entry_key \
          WHERE e.entry_number = (SELECT MAX(l.entry_number) FROM enrollments l WHERE l.tenant_id = $1 \
          AND l.workflow_id = b.workflow_id AND l.entry_key = b.entry_key)";
+    /// Begins ways whose entry key and number nobody has.
+    WAYS_BEGIN() [id: Uuid, workflow_id: Uuid, version_id: Uuid, contact_id: Uuid, entry_key: Text, entry_number: Int,
+        state: Text, node: Text, due_at: Time, entry_event_id: Uuid, end_reason: Text, entered_at: Time, ended_at: Time] =
+        "INSERT INTO enrollments (tenant_id, id, workflow_id, version_id, contact_id, entry_key, entry_number, state, node, \
+            visit, node_entered_at, due_at, entry_event_id, end_reason, entered_at, ended_at) \
+         SELECT $1, b.id, b.workflow_id, b.version_id, b.contact_id, b.entry_key, b.entry_number, b.state, b.node, 0, \
+            b.due_at, b.due_at, b.entry_event_id, b.end_reason, b.entered_at, b.ended_at FROM ({batch}) AS b WHERE true \
+         ON CONFLICT (tenant_id, workflow_id, entry_key, entry_number) DO NOTHING RETURNING id";
     /// Ends ways.
     WAYS_END() [id: Uuid, state: Text, end_reason: Text, ended_at: Time] =
         "WITH ends AS ({batch}) UPDATE enrollments SET state = ends.state, end_reason = ends.end_reason, \
@@ -250,31 +258,32 @@ pub(in crate::workflows) struct NewWay {
     pub due_at: Timestamp,
 }
 
-/// Begins ways. One whose entry key and number are taken was begun by somebody else meanwhile.
-pub(in crate::workflows) async fn ways_insert(tx: &mut TenantTx, new: Vec<NewWay>) -> Result<u64> {
-    let rows = new.into_iter().map(|way| {
-        let ended = way.entry.ended;
-        enrollments::ActiveModel {
-            id: Set(way.entry.id),
-            workflow_id: Set(way.entry.workflow),
-            version_id: Set(way.entry.version),
-            contact_id: Set(way.entry.contact),
-            entry_key: Set(way.entry.key),
-            entry_number: Set(way.entry.number),
-            state: Set(ended.as_ref().map_or(way.state, |(state, _, _)| *state).as_str().to_owned()),
-            node: Set(way.start),
-            visit: Set(0),
-            node_entered_at: Set(way.due_at),
-            due_at: Set(way.due_at),
-            variant: Set(None),
-            entry_event_id: Set(way.entry.event),
-            end_reason: Set(ended.as_ref().map(|(_, reason, _)| reason.clone())),
-            entered_at: Set(way.entry.entered_at),
-            ended_at: Set(ended.map(|(_, _, at)| at)),
-            ..Default::default()
-        }
-    });
-    Ok(tx.insert_many(rows.collect(), OnConflict::Keep).await?)
+/// Begins ways, and tells which: one whose entry key and number are taken was begun before, or by somebody else meanwhile.
+pub(in crate::workflows) async fn ways_begin(tx: &mut TenantTx, new: &[NewWay]) -> Result<HashSet<EnrollmentId>> {
+    let cells = |NewWay { entry, start, state, due_at }: &NewWay| {
+        let ended = entry.ended.as_ref();
+        vec![
+            entry.id.into(),
+            entry.workflow.into(),
+            entry.version.into(),
+            entry.contact.into(),
+            entry.key.as_str().into(),
+            entry.number.into(),
+            ended.map_or(*state, |(state, _, _)| *state).as_str().into(),
+            start.as_str().into(),
+            (*due_at).into(),
+            entry.event.into(),
+            ended.map(|(_, reason, _)| reason.clone()).into(),
+            entry.entered_at.into(),
+            ended.map(|(_, _, at)| *at).into(),
+        ]
+    };
+    let mut begun = HashSet::with_capacity(new.len());
+    for chunk in new.chunks(tx.max_batch(&WAYS_BEGIN)) {
+        let rows: Vec<IdRow> = tx.sql(&WAYS_BEGIN, Args::batch(chunk.iter().map(cells)))?.all().await?;
+        begun.extend(rows.into_iter().map(|row| row.id));
+    }
+    Ok(begun)
 }
 
 /// Ends ways; returns those that were not over.

@@ -36,6 +36,11 @@ statements! {
     /// The newest number of a workflow's versions.
     WORKFLOW_VERSION_LAST(Uuid) =
         "SELECT COALESCE(MAX(number), 0) AS number FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2";
+    /// Hands a trigger over to another version: an event that waits for this finds the row, and starts people on what is
+    /// live now.
+    TRIGGER_MOVE(Uuid, Uuid, Uuid) =
+        "UPDATE workflow_listeners SET version_id = $3 WHERE tenant_id = $1 AND workflow_id = $2 AND role = 'trigger' \
+         AND event_id = $4";
     /// Forgets triggers of versions that are live no more.
     TRIGGERS_FORGET(Uuid, Uuid) =
         "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 AND role = 'trigger'";
@@ -200,6 +205,9 @@ pub(in crate::workflows) async fn listeners_replace(
     (workflow, version): (WorkflowId, WorkflowVersionId),
     watches: Vec<Watch>,
 ) -> Result<()> {
+    for event in watches.iter().filter(|watch| watch.starts).filter_map(|watch| watch.event) {
+        tx.sql(&TRIGGER_MOVE, Args::of([workflow.into(), version.into(), event.into()]))?.execute().await?;
+    }
     triggers_forget(tx, workflow, version).await?;
     ends_forget(tx, workflow, version).await?;
     let rows = watches.into_iter().map(|watch| workflow_listeners::ActiveModel {
