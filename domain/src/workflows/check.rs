@@ -228,7 +228,7 @@ impl Check<'_> {
     fn filter_kind(&mut self, event: &str, filter: &PropertyFilter) {
         let known = self.known.events.get(event).and_then(|id| self.known.properties.get(id));
         let declared = known.and_then(|known| known.get(&filter.property)).filter(|one| one.is_declared);
-        if let Some(kind) = declared.and_then(|one| one.kind.of_attributes())
+        if let Some(kind) = declared.and_then(|one| one.kind.attribute_kind())
             && !filter.test.fits(kind)
         {
             let message = format!("\"{}\" of \"{event}\" is declared as {}.", filter.property, kind.as_str());

@@ -155,11 +155,11 @@ fn a_filter_that_no_declared_value_could_pass_is_a_mistake() {
         properties.insert(name.to_owned(), property);
     }
     known.properties.insert(known.events["started"], properties);
-    let found = |one: &Json| -> Vec<(&str, Severity, Option<String>)> {
+    let found = |one: &Json| -> Vec<(&'static str, Severity, Option<String>)> {
         let found = check(&parse(one).unwrap(), &known);
         found.into_iter().map(|finding| (finding.code, finding.severity, finding.node)).collect()
     };
-    let wrong = [("FILTER_KIND", Severity::Error, None)];
+    let wrong = [("FILTER_KIND", Severity::Error, None::<String>)];
     for (property, test, is_wrong) in [
         ("page", json!({ "op": "equals", "value": 1 }), false),
         ("page", json!({ "op": "equals", "value": "1" }), true),

@@ -28,7 +28,7 @@ text_code! {
 
 impl PropertyKind {
     /// The attributes' kind whose values it has; none where it may be anything.
-    pub(crate) const fn of_attributes(self) -> Option<AttributeKind> {
+    pub(crate) const fn attribute_kind(self) -> Option<AttributeKind> {
         match self {
             Self::String => Some(AttributeKind::String),
             Self::Number => Some(AttributeKind::Number),
