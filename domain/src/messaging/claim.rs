@@ -113,6 +113,8 @@ pub struct ContactFacts {
     pub attributes: Attributes,
     /// The most that may be known of what they do with marketing mail.
     pub tracking: TrackingMode,
+    /// A pixel may tell some of it (C-77).
+    pub may_have_pixel: bool,
 }
 
 impl std::fmt::Debug for ContactFacts {
@@ -133,6 +135,7 @@ impl ContactFacts {
             locale: None,
             attributes,
             tracking,
+            may_have_pixel: false,
         }
     }
 }

@@ -27,6 +27,10 @@ const NEEDS_AGREEMENT: &[&str] = &[
     "AX", "GF", "GP", "MF", "MQ", "RE", "YT", // parts of Finland and France
 ];
 
+/// Where a pixel needs that agreement whatever is counted of it: France with its parts, and Italy (C-77). Elsewhere, and
+/// where no country is known, a pixel that all recipients have counts opens without ids (C-78). As of 2026-11.
+const PIXEL_NEEDS_AGREEMENT: &[&str] = &["FR", "GF", "GP", "IT", "MF", "MQ", "RE", "YT"];
+
 /// What was chosen, and where the person is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TrackingFacts<'a> {
@@ -46,6 +50,12 @@ impl TrackingFacts<'_> {
             _ => TrackingMode::Aggregate,
         });
         self.tenant.map_or(own, |tenant| tenant.min(own))
+    }
+
+    /// Whether a pixel may stand in the person's mail, as far as it is tracked at all: they chose how, or are not where that
+    /// must come first.
+    pub fn may_have_pixel(&self) -> bool {
+        self.own.is_some() || !self.country.is_some_and(|country| PIXEL_NEEDS_AGREEMENT.contains(&country))
     }
 
     /// How one message is tracked: service messages and tests not at all.
@@ -75,6 +85,18 @@ mod tests {
             assert_eq!(mode(Some(country), None, None), Individual, "{country}");
         }
         assert_eq!(mode(None, None, None), Aggregate, "who is nowhere may be anywhere");
+    }
+
+    #[test]
+    fn c077_in_france_and_italy_a_pixel_waits_for_the_persons_choice() {
+        let may = |country, own| TrackingFacts { country, own, tenant: Some(Individual) }.may_have_pixel();
+        for country in ["FR", "RE", "IT"] {
+            assert!(!may(Some(country), None) && may(Some(country), Some(Individual)), "{country}");
+            assert!(may(Some(country), Some(Aggregate)), "{country}");
+        }
+        for country in [Some("DE"), Some("US"), None] {
+            assert!(may(country, None), "{country:?}");
+        }
     }
 
     #[test]

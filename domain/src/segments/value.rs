@@ -26,6 +26,21 @@ text_code! {
 }
 
 impl AttributeTest {
+    /// Whether a value of this kind could pass: what it is compared with is of the kind, only numbers and dates have an
+    /// order, and only text a beginning.
+    pub fn fits(&self, kind: AttributeKind) -> bool {
+        let is_of = |value: &Json| AttributeValue::from_json(kind, value).is_ok();
+        match self {
+            Self::IsMissing => true,
+            Self::Equals { value } => is_of(value),
+            Self::In { values } => values.iter().all(is_of),
+            Self::Less { value } | Self::Greater { value } => {
+                matches!(kind, AttributeKind::Number | AttributeKind::Date) && is_of(value)
+            }
+            Self::StartsWith { .. } => kind == AttributeKind::String,
+        }
+    }
+
     /// Whether a value passes; the answer for a missing one is stated at [`AttributeTest`].
     pub fn passes(&self, value: Option<&AttributeValue>) -> bool {
         let Some(value) = value else { return matches!(self, Self::IsMissing) };
@@ -101,6 +116,27 @@ mod tests {
         assert_eq!(answers(Some(json!({"a": 1}))), [false; 4], "there is something, and it equals nothing");
         assert_eq!(answers(Some(Json::Null)), [false, false, false, true]);
         assert_eq!(answers(None), [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_test_fits_the_kinds_whose_values_could_pass() {
+        use AttributeKind::{Boolean, Date, Number, String};
+        for (json, kinds) in [
+            (json!({"op": "equals", "value": 1}), &[Number][..]),
+            (json!({"op": "equals", "value": true}), &[Boolean]),
+            (json!({"op": "equals", "value": "gold"}), &[String]),
+            (json!({"op": "in", "values": ["2026-11-22", "2026-11-23"]}), &[String, Date]),
+            (json!({"op": "in", "values": ["2026-11-22", "gold"]}), &[String]),
+            (json!({"op": "less", "value": 1}), &[Number]),
+            (json!({"op": "greater", "value": "2026-11-22"}), &[Date]),
+            (json!({"op": "starts_with", "value": "2026"}), &[String]),
+            (json!({"op": "is_missing"}), &[String, Number, Boolean, Date]),
+        ] {
+            let one = test(json.clone());
+            for kind in [String, Number, Boolean, Date] {
+                assert_eq!(one.fits(kind), kinds.contains(&kind), "{json} {kind:?}");
+            }
+        }
     }
 
     #[test]

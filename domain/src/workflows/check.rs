@@ -218,7 +218,21 @@ impl Check<'_> {
             if let Some(why) = as_condition.check().into_iter().next() {
                 let message = format!("The test of \"{}\" cannot be used: {}", filter.property, why.message);
                 self.error(None, "FILTER_UNUSABLE", message, "Compare with values of one kind.");
+            } else {
+                self.filter_kind(event, filter);
             }
+        }
+    }
+
+    /// What is learned of a property binds nobody, and text may be a day: only a declared kind is held against the test.
+    fn filter_kind(&mut self, event: &str, filter: &PropertyFilter) {
+        let known = self.known.events.get(event).and_then(|id| self.known.properties.get(id));
+        let declared = known.and_then(|known| known.get(&filter.property)).filter(|one| one.is_declared);
+        if let Some(kind) = declared.and_then(|one| one.kind.attribute_kind())
+            && !filter.test.fits(kind)
+        {
+            let message = format!("\"{}\" of \"{event}\" is declared as {}.", filter.property, kind.as_str());
+            self.error(None, "FILTER_KIND", message, KIND);
         }
     }
 
@@ -333,6 +347,15 @@ impl Check<'_> {
                 self.attribute_unknown(node, name);
             }
         }
+        for leaf in condition.leaves() {
+            if let Condition::Attribute { name, test } = leaf
+                && let Some(kind) = self.known.attributes.get(name).map(|one| one.kind)
+                && !test.fits(kind)
+            {
+                let message = format!("In the condition, \"{name}\" is a {}.", kind.as_str());
+                self.error(node, "CONDITION_KIND", message, KIND);
+            }
+        }
         for topic in &needs.topics {
             if !self.known.topics.contains_key(topic) {
                 let message = "The condition names a topic that is not there.";
@@ -438,6 +461,7 @@ impl Check<'_> {
 }
 
 const RANGE: &str = "It may be one second to two years.";
+const KIND: &str = "Compare with values of its kind; only numbers and dates have an order, and only text a beginning.";
 
 fn is_of(kind: AttributeKind, value: &Json) -> bool {
     AttributeValue::from_json(kind, value).is_ok()

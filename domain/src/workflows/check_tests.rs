@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::contacts::events::{EventProperty, PropertyKind, PropertyName};
+use crate::contacts::{AttributeDefinition, AttributeName};
 
 fn known() -> Known {
     let template = |class| UsableTemplate {
@@ -137,6 +138,83 @@ fn a_property_that_nobody_knows_is_named_and_is_a_mistake_where_some_are_declare
         assert_eq!(found(&one), []);
         one["trigger"]["entry_key"] = json!("vsit");
         assert_eq!(found(&one), [("PROPERTY_UNKNOWN", severity)]);
+    }
+}
+
+#[test]
+fn a_filter_that_no_declared_value_could_pass_is_a_mistake() {
+    let mut known = known();
+    let mut properties = BTreeMap::new();
+    for (name, kind, is_declared) in [
+        ("page", PropertyKind::Number, true),
+        ("day", PropertyKind::Date, true),
+        ("any", PropertyKind::Mixed, true),
+        ("seen", PropertyKind::String, false),
+    ] {
+        let property = EventProperty { name: PropertyName::parse(name).unwrap(), kind, is_declared };
+        properties.insert(name.to_owned(), property);
+    }
+    known.properties.insert(known.events["started"], properties);
+    let found = |one: &Json| -> Vec<(&'static str, Severity, Option<String>)> {
+        let found = check(&parse(one).unwrap(), &known);
+        found.into_iter().map(|finding| (finding.code, finding.severity, finding.node)).collect()
+    };
+    let wrong = [("FILTER_KIND", Severity::Error, None::<String>)];
+    for (property, test, is_wrong) in [
+        ("page", json!({ "op": "equals", "value": 1 }), false),
+        ("page", json!({ "op": "equals", "value": "1" }), true),
+        ("page", json!({ "op": "less", "value": "2026-11-22" }), true),
+        ("page", json!({ "op": "starts_with", "value": "1" }), true),
+        ("page", json!({ "op": "is_missing" }), false),
+        ("day", json!({ "op": "greater", "value": "2026-11-22" }), false),
+        ("day", json!({ "op": "in", "values": ["2026-11-22", "soon"] }), true),
+        ("any", json!({ "op": "equals", "value": true }), false),
+        ("seen", json!({ "op": "greater", "value": "2026-11-22" }), false),
+    ] {
+        let filter = json!([{ "property": property, "test": test }]);
+        let end = json!({ "kind": "event", "event": "started", "filter": filter });
+        let mut of_trigger = whole(&json!({ "a": { "kind": "exit" } }));
+        let (mut of_goal, mut of_exit) = (of_trigger.clone(), of_trigger.clone());
+        of_trigger["trigger"]["filter"] = filter.clone();
+        (of_goal["goal"], of_exit["exits"]) = (end.clone(), json!([end]));
+        for one in [of_trigger, of_goal, of_exit] {
+            assert_eq!(found(&one), if is_wrong { &wrong[..] } else { &[] }, "{one}");
+        }
+    }
+}
+
+#[test]
+fn a_condition_that_no_value_of_its_attribute_could_pass_is_a_mistake() {
+    let mut known = known();
+    let attribute = |(name, kind)| AttributeDefinition {
+        id: carillon_entities::ids::AttributeId(Uuid::from_u128(1)),
+        name: AttributeName::parse(name).unwrap(),
+        kind,
+    };
+    let kinds =
+        [("points", AttributeKind::Number), ("member", AttributeKind::Boolean), ("plan", AttributeKind::String)];
+    known.attributes = kinds.into_iter().map(attribute).collect();
+    let condition = |name: &str, test: Json| json!({ "kind": "attribute", "name": name, "test": test });
+    for (one, is_wrong) in [
+        (condition("points", json!({ "op": "greater", "value": 10 })), false),
+        (condition("points", json!({ "op": "equals", "value": "10" })), true),
+        (condition("member", json!({ "op": "equals", "value": "yes" })), true),
+        (condition("plan", json!({ "op": "starts_with", "value": "go" })), false),
+        (condition("plan", json!({ "op": "less", "value": 1 })), true),
+        (condition("contact.country", json!({ "op": "equals", "value": "AT" })), false),
+    ] {
+        let inside = json!({ "kind": "not", "of": one });
+        let nodes = json!({
+            "a": { "kind": "branch", "condition": inside, "then": "z", "otherwise": "z" }, "z": { "kind": "exit" },
+        });
+        let mut goal = whole(&json!({ "a": { "kind": "exit" } }));
+        goal["goal"] = json!({ "kind": "condition", "condition": one });
+        for (definition, node) in [(whole(&nodes), Some("a".to_owned())), (goal, None)] {
+            let found = check(&parse(&definition).unwrap(), &known);
+            let found: Vec<_> = found.into_iter().map(|one| (one.node, one.code, one.severity)).collect();
+            let wrong = [(node, "CONDITION_KIND", Severity::Error)];
+            assert_eq!(found, if is_wrong { &wrong[..] } else { &[] }, "{definition}");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
+use carillon_entities::seeded_bugs;
 use carillon_entities::wall::TenantTx;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json};
@@ -132,7 +133,7 @@ impl BatchFacts {
             Some((mail.clone(), until))
         });
         let pending: BTreeMap<_, _> = pending.collect();
-        let address = self.address_of(enrollment.contact);
+        let address = self.address_of(enrollment.contact).map(|address| splits_by(address, enrollment.id));
         let seen = address.and_then(|address| self.seen.get(&(enrollment.way.workflow, address)));
         WayFacts {
             contact,
@@ -162,6 +163,16 @@ impl BatchFacts {
     pub fn properties_of(&self, enrollment: &Enrollment) -> Option<&Map<String, Json>> {
         self.properties.get(&enrollment.event?)
     }
+}
+
+/// What splits go by: the address alone, or whoever enters twice could see two variants (C-183).
+fn splits_by(address: AddressHash, way: EnrollmentId) -> AddressHash {
+    if !seeded_bugs::on("variant_by_way") {
+        return address;
+    }
+    let mut of_way = [0; 32];
+    of_way[..16].copy_from_slice(way.0.as_bytes());
+    AddressHash(of_way)
 }
 
 /// Whatever may hold somebody.

@@ -115,8 +115,10 @@ const BUGS: &[Bug] = &[
     ),
     bug("step_key_without_visit", PG, "workflows", "running::a_month_of_waiting_is_a_few_drains"),
     bug("step_key_without_visit", LITE, "workflows", "running::a_month_of_waiting_is_a_few_drains"),
+    bug("variant_by_way", LITE, "workflows", "variants::c183_who_enters_again_and_again_stays_in_one_variant"),
     bug("accepted_is_unknown", PG, CRASH, "repeated"),
     bug("gate_reads_before_locking", PG, CRASH, "after_unsubscribe"),
+    bug("goal_only_at_wake", PG, CRASH, "after_goal"),
     bug("unsubscribe_without_lock", PG, CRASH, "after_unsubscribe"),
 ];
 

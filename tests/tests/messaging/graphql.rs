@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::setup::Setup;
 
-async fn ask_at(gateway: web::Data<Gateway>, token: Option<&str>, query: &str, variables: Value) -> Value {
+pub async fn ask_at(gateway: web::Data<Gateway>, token: Option<&str>, query: &str, variables: Value) -> Value {
     let app = test::init_service(application!(gateway)).await;
     let mut request = TestRequest::post().uri("/graphql").insert_header(("accept", "application/json"));
     if let Some(token) = token {

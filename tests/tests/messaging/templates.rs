@@ -1,19 +1,23 @@
 //! Templates through the API: partials, formats, what is refused when a version is published, and previews.
 
 use carillon_domain::messaging::PARTIALS_MAX;
-use carillon_domain::tenancy::WriteContacts;
+use carillon_domain::tenancy::{Role, WriteContacts};
 use carillon_entities::ids::{AttributeId, EventDefinitionId};
 use carillon_entities::rows::contacts::{attribute_definitions, event_definitions, event_properties};
 use carillon_entities::rows::messaging::template_partials;
 use carillon_entities::wall::OnConflict;
+use carillon_tests::gateway::gateway;
+use carillon_tests::post::token;
 use sea_orm::ActiveValue::{NotSet, Set};
 use serde_json::{Value, json};
 
 use crate::gate::join;
-use crate::graphql::is;
+use crate::graphql::{ask_at, is};
 use crate::setup::{Setup, user};
 
 const OUT: &str = "<p><a href=\"{{ unsubscribe_url }}\">Abmelden</a></p>";
+const PREVIEW: &str = "query($input: PreviewTemplateInput!) { previewTemplate(input: $input) { \
+    subject html text warnings { code } userErrors { code field message } } }";
 const VERSION: &str = "templateVersion { id version format source html text } warnings { code }";
 
 impl Setup {
@@ -77,9 +81,7 @@ impl Setup {
     }
 
     async fn preview(&self, input: Value) -> Value {
-        let query = "query($input: PreviewTemplateInput!) { previewTemplate(input: $input) { \
-            subject html text warnings { code } userErrors { code field message } } }";
-        let answer = self.ask(query, json!({ "input": input })).await;
+        let answer = self.ask(PREVIEW, json!({ "input": input })).await;
         assert!(answer.get("errors").is_none(), "{answer}");
         answer["data"]["previewTemplate"].clone()
     }
@@ -117,12 +119,88 @@ async fn a_version_holds_its_partials_for_ever() {
     let query = "query($id: ID!) { node(id: $id) { ... on TemplateVersion { html } } }";
     let still = setup.ask(query, json!({ "id": first["templateVersion"]["id"] })).await;
     assert_eq!(still["data"]["node"]["html"], first["templateVersion"]["html"]);
+    let mail = setup.preview(json!({ "of": { "templateVersionId": first["templateVersion"]["id"] } })).await;
+    assert!(mail["html"].as_str().unwrap().starts_with("<p>News</p><p>"), "what is sent is as it was, too: {mail}");
     let second = setup.publish(&template, html, json!({})).await;
     assert_eq!(second["templateVersion"]["html"], format!("<p>News</p><hr>{OUT}"), "{second}");
     assert_eq!(second["templateVersion"]["text"], "News\n\n---\n\nAbmelden <{{ unsubscribe_url }}>");
     is(&setup.publish(&template, "\n{% include \"nothing\" %}", json!({})).await, "TEMPLATE_INCLUDE", "html");
     let listed = setup.ask("{ partials(first: 5) { nodes { name version } } }", json!({})).await;
     assert_eq!(listed["data"]["partials"]["nodes"], json!([{ "name": "footer", "version": 2 }]));
+}
+
+#[actix_web::test]
+async fn c229_partials_that_are_not_there_or_have_no_end_are_refused_by_line() {
+    let setup = Setup::new().await;
+    let make = async |name: &str, html: &str| {
+        let input = json!({ "name": name, "html": html, "text": html });
+        let made = setup.change("createPartial", "partial { id version }", input).await;
+        assert_eq!(made["userErrors"], json!([]), "{made}");
+        made["partial"].clone()
+    };
+    // Each is written before the one it includes: what a partial names is looked for when a version is published.
+    for n in 1..6 {
+        make(&format!("p{n}"), &format!("{{% include \"p{}\" %}}", n + 1)).await;
+    }
+    let last = make("p6", "x").await;
+    make("self", "{% include \"self\" %}").await;
+    make("to", "{% include \"fro\" %}").await;
+    make("fro", "{% include \"to\" %}").await;
+    let template = setup.template("Order", "TRANSACTIONAL").await;
+    for (name, why) in [
+        ("nothing", "There is no partial \"nothing\"."),
+        ("self", "The partial \"self\" includes itself."),
+        ("to", "The partial \"to\" includes itself."),
+        ("p1", "Partials lie within each other no deeper than 5."),
+    ] {
+        let include = format!("\n{{% include \"{name}\" %}}");
+        let refused = setup.publish(&template, &include, json!({ "text": "x" })).await;
+        is(&refused, "TEMPLATE_INCLUDE", "html");
+        assert_eq!(refused["userErrors"][0]["message"], format!("Line 2: {why}"), "{refused}");
+        is(&setup.publish(&template, "x", json!({ "text": include })).await, "TEMPLATE_INCLUDE", "text");
+        let source = json!({ "class": "TRANSACTIONAL", "subject": "S", "html": include, "text": "x" });
+        is(&setup.preview(json!({ "of": { "source": source } })).await, "TEMPLATE_INCLUDE", "html");
+    }
+    // One level less is well, until somebody makes the last one go round.
+    let publish = async || setup.publish(&template, "{% include \"p2\" %}", json!({ "text": "x" })).await;
+    assert_eq!(publish().await["templateVersion"]["html"], "x");
+    let change = json!({ "id": last["id"], "version": last["version"], "html": "{% include \"p3\" %}" });
+    assert_eq!(setup.change("updatePartial", "partial { version }", change).await["partial"]["version"], 2);
+    is(&publish().await, "TEMPLATE_INCLUDE", "html");
+    assert_eq!(setup.count("template_versions").await, 3, "the two there were, and the one that is well");
+}
+
+#[actix_web::test]
+async fn l2_who_may_not_see_personal_data_previews_a_sample_and_nobody() {
+    let setup = Setup::new().await;
+    let contact = setup.contact("ada@example.org").await.to_string();
+    let version = json!({ "templateVersionId": setup.marketing.to_string() });
+    let sample = json!({ "of": version });
+    let own = json!({ "of": version, "contactId": contact });
+    let ask = async |token: Option<&str>, input: &Value| {
+        ask_at(gateway(setup.ports().clone()), token, PREVIEW, json!({ "input": input })).await
+    };
+    let code = |answer: &Value| answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned();
+    for (role, may) in [(Role::Viewer, false), (Role::Analyst, false), (Role::Marketer, true)] {
+        let token = token(&setup.world, setup.tenant, role).await;
+        let seen = ask(Some(&token), &sample).await;
+        assert_eq!(seen["data"]["previewTemplate"]["subject"], "Hello Kim", "{role}: {seen}");
+        let seen = ask(Some(&token), &own).await;
+        if may {
+            assert_eq!(seen["data"]["previewTemplate"]["subject"], "Hello Ada", "{role}: {seen}");
+        } else {
+            assert_eq!((code(&seen).as_str(), &seen["data"]), ("FORBIDDEN", &Value::Null), "{role}: {seen}");
+        }
+    }
+    for input in [&sample, &own] {
+        assert_eq!(code(&ask(None, input).await), "UNAUTHENTICATED");
+    }
+    // Another tenant's marketer finds neither.
+    let other = setup.world.tenant("Other").await;
+    let token = token(&setup.world, other, Role::Marketer).await;
+    for (input, field) in [(&sample, "of.templateVersionId"), (&own, "contactId")] {
+        is(&ask(Some(&token), input).await["data"]["previewTemplate"], "NOT_FOUND", field);
+    }
 }
 
 #[actix_web::test]

@@ -39,7 +39,7 @@ async fn c016_ways_out_and_what_is_no_web_link_stay_as_they_are() {
 #[actix_web::test]
 async fn c077_who_is_in_the_eea_gets_no_link_or_pixel_of_their_own() {
     let stage = Stage::new().await;
-    for (email, country) in [("a@example.org", "FR"), ("b@example.org", "IT"), ("d@example.org", "US")] {
+    for (email, country) in [("a@example.org", "DE"), ("b@example.org", "AT"), ("d@example.org", "US")] {
         let contact = stage.person(email, country).await;
         stage.send(email, contact).await;
     }
@@ -57,6 +57,34 @@ async fn c077_who_is_in_the_eea_gets_no_link_or_pixel_of_their_own() {
     stage.post.send(&[receipt]).await;
     stage.post.drain().await;
     assert_eq!(stage.tracked("c@example.org"), (Vec::new(), None));
+}
+
+#[actix_web::test]
+async fn c077_without_their_consent_nobody_in_france_or_italy_gets_a_pixel() {
+    let stage = Stage::new().await;
+    let german = stage.person("de@example.org", "DE").await;
+    stage.send("de", german).await;
+    let (links, _) = stage.tracked("de@example.org");
+    for country in ["FR", "IT"] {
+        let email = format!("{country}@example.org").to_lowercase();
+        let person = stage.person(&email, country).await;
+        stage.send(country, person).await;
+        assert_eq!(stage.tracked(&email), (links.clone(), None), "{country}: links that name nobody, and no pixel");
+        assert!(!stage.parts(&email).0.contains("<img"), "{country}");
+        // Whoever agreed has one, and who took it back has none again.
+        for (key, mode, has_pixel) in [("yes", TrackingMode::Individual, true), ("no", TrackingMode::None, false)] {
+            stage.choose(person, mode).await;
+            stage.send(&format!("{country}-{key}"), person).await;
+            assert_eq!(stage.tracked(&email).1.is_some(), has_pixel, "{country} {mode}");
+        }
+    }
+    // Who moves there before a mail is rendered gets none either.
+    let american = stage.person("us@example.org", "US").await;
+    let intent = messaging::Intent { template_version: stage.version, ..stage.post.intent("us", american) };
+    stage.post.send(&[intent]).await;
+    stage.move_to("us@example.org", "FR").await;
+    stage.post.drain().await;
+    assert_eq!(stage.tracked("us@example.org"), (links, None));
 }
 
 #[actix_web::test]

@@ -167,6 +167,9 @@ async fn bad_graphs_are_refused_by_code_and_node() {
     };
     let many: Map<String, Value> = (0..10_000).map(|n| (format!("n{n}"), json!({ "kind": "exit" }))).collect();
     let update = |next: &str| json!({ "kind": "update", "add_tags": ["seen"], "next": next });
+    let page = json!([{ "name": "started", "properties": [{ "name": "page", "kind": "NUMBER" }] }]);
+    let declared = desk.change("declareEvents", "events { name }", json!({ "events": page })).await;
+    assert_eq!(declared["userErrors"], json!([]), "{declared}");
     let cases = [
         ("WAY_UNKNOWN", Some("pause"), node("pause", json!({ "kind": "wait_for", "seconds": 60, "next": "gone" }))),
         ("DEAD_END", Some("pause"), node("pause", json!({ "kind": "wait_for", "seconds": 60, "next": null }))),
@@ -178,6 +181,12 @@ async fn bad_graphs_are_refused_by_code_and_node() {
         ("EVENT_UNKNOWN", None, {
             let mut definition = welcome();
             definition["trigger"]["event"] = json!("never_seen");
+            definition
+        }),
+        ("FILTER_KIND", None, {
+            let mut definition = welcome();
+            definition["trigger"]["filter"] =
+                json!([{ "property": "page", "test": { "op": "equals", "value": "one" } }]);
             definition
         }),
         ("DEFINITION_UNREADABLE", None, json!({})),

@@ -1,10 +1,12 @@
 //! What a split's variants answer: of the mails behind it, and of people of whom anything can be known.
 
+use std::collections::BTreeSet;
+
 use carillon_domain::ids::ContactId;
 use carillon_domain::keys::HitKind;
 use carillon_domain::tenancy::ReadWorkflows;
 use carillon_domain::workflows::{self, VariantAnswer, Version};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::setup::{Field, started};
 
@@ -80,6 +82,40 @@ async fn c077_a_share_is_of_those_of_whom_it_would_be_known() {
     for answer in answers(&field, &version).await {
         assert_eq!((answer.opened.share, answer.opened.interval, answer.clicked.share), (None, None, None));
     }
+}
+
+#[tokio::test]
+async fn c183_who_enters_again_and_again_stays_in_one_variant() {
+    let field = Field::new().await;
+    let halves = json!({
+        "trigger": { "event": "started", "entry_key": "form" }, "start": "half",
+        "nodes": {
+            "half": { "kind": "split", "variants": [
+                { "label": "a", "weight_bp": 5_000, "next": "bye" }, { "label": "b", "weight_bp": 5_000, "next": "bye" } ] },
+            "bye": { "kind": "exit" },
+        },
+    });
+    field.live("Halves", &halves).await;
+    let mut people = Vec::new();
+    for n in 0..20 {
+        people.push(field.person(&format!("p{n}@example.org")).await);
+    }
+    // Two entries that are decided together, and one that comes when the others are over.
+    for forms in [&["page", "fair"][..], &["shop"]] {
+        let at = |form: &str| [("form".to_owned(), json!(form))].into_iter().collect::<Map<_, _>>();
+        let now = field.ports().now();
+        let told = people.iter().flat_map(|who| forms.iter().map(move |form| (*who, "started", now, at(form))));
+        field.try_did(told.collect()).await.expect("entries");
+        field.drain().await;
+    }
+    let mut seen = BTreeSet::new();
+    for who in people {
+        let variants: Vec<_> =
+            field.ways(who).await.into_iter().map(|one| one.way.variant.expect("a variant")).collect();
+        assert!(variants.len() == 3 && variants.iter().all(|one| *one == variants[0]), "{variants:?}");
+        seen.extend(variants);
+    }
+    assert_eq!(seen.len(), 2, "both variants have people");
 }
 
 #[tokio::test]

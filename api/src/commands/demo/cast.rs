@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::mailing::Contact;
 
 /// People who sign up at the first client.
-const READERS: usize = 160;
+const READERS: usize = 168;
 /// People who fill a cart at the second.
 const SHOPPERS: usize = 120;
 
@@ -18,8 +18,15 @@ const COUNTRIES: [Option<&str>; 8] = {
 };
 
 /// What readers do, one country's worth of them after the other.
-const HABITS: [Habit; 6] =
-    [Habit::Clicks, Habit::ClicksAndLeaves, Habit::Opens, Habit::Leaves, Habit::Scanned, Habit::Ignores];
+const HABITS: [Habit; 7] = [
+    Habit::Clicks,
+    Habit::ClicksAndLeaves,
+    Habit::Opens,
+    Habit::Leaves,
+    Habit::Scanned,
+    Habit::Ignores,
+    Habit::SignsUpTwice,
+];
 
 /// What somebody does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +43,8 @@ pub enum Habit {
     Scanned,
     /// Does nothing.
     Ignores,
+    /// Signs up at two forms, and does nothing else.
+    SignsUpTwice,
     /// Buys what is in the cart.
     Buys,
     /// Has too little in the cart to be reminded of it.
@@ -78,6 +87,15 @@ impl Person {
     /// True for somebody who unsubscribes after the first mail.
     pub fn leaves(&self) -> bool {
         matches!(self.habit, Habit::Leaves | Habit::ClicksAndLeaves)
+    }
+
+    /// How often they enter the workflow.
+    pub fn entries(&self) -> u64 {
+        match self.habit {
+            Habit::HasLittle => 0,
+            Habit::SignsUpTwice => 2,
+            _ => 1,
+        }
     }
 
     /// What is in the cart, for the event that says so.

@@ -11,10 +11,14 @@ use super::tenant::{self, Tenant};
 
 /// What starts "Welcome".
 pub const SIGNED_UP: &str = "signed_up";
+/// Its property that tells one entry from another: where they signed up.
+pub const FORM: &str = "form";
 /// What its variants are compared by.
 pub const BORROWED: &str = "borrowed";
 /// What starts "Cart".
 pub const CART_FILLED: &str = "cart_filled";
+/// Its property that tells one entry from another.
+const CART: &str = "cart";
 /// Its goal.
 pub const ORDERED: &str = "ordered";
 
@@ -57,34 +61,36 @@ struct Draft {
     version: u64,
 }
 
-/// Node and recipient's number, as a workflow's mail prints them; none of another mail.
+/// Node and recipient's number, as a workflow's mail prints them before its entry; none of another mail.
 pub fn step_of(reference: &str) -> Option<(&str, &str)> {
     let mails = [VARIANTS[0].1, VARIANTS[1].1, MORE, REMINDER];
-    reference.split_once(':').filter(|(node, _)| mails.contains(node))
+    let (node, rest) = reference.split_once(':').filter(|(node, _)| mails.contains(node))?;
+    Some((node, rest.split_once(':').map_or(rest, |(number, _)| number)))
 }
 
-/// "Welcome": one of two subjects, time to read, and a second mail for those who clicked.
+/// "Welcome": one of two subjects, time to read, and a second mail for those who clicked. Whoever signs up at two forms
+/// enters twice.
 pub async fn welcome(tenant: &Tenant, reading: Duration) -> Result<Flow> {
-    declare(&tenant.api, &[SIGNED_UP, BORROWED]).await?;
+    declare(&tenant.api, &[(SIGNED_UP, &[(FORM, "STRING")]), (BORROWED, &[])]).await?;
     let [(_, hello_a, subject_a), (_, hello_b, subject_b)] = VARIANTS;
     let clicked = |node| json!({ "kind": "mail", "node": node, "did": "clicked" });
     let variant = |(label, node, _)| json!({ "label": label, "weight_bp": 5_000, "next": node });
     let definition = json!({
-        "trigger": { "event": SIGNED_UP },
+        "trigger": { "event": SIGNED_UP, "entry_key": FORM },
         "start": SPLIT,
         "nodes": {
             SPLIT: {
                 "kind": "split", "variants": VARIANTS.map(variant),
                 "conversion": { "event": BORROWED, "within_seconds": WINDOW.as_secs() },
             },
-            hello_a: mail(tenant, hello_a, subject_a, "reading").await?,
-            hello_b: mail(tenant, hello_b, subject_b, "reading").await?,
+            hello_a: mail(tenant, (SIGNED_UP, FORM), hello_a, subject_a, "reading").await?,
+            hello_b: mail(tenant, (SIGNED_UP, FORM), hello_b, subject_b, "reading").await?,
             "reading": { "kind": "wait_for", "seconds": reading.as_secs(), "next": BRANCH },
             BRANCH: {
                 "kind": "branch", "condition": { "kind": "or", "of": [clicked(hello_a), clicked(hello_b)] },
                 "then": MORE, "otherwise": "silent", "unknown": "unseen",
             },
-            MORE: mail(tenant, MORE, "Noch mehr Lesestoff", "written_twice").await?,
+            MORE: mail(tenant, (SIGNED_UP, FORM), MORE, "Noch mehr Lesestoff", "written_twice").await?,
             "written_twice": { "kind": "exit", "reason": "written_twice" },
             "silent": { "kind": "exit", "reason": "did_not_click" },
             "unseen": { "kind": "exit", "reason": "not_tracked" },
@@ -97,17 +103,17 @@ pub async fn welcome(tenant: &Tenant, reading: Duration) -> Result<Flow> {
 
 /// "Cart": a reminder, unless they order first.
 pub async fn cart(tenant: &Tenant) -> Result<Flow> {
-    declare(&tenant.api, &[CART_FILLED, ORDERED]).await?;
+    declare(&tenant.api, &[(CART_FILLED, &[(CART, "STRING"), ("total", "NUMBER")]), (ORDERED, &[])]).await?;
     let definition = json!({
         "trigger": {
-            "event": CART_FILLED, "entry_key": "cart",
+            "event": CART_FILLED, "entry_key": CART,
             "filter": [{ "property": "total", "test": { "op": "greater", "value": CART_MIN } }],
         },
         "goal": { "kind": "event", "event": ORDERED },
         "start": "patience",
         "nodes": {
             "patience": { "kind": "wait_for", "seconds": CART_WAIT.as_secs(), "next": REMINDER },
-            REMINDER: mail(tenant, REMINDER, "Ihr Warenkorb wartet", "reminded").await?,
+            REMINDER: mail(tenant, (CART_FILLED, CART), REMINDER, "Ihr Warenkorb wartet", "reminded").await?,
             "reminded": { "kind": "exit", "reason": "reminded" },
         },
     });
@@ -115,17 +121,24 @@ pub async fn cart(tenant: &Tenant) -> Result<Flow> {
     Ok(Flow { id, name: "Cart", nodes: &["patience", REMINDER, "reminded"] })
 }
 
-async fn declare(api: &Api, events: &[&str]) -> Result<()> {
-    let events: Vec<Json> = events.iter().map(|name| json!({ "name": name })).collect();
+/// Declares events with their properties and the kinds of these.
+async fn declare(api: &Api, events: &[(&str, &[(&str, &str)])]) -> Result<()> {
+    let property = |(name, kind): &(&str, &str)| json!({ "name": name, "kind": kind });
+    let event = |(name, properties): &(&str, &[(&str, &str)])| {
+        let properties: Vec<Json> = properties.iter().map(property).collect();
+        json!({ "name": name, "properties": properties })
+    };
+    let events: Vec<Json> = events.iter().map(event).collect();
     let _: Json = api.mutate(client::DECLARE_EVENTS, json!({ "events": events })).await?;
     Ok(())
 }
 
-/// A node that sends a mail, whose template prints the node's name and the recipient's number.
-async fn mail(tenant: &Tenant, node: &str, subject: &str, next: &str) -> Result<Json> {
-    let reference = format!("{node}:{{{{ contact.external_id | default(\"\") }}}}");
+/// A node that sends a mail, whose template prints the node's name, the recipient's number and what tells the entry from
+/// their others.
+async fn mail(tenant: &Tenant, (event, entry): (&str, &str), node: &str, subject: &str, next: &str) -> Result<Json> {
+    let reference = format!("{node}:{{{{ contact.external_id | default(\"\") }}}}:{{{{ event.{entry} }}}}");
     let links = TARGETS.map(|target| format!("<a href=\"{target}\">Ansehen</a>")).join(" ");
-    let published = tenant::publish(&tenant.api, subject, &reference, &format!("<p>{links}</p>")).await?;
+    let published = tenant::publish(&tenant.api, subject, &reference, &format!("<p>{links}</p>"), Some(event)).await?;
     Ok(json!({
         "kind": "send", "template": published.template, "sender": tenant.sender, "topic": tenant.topic, "next": next,
     }))

@@ -126,7 +126,7 @@ pub async fn prepare(api: Api, client: Client) -> Result<Tenant> {
 /// Publishes the two mails; what they say of contacts is declared by the import.
 pub async fn write_mails(tenant: &mut Tenant, client: Client) -> Result<()> {
     for (version, subject) in tenant.versions.iter_mut().zip(client.subjects) {
-        *version = publish(&tenant.api, subject, "{{ vars.intent }}", "").await?.version;
+        *version = publish(&tenant.api, subject, "{{ vars.intent }}", "", None).await?.version;
     }
     Ok(())
 }
@@ -140,8 +140,9 @@ pub struct Published {
     pub version: String,
 }
 
-/// Publishes a mail; `reference` is what it prints to be told from others, `links` stands in its html part.
-pub async fn publish(api: &Api, subject: &str, reference: &str, links: &str) -> Result<Published> {
+/// Publishes a mail; `reference` is what it prints to be told from others, `links` stands in its html part, and `event` is
+/// whose properties it may use.
+pub async fn publish(api: &Api, subject: &str, reference: &str, links: &str, event: Option<&str>) -> Result<Published> {
     let name = subject.rsplit("}}").next().unwrap_or(subject).trim_start_matches([',', ' ']);
     let template = json!({ "name": name, "class": "MARKETING" });
     let template: WithId = api.mutate(client::CREATE_TEMPLATE, template).await?;
@@ -151,6 +152,7 @@ pub async fn publish(api: &Api, subject: &str, reference: &str, links: &str) -> 
         "templateId": template.id,
         "locale": "de",
         "subject": subject,
+        "eventName": event,
         "text": format!(
             "{greeting}\n\n{{{{ brand.name }}}} hat Neues für Sie. {points}\n\n\
              {INTENT_MARK}{reference}\n\nAbmelden: {{{{ unsubscribe_url }}}}\n\

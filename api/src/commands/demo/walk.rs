@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::cast::{Habit, Person};
 use super::client::{self, Api, until};
-use super::flows::{self, BORROWED, CART_FILLED, Flow, ORDERED, SIGNED_UP, TARGETS, VARIANTS};
+use super::flows::{self, BORROWED, CART_FILLED, FORM, Flow, ORDERED, SIGNED_UP, TARGETS, VARIANTS};
 use super::mailbox::{self, Mail};
 use super::recipients;
 use super::tenant::Tenant;
@@ -16,6 +16,9 @@ use super::ways::{self, Numbers, Way};
 
 /// Nobody reads a mail the moment it arrives; who does is taken for a machine.
 const ARRIVES_BEFORE: Duration = Duration::from_millis(2_500);
+
+/// The time that somebody signs up at another form.
+const ELSEWHERE: &str = "elsewhere";
 
 /// What came of a workflow.
 #[derive(Debug)]
@@ -40,10 +43,14 @@ pub async fn welcome(anonymous: &Api, tenant: &Tenant, people: Vec<Person>, read
     track(&tenant.api, (SIGNED_UP, "first"), &all).await?;
     // Who does it again is on the workflow already.
     track(&tenant.api, (SIGNED_UP, "again"), &all).await?;
+    // Who does it at another form enters once more.
+    let twice: Vec<&Person> = people.iter().filter(|person| person.habit == Habit::SignsUpTwice).collect();
+    track(&tenant.api, (SIGNED_UP, ELSEWHERE), &twice).await?;
+    let entries: u64 = people.iter().map(Person::entries).sum();
     until("the first mails of Welcome", async || {
         let numbers = Numbers::of(&tenant.api, &flow.id).await?;
         let settled: u64 = VARIANTS.iter().map(|(_, node, _)| numbers.settled(node)).sum();
-        Ok((settled >= people.len() as u64).then_some(()))
+        Ok((settled >= entries).then_some(()))
     })
     .await?;
     read(anonymous, &people).await?;
@@ -85,7 +92,11 @@ async fn settle_down(api: &Api, people: &[Person]) -> Result<()> {
 /// Tells what people did. The call is made twice, as a program does that lost the first answer: each event is one.
 async fn track(api: &Api, (name, time): (&str, &str), people: &[&Person]) -> Result<()> {
     let event = |person: &&Person| {
-        let properties = if name == CART_FILLED { person.cart() } else { json!({}) };
+        let properties = match name {
+            CART_FILLED => person.cart(),
+            SIGNED_UP => json!({ FORM: if time == ELSEWHERE { "fair" } else { "page" } }),
+            _ => json!({}),
+        };
         let message = format!("{name}:{time}:{}", person.id);
         json!({ "messageId": message, "name": name, "contact": { "id": person.id }, "properties": properties })
     };

@@ -30,7 +30,8 @@ const DAYS_MAX: i64 = 100;
 pub enum TrackingMode {
     /// Not at all: links lead straight to where they lead.
     None,
-    /// Counted by content and day; nothing names a message or a person.
+    /// Counted by content and day; nothing names a message or a person. Opens are not counted of people in France and
+    /// Italy who chose nothing.
     Aggregate,
     /// Each mail's opens and clicks are known.
     Individual,

@@ -27,6 +27,17 @@ text_code! {
 }
 
 impl PropertyKind {
+    /// The attributes' kind whose values it has; none where it may be anything.
+    pub(crate) const fn attribute_kind(self) -> Option<AttributeKind> {
+        match self {
+            Self::String => Some(AttributeKind::String),
+            Self::Number => Some(AttributeKind::Number),
+            Self::Boolean => Some(AttributeKind::Boolean),
+            Self::Date => Some(AttributeKind::Date),
+            Self::Json | Self::Mixed => None,
+        }
+    }
+
     /// What a value is; null is nothing.
     pub(crate) fn of(value: &Json) -> Option<Self> {
         Some(match value {

@@ -138,7 +138,7 @@ pub(in crate::messaging) async fn messages_claim(tx: &mut TenantTx, claim: &Clai
 }
 
 fn contact_facts(row: ContactRow) -> Result<ContactFacts> {
-    let tracking = ContactTracking::read(row.id, row.country, (row.own_mode, row.tenant_mode))?.facts().mode();
+    let tracking = ContactTracking::read(row.id, row.country, (row.own_mode, row.tenant_mode))?;
     Ok(ContactFacts {
         id: row.id,
         email: row.email,
@@ -147,7 +147,8 @@ fn contact_facts(row: ContactRow) -> Result<ContactFacts> {
         last_name: row.last_name,
         locale: row.locale,
         attributes: attributes(&row.attributes),
-        tracking,
+        tracking: tracking.facts().mode(),
+        may_have_pixel: tracking.facts().may_have_pixel(),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::ports::Ports;
 /// Our own pages: they are no clicks, and must lead there whatever happens to tracking (C-16).
 const OWN_PAGES: &[&str] = &["u/", "unsubscribe/", "preferences/", "confirm/", "c/", "o/"];
 
-/// The html part with tracked links and the pixel, and how it is tracked then: as it was and not at all where the mode is
+/// The html part with tracked links and, where it may be, the pixel, and how it is tracked then: as it was and not at all where the mode is
 /// none, and where it could not be done, for a mail that tells nothing is better than none.
 pub(in crate::messaging) fn track(
     tenant: TenantId,
@@ -26,7 +26,8 @@ pub(in crate::messaging) fn track(
         TrackingMode::Individual => Tracked::Message(claimed.id),
         TrackingMode::Aggregate => Tracked::Content { version: claimed.template_version, origin: claimed.origin() },
     };
-    let made = tracked_html(ports, &html, |target| ClickToken { tenant, tracked: tracked.clone(), target });
+    let has_pixel = claimed.contact.as_ref().is_some_and(|contact| contact.may_have_pixel);
+    let made = tracked_html(ports, &html, has_pixel, |target| ClickToken { tenant, tracked: tracked.clone(), target });
     // Longer marketing mail is cut off at its end, where the way out is (C-31).
     match made.filter(|made| claimed.class != MessageClass::Marketing || made.len() <= HTML_MAX) {
         Some(made) => (made, claimed.tracking),
@@ -37,6 +38,7 @@ pub(in crate::messaging) fn track(
 fn tracked_html(
     ports: &Ports,
     html: &str,
+    has_pixel: bool,
     token: impl Fn(Option<(LinkPlace, String)>) -> ClickToken,
 ) -> Option<String> {
     let signer = ports.keys.click_signer();
@@ -52,8 +54,12 @@ fn tracked_html(
         Some((index, format!("{base}/c/{text}")))
     });
     let values = values.collect::<Option<Vec<_>>>()?;
-    let text = signer.sign(&token(None))?;
-    let pixel = format!("<img src=\"{base}/o/{text}.gif\" width=\"1\" height=\"1\" alt=\"\" style=\"border:0\">");
+    let pixel = if has_pixel {
+        let text = signer.sign(&token(None))?;
+        format!("<img src=\"{base}/o/{text}.gif\" width=\"1\" height=\"1\" alt=\"\" style=\"border:0\">")
+    } else {
+        String::new()
+    };
     Some(found.replaced(html, &values, &pixel))
 }
 

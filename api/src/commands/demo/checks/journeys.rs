@@ -96,11 +96,10 @@ impl Checks {
     pub(super) fn journey(&mut self, tenant: &Seen, journey: &Journey, seen: (&[&Mail], &Caught<'_>)) {
         let view = View::new(tenant, journey, seen);
         let of = |what: &str| format!("{}: {what}", journey.flow.name);
-        let enters = |person: &&Person| person.habit != Habit::HasLittle;
-        let entered = journey.people.iter().filter(enters).count() as u64;
-        self.equal(&of("people who entered"), journey.numbers.outcome("ENROLLED"), entered);
-        let astray = journey.people.iter().filter(|person| view.ways(person).len() != usize::from(enters(person)));
-        self.equal(&of("people who entered twice, or wrongly, or not"), astray.count(), 0);
+        let entered = journey.people.iter().map(Person::entries).sum();
+        self.equal(&of("entries"), journey.numbers.outcome("ENROLLED"), entered);
+        let astray = journey.people.iter().filter(|person| view.ways(person).len() as u64 != person.entries());
+        self.equal(&of("people who entered too often, or wrongly, or not"), astray.count(), 0);
         for node in journey.flow.nodes {
             let sent = journey.numbers.of_node(node, |numbers| numbers.sent);
             self.equal(&of(&format!("mails of {node} that arrived")), view.mails_of(node).len() as u64, sent);
@@ -119,6 +118,9 @@ impl Checks {
         let [a, b] = VARIANTS.map(|(_, node, _)| view.got(node));
         self.same(&of("the first mail"), &a.union(&b).copied().collect(), &view.who(|_| true));
         self.equal(&of("people who got both subjects"), a.intersection(&b).count(), 0);
+        let first: usize = VARIANTS.iter().map(|(_, node, _)| view.mails_of(node).len()).sum();
+        let reached = view.journey.people.iter().filter(|person| view.allowed.contains(person.email.as_str()));
+        self.equal(&of("first mails"), first as u64, reached.map(Person::entries).sum());
         self.same(&of("the way of those who clicked"), &view.took("THEN"), &view.who(|p| p.is_tracked() && p.clicks()));
         let untracked = view.who(|person| !person.is_tracked());
         self.holds(&of("some people are not tracked"), !untracked.is_empty());
@@ -134,8 +136,15 @@ impl Checks {
         self.equal(&of("second mails refused after an unsubscribe"), refused, left.len() as u64);
     }
 
-    /// Each variant's numbers, from what its people did; and that nobody changed from one to the other.
+    /// Each variant's numbers, from what its people did; and that nobody changed from one to the other, however often they
+    /// entered.
     fn variants(&mut self, of: &dyn Fn(&str) -> String, view: &View<'_>) {
+        let variants =
+            |person: &Person| view.ways(person).iter().map(|way| way.variant.as_ref()).collect::<BTreeSet<_>>();
+        let changed = view.journey.people.iter().filter(|person| variants(person).len() > 1);
+        self.equal(&of("people whose ways are in two variants"), changed.count(), 0);
+        let twice = view.journey.people.iter().any(|person| view.ways(person).len() > 1);
+        self.holds(&of("some people entered twice"), twice);
         for (label, node, subject) in VARIANTS {
             let mails = view.mails_of(node);
             let wrong = mails.iter().filter(|mail| mail.subject != subject).count();
