@@ -14,6 +14,7 @@ mod entry;
 mod facts;
 mod local_time;
 mod manage;
+mod parse;
 mod publish;
 mod react;
 mod store;
