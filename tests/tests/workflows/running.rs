@@ -218,6 +218,34 @@ async fn l5_a_batch_costs_the_same_whatever_its_size() {
     assert_eq!(costs[0], costs[1], "statements of starting and of moving");
 }
 
+/// The day has room for some of a batch: so many go, and who is refused takes nobody's place. The rest goes the next day.
+#[tokio::test]
+async fn as_many_mails_go_as_the_day_has_room_for() {
+    let field = Field::new().await;
+    field.execute("UPDATE tenants SET max_messages_per_day = 4").await;
+    field.live("Welcome", &field.one_mail()).await;
+    for n in 0..7 {
+        let who = field.person(&format!("p{n}@example.org")).await;
+        field.does(who, "started").await;
+    }
+    field.execute("UPDATE contacts SET state = 'archived' WHERE email_norm = 'p1@example.org'").await;
+    field.drain().await;
+    let waiting = "SELECT COUNT(*) AS amount FROM enrollments WHERE state = 'active' AND node = 'first'";
+    let sent = async || (field.catcher.totals().stored, field.number(waiting).await);
+    assert_eq!(sent().await, (4, 2));
+    assert_eq!([field.mails("p0@example.org"), field.mails("p4@example.org")], [1, 1], "those who came first");
+    field.advance(TimeDelta::minutes(14));
+    field.drain().await;
+    assert_eq!(sent().await, (4, 2));
+    field.execute("UPDATE tenants SET max_messages_per_day = 5").await;
+    field.advance(TimeDelta::minutes(1));
+    field.drain().await;
+    assert_eq!(sent().await, (5, 1), "a limit that was raised is seen");
+    field.advance(TimeDelta::days(1));
+    field.drain().await;
+    assert_eq!(sent().await, (6, 0));
+}
+
 /// Whatever is looked at twice, late, or by two workers at once happens once.
 #[tokio::test]
 async fn l8_workers_side_by_side_ask_for_one_mail_each() {
