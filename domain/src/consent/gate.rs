@@ -15,7 +15,9 @@ use crate::messaging::MessageClass;
 use crate::time::Timestamp;
 
 /// Stored with each decision; raised when a rule changes, and [`replay`] keeps the older ones.
-pub const RULES_VERSION: i32 = 1;
+pub const RULES_VERSION: i32 = 2;
+/// From here on what a suspended tenant sends waits; before it was refused.
+const SUSPENDED_WAIT: i32 = 2;
 
 text_code! {
     /// A rule of the gate, in the order they are looked at.
@@ -222,11 +224,20 @@ pub struct Decision {
 
 /// Decides by the current rules.
 pub fn decide(facts: &GateFacts) -> Decision {
+    decide_by(RULES_VERSION, facts)
+}
+
+fn decide_by(rules_version: i32, facts: &GateFacts) -> Decision {
     let standing = facts.topic_consent.standing_under(&facts.all_marketing_consent);
     let trace: Vec<Step> = Rule::ALL
         .iter()
         .map(|rule| {
-            let (outcome, reason) = look(*rule, facts, &standing);
+            let (outcome, reason) = match rule {
+                Rule::Tenant if rules_version < SUSPENDED_WAIT => {
+                    deny_if(facts.tenant.suspended, Reason::TenantSuspended)
+                }
+                rule => look(*rule, facts, &standing),
+            };
             Step(*rule, outcome, reason)
         })
         .collect();
@@ -251,7 +262,7 @@ pub fn decide(facts: &GateFacts) -> Decision {
 /// Decides again from stored facts by the rules of then; none if version or facts are not ours.
 pub fn replay(rules_version: i32, facts: &serde_json::Value) -> Option<Decision> {
     match rules_version {
-        RULES_VERSION => GateFacts::deserialize(facts).ok().map(|facts| decide(&facts)),
+        1..=RULES_VERSION => GateFacts::deserialize(facts).ok().map(|facts| decide_by(rules_version, &facts)),
         _ => None,
     }
 }
@@ -275,7 +286,7 @@ fn hold_if(condition: bool, reason: Reason) -> Finding {
 fn look(rule: Rule, facts: &GateFacts, standing: &Standing) -> Finding {
     match rule {
         Rule::Expiry => deny_if(facts.expires_at.is_some_and(|at| at <= facts.now), Reason::Expired),
-        Rule::Tenant => deny_if(facts.tenant.suspended, Reason::TenantSuspended),
+        Rule::Tenant => hold_if(facts.tenant.suspended, Reason::TenantSuspended),
         Rule::TestSend => {
             facts.test.map_or(SKIP, |test| deny_if(!test.to_own_verified_user, Reason::TestRecipientForeign))
         }

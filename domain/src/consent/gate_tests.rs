@@ -135,6 +135,20 @@ fn c002_without_a_key_to_sign_the_send_is_held() {
 }
 
 #[test]
+fn what_a_suspended_tenant_sends_waits_and_what_was_refused_then_is_refused_in_replay() {
+    let tenant = TenantFact { suspended: true, paused: false, quota_used_up: None };
+    let facts = GateFacts { tenant, ..clear() };
+    assert_eq!(answer(&facts), (Verdict::Hold, Reason::TenantSuspended));
+    assert_eq!(answer(&GateFacts { hard_bounced: true, ..facts.clone() }), (Verdict::Deny, Reason::HardBounced));
+    let stored = serde_json::to_value(&facts).unwrap();
+    assert_eq!(
+        replay(1, &stored).map(|then| (then.verdict, then.reason)),
+        Some((Verdict::Deny, Reason::TenantSuspended))
+    );
+    assert_eq!(replay(0, &stored), None);
+}
+
+#[test]
 fn c194_outside_production_only_listed_sinks() {
     assert_eq!(answer(&GateFacts { sink_allowed: Some(false), ..clear() }), (Verdict::Deny, Reason::SinkNotListed));
     assert_eq!(answer(&GateFacts { sink_allowed: Some(true), ..clear() }).0, Verdict::Allow);

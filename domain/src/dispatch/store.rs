@@ -7,7 +7,7 @@ use sea_orm::Value;
 use crate::error::Result;
 use crate::time::Timestamp;
 
-/// One index probe per tenant with queued messages, however many messages there are.
+/// One index probe per tenant with queued messages, however many messages there are; a suspended tenant's stay where they are.
 pub(super) static DUE_MESSAGES: IdentitySql = IdentitySql {
     name: "DUE_MESSAGES",
     text: "WITH RECURSIVE found (tenant_id) AS (
@@ -21,7 +21,8 @@ pub(super) static DUE_MESSAGES: IdentitySql = IdentitySql {
             SELECT found.tenant_id, (SELECT m.due_at FROM messages m WHERE m.lane = $1 AND m.state = 'queued'
                 AND m.tenant_id = found.tenant_id ORDER BY m.due_at LIMIT 1) AS oldest_due_at
             FROM found WHERE found.tenant_id IS NOT NULL) AS due
-        WHERE due.oldest_due_at <= $2 ORDER BY due.tenant_id",
+        WHERE due.oldest_due_at <= $2
+            AND (SELECT t.suspended_at FROM tenants t WHERE t.id = due.tenant_id) IS NULL ORDER BY due.tenant_id",
 };
 
 /// One index probe per tenant with people under way, however many they are; a suspended tenant's stand still.

@@ -77,13 +77,17 @@ impl std::fmt::Debug for ClickToken {
     }
 }
 
-/// A place on the web that a link may lead to, in the spelling that a header can carry; none for every other scheme, for an
-/// address without a host, and for one that is too long.
-pub fn destination(text: &str) -> Option<String> {
+/// A place on the web, in the spelling that a header can carry; none for every other scheme and for an address without a host.
+pub fn web_address(text: &str) -> Option<String> {
     let url = Url::parse(text.trim()).ok()?;
     let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
     let text = String::from(url);
-    (is_web && text.len() <= DESTINATION_MAX && text.is_ascii()).then_some(text)
+    (is_web && text.is_ascii()).then_some(text)
+}
+
+/// The same, where a tracked link may lead there: none for one that is too long.
+fn destination(text: &str) -> Option<String> {
+    web_address(text).filter(|text| text.len() <= DESTINATION_MAX)
 }
 
 /// The active key's part in making tokens, derived once for all of a mail.

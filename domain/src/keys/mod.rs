@@ -13,7 +13,7 @@ mod seal;
 
 pub use address_hash::{AddressHash, AddressHasher, AddressHmac};
 pub use click_token::{
-    ClickSigner, ClickToken, DESTINATION_MAX, HitKind, LinkPlace, Tracked, VerifiedClick, destination,
+    ClickSigner, ClickToken, DESTINATION_MAX, HitKind, LinkPlace, Tracked, VerifiedClick, web_address,
 };
 pub use fingerprint::Fingerprinter;
 pub use keyring::{KeyId, Keyring, KeyringError, Purpose};

@@ -84,4 +84,4 @@ pub use tracking::{
     refuse_tracking, set_contact_tracking_mode, set_tracking_mode, tenant_tracking_choice, tracking_counts,
 };
 pub use tracking_mode::{TrackingFacts, TrackingMode};
-pub(crate) use usable::{UsableTemplate, cancel_of_ways, usable_senders, usable_templates};
+pub(crate) use usable::{UsableTemplate, cancel_of_ways, messages_left_today, usable_senders, usable_templates};

@@ -1,4 +1,4 @@
-//! What a workflow may use of a tenant's senders and templates, and what it takes back.
+//! What a workflow may use of a tenant's senders, templates and daily messages, and what it takes back.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{MessageClass, store};
 use crate::error::Result;
 use crate::ports::Ports;
+use crate::time::Timestamp;
 
 /// A template with its newest contents.
 #[derive(Debug, Clone)]
@@ -40,6 +41,12 @@ pub(crate) async fn usable_templates(
 /// The brands of senders; unknown ids are left out.
 pub(crate) async fn usable_senders(tx: &mut TenantTx, ids: &[SenderId]) -> Result<HashMap<SenderId, BrandId>> {
     Ok(store::senders_brands(tx, ids.iter().copied()).await?.into_iter().collect())
+}
+
+/// How many more messages the tenant may send today. Nothing is locked or reserved: somebody else may take of it before they
+/// are sent, and then `send_messages` counts, under the lock of the day's row, and says `QUOTA_EXCEEDED`.
+pub(crate) async fn messages_left_today(tx: &mut TenantTx, now: Timestamp) -> Result<usize> {
+    Ok(usize::try_from(store::usage_room(tx, now).await?).unwrap_or(0))
 }
 
 /// Cancels what is queued of ways that have ended (C-184); what is on its way meets the gate.

@@ -22,19 +22,58 @@ impl Condition {
     /// Seconds of the longest window: ten years.
     pub const WINDOW_MAX: u64 = 315_576_000;
 
-    /// What is wrong with it; each finding's field is the place in its JSON, such as `of.0.test.value`.
+    /// What is wrong with it; each finding's field is the place in its JSON, such as `of.0.test.value`. One that is too
+    /// large is not looked at any further.
     pub fn check(&self) -> Vec<Refusal> {
+        let size = self.size();
+        let too_large = |what, most| Refusal::new("TOO_LARGE", "", format!("A condition has at most {most} {what}."));
+        if size.leaves > Self::LEAVES_MAX {
+            return vec![too_large("leaves", Self::LEAVES_MAX)];
+        }
+        if size.values > Self::ALL_VALUES_MAX {
+            return vec![too_large("values", Self::ALL_VALUES_MAX)];
+        }
         let mut check = Check::default();
         check.visit(self, 1);
-        if check.leaves > Self::LEAVES_MAX {
-            let message = format!("A condition has at most {} leaves.", Self::LEAVES_MAX);
-            check.findings.insert(0, Refusal::new("TOO_LARGE", "", message));
-        }
-        if check.values > Self::ALL_VALUES_MAX {
-            let message = format!("A condition has at most {} values.", Self::ALL_VALUES_MAX);
-            check.findings.insert(0, Refusal::new("TOO_LARGE", "", message));
-        }
         check.findings
+    }
+
+    /// How much there is to ask. A group of nothing counts as a leaf, so nothing that is small here has many parts.
+    pub fn size(&self) -> Size {
+        match self {
+            Self::And { of } | Self::Or { of } if !of.is_empty() => of.iter().map(Self::size).sum(),
+            Self::Not { of } => of.size(),
+            Self::Attribute { test, .. } => test.size(),
+            _ => Size { leaves: 1, values: 0 },
+        }
+    }
+}
+
+impl AttributeTest {
+    /// The same of one test.
+    pub fn size(&self) -> Size {
+        let values = match self {
+            Self::In { values } => values.len(),
+            Self::IsMissing => 0,
+            Self::Equals { .. } | Self::Less { .. } | Self::Greater { .. } | Self::StartsWith { .. } => 1,
+        };
+        Size { leaves: 1, values }
+    }
+}
+
+/// How much there is to ask of somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    /// Leaves.
+    pub leaves: usize,
+    /// Values that they compare with.
+    pub values: usize,
+}
+
+impl std::iter::Sum for Size {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes
+            .fold(Self::default(), |all, one| Self { leaves: all.leaves + one.leaves, values: all.values + one.values })
     }
 }
 
@@ -42,8 +81,6 @@ impl Condition {
 #[derive(Default)]
 struct Check {
     path: Vec<String>,
-    leaves: usize,
-    values: usize,
     findings: Vec<Refusal>,
 }
 
@@ -60,13 +97,7 @@ impl Check {
                 }
             }
             Condition::Not { of } => self.within("of", |check| check.visit(of, depth + 1)),
-            leaf => {
-                self.leaves += 1;
-                // What lies beyond the limit is not looked at: the answer stays as short as the limit.
-                if self.leaves <= Condition::LEAVES_MAX {
-                    self.leaf(leaf);
-                }
-            }
+            leaf => self.leaf(leaf),
         }
     }
 
@@ -155,7 +186,6 @@ impl Check {
     }
 
     fn value(&mut self, place: &str, value: &Json, field: Option<ContactField>) {
-        self.values += 1;
         let text = AttributeValue::from_json(AttributeKind::String, value);
         let other = matches!(value, Json::Bool(_) | Json::Number(_)) && field.is_none();
         if text.is_err() && !other {
@@ -216,5 +246,19 @@ mod tests {
         let wide = |leaves| Condition::And { of: (0..leaves).map(|_| tag()).collect() };
         assert!(wide(Condition::LEAVES_MAX).check().is_empty());
         assert_eq!(wide(Condition::LEAVES_MAX + 1).check()[0].code, "TOO_LARGE");
+        let empty = |groups| Condition::Or { of: vec![Condition::And { of: vec![] }; groups] };
+        assert!(empty(Condition::LEAVES_MAX).check().is_empty());
+        assert_eq!(empty(Condition::LEAVES_MAX + 1).check().len(), 1, "groups of nothing are looked at, too");
+        let many = |values| Condition::And {
+            of: vec![
+                Condition::Attribute {
+                    name: "plan".into(),
+                    test: AttributeTest::In { values: vec![json!("gold"); values] },
+                };
+                5
+            ],
+        };
+        assert!(many(Condition::ALL_VALUES_MAX / 5).check().is_empty());
+        assert_eq!(many(Condition::ALL_VALUES_MAX / 5 + 1).check()[0].code, "TOO_LARGE");
     }
 }

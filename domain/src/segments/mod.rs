@@ -14,6 +14,7 @@ mod store;
 mod truth;
 mod value;
 
+pub use check::Size;
 pub use compile::{CompiledCondition, compile};
 pub use condition::{AttributeTest, Condition, MailDid, TopicTest, Window};
 pub use evaluate::Facts;

@@ -56,8 +56,17 @@ pub struct WayFacts {
     /// Hits on mails that are not judged yet, and when their hold is over: a branch on them waits for it (C-82). What
     /// conditions know of such a mail is yes or unknown, never no.
     pub pending: BTreeMap<(NodeName, MailDid), Timestamp>,
-    /// The tenant's mails of the day are used up: whoever is at a mail waits until then.
-    pub quota_until: Option<Timestamp>,
+    /// Set where the day has not room for all mails of the batch.
+    pub ration: Option<Ration>,
+}
+
+/// What somebody may ask for of a day's mails that are nearly used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ration {
+    /// Mails they may ask for.
+    pub mails: usize,
+    /// At another they wait until then.
+    pub until: Timestamp,
 }
 
 text_code! {
@@ -169,6 +178,11 @@ pub fn advance(definition: &Definition, way: Way, facts: &WayFacts, now: Timesta
     Effects { steps: run.steps, way: run.way, next }
 }
 
+/// How many mails steps ask for.
+pub(super) fn asked_mails(steps: &[Step]) -> usize {
+    steps.iter().filter(|step| step.outcome == StepOutcome::Queued).count()
+}
+
 /// What ends a way by what is known of the person: the goal first, then the exits in order (A3.12).
 pub fn ended_by(definition: &Definition, facts: &Facts, now: Timestamp) -> Option<(WayState, String)> {
     let holds = |end: &End| match end {
@@ -224,9 +238,9 @@ impl Run<'_> {
         let definition = self.definition;
         let Some(node) = definition.nodes.get(&self.way.node) else { return Some(self.park("NODE_UNKNOWN")) };
         match node {
-            Node::Send { next, .. } => match self.facts.quota_until {
-                Some(until) => Some(Next::At { due_at: until }),
-                None => self.leave(StepOutcome::Queued, Json::Null, next.as_ref()),
+            Node::Send { next, .. } => match self.facts.ration {
+                Some(ration) if asked_mails(&self.steps) >= ration.mails => Some(Next::At { due_at: ration.until }),
+                _ => self.leave(StepOutcome::Queued, Json::Null, next.as_ref()),
             },
             Node::WaitFor { seconds, next } => {
                 let seconds = i64::try_from(*seconds).unwrap_or(i64::MAX);

@@ -72,7 +72,7 @@ fn facts() -> WayFacts {
         address: Some(AddressHash([7; 32])),
         seen: BTreeMap::new(),
         pending: BTreeMap::new(),
-        quota_until: None,
+        ration: None,
     }
 }
 
@@ -257,9 +257,18 @@ fn who_is_held_is_moved_nowhere() {
 
 #[test]
 fn who_is_at_a_mail_waits_while_the_days_mails_are_used_up() {
-    let used_up = WayFacts { quota_until: Some(at(900)), ..facts() };
-    let effects = advance(&welcome(), way("first"), &used_up, at(0));
+    let ration = |mails| WayFacts { ration: Some(Ration { mails, until: at(900) }), ..facts() };
+    let effects = advance(&welcome(), way("first"), &ration(0), at(0));
     assert_eq!((outcomes(&effects), standing(&effects)), (vec![], (way("first"), at(900))));
+    assert_eq!(
+        advance(&welcome(), way("first"), &ration(1), at(0)),
+        advance(&welcome(), way("first"), &facts(), at(0))
+    );
+    let two = definition(&[("first", send("second")), ("second", send("bye")), ("bye", exit("done"))]);
+    let effects = advance(&two, way("first"), &ration(1), at(0));
+    assert_eq!(outcomes(&effects), [("first", StepOutcome::Queued)], "the first goes, the second waits");
+    assert_eq!((standing(&effects).0.node.as_str(), standing(&effects).1), ("second", at(900)));
+    assert_eq!(outcomes(&advance(&two, way("first"), &ration(2), at(0))).len(), 3);
 }
 
 fn names() -> impl Strategy<Value = Option<NodeName>> {

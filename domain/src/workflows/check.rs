@@ -9,7 +9,7 @@ use carillon_entities::ids::{BrandId, EventDefinitionId, SenderId, TemplateId, T
 use serde_json::Value as Json;
 
 use super::local_time::TimeOfDay;
-use super::{BASIS_POINTS, DEFINITION_MAX, Definition, End, NODES_MAX, Node, PropertyFilter, Reentry, Variant};
+use super::{BASIS_POINTS, Definition, End, Node, PropertyFilter, Reentry, Variant};
 use crate::contacts::events::KnownProperties;
 use crate::contacts::{AttributeKind, AttributeValue, Definitions, Tag};
 use crate::error::Refusal;
@@ -21,7 +21,7 @@ pub const WAIT_MAX_SECONDS: u64 = 2 * 366 * 86_400;
 /// The longest name of a node, a variant or a reason.
 const NAME_MAX: usize = 64;
 /// The most findings that are told at once.
-const FINDINGS_MAX: usize = 100;
+pub(super) const FINDINGS_MAX: usize = 100;
 /// The most exits beside the goal: they are asked at every change of every person.
 const EXITS_MAX: usize = 20;
 
@@ -74,34 +74,6 @@ pub(crate) struct Known {
     pub templates: HashMap<TemplateId, UsableTemplate>,
 }
 
-/// Reads a definition; what cannot be read is named by its node.
-///
-/// # Errors
-/// All findings, of which there is at least one.
-pub fn parse(json: &Json) -> Result<Definition, Vec<Finding>> {
-    let whole = |code, message: String| vec![error(None, code, message, "Write it as the JSON Schema says.")];
-    if json.to_string().len() > DEFINITION_MAX {
-        return Err(whole("DEFINITION_TOO_LARGE", format!("It is longer than {DEFINITION_MAX} octets.")));
-    }
-    if let Some(nodes) = json.get("nodes").and_then(Json::as_object) {
-        if nodes.len() > NODES_MAX {
-            let message = format!("It has {} nodes, and {NODES_MAX} are allowed.", nodes.len());
-            return Err(whole("TOO_MANY_NODES", message));
-        }
-        let unreadable = |(name, node): (&String, &Json)| {
-            let why = serde_json::from_value::<Node>(node.clone()).err()?;
-            let fix = "Use one of the kinds send, wait_for, wait_until, branch, split, update, exit with its fields.";
-            Some(error(Some(name), "NODE_UNREADABLE", format!("This node cannot be read: {why}."), fix))
-        };
-        let unreadable: Vec<Finding> = nodes.iter().filter_map(unreadable).take(FINDINGS_MAX).collect();
-        if !unreadable.is_empty() {
-            return Err(unreadable);
-        }
-    }
-    serde_json::from_value(json.clone())
-        .map_err(|why| whole("DEFINITION_UNREADABLE", format!("It cannot be read: {why}.")))
-}
-
 /// All findings about a definition, errors first.
 pub(crate) fn check(definition: &Definition, known: &Known) -> Vec<Finding> {
     let mut check = Check { definition, known, findings: Vec::new() };
@@ -116,7 +88,7 @@ pub(crate) fn check(definition: &Definition, known: &Known) -> Vec<Finding> {
     findings
 }
 
-fn error(node: Option<&str>, code: &'static str, message: impl Into<String>, fix: &'static str) -> Finding {
+pub(super) fn error(node: Option<&str>, code: &'static str, message: impl Into<String>, fix: &'static str) -> Finding {
     Finding { node: node.map(str::to_owned), severity: Severity::Error, code, message: message.into(), fix }
 }
 
@@ -209,7 +181,7 @@ impl Check<'_> {
 
     fn filters(&mut self, event: &str, filters: &[PropertyFilter]) {
         if filters.len() > 20 {
-            self.error(None, "TOO_MANY_FILTERS", "More than 20 properties are tested.", "Test fewer.");
+            return self.error(None, "TOO_MANY_FILTERS", "More than 20 properties are tested.", "Test fewer.");
         }
         for filter in filters {
             self.property(event, &filter.property);

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::contacts::events::{EventProperty, PropertyKind, PropertyName};
 use crate::contacts::{AttributeDefinition, AttributeName};
+use crate::workflows::parse::parse;
 
 fn known() -> Known {
     let template = |class| UsableTemplate {
@@ -223,6 +224,10 @@ fn more_exits_than_anybody_needs_are_refused() {
     let mut one = whole(&json!({ "a": { "kind": "exit" } }));
     one["exits"] = json!(vec![json!({ "kind": "event", "event": "started" }); 21]);
     assert_eq!(findings(&one), [(None, "TOO_MANY_EXITS")]);
+    let filter = json!({ "property": "page", "test": { "op": "is_missing" } });
+    let mut one = whole(&json!({ "a": { "kind": "exit" } }));
+    one["trigger"]["filter"] = json!(vec![filter; 21]);
+    assert_eq!(findings(&one), [(None, "TOO_MANY_FILTERS")], "and none of them is looked at");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What a workflow is: nodes by name, from one trigger on. Canonical JSON, so that its hash names it.
 //!
-//! A draft may be anything that parses; `check` says whether it may be published. What it names by name (events,
-//! attributes, partials) and by id (templates, senders, topics) is looked up then, and the contents of its mails are pinned.
+//! A draft may be anything that is JSON; `parse` reads it, and `check` says whether it may be published. What it names by
+//! name (events, attributes, partials) and by id (templates, senders, topics) is looked up then, and the contents of its
+//! mails are pinned.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::Watch;
-use crate::segments::{Condition, Needs};
+use crate::segments::{Condition, Needs, Size};
 
 /// The name of a node, unique in its workflow: letters, digits, `_` and `-`, at most 64.
 pub type NodeName = String;
@@ -19,7 +20,7 @@ pub type NodeName = String;
 /// Nodes that a workflow may have.
 pub const NODES_MAX: usize = 500;
 /// Octets that a definition may have as JSON.
-pub const DEFINITION_MAX: usize = 1_000_000;
+pub const DEFINITION_MAX: usize = 500_000;
 /// Basis points of all variants together.
 pub const BASIS_POINTS: u32 = 10_000;
 
@@ -278,6 +279,21 @@ impl Definition {
             End::Condition { condition } => Some(condition),
             End::Event { .. } => None,
         })
+    }
+
+    /// How much is asked of whom it concerns: by what starts and ends ways, and by each node that asks.
+    pub fn sizes(&self) -> impl Iterator<Item = (Option<&NodeName>, Size)> {
+        let filters = |filter: &[PropertyFilter]| filter.iter().map(|one| one.test.size()).sum::<Size>();
+        let end = |end: &End| match end {
+            End::Event { filter, .. } => filters(filter),
+            End::Condition { condition } => condition.size(),
+        };
+        let whole = [filters(&self.trigger.filter)].into_iter().chain(self.goal.iter().chain(&self.exits).map(end));
+        let nodes = self.nodes.iter().filter_map(|(name, node)| match node {
+            Node::Branch { condition, .. } => Some((Some(name), condition.size())),
+            _ => None,
+        });
+        std::iter::once((None, whole.sum::<Size>())).chain(nodes)
     }
 
     /// What must be known to ask whether a way ends.

@@ -8,18 +8,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use carillon_entities::ids::{ContactId, EnrollmentId, WorkflowVersionId};
 use carillon_entities::seeded_bugs;
 use carillon_entities::wall::TenantTx;
-use chrono::TimeDelta;
+use chrono::{Days, NaiveTime, TimeDelta};
 use serde_json::Value as Json;
 
+use super::advance::asked_mails;
 use super::facts::BatchFacts;
 use super::store::enrollments::{enrollments_due, enrollments_move};
 use super::store::steps::{NewExposure, NewStep, exposures_insert, steps_append};
 use super::versions::Definitions;
-use super::{Effects, Enrollment, Next, Node, Step, StepOutcome, advance};
+use super::{Effects, Enrollment, Next, Node, Ration, Step, StepOutcome, advance};
 use crate::contacts::{ContactChange, Tag, change_contacts, contacts_hold_free};
 use crate::error::{Error, Refusal, Result};
 use crate::messaging::{
-    INTENTS_MAX, Intent, Lane, MessageClass, ORIGIN_KEYS, Origin, Recipient, choose_locale, send_messages,
+    INTENTS_MAX, Intent, Lane, MessageClass, ORIGIN_KEYS, Origin, Recipient, choose_locale, messages_left_today,
+    send_messages,
 };
 use crate::ports::Ports;
 use crate::reruns::Reruns;
@@ -28,7 +30,8 @@ use crate::time::Timestamp;
 
 /// How many people one ticket permits to move.
 pub const PEOPLE: u32 = 500;
-/// Whoever is at a mail while the day's mails are used up is looked at again after this.
+/// Whoever is at a mail while the day's mails are used up is looked at again after this, for the limit may be raised, or when
+/// the day is over.
 const QUOTA_PAUSE: TimeDelta = TimeDelta::minutes(15);
 /// Whoever somebody else writes just now is changed after this.
 const SOON: TimeDelta = TimeDelta::seconds(1);
@@ -47,12 +50,12 @@ pub async fn advance_due(grants: &EngineGrants, ports: &Ports, size: u32) -> Res
     if !ports.clock.is_trustworthy() {
         return Ok(0);
     }
-    let (mut reruns, mut quota_until) = (Reruns::default(), None);
+    let mut reruns = Reruns::default();
     loop {
-        match one_batch(grants, ports, (size, quota_until)).await {
-            Err(Error::Refused(why)) if quota_until.is_none() && is_quota(&why) => {
-                quota_until = Some(ports.now() + QUOTA_PAUSE);
-            }
+        match one_batch(grants, ports, size).await {
+            // Somebody else took of the day's mails between the look at them and the count. They have them, so the next look
+            // sees fewer: this ends, at the latest when none is left, for then no mail is asked for.
+            Err(Error::Refused(why)) if is_quota(&why) => {}
             Err(error) if reruns.after(&error) => {}
             result => return result,
         }
@@ -63,11 +66,7 @@ fn is_quota(refusals: &[Refusal]) -> bool {
     refusals.iter().any(|refusal| refusal.code == "QUOTA_EXCEEDED")
 }
 
-async fn one_batch(
-    grants: &EngineGrants,
-    ports: &Ports,
-    (size, quota_until): (u32, Option<Timestamp>),
-) -> Result<usize> {
+async fn one_batch(grants: &EngineGrants, ports: &Ports, size: u32) -> Result<usize> {
     let now = ports.now();
     let mut tx = grants.run.begin().await?;
     let due = enrollments_due(&mut tx, now, i64::from(size)).await?;
@@ -76,25 +75,30 @@ async fn one_batch(
     }
     let definitions = ports.versions.load(&mut tx, due.iter().map(|one| one.version).collect()).await?;
     let facts = BatchFacts::load(&mut tx, ports, &due, &definitions, now).await?;
-    let runs: Vec<Run> = due
-        .into_iter()
-        .map(|enrollment| {
-            let effects = match definitions.get(&enrollment.version) {
-                Some(definition) => {
-                    advance(definition, enrollment.way.clone(), &facts.of(&enrollment, quota_until), now)
-                }
-                None => unreadable(&enrollment),
-            };
-            Run { enrollment, effects }
-        })
-        .collect();
+    let writing = Writing { grants, ports, definitions: &definitions, facts: &facts, now };
+    let runs = due.into_iter().map(|enrollment| {
+        let effects = writing.advance(&enrollment, None);
+        Run { enrollment, effects }
+    });
+    let mut runs: Vec<Run> = runs.collect();
     let count = runs.len();
-    let lanes = Writing { grants, ports, definitions: &definitions, facts: &facts, now }.write(&mut tx, runs).await?;
+    let wanted: usize = runs.iter().map(Run::mails).sum();
+    if wanted > 0 {
+        writing.ration(&mut runs, wanted, messages_left_today(&mut tx, now).await?);
+    }
+    let lanes = writing.write(&mut tx, runs).await?;
     tx.commit().await?;
     for lane in lanes {
         ports.doorbell.ring(lane);
     }
     Ok(count)
+}
+
+/// When whoever waits for another day's mails is looked at again.
+fn renewed(now: Timestamp) -> Timestamp {
+    let midnight = now.date_naive().checked_add_days(Days::new(1)).map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    let pause = now + QUOTA_PAUSE;
+    midnight.map_or(pause, |midnight| midnight.min(pause))
 }
 
 /// Somebody on a version that this program cannot read: they wait for one that can (C-182).
@@ -117,6 +121,13 @@ struct Run {
     effects: Effects,
 }
 
+impl Run {
+    /// How many mails it asks for.
+    fn mails(&self) -> usize {
+        asked_mails(&self.effects.steps)
+    }
+}
+
 struct Writing<'a> {
     grants: &'a EngineGrants,
     ports: &'a Ports,
@@ -126,6 +137,27 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    fn advance(&self, enrollment: &Enrollment, ration: Option<Ration>) -> Effects {
+        let Some(definition) = self.definitions.get(&enrollment.version) else { return unreadable(enrollment) };
+        advance(definition, enrollment.way.clone(), &self.facts.of(enrollment, ration), self.now)
+    }
+
+    /// Gives the mails that the day has left to those who were due first. While there were some the others are due again at
+    /// once: what is asked for may yet be refused, and is theirs then.
+    fn ration(&self, runs: &mut [Run], wanted: usize, room: usize) {
+        if wanted <= room {
+            return;
+        }
+        let until = if room == 0 { renewed(self.now) } else { self.now };
+        let mut left = room;
+        for run in runs {
+            if run.mails() > left {
+                run.effects = self.advance(&run.enrollment, Some(Ration { mails: left, until }));
+            }
+            left -= run.mails();
+        }
+    }
+
     /// Writes a batch; returns the lanes in which there is mail now.
     async fn write(&self, tx: &mut TenantTx, mut runs: Vec<Run>) -> Result<BTreeSet<Lane>> {
         self.put_off(tx, &mut runs).await?;

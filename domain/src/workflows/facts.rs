@@ -15,7 +15,7 @@ use super::store::events::{TenantDefaults, tenant_defaults};
 use super::store::pauses::pauses_of;
 use super::store::steps::exposures_seen;
 use super::versions::Definitions;
-use super::{Definition, Enrollment, Node, WayFacts};
+use super::{Definition, Enrollment, Node, Ration, WayFacts};
 use crate::consent::{Recipient, endpoints_resolve};
 use crate::contacts::events::properties_of_events;
 use crate::contacts::{Contact, ContactState, Locale, Zone, contacts_get};
@@ -123,7 +123,7 @@ impl BatchFacts {
     }
 
     /// What is known of one of them.
-    pub fn of(&self, enrollment: &Enrollment, quota_until: Option<Timestamp>) -> WayFacts {
+    pub fn of(&self, enrollment: &Enrollment, ration: Option<Ration>) -> WayFacts {
         let person = self.people.get(&enrollment.contact);
         let mut contact = self.conditions.get(&enrollment.contact).cloned().unwrap_or_default();
         let asked = self.asked.get(&enrollment.version).unwrap_or(&NONE_ASKED);
@@ -143,7 +143,7 @@ impl BatchFacts {
             address,
             seen: seen.into_iter().flatten().cloned().collect(),
             pending,
-            quota_until,
+            ration,
         }
     }
 

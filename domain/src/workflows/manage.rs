@@ -9,7 +9,9 @@ use super::publish::touch;
 use super::store::enrollments::ways_end_of_workflow;
 use super::store::pauses;
 use super::store::steps::{NewStep, steps_append};
-use super::store::workflows::{ends_forget, triggers_forget, workflow_insert, workflow_lock, workflow_update};
+use super::store::workflows::{
+    ends_forget, triggers_forget, workflow_insert, workflow_lock, workflow_update, workflows_find,
+};
 use super::{DEFINITION_MAX, Enrollment, Held, StepOutcome, Workflow, WorkflowState};
 use crate::contacts::{contacts_get, one_line};
 use crate::error::{Error, Refusal, Result};
@@ -66,13 +68,11 @@ pub async fn update_workflow(
     ports: &Ports,
     command: UpdateWorkflow,
 ) -> Result<Workflow> {
+    let name = command.name.as_deref().map(name_of).transpose()?;
+    let draft = command.draft.map(draft_of).transpose()?;
     let mut workflow = lock_at(tx, command.id, command.version).await?;
-    if let Some(name) = &command.name {
-        workflow.name = name_of(name)?;
-    }
-    if let Some(draft) = command.draft {
-        workflow.draft = draft_of(draft)?;
-    }
+    workflow.name = name.unwrap_or(workflow.name);
+    workflow.draft = draft.unwrap_or(workflow.draft);
     touch(&mut workflow, ports);
     match workflow_update(tx, &workflow).await {
         Err(Error::Wall(WallError::Conflict { .. })) => Err(taken()),
@@ -82,18 +82,30 @@ pub async fn update_workflow(
 
 /// Locks a workflow that can still change, at the version that the caller saw.
 pub(super) async fn lock_at(tx: &mut TenantTx, id: WorkflowId, seen: i64) -> Result<Workflow> {
-    let workflow = lock(tx, id).await?;
+    Ok(at(lock(tx, id).await?, seen)?)
+}
+
+/// The same, without its lock.
+pub(super) async fn look_at(tx: &mut TenantTx, id: WorkflowId, seen: i64) -> Result<Workflow> {
+    Ok(at(open(workflows_find(tx, [id]).await?.pop())?, seen)?)
+}
+
+fn at(workflow: Workflow, seen: i64) -> Result<Workflow, Refusal> {
     if workflow.version == seen {
         return Ok(workflow);
     }
     let message = format!("Somebody changed the workflow; its version is {}.", workflow.version);
-    Err(Refusal::new("CONFLICT", "version", message).into())
+    Err(Refusal::new("CONFLICT", "version", message))
 }
 
 async fn lock(tx: &mut TenantTx, id: WorkflowId) -> Result<Workflow> {
-    let workflow = workflow_lock(tx, id).await?.ok_or_else(|| Refusal::not_found("id"))?;
+    Ok(open(workflow_lock(tx, id).await?)?)
+}
+
+fn open(workflow: Option<Workflow>) -> Result<Workflow, Refusal> {
+    let workflow = workflow.ok_or_else(|| Refusal::not_found("id"))?;
     if workflow.state == WorkflowState::Archived {
-        return Err(Refusal::new("ARCHIVED", "id", "The workflow is archived.").into());
+        return Err(Refusal::new("ARCHIVED", "id", "The workflow is archived."));
     }
     Ok(workflow)
 }

@@ -14,6 +14,7 @@ mod entry;
 mod facts;
 mod local_time;
 mod manage;
+mod parse;
 mod publish;
 mod react;
 mod store;
@@ -21,7 +22,7 @@ mod versions;
 mod wilson;
 mod workflow;
 
-pub use advance::{Effects, Next, Step, StepOutcome, Way, WayFacts, WayState, advance};
+pub use advance::{Effects, Next, Ration, Step, StepOutcome, Way, WayFacts, WayState, advance};
 pub use answers::{
     NodeAnswer, VariantAnswer, are_workflows_held, enrollments, find_enrollments, find_workflow_versions,
     find_workflows, held_contacts, node_answers, paths, variant_answers, workflow_versions, workflows,

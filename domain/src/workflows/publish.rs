@@ -7,8 +7,9 @@ use carillon_entities::ids::{EventDefinitionId, SenderId, TemplateId, TopicId, W
 use carillon_entities::wall::{TenantTx, WallError};
 
 use super::assign::allot;
-use super::check::{Finding, Known, Severity, check, parse};
-use super::manage::lock_at;
+use super::check::{Finding, Known, Severity, check};
+use super::manage::{lock_at, look_at};
+use super::parse::parse;
 use super::store::events::events_named;
 use super::store::workflows::{listeners_replace, version_insert, version_last, versions_find, workflow_update};
 use super::{Definition, End, Node, Version, Workflow, WorkflowState};
@@ -39,8 +40,9 @@ pub async fn publish_workflow(
     ports: &Ports,
     (id, seen): (WorkflowId, i64),
 ) -> Result<PublishedWorkflow> {
+    // Read before it is locked: what is locked then is the same version, and says the same.
+    let definition = parse(&look_at(tx, id, seen).await?.draft).map_err(refused)?;
     let mut workflow = lock_at(tx, id, seen).await?;
-    let definition = parse(&workflow.draft).map_err(refused)?;
     let known = known_of(tx, &[&definition]).await?;
     let (errors, warnings): (Vec<_>, Vec<_>) =
         check(&definition, &known).into_iter().partition(|finding| finding.severity == Severity::Error);

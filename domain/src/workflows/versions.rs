@@ -1,10 +1,11 @@
 //! What published versions say, read once.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carillon_entities::ids::{TenantId, WorkflowVersionId};
 use carillon_entities::wall::TenantTx;
+use lru::LruCache;
 
 use super::Definition;
 use super::store::workflows::versions_find;
@@ -13,18 +14,53 @@ use crate::error::Result;
 /// What of versions this program can read (C-182).
 pub(super) type Definitions = HashMap<WorkflowVersionId, Arc<Definition>>;
 
-/// Published versions of one process, bounded; they never change, so none is ever stale.
-#[derive(Debug, Default)]
-pub struct VersionCache(Mutex<HashMap<(TenantId, WorkflowVersionId), Arc<Definition>>>);
+type Key = (TenantId, WorkflowVersionId);
 
-const CACHED_MAX: usize = 500;
+/// Octets of JSON of all that is kept: thousands of ordinary versions, and dozens of the longest.
+const KEPT_MAX: usize = 32 << 20;
+
+/// Published versions of one process, those used last; they never change, so none is ever stale.
+#[derive(Debug, Default)]
+pub struct VersionCache(Mutex<Kept>);
+
+/// Versions and their lengths.
+#[derive(Debug)]
+struct Kept {
+    versions: LruCache<Key, (Arc<Definition>, usize)>,
+    octets: usize,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { versions: LruCache::unbounded(), octets: 0 }
+    }
+}
+
+impl Kept {
+    fn get(&mut self, key: Key) -> Option<Arc<Definition>> {
+        self.versions.get(&key).map(|(definition, _)| Arc::clone(definition))
+    }
+
+    /// Keeps one, and lets those go that were used longest ago as far as there is no room for it.
+    fn put(&mut self, key: Key, definition: Arc<Definition>, octets: usize) {
+        self.octets += octets;
+        if let Some((_, before)) = self.versions.put(key, (definition, octets)) {
+            self.octets -= before;
+        }
+        while self.octets > KEPT_MAX
+            && let Some((_, (_, octets))) = self.versions.pop_lru()
+        {
+            self.octets -= octets;
+        }
+    }
+}
 
 impl VersionCache {
     pub(super) async fn load(&self, tx: &mut TenantTx, ids: BTreeSet<WorkflowVersionId>) -> Result<Definitions> {
         let tenant = tx.tenant();
         let mut found: Definitions = {
-            let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            ids.iter().filter_map(|id| Some((*id, Arc::clone(cache.get(&(tenant, *id))?)))).collect()
+            let mut kept = self.kept();
+            ids.iter().filter_map(|id| Some((*id, kept.get((tenant, *id))?))).collect()
         };
         let missing: Vec<WorkflowVersionId> = ids.into_iter().filter(|id| !found.contains_key(id)).collect();
         if missing.is_empty() {
@@ -34,12 +70,50 @@ impl VersionCache {
             let Some(definition) = version.definition else { continue };
             let definition = Arc::new(definition);
             found.insert(version.id, Arc::clone(&definition));
-            let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if cache.len() >= CACHED_MAX {
-                cache.clear();
-            }
-            cache.insert((tenant, version.id), definition);
+            self.kept().put((tenant, version.id), definition, version.json.to_string().len());
         }
         Ok(found)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn key(version: usize) -> Key {
+        (TenantId(Uuid::from_u128(1)), WorkflowVersionId(Uuid::from_u128(version as u128)))
+    }
+
+    #[test]
+    fn as_many_are_kept_as_there_is_room_for_and_those_used_longest_ago_go() {
+        let nodes = json!({ "bye": { "kind": "exit" } });
+        let definition = json!({ "trigger": { "event": "started" }, "start": "bye", "nodes": nodes });
+        let definition = Arc::new(serde_json::from_value::<Definition>(definition).expect("a definition"));
+        let mut kept = Kept::default();
+        let put = |kept: &mut Kept, version, octets| kept.put(key(version), Arc::clone(&definition), octets);
+        let longest = KEPT_MAX / 1_000;
+        for version in 0..1_000 {
+            put(&mut kept, version, longest);
+        }
+        for round in 0..2 {
+            assert!((0..1_000).all(|version| kept.get(key(version)).is_some()), "all of them, in round {round}");
+        }
+        assert!(kept.get(key(0)).is_some(), "used again");
+        put(&mut kept, 1_000, longest);
+        let lost =
+            |kept: &mut Kept| (0..=1_000).filter(|version| kept.get(key(*version)).is_none()).collect::<Vec<_>>();
+        assert_eq!(lost(&mut kept), [1], "one for one, and only who was used longest ago");
+        // Read by two at once, it is counted once.
+        put(&mut kept, 1_000, longest);
+        assert_eq!((lost(&mut kept), kept.octets), (vec![1], 1_000 * longest));
+        put(&mut kept, 2_000, KEPT_MAX + 1);
+        assert_eq!((kept.versions.len(), kept.octets), (0, 0), "what is longer than all the room is not kept");
     }
 }

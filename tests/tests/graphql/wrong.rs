@@ -94,3 +94,47 @@ async fn a_template_with_nul_is_refused() {
         assert_eq!(errors[0], json!({ "code": "TEMPLATE_CONTROL", "field": [part] }), "{answer}");
     }
 }
+
+/// Each of a batch is judged by itself: what is wrong with one names it by its place, and the property by its name.
+#[actix_web::test]
+async fn a3_14_hostile_events_are_named_and_the_rest_of_their_batch_is_stored() {
+    let api = Api::new().await;
+    let declared = json!({ "name": "order", "properties": [{ "name": "total", "kind": "NUMBER" }] });
+    api.change("declareEvents", "events { id }", json!({ "events": [declared] })).await;
+    let contact = api.change("createContact", "contact { id }", json!({ "email": "ada@example.org" })).await;
+    let contact = json!({ "id": contact["contact"]["id"] });
+    let with = |properties: Value| (contact.clone(), properties);
+    let items = [
+        (with(json!({ "total": 1 })), None),
+        (with(json!({ "total": "one" })), Some(("WRONG_TYPE", "properties.total"))),
+        (with(json!({ "total": { "amount": 1 } })), Some(("WRONG_TYPE", "properties.total"))),
+        (with(json!({ "body": "x".repeat(33 * 1024) })), Some(("PROPERTIES_TOO_LARGE", "properties"))),
+        (with(json!({ "body": "x\u{0}y" })), Some(("INVALID_PROPERTIES", "properties"))),
+        (with(json!({ "a": [[[[[]]]]] })), Some(("INVALID_PROPERTIES", "properties"))),
+        (with(json!({ "\u{0}": 1 })), Some(("INVALID_PROPERTY_NAME", "properties"))),
+        (with(json!([1, 2])), Some(("INVALID_PROPERTIES", "properties"))),
+        ((json!({ "id": "'; DROP TABLE contacts" }), json!({})), Some(("NOT_FOUND", "contact.id"))),
+        ((json!({ "email": "nobody" }), json!({})), Some(("INVALID_EMAIL", "contact.email"))),
+        (with(json!({ "total": 2.5 })), None),
+    ];
+    let events = items.iter().enumerate().map(|(n, ((contact, properties), _))| {
+        json!({ "messageId": format!("m{n}"), "name": "order", "contact": contact, "properties": properties })
+    });
+    let events: Vec<Value> = events.collect();
+    let told = api
+        .change("trackEvents", "results { eventId userErrors { code field message } }", json!({ "events": events }))
+        .await;
+    for (n, (_, wrong)) in items.iter().enumerate() {
+        let result = &told["results"][n];
+        let Some((code, field)) = wrong else {
+            assert!(result["eventId"].is_string() && result["userErrors"] == json!([]), "{n}: {result}");
+            continue;
+        };
+        let error = &result["userErrors"][0];
+        let field: Vec<&str> = field.split('.').collect();
+        assert_eq!((&result["eventId"], &error["code"]), (&Value::Null, &json!(code)), "{n}: {result}");
+        assert_eq!(error["field"], json!(field), "{n}: {result}");
+        assert!(error["message"].as_str().is_some_and(|text| text.len() < 200), "{n}: {result}");
+    }
+    assert_eq!(api.world.number("SELECT COUNT(*) AS amount FROM contact_events").await, 2);
+}

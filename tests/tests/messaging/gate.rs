@@ -1,6 +1,7 @@
 //! The gate's transaction: what it refuses, what it holds, and that only its commit gives permits.
 
 use carillon_domain::consent::{self, ConsentAction, SourceKind};
+use carillon_domain::dispatch;
 use carillon_domain::error::Error;
 use carillon_domain::messaging::reply_class::{Reply, SmtpStage};
 use carillon_domain::messaging::{self, HandOver, Lane, MessageStatus, SendTest};
@@ -133,8 +134,30 @@ async fn what_changes_after_the_intent_counts() {
     assert_eq!(after(sql("UPDATE contacts SET state = 'archived'")).await, refused("contact_archived"));
     assert_eq!(after(sql("UPDATE contacts SET state = 'deleted', email = NULL")).await, refused("contact_gone"));
     assert_eq!(after(sql("UPDATE contacts SET email = 'other@example.org'")).await, refused("address_changed"));
-    let suspended = "UPDATE tenants SET suspended_at = created_at WHERE name = 'Confiserie'";
-    assert_eq!(after(sql(suspended)).await, refused("tenant_suspended"));
+}
+
+/// Its mail is not due, and what a worker had taken before is held at the gate; it goes when the tenant does.
+#[tokio::test]
+async fn the_mail_of_a_suspended_tenant_waits() {
+    let setup = Setup::new().await;
+    let ada = setup.reader(ADA).await;
+    let id = setup.send_news("k", ada).await;
+    let due = async || dispatch::due_messages(setup.ports(), Lane::Bulk).await.unwrap().len();
+    assert_eq!(due().await, 1);
+    let suspend = async |since: &str| {
+        let sql = format!("UPDATE tenants SET suspended_at = {since} WHERE name = 'Confiserie'");
+        assert_eq!(setup.world.execute(&sql).await, 1);
+    };
+    suspend("created_at").await;
+    assert_eq!(due().await, 0);
+    assert_eq!(setup.round(Lane::Bulk, &HandOver::Accepted).await, 0);
+    assert_eq!(setup.state(id).await, (MessageStatus::Queued, "tenant_suspended".to_owned()));
+    setup.world.advance(TimeDelta::hours(1));
+    assert_eq!(due().await, 0);
+    suspend("NULL").await;
+    assert_eq!(due().await, 1);
+    assert_eq!(setup.round(Lane::Bulk, &HandOver::Accepted).await, 1);
+    assert_eq!(setup.attempts(id).await[0].number, 1, "nothing was tried meanwhile");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::stage::{CHROME, Stage, get};
 use actix_web::http::{Method, StatusCode};
 use carillon_domain::entropy::SeededEntropy;
+use carillon_domain::keys::{ClickToken, Keyring, LinkPlace, Tracked};
 use carillon_domain::messaging::HITS_MAX;
 use carillon_domain::ports::{Ports, Wall};
 use carillon_entities::wall::DatabaseSettings;
@@ -51,6 +52,39 @@ async fn c084_a_link_leads_where_it_was_signed_to_lead_and_nowhere_else() {
         assert_eq!((refused.status, refused.location()), (StatusCode::METHOD_NOT_ALLOWED, None));
     }
     assert_eq!(stage.number("message_hits").await, 2, "what is refused leaves nothing behind");
+}
+
+/// Tokens that are whole, under keys of the same numbers that are not ours; and our own pixel with one letter changed.
+#[actix_web::test]
+async fn c084_what_somebody_else_signed_is_neither_link_nor_pixel_and_leaves_nothing_behind() {
+    let stage = Stage::new().await;
+    let contact = stage.person("ada@example.org", "US").await;
+    let message = stage.send("one", contact).await;
+    let (links, pixel) = stage.tracked("ada@example.org");
+    let signer = Keyring::generate(&SeededEntropy::new(5)).click_signer();
+    let mut paths = Vec::new();
+    for tracked in [Tracked::Message(message), Tracked::Content { version: stage.version, origin: String::new() }] {
+        let token = |target| ClickToken { tenant: stage.post.tenant, tracked: tracked.clone(), target };
+        let link = (LinkPlace { number: 1, of: 1 }, "https://evil.example/".to_owned());
+        paths.push(format!("/c/{}", signer.sign(&token(Some(link))).unwrap()));
+        paths.push(format!("/o/{}.gif", signer.sign(&token(None)).unwrap()));
+    }
+    let ours = pixel.as_ref().unwrap().trim_end_matches(".gif");
+    let middle = ours.len() / 2;
+    let other = if ours.as_bytes()[middle] == b'A' { "B" } else { "A" };
+    paths.push(format!("{}{other}{}.gif", &ours[..middle], &ours[middle + 1..]));
+    paths.push(format!("/o/{}.gif", "A".repeat(20_000)));
+    paths.push(format!("{}{}", links[0], "A".repeat(20_000)));
+    for path in &paths {
+        for method in [Method::GET, Method::HEAD] {
+            let refused = stage.ask(get(path, CHROME, "203.0.113.9").method(method)).await;
+            assert_eq!((refused.status, refused.location()), (StatusCode::NOT_FOUND, None), "{path}");
+            assert!(!refused.body.starts_with(b"GIF89a"), "{path}");
+        }
+    }
+    assert_eq!([stage.number("message_hits").await, stage.number("tracking_counts").await], [0, 0]);
+    assert_eq!(stage.visit(pixel.as_ref().unwrap(), CHROME).await.status, StatusCode::OK);
+    assert_eq!(stage.number("message_hits").await, 1, "and our own does");
 }
 
 #[actix_web::test]

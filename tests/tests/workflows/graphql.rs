@@ -177,6 +177,11 @@ async fn bad_graphs_are_refused_by_code_and_node() {
         ("WEIGHTS", Some("half"), node("half", split(4999))),
         ("NODE_UNREADABLE", Some("half"), node("half", json!({ "kind": "teleport", "next": "bye" }))),
         ("WAIT_OUT_OF_RANGE", Some("pause"), node("pause", json!({ "kind": "wait_for", "seconds": 0, "next": "bye" }))),
+        ("LIST_TOO_LONG", Some("half"), {
+            let leaf = json!({ "kind": "tag", "tag": "x" });
+            let condition = json!({ "kind": "or", "of": vec![leaf; 10_000] });
+            node("half", json!({ "kind": "branch", "condition": condition, "then": "bye", "otherwise": "bye" }))
+        }),
         ("TOO_MANY_NODES", None, json!({ "trigger": { "event": "started" }, "start": "n0", "nodes": many })),
         ("EVENT_UNKNOWN", None, {
             let mut definition = welcome();

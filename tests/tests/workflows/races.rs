@@ -2,8 +2,9 @@
 
 use carillon_domain::contacts::events::track_events;
 use carillon_domain::contacts::{Tag, TagContacts, tag_contacts};
+use carillon_domain::messaging;
 use carillon_domain::reruns::Reruns;
-use carillon_domain::tenancy::{TrackEvents, WriteContacts};
+use carillon_domain::tenancy::{SendMessages, TrackEvents, WriteContacts};
 use carillon_domain::workflows;
 use chrono::TimeDelta;
 use serde_json::{Map, json};
@@ -133,6 +134,65 @@ async fn an_update_of_somebody_who_is_being_written_is_made_later() {
     field.drain().await;
     assert_eq!(field.stands(ada).await, "completed completed");
     assert_eq!(field.number("SELECT COUNT(*) AS amount FROM contact_tags WHERE tag = 'seen'").await, 1);
+}
+
+const USED: &str = "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) AS amount FROM usage";
+
+/// Somebody else takes of the day's mails while the engine has counted on them: together they take all and no more.
+#[tokio::test]
+async fn a_call_and_the_engine_share_what_the_day_has_left() {
+    let field = Field::new().await;
+    field.execute("UPDATE tenants SET max_messages_per_day = 5").await;
+    field.live("Welcome", &field.one_mail()).await;
+    let mut people = Vec::new();
+    for n in 0..9 {
+        people.push(field.person(&format!("p{n}@example.org")).await);
+    }
+    for who in &people[3..] {
+        field.does(*who, "started").await;
+    }
+    let call = field.marketer.grant::<SendMessages>().expect("a marketer sends");
+    let intents: Vec<_> = (0..3).map(|n| field.intent(&format!("call {n}"), people[n])).collect();
+    let mut tx = call.begin().await.expect("a transaction");
+    let accepted = messaging::send_messages(&call, &mut tx, field.ports(), &intents).await.expect("room");
+    assert!(accepted.iter().all(Result::is_ok));
+    let work = field.work(field.tenant);
+    let grants = workflows::EngineGrants { run: work.grant(), send: work.grant() };
+    let moved = field.meanwhile(tx, workflows::advance_due(&grants, field.ports(), 10)).await;
+    assert_eq!(moved.expect("moved"), 6);
+    assert_eq!(field.number(USED).await, 5);
+    field.settle().await;
+    field.drain().await;
+    assert_eq!((field.catcher.totals().stored, field.number(USED).await), (5, 5));
+    field.advance(TimeDelta::days(1));
+    field.drain().await;
+    assert_eq!(field.catcher.totals().stored, 9);
+}
+
+/// Workers side by side, each with a part of those who are due, use the day up and not more.
+#[tokio::test]
+async fn workers_side_by_side_use_up_the_day_and_not_more() {
+    let field = Field::new().await;
+    field.execute("UPDATE tenants SET max_messages_per_day = 7").await;
+    field.live("Welcome", &field.one_mail()).await;
+    let mut told = Vec::new();
+    for n in 0..20 {
+        let who = field.person(&format!("p{n}@example.org")).await;
+        told.push((who, "started", field.ports().now()));
+    }
+    field.did(&told).await;
+    let work = field.work(field.tenant);
+    let grants = workflows::EngineGrants { run: work.grant(), send: work.grant() };
+    let workers =
+        (0..4).map(|_| async { while workflows::advance_due(&grants, field.ports(), 4).await.expect("moved") > 0 {} });
+    futures::future::join_all(workers).await;
+    let waiting = "SELECT COUNT(*) AS amount FROM enrollments WHERE state = 'active' AND node = 'first'";
+    assert_eq!([field.number(USED).await, field.number(waiting).await], [7, 13]);
+    assert_eq!(field.number("SELECT COUNT(*) AS amount FROM messages").await, 7);
+    field.settle().await;
+    field.drain().await;
+    assert_eq!((field.catcher.totals().stored, field.number(USED).await), (7, 7));
+    field.leave_unsettled();
 }
 
 /// Two that let go at once leave nobody held by neither.

@@ -170,19 +170,29 @@ async fn c082_who_clicked_and_is_never_judged_is_not_told_as_one_who_did_not() {
     field.drain().await;
 }
 
-/// With tracked links it would be longer than a marketing mail may be: it leaves as it was.
+/// With tracked links it would be longer than a marketing mail may be, or one of them would tell nothing: it leaves as it was.
 #[tokio::test]
-async fn c077_of_a_mail_too_long_to_be_tracked_nothing_is_known() {
-    let links: Vec<_> = (0..60).map(|n| format!("<a href=\"https://shop.example/{n}\">{n}</a>")).collect();
-    let links = links.join(" ");
-    let short = format!("<p>{links}</p><p><a href=\"{{{{ unsubscribe_url }}}}\">Leave</a></p>");
-    let long = format!("<p>{}</p>{short}", "word ".repeat((95_000 - short.len()) / 5));
-    for (html, tracking, stands) in
-        [(long, "none", "completed nobody_knows"), (short, "individual", "completed not_clicked")]
-    {
+async fn c077_of_a_mail_that_cannot_be_tracked_nothing_is_known() {
+    let html = |links: &[String], words: usize| {
+        let links: Vec<_> = links.iter().map(|to| format!("<a href=\"{to}\">x</a>")).collect();
+        let words = "word ".repeat(words);
+        let links = links.join(" ");
+        format!("<p>{words}</p><p>{links}</p><p><a href=\"{{{{ unsubscribe_url }}}}\">Leave</a></p>")
+    };
+    let of = |links: usize| (0..links).map(|n| format!("https://a.example/{n}")).collect::<Vec<_>>();
+    let long = |octets: usize| vec![format!("https://a.example/{}", "x".repeat(octets - 18))];
+    let (none, known) = (("none", "completed nobody_knows"), ("individual", "completed not_clicked"));
+    for (html, (tracking, stands)) in [
+        (html(&of(60), 18_800), none),
+        (html(&of(60), 10), known),
+        (html(&of(301), 10), none),
+        (html(&of(300), 10), known),
+        (html(&long(2_001), 10), none),
+        (html(&long(2_000), 10), known),
+    ] {
         let field = Field::new().await;
         field.write(html).await;
-        field.live("Asked", &asked(&field)).await;
+        let (_, version) = field.live("Asked", &asked(&field)).await;
         let ada = field.person_of("ada@example.org", "US").await;
         field.does(ada, "started").await;
         field.drain().await;
@@ -190,6 +200,7 @@ async fn c077_of_a_mail_too_long_to_be_tracked_nothing_is_known() {
         field.advance(TimeDelta::hours(1));
         field.drain().await;
         assert_eq!(field.stands(ada).await, stands);
+        assert_eq!(field.answer(&version, "first").await.sent, 1);
     }
 }
 
@@ -216,6 +227,34 @@ async fn l5_a_batch_costs_the_same_whatever_its_size() {
         field.settle().await;
     }
     assert_eq!(costs[0], costs[1], "statements of starting and of moving");
+}
+
+/// The day has room for some of a batch: so many go, and who is refused takes nobody's place. The rest goes the next day.
+#[tokio::test]
+async fn as_many_mails_go_as_the_day_has_room_for() {
+    let field = Field::new().await;
+    field.execute("UPDATE tenants SET max_messages_per_day = 4").await;
+    field.live("Welcome", &field.one_mail()).await;
+    for n in 0..7 {
+        let who = field.person(&format!("p{n}@example.org")).await;
+        field.does(who, "started").await;
+    }
+    field.execute("UPDATE contacts SET state = 'archived' WHERE email_norm = 'p1@example.org'").await;
+    field.drain().await;
+    let waiting = "SELECT COUNT(*) AS amount FROM enrollments WHERE state = 'active' AND node = 'first'";
+    let sent = async || (field.catcher.totals().stored, field.number(waiting).await);
+    assert_eq!(sent().await, (4, 2));
+    assert_eq!([field.mails("p0@example.org"), field.mails("p4@example.org")], [1, 1], "those who came first");
+    field.advance(TimeDelta::minutes(14));
+    field.drain().await;
+    assert_eq!(sent().await, (4, 2));
+    field.execute("UPDATE tenants SET max_messages_per_day = 5").await;
+    field.advance(TimeDelta::minutes(1));
+    field.drain().await;
+    assert_eq!(sent().await, (5, 1), "a limit that was raised is seen");
+    field.advance(TimeDelta::days(1));
+    field.drain().await;
+    assert_eq!(sent().await, (6, 0));
 }
 
 /// Whatever is looked at twice, late, or by two workers at once happens once.

@@ -77,6 +77,11 @@ impl Field {
         })
     }
 
+    /// The tenant's one mail, and out.
+    pub fn one_mail(&self) -> Json {
+        started(&json!({ "first": self.mail("bye"), "bye": { "kind": "exit", "reason": "done" } }))
+    }
+
     /// Has the tenant's one mail be this from now on.
     pub async fn write(&self, html: String) {
         let grant = self.marketer.grant().unwrap();

@@ -38,6 +38,10 @@ statements! {
     USAGE_ADD(Text, Date, BigInt) =
         "INSERT INTO usage (tenant_id, meter, day, count) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (tenant_id, meter, day) DO UPDATE SET count = usage.count + excluded.count RETURNING count";
+    /// How many more the tenant may send in a day.
+    USAGE_ROOM(Text, Date) =
+        "SELECT t.max_messages_per_day - COALESCE((SELECT u.count FROM usage u \
+            WHERE u.tenant_id = $1 AND u.meter = $2 AND u.day = $3), 0) AS count FROM tenants t WHERE t.id = $1";
     /// How many messages the tenant may send in a day.
     USAGE_LIMIT() = "SELECT max_messages_per_day AS count FROM tenants WHERE id = $1";
 }
@@ -183,6 +187,13 @@ pub(in crate::messaging) async fn usage_add(tx: &mut TenantTx, now: Timestamp, m
     let limit: Option<CountRow> = tx.sql(&USAGE_LIMIT, Args::default())?.one().await?;
     let limit = limit.ok_or_else(|| Error::fault("the tenant has no row"))?;
     Ok(total.is_some_and(|total| total.count <= limit.count))
+}
+
+/// How many more messages today has room for, as far as is committed.
+pub(in crate::messaging) async fn usage_room(tx: &mut TenantTx, now: Timestamp) -> Result<i64> {
+    let args = [Value::from("messages"), Value::from(now.date_naive())];
+    let room: Option<CountRow> = tx.sql(&USAGE_ROOM, Args::of(args))?.one().await?;
+    Ok(room.ok_or_else(|| Error::fault("the tenant has no row"))?.count)
 }
 
 /// Cancels queued messages; returns which those were.

@@ -24,7 +24,7 @@ pub(super) use content::{
 };
 pub(super) use intents::{
     IntentContact, KnownIntent, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel,
-    messages_cancel_of_ways, messages_insert, reserved_topic, usage_add,
+    messages_cancel_of_ways, messages_insert, reserved_topic, usage_add, usage_room,
 };
 pub(super) use members::is_verified_member;
 pub(super) use partials::{

@@ -4,17 +4,21 @@ use carillon_entities::ids::TenantId;
 use url::Url;
 
 use super::rewrite::Found;
-use crate::keys::{ClickToken, LinkPlace, Tracked, destination};
+use crate::keys::{ClickToken, LinkPlace, Tracked, web_address};
 use crate::messaging::claim::ClaimedMessage;
 use crate::messaging::template::HTML_MAX;
 use crate::messaging::{MessageClass, TrackingMode};
 use crate::ports::Ports;
 
+/// Links that a tracked mail may have.
+const LINKS_MAX: usize = 300;
+
 /// Our own pages: they are no clicks, and must lead there whatever happens to tracking (C-16).
 const OWN_PAGES: &[&str] = &["u/", "unsubscribe/", "preferences/", "confirm/", "c/", "o/"];
 
 /// The html part with tracked links and, where it may be, the pixel, and how it is tracked then: as it was and not at all where the mode is
-/// none, and where it could not be done, for a mail that tells nothing is better than none.
+/// none, and where it could not be done, for a mail that tells nothing is better than none. It is done for every link or
+/// not at all: whoever clicked one that tells nothing would count as one who did not click.
 pub(in crate::messaging) fn track(
     tenant: TenantId,
     ports: &Ports,
@@ -46,8 +50,11 @@ fn tracked_html(
     let own = Url::parse(base).ok()?;
     let found = Found::find(html);
     let targets = found.links.iter().enumerate();
-    let targets = targets.filter_map(|(index, link)| Some((index, destination(&link.href)?)));
+    let targets = targets.filter_map(|(index, link)| Some((index, web_address(&link.href)?)));
     let targets: Vec<(usize, String)> = targets.filter(|(_, to)| !is_own_page(&own, to)).collect();
+    if found.missed || targets.len() > LINKS_MAX {
+        return None;
+    }
     let of = u16::try_from(targets.len()).ok()?;
     let values = (1..).zip(targets).map(|(number, (index, to))| {
         let text = signer.sign(&token(Some((LinkPlace { number, of }, to))))?;

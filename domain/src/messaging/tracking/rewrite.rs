@@ -9,8 +9,7 @@ use std::convert::Infallible;
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 use html5gum::{Span, Tokenizer};
 
-/// Links of a mail that are tracked; those behind them stay as they are.
-pub(super) const LINKS_MAX: usize = 300;
+use crate::keys::web_address;
 
 /// A link of an html part.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +25,8 @@ pub(super) struct Link {
 pub(super) struct Found {
     /// Its links, in their order; without those whose author wants them left alone.
     pub links: Vec<Link>,
+    /// The place of one that leads somewhere on the web is not certain.
+    pub missed: bool,
     /// Where the body ends, if it says so.
     body_end: Option<usize>,
 }
@@ -36,6 +37,7 @@ struct Tag {
     is_link: bool,
     attribute: Vec<u8>,
     href: Option<Link>,
+    missed: bool,
     off: bool,
 }
 
@@ -60,13 +62,16 @@ impl Found {
             }
             CallbackEvent::AttributeName { name } => tag.attribute = name.to_vec(),
             CallbackEvent::AttributeValue { value } if tag.is_link => match tag.attribute.as_slice() {
-                b"href" if tag.href.is_none() => tag.href = link(html, span, value),
+                b"href" if tag.href.is_none() => {
+                    tag.href = link(html, span, value);
+                    tag.missed = tag.href.is_none() && std::str::from_utf8(value).ok().and_then(web_address).is_some();
+                }
                 b"data-carillon-track" => tag.off = value.eq_ignore_ascii_case(b"off"),
                 _ => {}
             },
             CallbackEvent::CloseStartTag { .. } => {
-                let link = tag.href.take().filter(|_| !tag.off && self.links.len() < LINKS_MAX);
-                self.links.extend(link);
+                self.missed |= tag.missed && !tag.off;
+                self.links.extend(tag.href.take().filter(|_| !tag.off));
             }
             CallbackEvent::EndTag { name } if name == b"body" => self.body_end = Some(span.start),
             _ => {}
@@ -169,8 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_of_links_only_is_tracked_as_far_as_the_limit() {
-        assert_eq!(hrefs(&"<a href=\"https://a.example/\">".repeat(LINKS_MAX + 5)).len(), LINKS_MAX);
+    fn a_link_whose_place_is_not_certain_is_said_to_be_missed() {
+        for (html, missed) in [
+            ("<a href=\"https://a.example/\">", false),
+            ("<a href=\"https://a.example/?q='x'\">", true),
+            ("<a data-carillon-track=off href=\"https://a.example/?q='x'\">", false),
+            ("<a href=\"mailto:o'neil@a.example\">", false),
+            ("<p title=\"'x'\">", false),
+        ] {
+            assert_eq!(Found::find(html).missed, missed, "{html}");
+        }
     }
 
     proptest! {
