@@ -11,6 +11,7 @@ use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
 use serde_json::Value as Json;
 
+use super::close::close_archived;
 use super::facts::BatchFacts;
 use super::store::enrollments::{enrollments_due, enrollments_move};
 use super::store::steps::{NewExposure, NewStep, exposures_insert, steps_append};
@@ -42,19 +43,26 @@ pub struct EngineGrants {
     pub send: Grant<SendMessages>,
 }
 
-/// Moves up to `size` due people of the tenant; returns how many were due.
+/// Takes up to `size` people of the tenant out of archived workflows, and moves up to as many who are due; returns how many
+/// these were.
 pub async fn advance_due(grants: &EngineGrants, ports: &Ports, size: u32) -> Result<usize> {
     if !ports.clock.is_trustworthy() {
         return Ok(0);
     }
     let (mut reruns, mut quota_until) = (Reruns::default(), None);
+    let left = loop {
+        match close_archived(&grants.run, ports, size).await {
+            Err(error) if reruns.after(&error) => {}
+            left => break left?,
+        }
+    };
     loop {
         match one_batch(grants, ports, (size, quota_until)).await {
             Err(Error::Refused(why)) if quota_until.is_none() && is_quota(&why) => {
                 quota_until = Some(ports.now() + QUOTA_PAUSE);
             }
             Err(error) if reruns.after(&error) => {}
-            result => return result,
+            moved => return moved.map(|moved| left + moved),
         }
     }
 }

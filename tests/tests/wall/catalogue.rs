@@ -144,7 +144,7 @@ async fn c205_every_table_has_the_policy_and_forced_row_security() {
         "further policies, each a hole unless it is the dispatch role's",
         "SELECT tablename || '.' || policyname AS line FROM pg_policies WHERE policyname <> 'tenant_wall' AND NOT \
          (policyname = 'dispatch_reads' AND cmd = 'SELECT' AND roles = '{carillon_dispatch}' \
-         AND tablename IN ('messages', 'message_hits', 'enrollments', 'imports', 'uploads', 'idempotency_keys', 'tenants')) \
+         AND tablename IN ('messages', 'message_hits', 'enrollments', 'workflows', 'pauses', 'imports', 'uploads', 'idempotency_keys', 'tenants')) \
          AND NOT (tablename IN ('tenants', 'credentials') \
          AND ((policyname = 'all_rows' AND roles = '{carillon_identity}') \
          OR (policyname IN ('own_tenant', 'own_keys') AND cmd = 'SELECT' AND roles = '{carillon_app}')))",
