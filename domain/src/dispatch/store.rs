@@ -26,7 +26,7 @@ pub(super) static DUE_MESSAGES: IdentitySql = IdentitySql {
 
 /// One index probe per tenant with people under way and live workflow of it, however many they are: people on paused ones are
 /// not looked at, nor those of a tenant that holds all. Then the workflows that people leave because they were archived, the
-/// oldest thousand. A suspended tenant's stand still.
+/// oldest hundred. A suspended tenant's stand still.
 pub(super) static DUE_WORKFLOWS: IdentitySql = IdentitySql {
     name: "DUE_WORKFLOWS",
     text: "WITH RECURSIVE found (tenant_id) AS (
@@ -45,7 +45,7 @@ pub(super) static DUE_WORKFLOWS: IdentitySql = IdentitySql {
             UNION ALL SELECT c.tenant_id, c.at FROM (SELECT w.tenant_id, w.closing_at AS at FROM workflows w
                 WHERE w.closing_at IS NOT NULL
                     AND (SELECT t.suspended_at FROM tenants t WHERE t.id = w.tenant_id) IS NULL
-                ORDER BY w.closing_at LIMIT 1000) AS c) AS due
+                ORDER BY w.closing_at LIMIT 100) AS c) AS due
         WHERE due.at <= $1 GROUP BY due.tenant_id ORDER BY due.tenant_id",
 };
 

@@ -81,6 +81,7 @@ pub const TABLES: &[Table] = &[
         indexes: &[
             "UNIQUE enrollments_entry ON enrollments (tenant_id, workflow_id, entry_key, entry_number)",
             "enrollments_due ON enrollments (tenant_id, workflow_id, due_at) WHERE state = 'active'",
+            "enrollments_still ON enrollments (tenant_id, workflow_id, due_at) WHERE state IN ('paused', 'parked')",
             "enrollments_contact ON enrollments (tenant_id, contact_id, state)",
             "enrollments_version ON enrollments (tenant_id, version_id, state, node)",
         ],

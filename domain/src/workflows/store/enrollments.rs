@@ -34,12 +34,16 @@ statements! {
         "SELECT id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
          entry_event_id, end_reason, entered_at, ended_at FROM enrollments \
          WHERE tenant_id = $1 AND workflow_id = $2 AND state = 'active' AND due_at <= $3 ORDER BY due_at LIMIT $4 {skip_locked}";
-    /// People who are still on an archived workflow, locked until the end of the transaction that takes them out.
+    /// People who are still under way on an archived workflow, locked until the end of the transaction that takes them out.
     ENROLLMENTS_LEAVING(Uuid, BigInt) =
         "SELECT id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
-         entry_event_id, end_reason, entered_at, ended_at FROM enrollments WHERE tenant_id = $1 \
-         AND version_id IN (SELECT v.id FROM workflow_versions v WHERE v.tenant_id = $1 AND v.workflow_id = $2) \
-         AND state IN ('active', 'paused', 'parked') LIMIT $3 {skip_locked}";
+         entry_event_id, end_reason, entered_at, ended_at FROM enrollments \
+         WHERE tenant_id = $1 AND workflow_id = $2 AND state = 'active' ORDER BY due_at LIMIT $3 {skip_locked}";
+    /// The same of those who stand still.
+    ENROLLMENTS_LEAVING_STILL(Uuid, BigInt) =
+        "SELECT id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
+         entry_event_id, end_reason, entered_at, ended_at FROM enrollments \
+         WHERE tenant_id = $1 AND workflow_id = $2 AND state IN ('paused', 'parked') ORDER BY due_at LIMIT $3 {skip_locked}";
     /// A page of each contact's ways, in the order in which they began.
     ENROLLMENTS_OF(Uuid, BigInt) [contact_id: Uuid] = concat!(
         "SELECT * FROM (SELECT ", told!(), ", ROW_NUMBER() OVER (PARTITION BY e.contact_id ORDER BY e.id) AS nth \
@@ -165,9 +169,13 @@ pub(in crate::workflows) async fn enrollments_leaving(
     workflow: WorkflowId,
     limit: i64,
 ) -> Result<Vec<Enrollment>> {
-    let args = Args::of([workflow.into(), limit.into()]);
-    let rows: Vec<DueRow> = tx.sql(&ENROLLMENTS_LEAVING, args)?.all().await?;
-    rows.into_iter().map(DueRow::enrollment).collect()
+    for sql in [&ENROLLMENTS_LEAVING, &ENROLLMENTS_LEAVING_STILL] {
+        let rows: Vec<DueRow> = tx.sql(sql, Args::of([workflow.into(), limit.into()]))?.all().await?;
+        if !rows.is_empty() {
+            return rows.into_iter().map(DueRow::enrollment).collect();
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Writes where people are now; returns who was moved.

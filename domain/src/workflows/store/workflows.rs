@@ -55,11 +55,13 @@ statements! {
     /// The archived workflow whose people leave since longest.
     WORKFLOW_CLOSING() =
         "SELECT id FROM workflows WHERE tenant_id = $1 AND closing_at IS NOT NULL ORDER BY closing_at LIMIT 1";
-    /// Nobody is on an archived workflow any more.
+    /// Nobody is on an archived workflow any more. Ordered, so that no plan looks for somebody among all who have left.
     WORKFLOW_CLOSED(Uuid) =
-        "UPDATE workflows SET closing_at = NULL WHERE tenant_id = $1 AND id = $2 AND NOT EXISTS ( \
-            SELECT 1 FROM workflow_versions v JOIN enrollments e ON e.tenant_id = $1 AND e.version_id = v.id \
-            AND e.state IN ('active', 'paused', 'parked') WHERE v.tenant_id = $1 AND v.workflow_id = $2)";
+        "UPDATE workflows SET closing_at = NULL WHERE tenant_id = $1 AND id = $2 \
+         AND (SELECT e.due_at FROM enrollments e WHERE e.tenant_id = $1 AND e.workflow_id = $2 \
+            AND e.state = 'active' ORDER BY e.due_at LIMIT 1) IS NULL \
+         AND (SELECT e.due_at FROM enrollments e WHERE e.tenant_id = $1 AND e.workflow_id = $2 \
+            AND e.state IN ('paused', 'parked') ORDER BY e.due_at LIMIT 1) IS NULL";
     /// Locks whatever is live: what the gate decides about it is decided before, or sees what is done under this lock.
     WORKFLOWS_LIVE_LOCK() =
         "SELECT id FROM workflows WHERE tenant_id = $1 AND state = 'live' ORDER BY id {for_update}";
