@@ -3,6 +3,7 @@
 mod ends;
 mod entry;
 mod graphql;
+mod holds;
 mod races;
 mod running;
 mod setup;
