@@ -30,7 +30,7 @@ pub async fn due_imports(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(ports.wall.due(&store::DUE_IMPORTS, vec![ports.now().into()]).await?)
 }
 
-/// Tenants with people due on workflows.
+/// Tenants with people due on live workflows, or still on archived ones.
 pub async fn due_workflows(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(ports.wall.due(&store::DUE_WORKFLOWS, vec![ports.now().into()]).await?)
 }

@@ -25,7 +25,9 @@ pub(super) static DUE_MESSAGES: IdentitySql = IdentitySql {
             AND (SELECT t.suspended_at FROM tenants t WHERE t.id = due.tenant_id) IS NULL ORDER BY due.tenant_id",
 };
 
-/// One index probe per tenant with people under way, however many they are; a suspended tenant's stand still.
+/// One index probe per tenant with people under way and live workflow of it, however many they are: people on paused ones are
+/// not looked at, nor those of a tenant that holds all. Then the workflows that people leave because they were archived, the
+/// oldest hundred. A suspended tenant's stand still.
 pub(super) static DUE_WORKFLOWS: IdentitySql = IdentitySql {
     name: "DUE_WORKFLOWS",
     text: "WITH RECURSIVE found (tenant_id) AS (
@@ -34,12 +36,18 @@ pub(super) static DUE_WORKFLOWS: IdentitySql = IdentitySql {
             SELECT (SELECT e.tenant_id FROM enrollments e WHERE e.state = 'active'
                 AND e.tenant_id > found.tenant_id ORDER BY e.tenant_id LIMIT 1)
             FROM found WHERE found.tenant_id IS NOT NULL)
-        SELECT due.tenant_id, due.oldest_due_at FROM (
-            SELECT found.tenant_id, (SELECT e.due_at FROM enrollments e WHERE e.state = 'active'
-                AND e.tenant_id = found.tenant_id ORDER BY e.due_at LIMIT 1) AS oldest_due_at
-            FROM found WHERE found.tenant_id IS NOT NULL) AS due
-        WHERE due.oldest_due_at <= $1
-            AND (SELECT t.suspended_at FROM tenants t WHERE t.id = due.tenant_id) IS NULL ORDER BY due.tenant_id",
+        SELECT due.tenant_id, MIN(due.at) AS oldest_due_at FROM (
+            SELECT found.tenant_id, (SELECT MIN((SELECT e.due_at FROM enrollments e WHERE e.state = 'active'
+                    AND e.tenant_id = w.tenant_id AND e.workflow_id = w.id ORDER BY e.due_at LIMIT 1))
+                FROM workflows w WHERE w.tenant_id = found.tenant_id AND w.state = 'live') AS at
+            FROM found WHERE found.tenant_id IS NOT NULL AND (SELECT p.paused_at FROM pauses p
+                WHERE p.tenant_id = found.tenant_id AND p.subject_id = found.tenant_id) IS NULL
+                AND (SELECT t.suspended_at FROM tenants t WHERE t.id = found.tenant_id) IS NULL
+            UNION ALL SELECT c.tenant_id, c.at FROM (SELECT w.tenant_id, w.closing_at AS at FROM workflows w
+                WHERE w.closing_at IS NOT NULL
+                    AND (SELECT t.suspended_at FROM tenants t WHERE t.id = w.tenant_id) IS NULL
+                ORDER BY w.closing_at LIMIT 100) AS c) AS due
+        WHERE due.at <= $1 GROUP BY due.tenant_id ORDER BY due.tenant_id",
 };
 
 /// Imports that wait, or whose worker is gone; those of a suspended tenant wait until it is no more. (A subquery for each

@@ -45,7 +45,7 @@ pub struct WayFacts {
     pub contact: Facts,
     /// The contact was deleted.
     pub is_gone: bool,
-    /// The tenant, the workflow or the contact is held, and was not yet when the way was last moved.
+    /// The contact is held, and was not yet when the way was last moved.
     pub is_held: bool,
     /// Their zone, or the tenant's.
     pub zone: TimeZone,

@@ -12,6 +12,7 @@ use chrono::{Days, NaiveTime, TimeDelta};
 use serde_json::Value as Json;
 
 use super::advance::asked_mails;
+use super::close::close_archived;
 use super::facts::BatchFacts;
 use super::store::enrollments::{enrollments_due, enrollments_move};
 use super::store::steps::{NewExposure, NewStep, exposures_insert, steps_append};
@@ -45,19 +46,26 @@ pub struct EngineGrants {
     pub send: Grant<SendMessages>,
 }
 
-/// Moves up to `size` due people of the tenant; returns how many were due.
+/// Takes up to `size` people of the tenant out of archived workflows, and moves up to as many who are due; returns how many
+/// these were.
 pub async fn advance_due(grants: &EngineGrants, ports: &Ports, size: u32) -> Result<usize> {
     if !ports.clock.is_trustworthy() {
         return Ok(0);
     }
     let mut reruns = Reruns::default();
+    let left = loop {
+        match close_archived(&grants.run, ports, size).await {
+            Err(error) if reruns.after(&error) => {}
+            left => break left?,
+        }
+    };
     loop {
         match one_batch(grants, ports, size).await {
             // Somebody else took of the day's mails between the look at them and the count. They have them, so the next look
             // sees fewer: this ends, at the latest when none is left, for then no mail is asked for.
             Err(Error::Refused(why)) if is_quota(&why) => {}
             Err(error) if reruns.after(&error) => {}
-            result => return result,
+            moved => return moved.map(|moved| left + moved),
         }
     }
 }

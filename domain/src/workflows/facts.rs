@@ -37,7 +37,6 @@ pub(super) struct BatchFacts {
     asked: HashMap<WorkflowVersionId, BTreeSet<(String, MailDid)>>,
     mails: Mails,
     properties: HashMap<ContactEventId, Map<String, Json>>,
-    tenant: Uuid,
     held: HashSet<Uuid>,
 }
 
@@ -61,7 +60,6 @@ impl BatchFacts {
     ) -> Result<Self> {
         let contacts: Vec<ContactId> = due.iter().map(|one| one.contact).collect::<BTreeSet<_>>().into_iter().collect();
         let defaults = tenant_defaults(tx).await?.ok_or_else(|| Error::fault("the tenant has no row"))?;
-        let tenant = tx.tenant().0;
         let needs = definitions.values().fold(Needs::default(), |all, one| all.union(one.needs()));
         let known = contacts_get(tx, &contacts).await?;
         let conditions = facts_of(tx, ports, (&contacts, &known), &needs, now).await?;
@@ -76,8 +74,7 @@ impl BatchFacts {
             seen: HashMap::new(),
             mails: HashMap::new(),
             properties: HashMap::new(),
-            tenant,
-            held: pauses_of(tx, due.iter().flat_map(|one| subjects(tenant, one)).collect::<BTreeSet<_>>()).await?,
+            held: pauses_of(tx, contacts.iter().map(|contact| contact.0)).await?,
             people,
         };
         batch.load_exposures(tx, due, definitions).await?;
@@ -138,7 +135,7 @@ impl BatchFacts {
         WayFacts {
             contact,
             is_gone: person.is_none_or(|person| person.is_gone),
-            is_held: subjects(self.tenant, enrollment).iter().any(|one| self.held.contains(one)),
+            is_held: self.held.contains(&enrollment.contact.0),
             zone: person.and_then(|person| person.zone.clone()).unwrap_or_else(|| self.default_zone.clone()),
             address,
             seen: seen.into_iter().flatten().cloned().collect(),
@@ -173,11 +170,6 @@ fn splits_by(address: AddressHash, way: EnrollmentId) -> AddressHash {
     let mut of_way = [0; 32];
     of_way[..16].copy_from_slice(way.0.as_bytes());
     AddressHash(of_way)
-}
-
-/// Whatever may hold somebody.
-fn subjects(tenant: Uuid, one: &Enrollment) -> [Uuid; 3] {
-    [tenant, one.way.workflow.0, one.contact.0]
 }
 
 fn of_each<'a>(

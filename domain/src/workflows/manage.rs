@@ -3,19 +3,15 @@
 use carillon_entities::ids::{ContactId, WorkflowId};
 use carillon_entities::wall::{TenantTx, WallError};
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 use super::publish::touch;
-use super::store::enrollments::ways_end_of_workflow;
 use super::store::pauses;
-use super::store::steps::{NewStep, steps_append};
 use super::store::workflows::{
-    ends_forget, triggers_forget, workflow_insert, workflow_lock, workflow_update, workflows_find,
+    listeners_forget, workflow_close, workflow_insert, workflow_lock, workflow_update, workflows_find,
 };
-use super::{DEFINITION_MAX, Enrollment, Held, StepOutcome, Workflow, WorkflowState};
+use super::{DEFINITION_MAX, Held, Workflow, WorkflowState};
 use crate::contacts::{contacts_get, one_line};
 use crate::error::{Error, Refusal, Result};
-use crate::messaging::cancel_of_ways;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, PublishWorkflows, WriteWorkflows};
 
@@ -129,7 +125,8 @@ fn draft_of(draft: Json) -> Result<Json, Refusal> {
     Ok(draft)
 }
 
-/// Holds a live workflow: people enter and stay where they are, and what is queued of it waits at the gate.
+/// Holds a live workflow: people enter and stay where they are, and what is queued of it waits at the gate. Only the
+/// workflow is written, which the engine and the gate ask.
 pub async fn pause_workflow(
     _: &Grant<WriteWorkflows>,
     tx: &mut TenantTx,
@@ -145,7 +142,6 @@ pub async fn pause_workflow(
     workflow.state = WorkflowState::Paused;
     touch(&mut workflow, ports);
     workflow_update(tx, &workflow).await?;
-    pauses::pause(tx, Held::Workflow(id), ports.now()).await?;
     Ok(workflow)
 }
 
@@ -161,12 +157,11 @@ pub async fn resume_workflow(
         workflow.state = WorkflowState::Live;
         touch(&mut workflow, ports);
         workflow_update(tx, &workflow).await?;
-        pauses::resume(tx, Held::Workflow(id)).await?;
     }
     Ok(workflow)
 }
 
-/// Ends a workflow for good: nobody enters, whoever is on it leaves, and what is queued of it is cancelled.
+/// Ends a workflow for good: nobody enters, nothing of it leaves any more, and the engine takes out whoever is on it.
 pub async fn archive_workflow(
     _: &Grant<PublishWorkflows>,
     tx: &mut TenantTx,
@@ -180,24 +175,8 @@ pub async fn archive_workflow(
     workflow.live_version = None;
     touch(&mut workflow, ports);
     workflow_update(tx, &workflow).await?;
-    let none = carillon_entities::ids::WorkflowVersionId(Uuid::nil());
-    triggers_forget(tx, id, none).await?;
-    let ended = ways_end_of_workflow(tx, id, "workflow_archived", now).await?;
-    let step = |way: &Enrollment| NewStep {
-        enrollment: way.id,
-        version: way.version,
-        node: way.way.node.clone(),
-        visit: Some(way.way.visit),
-        outcome: StepOutcome::Exited,
-        reason: Some("workflow_archived".to_owned()),
-        variant: way.way.variant.clone(),
-        facts: Json::Null,
-        at: now,
-    };
-    steps_append(tx, ports, ended.iter().map(step).collect()).await?;
-    let ended: Vec<_> = ended.into_iter().map(|way| way.id).collect();
-    cancel_of_ways(tx, ports, &ended).await?;
-    ends_forget(tx, id, none).await?;
+    workflow_close(tx, id, now).await?;
+    listeners_forget(tx, id).await?;
     Ok(workflow)
 }
 

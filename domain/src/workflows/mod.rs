@@ -3,11 +3,15 @@
 //! A draft becomes an immutable version when it is published; who enters stays on the version they entered (C-182). The
 //! engine loads a batch of due people with their facts, asks the pure [`advance()`] for each, and writes the batch (L5). A
 //! goal or an exit ends somebody's way at once, in the transaction that made it true, and the gate asks again (C-184).
+//!
+//! Pausing and archiving write the workflow and nobody on it: the engine looks for due people on live workflows only, takes
+//! those of archived ones out in batches, and the gate asks how the workflow stands.
 
 mod advance;
 mod answers;
 mod assign;
 mod check;
+mod close;
 mod definition;
 mod engine;
 mod entry;

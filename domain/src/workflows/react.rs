@@ -161,19 +161,18 @@ async fn stands(
     Ok(stands.into_iter().rev().map(|stand| (stand.entry.id, stand)).collect())
 }
 
-/// Begins ways: where somebody is held they begin held.
+/// Begins ways: of a contact that is held they begin held.
 async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut new: Vec<Entry>) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }
     met_already(tx, ports, definitions, &mut new).await?;
-    let (now, tenant) = (ports.now(), tx.tenant().0);
-    let subjects: BTreeSet<_> = new.iter().flat_map(|way| [way.workflow.0, way.contact.0]).chain([tenant]).collect();
-    let held = pauses_of(tx, subjects).await?;
+    let now = ports.now();
+    let people: BTreeSet<_> = new.iter().map(|way| way.contact.0).collect();
+    let held = pauses_of(tx, people).await?;
     let begun = |entry: &Entry| {
         let definition = definitions.get(&entry.version)?;
-        let is_held = [tenant, entry.workflow.0, entry.contact.0].iter().any(|subject| held.contains(subject));
-        let state = if is_held { WayState::Paused } else { WayState::Active };
+        let state = if held.contains(&entry.contact.0) { WayState::Paused } else { WayState::Active };
         Some(NewWay { entry: entry.clone(), start: definition.start.clone(), state, due_at: now })
     };
     let mut ways: Vec<NewWay> = new.iter().filter_map(begun).collect();

@@ -18,7 +18,7 @@ text_code! {
         Live = "live",
         /// People enter and stay where they are until it is resumed.
         Paused = "paused",
-        /// Over: nobody enters and nobody is on it.
+        /// Over: nobody enters, none of its mails leaves, and the engine takes out whoever is on it.
         Archived = "archived",
     }
 }
@@ -131,13 +131,11 @@ pub struct Listener {
     pub workflow: WorkflowId,
 }
 
-/// What can be held.
+/// What can be held beside a workflow, whose state says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
     /// Everybody of the tenant.
     Tenant,
-    /// Everybody on a workflow.
-    Workflow(WorkflowId),
     /// A contact, on all workflows.
     Contact(ContactId),
 }
@@ -147,7 +145,6 @@ impl Held {
     pub(super) fn parts(self, tenant: TenantId) -> (&'static str, Uuid) {
         match self {
             Self::Tenant => ("tenant", tenant.0),
-            Self::Workflow(id) => ("workflow", id.0),
             Self::Contact(id) => ("contact", id.0),
         }
     }

@@ -15,6 +15,7 @@ row! {
         created_at: DateTimeUtc,
         updated_at: DateTimeUtc,
         archived_at: Option<DateTimeUtc>,
+        closing_at: Option<DateTimeUtc>,
     }
 }
 

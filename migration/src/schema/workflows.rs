@@ -5,6 +5,8 @@ use super::{Access, Table};
 /// The tables.
 pub const TABLES: &[Table] = &[
     Table {
+        // Its state holds whoever is on it, or has them leave: `closing_at` says that somebody of an archived one may still have
+        // to. Who is on it has no copy of that, so that pausing and archiving cost the same for one person as for a million.
         name: "workflows",
         access: Access::Tenant,
         columns: "id UUID NOT NULL,
@@ -16,8 +18,13 @@ pub const TABLES: &[Table] = &[
             created_at TIME NOT NULL,
             updated_at TIME NOT NULL,
             archived_at TIME,
+            closing_at TIME,
             PRIMARY KEY (tenant_id, id)",
-        indexes: &["UNIQUE workflows_name ON workflows (tenant_id, name)"],
+        indexes: &[
+            "UNIQUE workflows_name ON workflows (tenant_id, name)",
+            "workflows_live ON workflows (tenant_id, id) WHERE state = 'live'",
+            "workflows_closing ON workflows (closing_at, tenant_id) WHERE closing_at IS NOT NULL",
+        ],
     },
     Table {
         name: "workflow_versions",
@@ -49,7 +56,8 @@ pub const TABLES: &[Table] = &[
         indexes: &["workflow_listeners_workflow ON workflow_listeners (tenant_id, workflow_id)"],
     },
     Table {
-        // A person on a version. The row is the queue: `active` and due ones are advanced, under its lock.
+        // A person on a version. The row is the queue: `active` and due ones of live workflows are advanced, under its lock;
+        // `paused` are those of contacts that are held.
         name: "enrollments",
         access: Access::Tenant,
         columns: "id UUID NOT NULL,
@@ -72,8 +80,8 @@ pub const TABLES: &[Table] = &[
             FOREIGN KEY (tenant_id, version_id) REFERENCES workflow_versions (tenant_id, id)",
         indexes: &[
             "UNIQUE enrollments_entry ON enrollments (tenant_id, workflow_id, entry_key, entry_number)",
-            "enrollments_due ON enrollments (tenant_id, due_at) WHERE state = 'active'",
-            "enrollments_held ON enrollments (tenant_id, workflow_id, contact_id) WHERE state = 'paused'",
+            "enrollments_due ON enrollments (tenant_id, workflow_id, due_at) WHERE state = 'active'",
+            "enrollments_still ON enrollments (tenant_id, workflow_id, due_at) WHERE state IN ('paused', 'parked')",
             "enrollments_contact ON enrollments (tenant_id, contact_id, state)",
             "enrollments_version ON enrollments (tenant_id, version_id, state, node)",
         ],
@@ -112,11 +120,11 @@ pub const TABLES: &[Table] = &[
         indexes: &["exposures_enrollment ON exposures (tenant_id, enrollment_id)"],
     },
     Table {
-        // What is held: the tenant (its own id), a workflow, or a contact.
+        // What is held: the tenant (its own id), or a contact; of a workflow its state says so.
         name: "pauses",
         access: Access::Tenant,
         columns: "subject_id UUID NOT NULL,
-            kind TEXT NOT NULL CHECK (kind IN ('tenant', 'workflow', 'contact')),
+            kind TEXT NOT NULL CHECK (kind IN ('tenant', 'contact')),
             paused_at TIME NOT NULL,
             PRIMARY KEY (tenant_id, subject_id)",
         indexes: &[],

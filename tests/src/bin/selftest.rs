@@ -113,6 +113,12 @@ const BUGS: &[Bug] = &[
         "workflows",
         "ends::c184_a_goal_takes_back_what_is_queued_and_the_gate_refuses_what_is_claimed",
     ),
+    bug(
+        "gate_leaves_workflows_unlocked",
+        PG,
+        "workflows",
+        "holds::c184_nothing_leaves_once_a_workflow_is_paused_or_archived",
+    ),
     bug("step_key_without_visit", PG, "workflows", "running::a_month_of_waiting_is_a_few_drains"),
     bug("step_key_without_visit", LITE, "workflows", "running::a_month_of_waiting_is_a_few_drains"),
     bug("variant_by_way", LITE, "workflows", "variants::c183_who_enters_again_and_again_stays_in_one_variant"),

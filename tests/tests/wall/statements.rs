@@ -22,7 +22,7 @@ const MIXED: usize = 36;
 /// Statements that rightly find nothing in the seeded rows, each with the reason.
 const MAY_TOUCH_NOTHING: &[(&str, &str)] = &[
     ("UPLOADS_FORGET", "every seeded upload was imported, so its row stays"),
-    ("WAYS_RESUME", "every seeded workflow is held, so nobody on one is let go"),
+    ("WORKFLOWS_DUE", "on the seeded workflows that are live nobody is under way"),
 ];
 
 /// Two databases: one in which the tenant has a neighbour, and one in which it is alone.

@@ -1,7 +1,7 @@
 //! Goals and exits end a way at once, wherever somebody waits, whatever comes first (A3.1, A3.2, A3.7, A3.9, C-184).
 
 use carillon_domain::contacts::{Tag, TagContacts, tag_contacts};
-use carillon_domain::ids::ContactId;
+use carillon_domain::ids::{ContactId, WorkflowId};
 use carillon_domain::tenancy::{SendMessages, WriteContacts};
 use carillon_domain::workflows;
 use chrono::TimeDelta;
@@ -281,26 +281,28 @@ enum Act {
     Work,
     Hold,
     LetGo,
+    Pause,
+    Resume,
+    PauseAll,
+    ResumeAll,
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    use Act::{Buy, Hold, LetGo, Start, Wait, Work};
-    prop::collection::vec(prop::sample::select(vec![Start, Start, Buy, Wait, Wait, Work, Work, Hold, LetGo]), 1..14)
+    use Act::{Buy, Hold, LetGo, Pause, PauseAll, Resume, ResumeAll, Start, Wait, Work};
+    let all = [Start, Start, Start, Buy, Wait, Wait, Wait, Work, Work, Work];
+    let all = all.into_iter().chain([Hold, LetGo, Pause, Resume, PauseAll, ResumeAll]);
+    prop::collection::vec(prop::sample::select(all.collect::<Vec<_>>()), 1..14)
 }
 
-async fn act(field: &Field, ada: ContactId, act: Act) {
+async fn act(field: &Field, (workflow, ada): (WorkflowId, ContactId), act: Act) {
     match act {
         Act::Start => field.does(ada, "started").await,
         Act::Buy => field.does(ada, "bought").await,
         Act::Wait => field.advance(TimeDelta::minutes(35)),
         Act::Work => drop(field.drain().await),
-        Act::Hold | Act::LetGo => {
-            let writer = field.writer().await;
-            let mut tx = writer.begin().await.expect("a transaction");
-            let is_held = matches!(act, Act::Hold);
-            workflows::hold_contact(&writer, &mut tx, field.ports(), ada, is_held).await.expect("held or let go");
-            tx.commit().await.expect("the end");
-        }
+        Act::Hold | Act::LetGo => field.hold_contact(ada, matches!(act, Act::Hold)).await,
+        Act::Pause | Act::Resume => field.hold(workflow, matches!(act, Act::Pause)).await,
+        Act::PauseAll | Act::ResumeAll => field.hold_all(matches!(act, Act::PauseAll)).await,
     }
 }
 
@@ -309,7 +311,7 @@ async fn act(field: &Field, ada: ContactId, act: Act) {
 fn l5_no_interleaving_enrols_or_sends_twice() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let field = runtime.block_on(Field::new());
-    runtime.block_on(async { field.live("Cart", &cart(&field)).await });
+    let (workflow, _) = runtime.block_on(async { field.live("Cart", &cart(&field)).await });
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 40, ..ProptestConfig::default() });
     let mut number = 0;
     let number = std::cell::RefCell::new(&mut number);
@@ -327,10 +329,12 @@ fn l5_no_interleaving_enrols_or_sends_twice() {
                     Act::Buy => bought_in_time |= started.is_some() && field.mails(&email) == 0,
                     _ => {}
                 }
-                act(&field, ada, *one).await;
+                act(&field, (workflow, ada), *one).await;
             }
             let mails_then = field.mails(&email);
-            act(&field, ada, Act::LetGo).await;
+            for one in [Act::LetGo, Act::Resume, Act::ResumeAll] {
+                act(&field, (workflow, ada), one).await;
+            }
             field.advance(TimeDelta::hours(2));
             field.drain().await;
             let ways = field.ways(ada).await;

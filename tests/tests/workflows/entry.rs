@@ -1,7 +1,5 @@
 //! Who enters: once per key, again by the rules, not when late, and held where something is held.
 
-use carillon_domain::ids::WorkflowId;
-use carillon_domain::workflows;
 use chrono::TimeDelta;
 use serde_json::{Map, Value as Json, json};
 
@@ -116,7 +114,7 @@ async fn whoever_is_held_stays_and_goes_on_where_they_were() {
     let (workflow, version) = field.live("Welcome", &waiting()).await;
     let (ada, bob) = (field.person("ada@example.org").await, field.person("bob@example.org").await);
     field.does(ada, "started").await;
-    hold(&field, workflow, true).await;
+    field.hold(workflow, true).await;
     field.does(bob, "started").await;
     field.advance(TimeDelta::hours(2));
     field.drain().await;
@@ -124,38 +122,20 @@ async fn whoever_is_held_stays_and_goes_on_where_they_were() {
     assert_eq!(field.stands(bob).await, "paused first", "they enter, held");
     assert_eq!(field.answer(&version, "first").await.waiting, 2);
     // The tenant's own hold is apart: lifting one is not lifting the other.
-    let writer = field.writer().await;
-    let mut tx = writer.begin().await.expect("a transaction");
-    workflows::hold_all_workflows(&writer, &mut tx, field.ports(), true).await.expect("held");
-    workflows::hold_contact(&writer, &mut tx, field.ports(), bob, true).await.expect("held");
-    tx.commit().await.expect("the end");
-    hold(&field, workflow, false).await;
+    field.hold_all(true).await;
+    field.hold_contact(bob, true).await;
+    field.hold(workflow, false).await;
     field.drain().await;
     assert_eq!(field.stands(ada).await, "paused first");
-    let mut tx = writer.begin().await.expect("a transaction");
-    workflows::hold_all_workflows(&writer, &mut tx, field.ports(), false).await.expect("let go");
-    tx.commit().await.expect("the end");
+    field.hold_all(false).await;
     field.drain().await;
     assert_eq!(
         (field.stands(ada).await.as_str(), field.stands(bob).await.as_str()),
         ("completed completed", "paused first")
     );
-    let mut tx = writer.begin().await.expect("a transaction");
-    workflows::hold_contact(&writer, &mut tx, field.ports(), bob, false).await.expect("let go");
-    tx.commit().await.expect("the end");
+    field.hold_contact(bob, false).await;
     field.drain().await;
     assert_eq!(field.stands(bob).await, "completed completed");
-}
-
-async fn hold(field: &Field, workflow: WorkflowId, is_held: bool) {
-    let writer = field.writer().await;
-    let mut tx = writer.begin().await.expect("a transaction");
-    if is_held {
-        workflows::pause_workflow(&writer, &mut tx, field.ports(), workflow).await.expect("held");
-    } else {
-        workflows::resume_workflow(&writer, &mut tx, field.ports(), workflow).await.expect("let go");
-    }
-    tx.commit().await.expect("the end");
 }
 
 #[tokio::test]
@@ -186,14 +166,14 @@ async fn c182_whoever_is_on_a_version_stays_on_it() {
 #[tokio::test]
 async fn who_slips_in_while_a_hold_is_set_is_held_all_the_same() {
     let field = Field::new().await;
-    let (workflow, _) = field.live("Welcome", &waiting()).await;
+    field.live("Welcome", &waiting()).await;
     let ada = field.person("ada@example.org").await;
-    hold(&field, workflow, true).await;
+    field.hold_contact(ada, true).await;
     field.does(ada, "started").await;
     field.execute("UPDATE enrollments SET state = 'active'").await;
     field.drain().await;
     assert_eq!((field.stands(ada).await.as_str(), field.path(ada).await.as_str()), ("paused first", "enrolled@first"));
-    hold(&field, workflow, false).await;
+    field.hold_contact(ada, false).await;
     field.advance(TimeDelta::hours(2));
     field.drain().await;
     assert_eq!(field.stands(ada).await, "completed completed");

@@ -3,6 +3,7 @@
 mod ends;
 mod entry;
 mod graphql;
+mod holds;
 mod imports;
 mod races;
 mod running;

@@ -39,6 +39,7 @@ async fn who_enters_while_a_workflow_is_archived_gets_nothing() {
     field.does(bob, "started").await;
     let enters = field.doing(vec![(ada, "started", field.ports().now(), Map::new())]).await.expect("told");
     field.meanwhile(enters, field.archive(workflow)).await;
+    field.drain().await;
     for who in [ada, bob] {
         assert_eq!(field.stands(who).await, "exited workflow_archived");
     }

@@ -233,6 +233,34 @@ impl Field {
         tx.commit().await.unwrap();
     }
 
+    /// Pauses a workflow, or resumes it.
+    pub async fn hold(&self, workflow: WorkflowId, is_held: bool) {
+        let grant = self.marketer.grant::<WriteWorkflows>().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        if is_held {
+            workflows::pause_workflow(&grant, &mut tx, self.ports(), workflow).await.unwrap();
+        } else {
+            workflows::resume_workflow(&grant, &mut tx, self.ports(), workflow).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+
+    /// Holds everybody of the tenant, or lets them go.
+    pub async fn hold_all(&self, is_held: bool) {
+        let grant = self.marketer.grant::<WriteWorkflows>().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        workflows::hold_all_workflows(&grant, &mut tx, self.ports(), is_held).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Holds a contact, or lets them go.
+    pub async fn hold_contact(&self, who: ContactId, is_held: bool) {
+        let grant = self.marketer.grant::<WriteWorkflows>().unwrap();
+        let mut tx = grant.begin().await.unwrap();
+        workflows::hold_contact(&grant, &mut tx, self.ports(), who, is_held).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub async fn archive(&self, workflow: WorkflowId) {
         let grant = self.marketer.grant::<PublishWorkflows>().unwrap();
         let mut tx = grant.begin().await.unwrap();

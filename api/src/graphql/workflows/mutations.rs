@@ -133,7 +133,8 @@ impl WorkflowMutation {
         WorkflowPayload::of(ctx, resumed).await
     }
 
-    /// Ends a workflow for good: nobody enters, whoever is on it leaves, and its queued mails are cancelled.
+    /// Ends a workflow for good: nobody enters, and none of its mails leaves any more. Whoever is on it is taken out from then
+    /// on, which takes a while for many.
     async fn archive_workflow(
         &self,
         ctx: &Context<'_>,
@@ -149,6 +150,10 @@ impl WorkflowMutation {
         let archived = scope.mutate(grant, &once, |tx, _| {
             Box::pin(async move { Ok(workflows::archive_workflow(grant, tx, scope.ports(), id).await?.id) })
         });
-        WorkflowPayload::of(ctx, archived.await).await
+        let archived = archived.await;
+        if archived.is_ok() {
+            scope.ports().doorbell.ring_workflows();
+        }
+        WorkflowPayload::of(ctx, archived).await
     }
 }

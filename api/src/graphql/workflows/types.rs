@@ -22,7 +22,7 @@ pub enum WorkflowState {
     Live,
     /// People enter and stay where they are until it is resumed.
     Paused,
-    /// Over: nobody enters and nobody is on it.
+    /// Over: nobody enters, none of its mails leaves, and whoever is on it is being taken out.
     Archived,
 }
 

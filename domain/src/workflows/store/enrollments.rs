@@ -9,24 +9,49 @@ use carillon_entities::{seeded_bugs, statements};
 use sea_orm::{FromQueryResult, Value};
 use uuid::Uuid;
 
+use super::workflows::{workflows_at_gate, workflows_due};
 use crate::consent::WayFact;
 use crate::error::{Error, Result};
 use crate::paging::{Ahead, Paged};
 use crate::time::Timestamp;
 use crate::workflows::entry::Entry;
-use crate::workflows::{Effects, Enrollment, Next, Way, WayState};
+use crate::workflows::{Effects, Enrollment, Next, Way, WayState, WorkflowState};
+
+/// Of way `e` what is told of it: whoever is under way where all is held, or their workflow is, is held.
+macro_rules! told {
+    () => {
+        "e.id, e.workflow_id, e.version_id, e.contact_id, e.entry_number, CASE WHEN e.state = 'active' \
+         AND (EXISTS (SELECT 1 FROM pauses p WHERE p.tenant_id = $1 AND p.subject_id = $1) \
+         OR EXISTS (SELECT 1 FROM workflows w WHERE w.tenant_id = $1 AND w.id = e.workflow_id AND w.state = 'paused')) \
+         THEN 'paused' ELSE e.state END AS state, e.node, e.visit, e.node_entered_at, e.due_at, e.variant, \
+         e.entry_event_id, e.end_reason, e.entered_at, e.ended_at"
+    };
+}
 
 statements! {
-    /// Due people, locked until the end of the transaction that moves them: the lock is the claim.
-    ENROLLMENTS_DUE(Time, BigInt) =
+    /// Due people of a workflow, locked until the end of the transaction that moves them: the lock is the claim.
+    ENROLLMENTS_DUE(Uuid, Time, BigInt) =
         "SELECT id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
          entry_event_id, end_reason, entered_at, ended_at FROM enrollments \
-         WHERE tenant_id = $1 AND state = 'active' AND due_at <= $2 ORDER BY due_at LIMIT $3 {skip_locked}";
+         WHERE tenant_id = $1 AND workflow_id = $2 AND state = 'active' AND due_at <= $3 ORDER BY due_at LIMIT $4 {skip_locked}";
+    /// People who are still under way on an archived workflow, locked until the end of the transaction that takes them out.
+    ENROLLMENTS_LEAVING(Uuid, BigInt) =
+        "SELECT id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
+         entry_event_id, end_reason, entered_at, ended_at FROM enrollments \
+         WHERE tenant_id = $1 AND workflow_id = $2 AND state = 'active' ORDER BY due_at LIMIT $3 {skip_locked}";
+    /// The same of those who stand still.
+    ENROLLMENTS_LEAVING_STILL(Uuid, BigInt) =
+        "SELECT id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
+         entry_event_id, end_reason, entered_at, ended_at FROM enrollments \
+         WHERE tenant_id = $1 AND workflow_id = $2 AND state IN ('paused', 'parked') ORDER BY due_at LIMIT $3 {skip_locked}";
     /// A page of each contact's ways, in the order in which they began.
-    ENROLLMENTS_OF(Uuid, BigInt) [contact_id: Uuid] =
-        "SELECT * FROM (SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.contact_id ORDER BY e.id) AS nth \
+    ENROLLMENTS_OF(Uuid, BigInt) [contact_id: Uuid] = concat!(
+        "SELECT * FROM (SELECT ", told!(), ", ROW_NUMBER() OVER (PARTITION BY e.contact_id ORDER BY e.id) AS nth \
          FROM ({batch}) AS b JOIN enrollments e ON e.tenant_id = $1 AND e.contact_id = b.contact_id \
-         WHERE e.id > $2) AS numbered WHERE nth <= $3 ORDER BY contact_id, id";
+         WHERE e.id > $2) AS numbered WHERE nth <= $3 ORDER BY contact_id, id");
+    /// Ways by id.
+    ENROLLMENTS_FIND() [id: Uuid] = concat!(
+        "SELECT ", told!(), " FROM ({batch}) AS b JOIN enrollments e ON e.tenant_id = $1 AND e.id = b.id");
     /// Where people are after a run. Whoever was taken out meanwhile, in this same transaction, stays out.
     ENROLLMENTS_MOVE() [id: Uuid, state: Text, node: Text, visit: Int, node_entered_at: Time, due_at: Time,
         variant: Text, end_reason: Text, ended_at: Time] =
@@ -63,25 +88,21 @@ statements! {
         "WITH ends AS ({batch}) UPDATE enrollments SET state = ends.state, end_reason = ends.end_reason, \
          ended_at = ends.ended_at FROM ends WHERE enrollments.tenant_id = $1 AND enrollments.id = ends.id \
          AND enrollments.state IN ('active', 'paused', 'parked', 'completed') RETURNING enrollments.id";
-    /// Ways by id, as the gate sees them: locked against an end until it has decided.
+    /// Ways by id with how their workflows stand, as the gate sees them: locked against an end until it has decided.
     WAYS_AT_GATE() [id: Uuid] =
-        "SELECT id, state, EXISTS (SELECT 1 FROM pauses p WHERE p.tenant_id = $1 \
-         AND p.subject_id IN ($1, enrollments.workflow_id, enrollments.contact_id)) AS is_held \
-         FROM enrollments WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY id {for_share}";
+        "SELECT e.id, e.state, w.state AS workflow_state, EXISTS (SELECT 1 FROM pauses p WHERE p.tenant_id = $1 \
+         AND p.subject_id IN ($1, e.contact_id)) AS is_held \
+         FROM enrollments e JOIN workflows w ON w.tenant_id = $1 AND w.id = e.workflow_id \
+         WHERE e.tenant_id = $1 AND e.id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY e.id {for_share}";
     /// Has ways looked at by an instant, if they are under way.
     WAYS_WAKE() [id: Uuid, due_at: Time] =
         "WITH wakes AS ({batch}) UPDATE enrollments SET due_at = wakes.due_at FROM wakes \
          WHERE enrollments.tenant_id = $1 AND enrollments.id = wakes.id AND enrollments.state = 'active' \
          AND enrollments.due_at > wakes.due_at";
-    /// Ends whatever of a workflow is under way, or is over but for a mail that has not left.
-    WAYS_END_OF_WORKFLOW(Uuid, Text, Time) =
-        "UPDATE enrollments SET state = 'exited', end_reason = $3, ended_at = $4 WHERE tenant_id = $1 \
-         AND workflow_id = $2 AND (state IN ('active', 'paused', 'parked') OR (state = 'completed' AND EXISTS ( \
-            SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.enrollment_id = enrollments.id \
-            AND m.state IN ('queued', 'claimed')))) \
-         RETURNING id, workflow_id, version_id, contact_id, entry_number, state, node, visit, node_entered_at, due_at, variant, \
-         entry_event_id, end_reason, entered_at, ended_at";
 }
+
+/// So many workflows are asked for due people until a batch is full.
+const WORKFLOWS_MAX: i64 = 20;
 
 #[derive(FromQueryResult)]
 struct DueRow {
@@ -127,13 +148,42 @@ impl DueRow {
     }
 }
 
+/// Due people, of the workflows first on which somebody waits longest; none of whatever is held. Those of one workflow lie
+/// together in the index of what is due, so that a million on another, which is paused, are not looked at.
 pub(in crate::workflows) async fn enrollments_due(
     tx: &mut TenantTx,
     now: Timestamp,
     limit: i64,
 ) -> Result<Vec<Enrollment>> {
-    let rows: Vec<DueRow> = tx.sql(&ENROLLMENTS_DUE, Args::of([now.into(), limit.into()]))?.all().await?;
-    rows.into_iter().map(DueRow::enrollment).collect()
+    let (mut due, mut left) = (Vec::new(), limit);
+    for workflow in workflows_due(tx, now, WORKFLOWS_MAX).await? {
+        let args = Args::of([workflow.into(), now.into(), left.into()]);
+        let rows: Vec<DueRow> = tx.sql(&ENROLLMENTS_DUE, args)?.all().await?;
+        for row in rows {
+            due.push(row.enrollment()?);
+            left -= 1;
+        }
+        if left <= 0 {
+            break;
+        }
+    }
+    due.sort_by_key(|one| (one.due_at, one.id));
+    Ok(due)
+}
+
+/// People who are still on an archived workflow, and whom nobody else has.
+pub(in crate::workflows) async fn enrollments_leaving(
+    tx: &mut TenantTx,
+    workflow: WorkflowId,
+    limit: i64,
+) -> Result<Vec<Enrollment>> {
+    for sql in [&ENROLLMENTS_LEAVING, &ENROLLMENTS_LEAVING_STILL] {
+        let rows: Vec<DueRow> = tx.sql(sql, Args::of([workflow.into(), limit.into()]))?.all().await?;
+        if !rows.is_empty() {
+            return rows.into_iter().map(DueRow::enrollment).collect();
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Writes where people are now; returns who was moved.
@@ -303,18 +353,6 @@ pub(in crate::workflows) async fn ways_end(
     Ok(ended)
 }
 
-/// Ends whatever of a workflow is under way; returns those.
-pub(in crate::workflows) async fn ways_end_of_workflow(
-    tx: &mut TenantTx,
-    workflow: WorkflowId,
-    reason: &str,
-    now: Timestamp,
-) -> Result<Vec<Enrollment>> {
-    let args = Args::of([workflow.into(), reason.into(), now.into()]);
-    let rows: Vec<DueRow> = tx.sql(&WAYS_END_OF_WORKFLOW, args)?.all().await?;
-    rows.into_iter().map(DueRow::enrollment).collect()
-}
-
 /// Has ways looked at by an instant each.
 pub(in crate::workflows) async fn ways_wake(
     tx: &mut TenantTx,
@@ -327,7 +365,8 @@ pub(in crate::workflows) async fn ways_wake(
     Ok(())
 }
 
-/// How ways stand, locked against an end until the gate has decided (C-184).
+/// How ways stand, locked against an end until the gate has decided (C-184). Their workflows are locked first, by a
+/// statement of its own: what was done to them, or to all, by whoever held such a lock is seen by the one that reads.
 pub(crate) async fn ways_at_gate(
     tx: &mut TenantTx,
     ids: impl IntoIterator<Item = EnrollmentId>,
@@ -336,18 +375,25 @@ pub(crate) async fn ways_at_gate(
     struct Row {
         id: EnrollmentId,
         state: String,
+        workflow_state: String,
         is_held: bool,
     }
-    let batch: Vec<Vec<Value>> = ids.into_iter().map(|id| vec![Value::from(id)]).collect();
-    if batch.is_empty() {
+    let ids: Vec<EnrollmentId> = ids.into_iter().collect();
+    if ids.is_empty() {
         return Ok(Vec::new());
     }
+    if !seeded_bugs::on("gate_leaves_workflows_unlocked") {
+        workflows_at_gate(tx, &ids).await?;
+    }
+    let batch = ids.into_iter().map(|id| vec![Value::from(id)]);
     let rows: Vec<Row> = tx.sql(&WAYS_AT_GATE, Args::batch(batch))?.all().await?;
     let fact = |row: Row| {
         let state: WayState = row.state.parse().map_err(Error::fault)?;
-        let fact = match state {
+        let workflow: WorkflowState = row.workflow_state.parse().map_err(Error::fault)?;
+        let fact = match (state, workflow) {
             _ if seeded_bugs::on("goal_only_at_wake") => WayFact::Open,
-            WayState::Goal | WayState::Exited | WayState::Failed => WayFact::Over,
+            (WayState::Goal | WayState::Exited | WayState::Failed, _) | (_, WorkflowState::Archived) => WayFact::Over,
+            (WayState::Paused, _) | (_, WorkflowState::Paused) => WayFact::Held,
             _ if row.is_held => WayFact::Held,
             _ => WayFact::Open,
         };
@@ -374,27 +420,7 @@ pub(in crate::workflows) async fn enrollments_find(
     tx: &mut TenantTx,
     ids: impl IntoIterator<Item = EnrollmentId>,
 ) -> Result<Vec<Enrollment>> {
-    let select = tx.select::<enrollments::Entity>().is_in(enrollments::Column::Id, ids).limit(1_000);
-    select.all().await?.into_iter().map(enrollment).collect()
-}
-
-fn enrollment(row: enrollments::Model) -> Result<Enrollment> {
-    let row = DueRow {
-        id: row.id,
-        workflow_id: row.workflow_id,
-        version_id: row.version_id,
-        contact_id: row.contact_id,
-        entry_number: row.entry_number,
-        state: row.state,
-        node: row.node,
-        visit: row.visit,
-        node_entered_at: row.node_entered_at,
-        due_at: row.due_at,
-        variant: row.variant,
-        entry_event_id: row.entry_event_id,
-        end_reason: row.end_reason,
-        entered_at: row.entered_at,
-        ended_at: row.ended_at,
-    };
-    row.enrollment()
+    let batch = ids.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<DueRow> = tx.sql(&ENROLLMENTS_FIND, Args::batch(batch))?.all().await?;
+    rows.into_iter().map(DueRow::enrollment).collect()
 }

@@ -1,14 +1,15 @@
-//! What is held: the tenant, workflows, contacts.
+//! What is held: the tenant, and contacts. Of a workflow its state says so.
 
 use std::collections::HashSet;
 
-use carillon_entities::ids::{ContactId, WorkflowId};
+use carillon_entities::ids::ContactId;
 use carillon_entities::rows::workflows::pauses;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, Sql, TenantTx};
 use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
 use uuid::Uuid;
 
+use super::workflows::workflows_live_lock;
 use crate::error::Result;
 use crate::time::Timestamp;
 use crate::workflows::Held;
@@ -21,21 +22,12 @@ statements! {
     /// The same, for whoever only shows it: a reading transaction locks nothing.
     PAUSES_SEEN() [subject_id: Uuid] =
         "SELECT p.subject_id FROM ({batch}) AS b JOIN pauses p ON p.tenant_id = $1 AND p.subject_id = b.subject_id";
-    /// Holds everybody of the tenant.
-    WAYS_PAUSE_ALL() = "UPDATE enrollments SET state = 'paused' WHERE tenant_id = $1 AND state = 'active'";
-    /// Holds everybody on a workflow.
-    WAYS_PAUSE_WORKFLOW(Uuid) =
-        "UPDATE enrollments SET state = 'paused' WHERE tenant_id = $1 AND workflow_id = $2 AND state = 'active'";
     /// Holds a contact's ways.
     WAYS_PAUSE_CONTACT(Uuid) =
         "UPDATE enrollments SET state = 'paused' WHERE tenant_id = $1 AND contact_id = $2 AND state = 'active'";
-    /// Locks all that is held, in one order.
-    PAUSES_LOCK() = "SELECT subject_id FROM pauses WHERE tenant_id = $1 ORDER BY subject_id {for_update}";
-    /// Lets go whoever nothing holds any more.
-    WAYS_RESUME() =
-        "UPDATE enrollments SET state = 'active' WHERE tenant_id = $1 AND state = 'paused' \
-         AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.tenant_id = $1 \
-         AND p.subject_id IN ($1, enrollments.workflow_id, enrollments.contact_id))";
+    /// Lets a contact's ways go.
+    WAYS_RESUME_CONTACT(Uuid) =
+        "UPDATE enrollments SET state = 'active' WHERE tenant_id = $1 AND contact_id = $2 AND state = 'paused'";
 }
 
 /// Which of these are held; they stay so until the transaction ends.
@@ -72,9 +64,13 @@ async fn held_of(
     Ok(held)
 }
 
-/// Holds; who is under way stays where they are.
+/// Holds; who is under way stays where they are. A contact's ways are written as held; of a tenant's the one row says it.
 pub(in crate::workflows) async fn pause(tx: &mut TenantTx, held: Held, now: Timestamp) -> Result<()> {
     let (kind, subject) = held.parts(tx.tenant());
+    if held == Held::Tenant {
+        // What the gate decides just now is decided before; what it decides later sees the row.
+        workflows_live_lock(tx).await?;
+    }
     let row = pauses::ActiveModel {
         subject_id: Set(subject),
         kind: Set(kind.to_owned()),
@@ -82,21 +78,19 @@ pub(in crate::workflows) async fn pause(tx: &mut TenantTx, held: Held, now: Time
         ..Default::default()
     };
     tx.insert_many(vec![row], OnConflict::Keep).await?;
-    let (sql, args) = match held {
-        Held::Tenant => (&WAYS_PAUSE_ALL, Args::default()),
-        Held::Workflow(WorkflowId(id)) => (&WAYS_PAUSE_WORKFLOW, Args::of([id.into()])),
-        Held::Contact(ContactId(id)) => (&WAYS_PAUSE_CONTACT, Args::of([id.into()])),
-    };
-    tx.sql(sql, args)?.execute().await?;
-    Ok(())
+    of_contact(tx, &WAYS_PAUSE_CONTACT, held).await
 }
 
-/// Lets go.
+/// Lets go: whoever was due meanwhile is due now.
 pub(in crate::workflows) async fn resume(tx: &mut TenantTx, held: Held) -> Result<()> {
     let (_, subject) = held.parts(tx.tenant());
-    // Of two that let go at once the second sees what the first has left.
-    tx.sql(&PAUSES_LOCK, Args::default())?.execute().await?;
     tx.delete::<pauses::Entity>().eq(pauses::Column::SubjectId, subject).execute().await?;
-    tx.sql(&WAYS_RESUME, Args::default())?.execute().await?;
+    of_contact(tx, &WAYS_RESUME_CONTACT, held).await
+}
+
+async fn of_contact(tx: &mut TenantTx, sql: &'static Sql, held: Held) -> Result<()> {
+    if let Held::Contact(ContactId(id)) = held {
+        tx.sql(sql, Args::of([id.into()]))?.execute().await?;
+    }
     Ok(())
 }

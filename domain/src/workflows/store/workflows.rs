@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use carillon_entities::ids::{EventDefinitionId, WorkflowId, WorkflowVersionId};
+use carillon_entities::ids::{EnrollmentId, EventDefinitionId, WorkflowId, WorkflowVersionId};
 use carillon_entities::rows::workflows::{workflow_listeners, workflow_versions, workflows};
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
@@ -50,6 +50,30 @@ statements! {
          AND NOT EXISTS (SELECT 1 FROM enrollments WHERE tenant_id = $1 AND version_id = workflow_listeners.version_id AND (state IN ('active', 'paused', 'parked') OR (state = 'completed' AND EXISTS ( \
             SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.enrollment_id = enrollments.id \
             AND m.state IN ('queued', 'claimed')))))";
+    /// Live workflows with people due, of whom somebody waits longest first: a probe for each, and none of what is held.
+    WORKFLOWS_DUE(Time, BigInt) =
+        "SELECT due.id FROM (SELECT w.id, (SELECT e.due_at FROM enrollments e WHERE e.tenant_id = $1 \
+         AND e.workflow_id = w.id AND e.state = 'active' ORDER BY e.due_at LIMIT 1) AS due_at FROM workflows w \
+         WHERE w.tenant_id = $1 AND w.state = 'live' \
+         AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.tenant_id = $1 AND p.subject_id = $1)) AS due \
+         WHERE due.due_at <= $2 ORDER BY due.due_at LIMIT $3";
+    /// The archived workflow whose people leave since longest.
+    WORKFLOW_CLOSING() =
+        "SELECT id FROM workflows WHERE tenant_id = $1 AND closing_at IS NOT NULL ORDER BY closing_at LIMIT 1";
+    /// Nobody is on an archived workflow any more. Ordered, so that no plan looks for somebody among all who have left.
+    WORKFLOW_CLOSED(Uuid) =
+        "UPDATE workflows SET closing_at = NULL WHERE tenant_id = $1 AND id = $2 \
+         AND (SELECT e.due_at FROM enrollments e WHERE e.tenant_id = $1 AND e.workflow_id = $2 \
+            AND e.state = 'active' ORDER BY e.due_at LIMIT 1) IS NULL \
+         AND (SELECT e.due_at FROM enrollments e WHERE e.tenant_id = $1 AND e.workflow_id = $2 \
+            AND e.state IN ('paused', 'parked') ORDER BY e.due_at LIMIT 1) IS NULL";
+    /// Locks whatever is live: what the gate decides about it is decided before, or sees what is done under this lock.
+    WORKFLOWS_LIVE_LOCK() =
+        "SELECT id FROM workflows WHERE tenant_id = $1 AND state = 'live' ORDER BY id {for_update}";
+    /// Keeps the workflows of ways as they are until the gate has decided.
+    WORKFLOWS_AT_GATE() [id: Uuid] =
+        "SELECT id FROM workflows WHERE tenant_id = $1 AND id IN (SELECT e.workflow_id FROM enrollments e \
+         WHERE e.tenant_id = $1 AND e.id IN (SELECT b.id FROM ({batch}) AS b)) ORDER BY id {for_share}";
 }
 
 /// Locks a workflow.
@@ -86,6 +110,7 @@ pub(in crate::workflows) async fn workflow_insert(tx: &mut TenantTx, workflow: &
         created_at: Set(workflow.created_at),
         updated_at: Set(workflow.updated_at),
         archived_at: Set(workflow.archived_at),
+        closing_at: Set(None),
         ..Default::default()
     };
     Ok(tx.insert(row).await?)
@@ -105,6 +130,52 @@ pub(in crate::workflows) async fn workflow_update(tx: &mut TenantTx, workflow: &
         .set(Column::UpdatedAt, workflow.updated_at)
         .set(Column::ArchivedAt, workflow.archived_at);
     update.execute().await?;
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct IdRow {
+    id: WorkflowId,
+}
+
+/// Live workflows with people due, those of whom somebody waits longest first.
+pub(in crate::workflows) async fn workflows_due(
+    tx: &mut TenantTx,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<WorkflowId>> {
+    let rows: Vec<IdRow> = tx.sql(&WORKFLOWS_DUE, Args::of([now.into(), limit.into()]))?.all().await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Has the engine take out whoever is on a workflow, which is archived and locked.
+pub(in crate::workflows) async fn workflow_close(tx: &mut TenantTx, id: WorkflowId, now: Timestamp) -> Result<()> {
+    use workflows::Column;
+    tx.update::<workflows::Entity>().eq(Column::Id, id).set(Column::ClosingAt, Some(now)).execute().await?;
+    Ok(())
+}
+
+/// The archived workflow whose people leave since longest.
+pub(in crate::workflows) async fn workflow_closing(tx: &mut TenantTx) -> Result<Option<WorkflowId>> {
+    let row: Option<IdRow> = tx.sql(&WORKFLOW_CLOSING, Args::default())?.one().await?;
+    Ok(row.map(|row| row.id))
+}
+
+/// Writes down that nobody is on an archived workflow any more; false while somebody is.
+pub(in crate::workflows) async fn workflow_closed(tx: &mut TenantTx, id: WorkflowId) -> Result<bool> {
+    Ok(tx.sql(&WORKFLOW_CLOSED, Args::of([id.into()]))?.execute().await? > 0)
+}
+
+/// Locks whatever is live.
+pub(in crate::workflows) async fn workflows_live_lock(tx: &mut TenantTx) -> Result<()> {
+    tx.sql(&WORKFLOWS_LIVE_LOCK, Args::default())?.execute().await?;
+    Ok(())
+}
+
+/// Keeps the workflows of ways as they are until the transaction ends.
+pub(in crate::workflows) async fn workflows_at_gate(tx: &mut TenantTx, ways: &[EnrollmentId]) -> Result<()> {
+    let batch = ways.iter().map(|id| vec![Value::from(*id)]);
+    tx.sql(&WORKFLOWS_AT_GATE, Args::batch(batch))?.execute().await?;
     Ok(())
 }
 
@@ -208,8 +279,9 @@ pub(in crate::workflows) async fn listeners_replace(
     for event in watches.iter().filter(|watch| watch.starts).filter_map(|watch| watch.event) {
         tx.sql(&TRIGGER_MOVE, Args::of([workflow.into(), version.into(), event.into()]))?.execute().await?;
     }
-    triggers_forget(tx, workflow, version).await?;
-    ends_forget(tx, workflow, version).await?;
+    // Whoever is being let in by an older trigger is let in first: what is asked after this sees them.
+    tx.sql(&TRIGGERS_FORGET, Args::of([workflow.into(), version.into()]))?.execute().await?;
+    tx.sql(&ENDS_FORGET, Args::of([workflow.into(), version.into()]))?.execute().await?;
     let rows = watches.into_iter().map(|watch| workflow_listeners::ActiveModel {
         watches: Set(if watch.event.is_some() { "event" } else { "contact" }.to_owned()),
         event_id: Set(watch.event.unwrap_or(EventDefinitionId(Uuid::nil()))),
@@ -222,24 +294,10 @@ pub(in crate::workflows) async fn listeners_replace(
     Ok(())
 }
 
-/// Forgets triggers of a workflow but for a version's own. Whoever is being let in by one is let in first: what is asked
-/// after this sees them.
-pub(in crate::workflows) async fn triggers_forget(
-    tx: &mut TenantTx,
-    workflow: WorkflowId,
-    keep: WorkflowVersionId,
-) -> Result<()> {
-    tx.sql(&TRIGGERS_FORGET, Args::of([workflow.into(), keep.into()]))?.execute().await?;
-    Ok(())
-}
-
-/// Forgets ends that nobody can meet any more, but for a version's own.
-pub(in crate::workflows) async fn ends_forget(
-    tx: &mut TenantTx,
-    workflow: WorkflowId,
-    keep: WorkflowVersionId,
-) -> Result<()> {
-    tx.sql(&ENDS_FORGET, Args::of([workflow.into(), keep.into()]))?.execute().await?;
+/// Has a workflow listen to nothing any more. Whoever is being let in is let in first: what is asked after this sees them.
+pub(in crate::workflows) async fn listeners_forget(tx: &mut TenantTx, workflow: WorkflowId) -> Result<()> {
+    use workflow_listeners::Column;
+    tx.delete::<workflow_listeners::Entity>().eq(Column::WorkflowId, workflow).execute().await?;
     Ok(())
 }
 

@@ -36,7 +36,8 @@ const ENROL: &str = "INSERT INTO enrollments (tenant_id, id, workflow_id, versio
 /// time, as ours are; of tracking it knows that nobody chose anything.
 const BY_HAND: &str = "WITH due AS MATERIALIZED ( \
         SELECT id, contact_id, version_id, node_entered_at FROM enrollments \
-        WHERE tenant_id = $1 AND state = 'active' AND due_at <= now() ORDER BY due_at LIMIT 5000 FOR UPDATE SKIP LOCKED), \
+        WHERE tenant_id = $1 AND workflow_id = (SELECT w.id FROM workflows w WHERE w.tenant_id = $1) \
+        AND state = 'active' AND due_at <= now() ORDER BY due_at LIMIT 5000 FOR UPDATE SKIP LOCKED), \
      person AS MATERIALIZED ( \
         SELECT d.*, pg_temp.new_id() AS message, c.country = 'AT' AS is_home, a.address_hmac, a.hmac_key_id FROM due d \
         JOIN contacts c ON c.tenant_id = $1 AND c.id = d.contact_id AND c.state = 'active' \
