@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde_json::{Map, json};
 
 use super::ends::cart;
-use super::setup::{Field, started};
+use super::setup::{Field, event, started};
 
 /// Told at the same time by two callers, neither of whom sees what the other has not committed yet.
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_message_told_twice_at_once_is_one_event() {
     let ada = field.person("ada@example.org").await;
     let grant = field.grant::<TrackEvents>(field.tenant);
     let told = async |names: [&str; 2]| {
-        let events = names.map(|name| field.event(ada, name));
+        let events = names.map(|name| event(ada, name));
         let mut reruns = Reruns::default();
         loop {
             let mut tx = grant.begin().await.unwrap();
@@ -97,12 +97,12 @@ async fn a_message_told_twice_at_once_is_one_event() {
         }
     };
     let (first, one) = told(["m1", "m2"]).await;
-    let other = field.meanwhile(first, async {
+    let second = Box::pin(async {
         let (tx, told) = told(["m3", "m1"]).await;
         tx.commit().await.unwrap();
         told
     });
-    let other = other.await;
+    let other = field.meanwhile(first, second).await;
     let [one, other] = [one, other].map(|told| told.into_iter().map(|one| one.expect("good")).collect::<Vec<_>>());
     assert_eq!(one.iter().chain(&other).map(|one| one.duplicate).collect::<Vec<_>>(), [false, false, false, true]);
     assert_eq!(other[1].event, one[0].event);
@@ -159,7 +159,7 @@ async fn a_call_and_the_engine_share_what_the_day_has_left() {
     assert!(accepted.iter().all(Result::is_ok));
     let work = field.work(field.tenant);
     let grants = workflows::EngineGrants { run: work.grant(), send: work.grant() };
-    let moved = field.meanwhile(tx, workflows::advance_due(&grants, field.ports(), 10)).await;
+    let moved = field.meanwhile(tx, Box::pin(workflows::advance_due(&grants, field.ports(), 10))).await;
     assert_eq!(moved.expect("moved"), 6);
     assert_eq!(field.number(USED).await, 5);
     field.settle().await;

@@ -40,6 +40,19 @@ impl std::ops::Deref for Field {
     }
 }
 
+/// Somebody starts something, as callers tell it.
+pub fn event(who: ContactId, message_id: &str) -> TrackEvent {
+    TrackEvent {
+        message_id: message_id.to_owned(),
+        source: "test".to_owned(),
+        name: EventName::parse("started").unwrap(),
+        contact: EventContact::Id(who),
+        create: None,
+        occurred_at: None,
+        properties: Map::new(),
+    }
+}
+
 impl Field {
     pub async fn new() -> Self {
         let post = Post::new().await;
@@ -206,26 +219,13 @@ impl Field {
         futures::future::join(other, ends).await.0
     }
 
-    /// Somebody starts something, as callers tell it.
-    pub fn event(&self, who: ContactId, message_id: &str) -> TrackEvent {
-        TrackEvent {
-            message_id: message_id.to_owned(),
-            source: "test".to_owned(),
-            name: EventName::parse("started").unwrap(),
-            contact: EventContact::Id(who),
-            create: None,
-            occurred_at: None,
-            properties: Map::new(),
-        }
-    }
-
     /// Somebody does something that has properties, told as callers do.
     pub async fn tracked(&self, who: ContactId, name: &str, at: Timestamp, properties: Json) {
         let event = TrackEvent {
             name: EventName::parse(name).unwrap(),
             occurred_at: Some(at),
             properties: serde_json::from_value(properties).unwrap(),
-            ..self.event(who, &self.ports().new_id::<ContactEventId>().to_string())
+            ..event(who, &self.ports().new_id::<ContactEventId>().to_string())
         };
         let grant = self.grant::<TrackEvents>(self.tenant);
         let mut tx = grant.begin().await.unwrap();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::Pin;
 
-use carillon_entities::ids::{ContactEventId, ContactId, EventDefinitionId, TenantId};
+use carillon_entities::ids::{ContactEventId, ContactId, TenantId};
 use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
 use serde_json::{Map, Value as Json, json};

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use carillon_entities::ids::{ContactEventId, ContactId, EnrollmentId, WorkflowId, WorkflowVersionId};
-use carillon_entities::rows::workflows::enrollments;
 use carillon_entities::wall::{Args, TenantTx};
 use carillon_entities::{seeded_bugs, statements};
 use sea_orm::{FromQueryResult, Value};
