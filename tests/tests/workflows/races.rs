@@ -156,7 +156,7 @@ async fn a_call_and_the_engine_share_what_the_day_has_left() {
     let intents: Vec<_> = (0..3).map(|n| field.intent(&format!("call {n}"), people[n])).collect();
     let mut tx = call.begin().await.expect("a transaction");
     let accepted = messaging::send_messages(&call, &mut tx, field.ports(), &intents).await.expect("room");
-    assert!(accepted.iter().all(Result::is_ok));
+    assert!(accepted.iter().all(Result::is_ok), "{accepted:?}");
     let work = field.work(field.tenant);
     let grants = workflows::EngineGrants { run: work.grant(), send: work.grant() };
     let moved = field.meanwhile(tx, Box::pin(workflows::advance_due(&grants, field.ports(), 10))).await;
