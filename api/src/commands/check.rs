@@ -134,7 +134,7 @@ async fn keys(config: &Config) -> Result<String> {
 }
 
 async fn files(config: &Config) -> Result<String> {
-    Files::open(&config.blobs)?.check().await?;
+    Files::open(config.blobs.as_deref().unwrap_or("memory:"))?.check().await?;
     Ok(String::new())
 }
 

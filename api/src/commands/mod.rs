@@ -14,7 +14,7 @@ use anyhow::Result;
 use carillon_domain::time::{Clock as _, DatabaseClock};
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, Duty};
 
 /// Multi-tenant marketing automation: gateway, engine and tools in one executable.
 ///
@@ -82,8 +82,11 @@ fn run(command: Command) -> Result<ExitCode> {
     if let Command::Demo(arguments) = &command {
         return demo::main(arguments);
     }
-    let config = Config::from_env()?;
+    let config = Config::from_env(duty(&command))?;
     logs::start(&config)?;
+    for setting in &config.needless {
+        tracing::warn!(setting, "a secret that this process has no use for: take it out of its environment");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -97,6 +100,18 @@ fn run(command: Command) -> Result<ExitCode> {
             Command::Admin(arguments) => admin::run(config, arguments).await.map(|()| ExitCode::SUCCESS),
         }
     })
+}
+
+/// What the process of a command is for.
+fn duty(command: &Command) -> Duty {
+    match command {
+        Command::Serve(arguments) => arguments.duty(),
+        Command::Work => Duty::Work,
+        Command::Migrate(arguments) if arguments.maintain => Duty::Maintain,
+        Command::Migrate(_) => Duty::Migrate,
+        Command::Admin(_) => Duty::Admin,
+        Command::Check | Command::Schema { .. } | Command::Demo(_) => Duty::Everything,
+    }
 }
 
 #[cfg(test)]

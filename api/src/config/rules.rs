@@ -7,21 +7,6 @@ use url::Url;
 use super::read::NOBODYS_ADDRESS;
 use super::{Config, Mode, Secret, Source};
 
-/// What production cannot do without. The proxies among it: behind one that is not named every request has its address,
-/// so that all users together are held to the limits of one (C-216).
-const REQUIRED: [&str; 10] = [
-    "CARILLON_BLOBS",
-    "CARILLON_JWT_KEYS",
-    "CARILLON_KEYS",
-    "CARILLON_PUBLIC_URL",
-    "CARILLON_TRUSTED_PROXIES",
-    "DATABASE_DISPATCH_URL",
-    "DATABASE_IDENTITY_URL",
-    "DATABASE_URL",
-    "REDIS_URL",
-    "SMTP_URL",
-];
-
 /// The roles' URLs by name.
 type Logins<'a> = Vec<(&'static str, &'a Secret)>;
 
@@ -39,7 +24,7 @@ pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
         embedded(config, &mut errors);
     }
     if config.mode == Mode::Production {
-        let missing = REQUIRED.into_iter().filter(|name| source.get(name).is_none());
+        let missing = config.duty.required().filter(|name| source.get(name).is_none());
         errors.extend(missing.map(|name| format!("{name}: required in production")));
         production(config, source, &mut errors);
     }
@@ -69,15 +54,17 @@ fn urls(config: &Config, source: &Source, errors: &mut Vec<String>) {
         }
     };
     let database: &[&str] =
-        if config.database.is_postgres() { &["postgres://", "postgresql://"] } else { &["sqlite:"] };
+        if config.mode == Mode::Production { &["postgres://", "postgresql://"] } else { &["sqlite:"] };
     starts("DATABASE_URL", Some(&config.database.url), &["postgres://", "postgresql://", "sqlite:"]);
-    starts("DATABASE_IDENTITY_URL", Some(&config.database.identity_url), database);
-    starts("DATABASE_DISPATCH_URL", Some(&config.database.dispatch_url), database);
+    starts("DATABASE_IDENTITY_URL", config.database.identity_url.as_ref(), database);
+    starts("DATABASE_DISPATCH_URL", config.database.dispatch_url.as_ref(), database);
     starts("DATABASE_OWNER_URL", config.database.owner_url.as_ref(), database);
     starts("REDIS_URL", config.redis_url.as_ref(), &["redis://", "rediss://"]);
-    let absolute = config.blobs.strip_prefix("file:").is_some_and(|path| Path::new(path).is_absolute());
-    let s3 = Url::parse(&config.blobs).is_ok_and(|url| url.scheme() == "s3" && url.has_host());
-    if !absolute && !s3 {
+    let is_place = |blobs: &String| {
+        let absolute = blobs.strip_prefix("file:").is_some_and(|path| Path::new(path).is_absolute());
+        absolute || Url::parse(blobs).is_ok_and(|url| url.scheme() == "s3" && url.has_host())
+    };
+    if !config.blobs.as_ref().is_none_or(is_place) {
         errors.push("CARILLON_BLOBS: give s3://bucket or file: and an absolute path".to_owned());
     }
 }
@@ -115,16 +102,19 @@ fn embedded(config: &Config, errors: &mut Vec<String>) {
 
 fn production(config: &Config, source: &Source, errors: &mut Vec<String>) {
     let database = &config.database;
-    if source.get("DATABASE_URL").is_some() && !database.is_postgres() {
+    if source.get("DATABASE_URL").is_some() && !database.url.reveal().starts_with("postgres") {
         errors.push("DATABASE_URL: SQLite is for the embedded mode; production takes Postgres".to_owned());
     }
-    if config.settings.system_from == NOBODYS_ADDRESS {
+    if source.get("CARILLON_PUBLIC_URL").is_some() && config.settings.system_from == NOBODYS_ADDRESS {
         errors.push("CARILLON_SYSTEM_FROM: required, CARILLON_PUBLIC_URL names no host of mail".to_owned());
     }
-    let mut logins: Logins<'_> = vec![("DATABASE_URL", &database.url)];
-    let roles = [("DATABASE_IDENTITY_URL", &database.identity_url), ("DATABASE_DISPATCH_URL", &database.dispatch_url)];
-    logins.extend(roles.into_iter().filter(|(name, _)| source.get(name).is_some()));
-    logins.extend(database.owner_url.as_ref().map(|url| ("DATABASE_OWNER_URL", url)));
+    let roles = [
+        ("DATABASE_URL", source.get("DATABASE_URL").map(|_| &database.url)),
+        ("DATABASE_IDENTITY_URL", database.identity_url.as_ref()),
+        ("DATABASE_DISPATCH_URL", database.dispatch_url.as_ref()),
+        ("DATABASE_OWNER_URL", database.owner_url.as_ref()),
+    ];
+    let logins: Logins<'_> = roles.into_iter().filter_map(|(name, url)| Some((name, url?))).collect();
     // One login for two roles would be one role with the rights of both (L1, C-205).
     for (at, (name, url)) in logins.iter().enumerate() {
         if database.is_postgres() && user(url).is_none() {

@@ -28,7 +28,7 @@ macro_rules! settings {
 }
 
 settings! {
-    CARILLON_MODE plain ["`production` when `DATABASE_URL` is given, else `embedded`"]
+    CARILLON_MODE plain ["`production` when a `DATABASE_*URL` is given, else `embedded`"]
         "`embedded`: one process, SQLite, an in-memory queue, a mail catcher, keys of its own. `production`: everything below is yours.";
     CARILLON_PUBLIC_URL plain ["`http://localhost` and the port"]
         "Where recipients and clients reach this deployment; stands in every link. https in production.";

@@ -106,6 +106,47 @@ fn everything_that_is_missing_is_told_at_once() {
     assert!(errors.iter().any(|error| error.starts_with("CARILLON_SIGN_UP")));
 }
 
+/// A production deployment's settings, as a process of it reads them; without these.
+fn for_duty(duty: Duty, without: &[&str]) -> Result<Config, Vec<String>> {
+    let mut values = production();
+    values.insert("DATABASE_OWNER_URL", "postgres://carillon_owner:hush@db/carillon".to_owned());
+    values.retain(|name, _| !without.contains(name));
+    let source = Source::of(values.iter().map(|(name, value)| (*name, value.as_str()))).unwrap();
+    Config::for_duty(duty, &source).map_err(|errors| errors.0)
+}
+
+#[test]
+fn l1_a_process_starts_with_its_own_settings_and_not_without_them() {
+    for duty in [Duty::Serve, Duty::Recipient, Duty::Work, Duty::Migrate, Duty::Maintain, Duty::Admin] {
+        let all = production();
+        let others: Vec<_> = all.keys().copied().filter(|name| !duty.takes(name)).collect();
+        let config = for_duty(duty, &others).unwrap();
+        assert_eq!((config.mode, config.database.is_postgres()), (Mode::Production, true), "{duty:?}");
+        for required in duty.required() {
+            assert_eq!(for_duty(duty, &[required]).unwrap_err(), [format!("{required}: required in production")]);
+        }
+    }
+}
+
+#[test]
+fn l1_a_secret_that_a_process_has_no_use_for_is_named_and_not_read() {
+    let links = for_duty(Duty::Recipient, &[]).unwrap();
+    let needless = [
+        "DATABASE_IDENTITY_URL",
+        "DATABASE_DISPATCH_URL",
+        "DATABASE_OWNER_URL",
+        "REDIS_URL",
+        "SMTP_URL",
+        "CARILLON_JWT_KEYS",
+    ];
+    assert_eq!(links.needless, needless);
+    assert!(links.database.identity_url.is_none() && links.database.owner_url.is_none());
+    assert!(links.redis_url.is_none() && links.relay.is_none() && links.keys.tokens.is_none());
+    let by_hand = for_duty(Duty::Admin, &[]).unwrap();
+    assert!(by_hand.needless.is_empty() && by_hand.database.owner_url.is_none(), "run where there are others'");
+    assert_eq!(for_duty(Duty::Everything, &[]).unwrap().needless, Vec::<&str>::new());
+}
+
 #[test]
 fn dangerous_combinations_are_refused() {
     let same_keys = keyring(1);

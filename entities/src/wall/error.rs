@@ -46,6 +46,9 @@ pub enum WallError {
         /// The role that belongs there.
         wanted: &'static str,
     },
+    /// This process was given no login of the role, for its work needs none (L1).
+    #[error("this process has no login of {0}")]
+    NoLogin(&'static str),
     /// The login is in another database than those beside it.
     #[error("names another database than the login before it")]
     OtherDatabase,
