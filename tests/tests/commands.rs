@@ -125,6 +125,19 @@ async fn c205_who_serves_recipients_starts_without_a_way_to_accounts() {
 }
 
 #[tokio::test]
+async fn what_migrations_need_is_the_owners_login_and_no_schema() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let [app, ..] = logins(&world);
+    let needs = async |owner: &str| {
+        let source = Source::of([("CARILLON_MODE", "production"), ("DATABASE_OWNER_URL", owner)]);
+        check::wrong(&Config::for_duty(Duty::Migrate, &source.unwrap()).unwrap()).await
+    };
+    assert_eq!(needs(&world.database.admin_url).await, Vec::<String>::new());
+    let told = needs(&app).await;
+    assert!(told[0].starts_with("DATABASE_OWNER_URL: carillon_app is not the owner"), "{told:?}");
+}
+
+#[tokio::test]
 async fn c157_a_database_is_not_served_with_other_keys_than_its_own() {
     let world = World::new().await;
     let ports = world.ports();

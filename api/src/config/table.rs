@@ -34,7 +34,7 @@ settings! {
         "Where recipients and clients reach this deployment; stands in every link. https in production.";
     CARILLON_BIND plain ["`127.0.0.1:8080`"] "Address and port to listen on; loopback only in embedded mode.";
     CARILLON_DATA plain ["`./data`"] "Folder of the embedded mode: database, keys, files.";
-    DATABASE_URL secret ["`sqlite:` under `CARILLON_DATA`"] "Login of the application role, `postgres://carillon_app:..`.";
+    DATABASE_URL secret ["`sqlite:` under `CARILLON_DATA`"] "Login of the application role, `postgres://carillon_app:..`; `?sslmode=verify-full` asks for TLS and a certificate, of a public authority or one in the file that `sslrootcert` names.";
     DATABASE_IDENTITY_URL secret ["none; required in production"] "Login of the role `carillon_identity`, which alone reaches accounts and users.";
     DATABASE_DISPATCH_URL secret ["none; required in production"] "Login of the role `carillon_dispatch`, which reads due ids of all tenants and nothing else.";
     DATABASE_OWNER_URL secret ["none"] "Login of the owner of the schema, for `migrate` and `check` only; no serving process needs it.";
