@@ -11,6 +11,7 @@ use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::{OtherKeys, key_mismatch};
 use carillon_domain::tenancy::bootstrap;
 use carillon_entities::wall::{DatabaseSettings, TxMode, Wall, WallError};
+use carillon_migration::inspect::connection_limit;
 use carillon_tests::database::start;
 use carillon_tests::{World, WorldOptions};
 use chrono::{DateTime, Months, Utc};
@@ -44,7 +45,7 @@ fn config(world: &World, changes: &[(&str, &str)]) -> Config {
 /// What `check` finds wrong with the database's part.
 async fn wrong(config: &Config) -> Vec<String> {
     let about_services = ["files", "Redis", "relay", "database clock", "database schema"];
-    let all = check::wrong(config).await;
+    let all = check::wrong(config, &[]).await;
     all.into_iter().filter(|line| !about_services.iter().any(|what| line.starts_with(what))).collect()
 }
 
@@ -130,11 +131,29 @@ async fn what_migrations_need_is_the_owners_login_and_no_schema() {
     let [app, ..] = logins(&world);
     let needs = async |owner: &str| {
         let source = Source::of([("CARILLON_MODE", "production"), ("DATABASE_OWNER_URL", owner)]);
-        check::wrong(&Config::for_duty(Duty::Migrate, &source.unwrap()).unwrap()).await
+        check::wrong(&Config::for_duty(Duty::Migrate, &source.unwrap()).unwrap(), &[]).await
     };
     assert_eq!(needs(&world.database.admin_url).await, Vec::<String>::new());
     let told = needs(&app).await;
     assert!(told[0].starts_with("DATABASE_OWNER_URL: carillon_app is not the owner"), "{told:?}");
+}
+
+#[tokio::test]
+async fn replicas_are_counted_against_what_postgres_takes() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let limit = connection_limit(&world.database.admin_url).await.unwrap();
+    let shown = world.number("SELECT current_setting('max_connections')::bigint AS amount").await;
+    assert_eq!(i64::from(limit.most), shown);
+    assert!(limit.reserved < limit.most);
+    let config = config(&world, &[]);
+    let connections = async |replicas: &str| {
+        let replicas: Vec<_> = replicas.split(',').map(|text| text.parse().unwrap()).collect();
+        let wrong = check::wrong(&config, &replicas).await;
+        wrong.into_iter().filter(|line| line.starts_with("connections: ")).collect::<Vec<_>>()
+    };
+    assert_eq!(connections("gateway=1x1,worker=1x1").await, Vec::<String>::new());
+    let told = connections("gateway=1000x1000").await;
+    assert!(told.len() == 1 && told[0].contains("none is left"), "{told:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `check`: what an operator asks before processes start; every line says ok, what is wrong, or what might be better.
 
+mod connections;
 mod transport;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use carillon_migration::{self as migration, inspect};
 use crate::app::engine::channel;
 use crate::app::{database_settings, keys, logins};
 use crate::config::{Config, ConfigErrors, Duty, Secret};
+pub use connections::Replicas;
 
 /// One question may take this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +28,10 @@ pub struct Arguments {
     /// Ask what this needs, and nothing else; without it, what a whole deployment needs.
     #[arg(long = "for", value_enum, value_name = "COMMAND")]
     whom: Option<Whom>,
+    /// Processes there are going to be, such as gateway=3,recipient=2,worker=2x32: has Postgres connections for all? Without
+    /// an x each kind has the DATABASE_POOL of this process.
+    #[arg(long, value_delimiter = ',')]
+    replicas: Vec<Replicas>,
 }
 
 /// Whose needs are asked about.
@@ -100,12 +106,12 @@ fn count(wrong: usize) -> ExitCode {
 ///
 /// # Errors
 /// Never: what is wrong is printed.
-pub async fn run(config: &Config, _arguments: &Arguments) -> Result<ExitCode> {
-    Ok(count(wrong(config).await.len()))
+pub async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
+    Ok(count(wrong(config, &arguments.replicas).await.len()))
 }
 
-/// Asks what the configuration's process needs, and says what is wrong.
-pub async fn wrong(config: &Config) -> Vec<String> {
+/// Asks what the configuration's process needs, and whether Postgres has connections for these; says what is wrong.
+pub async fn wrong(config: &Config, replicas: &[Replicas]) -> Vec<String> {
     let mut report = Report::default();
     report.ask("configuration", async { Ok(format!("{:?}", config.mode).to_lowercase()) }).await;
     for setting in &config.needless {
@@ -120,6 +126,9 @@ pub async fn wrong(config: &Config) -> Vec<String> {
         database(config, &mut report).await;
         services(config, &mut report).await;
     }
+    if !replicas.is_empty() {
+        report.ask("connections", connections(config, replicas)).await;
+    }
     report.wrong
 }
 
@@ -131,6 +140,19 @@ async fn migrations(config: &Config, report: &mut Report) {
     }
     let url = config.database.owner_url.as_ref().unwrap_or(&config.database.url);
     report.ask("database schema", pending(url)).await;
+}
+
+async fn connections(config: &Config, replicas: &[Replicas]) -> Result<String> {
+    let database = &config.database;
+    if !database.is_postgres() {
+        return Ok("SQLite is for one process".to_owned());
+    }
+    if !database.named_statements {
+        return Ok("a pooler's to limit".to_owned());
+    }
+    let login = if config.duty == Duty::Migrate { database.owner_url.as_ref() } else { None };
+    let limit = inspect::connection_limit(login.unwrap_or(&database.url).reveal()).await?;
+    connections::left(replicas, database.pool, limit)
 }
 
 async fn pending(url: &Secret) -> Result<String> {
@@ -261,7 +283,7 @@ mod tests {
     async fn wrong_in(folder: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> {
         let data = [("CARILLON_DATA", folder.to_str().unwrap())];
         let source = crate::config::Source::of(settings.iter().copied().chain(data)).unwrap();
-        let wrong = wrong(&Config::new(&source).unwrap()).await;
+        let wrong = wrong(&Config::new(&source).unwrap(), &[]).await;
         wrong.iter().map(|line| line.split_once(": ").unwrap().0.to_owned()).collect()
     }
 

@@ -48,7 +48,7 @@ pub(super) enum Pools {
 impl Pools {
     pub(super) async fn open(settings: &DatabaseSettings) -> Result<Self, WallError> {
         if settings.is_postgres() {
-            let small = (settings.pool / 4).max(2);
+            let small = DatabaseSettings::small_pool(settings.pool);
             let given =
                 |url: Option<&str>, role| url.map(|url| postgres_pool((url, role), small, settings)).transpose();
             return Ok(Self::Postgres {

@@ -37,6 +37,11 @@ impl DatabaseSettings {
         }
     }
 
+    /// Connections of each smaller pool beside one of this size.
+    pub fn small_pool(pool: u32) -> u32 {
+        (pool / 4).max(2)
+    }
+
     /// True for `postgres://` and `postgresql://`.
     pub fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
