@@ -147,7 +147,7 @@ async fn replicas_are_counted_against_what_postgres_takes() {
     assert!(limit.reserved < limit.most);
     let config = config(&world, &[]);
     let connections = async |replicas: &str| {
-        let replicas: Vec<_> = replicas.split(',').map(|text| text.parse().unwrap()).collect();
+        let replicas: Vec<check::Replicas> = replicas.split(',').map(|text| text.parse().unwrap()).collect();
         let wrong = check::wrong(&config, &replicas).await;
         wrong.into_iter().filter(|line| line.starts_with("connections: ")).collect::<Vec<_>>()
     };

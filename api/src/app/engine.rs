@@ -48,7 +48,7 @@ impl Works {
             }
         };
         // Who has no place for files has no routes that ask for them either.
-        let files = Files::open(config.blobs.as_deref().unwrap_or("memory:"))
+        let files = Files::open_with(config.blobs.as_deref().unwrap_or("memory:"), &config.bucket)
             .map_err(|_| AppError::Setting { name: "CARILLON_BLOBS", why: "the files' place cannot be opened" })?;
         let (relay, catcher) = match &config.relay {
             Some(relay) => (Some(relay.clone()), None),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use carillon_domain::files::Files;
+use carillon_domain::files::{BucketSettings, Files};
 use carillon_domain::messaging::key_mismatch;
 use carillon_domain::ports::Wall;
 use carillon_domain::time::{Clock, DatabaseClock};
@@ -183,7 +183,7 @@ async fn database(config: &Config, report: &mut Report) {
 
 async fn services(config: &Config, report: &mut Report) {
     if let Some(blobs) = &config.blobs {
-        report.ask("files", files(blobs)).await;
+        report.ask("files", files(blobs, &config.bucket)).await;
     }
     if config.duty.takes("REDIS_URL") {
         report.ask("Redis", redis(config)).await;
@@ -245,8 +245,8 @@ async fn keys(config: &Config) -> Result<String> {
     }
 }
 
-async fn files(blobs: &str) -> Result<String> {
-    Files::open(blobs)?.check().await?;
+async fn files(blobs: &str, bucket: &BucketSettings) -> Result<String> {
+    Files::open_with(blobs, bucket)?.check().await?;
     Ok(String::new())
 }
 

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use carillon_domain::contacts::EmailAddress;
+use carillon_domain::files::BucketSettings;
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::relay::Relay;
 use carillon_domain::settings::Settings;
@@ -114,6 +115,8 @@ pub struct Config {
     pub smtp_pool: u32,
     /// Where uploads lie, `file:` with an absolute path or `s3://`; none where the process has nothing to do with them.
     pub blobs: Option<String>,
+    /// How a bucket is reached.
+    pub bucket: BucketSettings,
     /// Keyrings.
     pub keys: Keys,
     /// Sender of system mail.

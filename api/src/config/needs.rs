@@ -27,8 +27,10 @@ pub enum Duty {
 ///
 /// The proxies are required: behind one that is not named every request has its address, so that all users together are
 /// held to the limits of one (C-216).
-const NEEDS: [(&str, &[Duty], &[Duty]); 11] = [
+const NEEDS: [(&str, &[Duty], &[Duty]); 13] = [
     ("CARILLON_BLOBS", &[Serve, Work], &[]),
+    ("CARILLON_BLOBS_ACCESS_KEY_ID", &[], &[Serve, Work]),
+    ("CARILLON_BLOBS_SECRET_ACCESS_KEY", &[], &[Serve, Work]),
     ("CARILLON_JWT_KEYS", &[Serve], &[]),
     ("CARILLON_KEYS", &[Serve, Recipient, Work, Admin], &[]),
     ("CARILLON_PUBLIC_URL", &[Serve, Recipient, Work, Admin], &[]),

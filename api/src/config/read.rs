@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use carillon_domain::contacts::EmailAddress;
+use carillon_domain::files::{BucketKey, BucketSettings};
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::RetrySchedule;
 use carillon_domain::settings::{Settings, SignUpMode};
@@ -100,8 +101,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let drain = Duration::from_secs(reader.number("CARILLON_DRAIN_SECONDS", 45, 1..=900).into());
     let retention = reader.number("CARILLON_RETENTION_MONTHS", 0, 0..=1_200);
     let retention = (retention > 0).then(|| Months::new(retention));
-    let own = || (mode == Mode::Embedded).then(|| format!("file:{}", data.join("blobs").display()));
-    let blobs = reader.text("CARILLON_BLOBS").or_else(own);
+    let (blobs, bucket) = blobs(&mut reader, mode, &data);
     let config = bind.zip(system_from).map(|(bind, system_from)| Config {
         settings: Settings { system_from: system_from.as_sent().to_owned(), ..settings },
         mode,
@@ -115,6 +115,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         smtp_authorities,
         smtp_pool,
         blobs,
+        bucket,
         keys,
         system_from,
         trusted_proxies,
@@ -142,6 +143,19 @@ fn database(reader: &mut Reader<'_>, data: &Path) -> Database {
         named_statements: reader.choice("DATABASE_POOLER", true, &poolers),
         url,
     }
+}
+
+fn blobs(reader: &mut Reader<'_>, mode: Mode, data: &Path) -> (Option<String>, BucketSettings) {
+    let own = || (mode == Mode::Embedded).then(|| format!("file:{}", data.join("blobs").display()));
+    let blobs = reader.text("CARILLON_BLOBS").or_else(own);
+    let key = reader.text("CARILLON_BLOBS_ACCESS_KEY_ID").zip(reader.text("CARILLON_BLOBS_SECRET_ACCESS_KEY"));
+    let bucket = BucketSettings {
+        endpoint: reader.text("CARILLON_BLOBS_ENDPOINT"),
+        region: reader.text("CARILLON_BLOBS_REGION"),
+        key: key.map(|(id, secret)| BucketKey { id, secret }),
+        in_host: reader.choice("CARILLON_BLOBS_STYLE", false, &[("path", false), ("host", true)]),
+    };
+    (blobs, bucket)
 }
 
 fn authorities(reader: &mut Reader<'_>) -> Option<String> {

@@ -32,10 +32,7 @@ pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
 }
 
 fn urls(config: &Config, source: &Source, errors: &mut Vec<String>) {
-    let public = Url::parse(&config.settings.public_url).ok().filter(|url| {
-        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.path() == "/"
-    });
+    let public = Url::parse(&config.settings.public_url).ok().filter(is_origin);
     let is_given = source.get("CARILLON_PUBLIC_URL").is_some();
     match public {
         None => errors.push("CARILLON_PUBLIC_URL: give https:// and a host, without path or query".to_owned()),
@@ -60,13 +57,41 @@ fn urls(config: &Config, source: &Source, errors: &mut Vec<String>) {
     starts("DATABASE_DISPATCH_URL", config.database.dispatch_url.as_ref(), database);
     starts("DATABASE_OWNER_URL", config.database.owner_url.as_ref(), database);
     starts("REDIS_URL", config.redis_url.as_ref(), &["redis://", "rediss://"]);
-    let is_place = |blobs: &String| {
-        let absolute = blobs.strip_prefix("file:").is_some_and(|path| Path::new(path).is_absolute());
-        absolute || Url::parse(blobs).is_ok_and(|url| url.scheme() == "s3" && url.has_host())
+    blobs(config, source, errors);
+}
+
+/// Where uploads lie, and what is said of a bucket.
+fn blobs(config: &Config, source: &Source, errors: &mut Vec<String>) {
+    let is_folder = |blobs: &String| blobs.strip_prefix("file:").is_some_and(|path| Path::new(path).is_absolute());
+    let is_bucket = |blobs: &String| {
+        Url::parse(blobs).is_ok_and(|url| url.scheme() == "s3" && url.has_host() && url.query().is_none())
     };
-    if !config.blobs.as_ref().is_none_or(is_place) {
+    let Some(blobs) = &config.blobs else { return };
+    if !is_folder(blobs) && !is_bucket(blobs) {
         errors.push("CARILLON_BLOBS: give s3://bucket or file: and an absolute path".to_owned());
     }
+    let (id, secret) = ("CARILLON_BLOBS_ACCESS_KEY_ID", "CARILLON_BLOBS_SECRET_ACCESS_KEY");
+    if is_folder(blobs) {
+        let names = ["CARILLON_BLOBS_ENDPOINT", "CARILLON_BLOBS_REGION", id, secret];
+        let given = names.into_iter().filter(|name| source.get(name).is_some());
+        let style = config.bucket.in_host.then_some("CARILLON_BLOBS_STYLE");
+        errors.extend(given.chain(style).map(|name| format!("{name}: of a bucket, and CARILLON_BLOBS names a folder")));
+    }
+    for (one, other) in [(id, secret), (secret, id)] {
+        if source.get(one).is_some() && source.get(other).is_none() {
+            errors.push(format!("{other}: required, for {one} is given"));
+        }
+    }
+    let endpoint = config.bucket.endpoint.as_deref().map(Url::parse);
+    if endpoint.is_some_and(|url| !url.as_ref().is_ok_and(is_origin)) {
+        errors.push("CARILLON_BLOBS_ENDPOINT: give https:// and a host, without bucket, path or query".to_owned());
+    }
+}
+
+/// A web address without path, query or credentials.
+fn is_origin(url: &Url) -> bool {
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.path() == "/"
 }
 
 fn durations(config: &Config, errors: &mut Vec<String>) {

@@ -45,6 +45,11 @@ settings! {
     SMTP_CA_FILE plain ["none"] "A PEM file with certificate authorities that relays may have besides the public ones, for a relay of your own network.";
     SMTP_POOL plain ["`8`"] "Connections to the relay.";
     CARILLON_BLOBS plain ["`file:` under `CARILLON_DATA`"] "Where uploads lie: `s3://bucket/prefix`, or `file:` and an absolute path on a disk all processes share.";
+    CARILLON_BLOBS_ENDPOINT plain ["none"] "Of a bucket: `https://` and the host of a store other than Amazon's that speaks S3, such as MinIO, Ceph or R2.";
+    CARILLON_BLOBS_REGION plain ["`AWS_REGION`, else `us-east-1`"] "Of a bucket: where it lies; `auto` for R2.";
+    CARILLON_BLOBS_ACCESS_KEY_ID secret ["none"] "Of a bucket: the name of the key to it; both or neither of the two. Without, the usual `AWS_` variables, a role of the pod or of the machine.";
+    CARILLON_BLOBS_SECRET_ACCESS_KEY secret ["none"] "Of a bucket: the key's secret.";
+    CARILLON_BLOBS_STYLE plain ["`path`"] "Of a bucket: where its name stands in an address, in the `path` or in the `host`.";
     CARILLON_KEYS secret ["made at first start; required in production"] "Keyring for address hashes, links and sealed secrets: `2:base64,1:base64`, 32 bytes each, the first is active. Retired keys stay for ever.";
     CARILLON_JWT_KEYS secret ["made at first start; required in production"] "Keyring of the same form for access tokens; shares no key with `CARILLON_KEYS`.";
     CARILLON_SIGN_UP plain ["`open` embedded, `invite` in production"] "Who may sign up: `open`, `invite` or `closed`.";

@@ -18,11 +18,13 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     let redis = config
         .redis_url
         .iter()
-        .filter(|url| is_plain(url))
+        .filter(|url| is_plain(url.reveal()))
         .map(|_| "REDIS_URL: passwords and tickets go unencrypted; rediss:// is Redis under TLS".to_owned());
     let relay = config.relay.iter().filter(|relay| !relay.is_loopback());
     let relay = relay.filter_map(|relay| Some(format!("SMTP_URL: {}", mail(relay.tls)?)));
-    databases.chain(redis).chain(relay).collect()
+    let bucket = config.bucket.endpoint.iter().filter(|endpoint| is_plain(endpoint));
+    let bucket = bucket.map(|_| "CARILLON_BLOBS_ENDPOINT: uploads go unencrypted; https:// encrypts them".to_owned());
+    databases.chain(redis).chain(relay).chain(bucket).collect()
 }
 
 fn database(url: &Secret) -> Option<&'static str> {
@@ -42,8 +44,8 @@ fn mail(tls: TlsMode) -> Option<&'static str> {
 }
 
 /// True for a URL without TLS to another machine.
-fn is_plain(url: &Secret) -> bool {
-    let Ok(url) = Url::parse(url.reveal()) else { return false };
+fn is_plain(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
     let is_loopback = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
