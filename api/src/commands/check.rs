@@ -135,7 +135,7 @@ pub async fn wrong(config: &Config, replicas: &[Replicas]) -> Vec<String> {
 /// What migrations need: the owner's login. The roles, and what they would log in to, are theirs to make.
 async fn migrations(config: &Config, report: &mut Report) {
     if let Some(owner) = &config.database.owner_url {
-        let owner = async { Ok(Login::of(owner.reveal()).await?.is_owner()?.role) };
+        let owner = async { Ok(Login::of(owner.reveal()).await?.owning()?.role) };
         report.ask("DATABASE_OWNER_URL", owner).await;
     }
     let url = config.database.owner_url.as_ref().unwrap_or(&config.database.url);

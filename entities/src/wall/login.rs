@@ -104,7 +104,7 @@ impl Login {
     ///
     /// # Errors
     /// [`WallError::WeakLogin`] otherwise.
-    pub fn is_owner(self) -> Result<Self, WallError> {
+    pub fn owning(self) -> Result<Self, WallError> {
         let needed = ["may make tables", "may make roles"];
         if self.excess.contains(&"is a superuser") || needed.iter().all(|power| self.excess.contains(power)) {
             return Ok(self);
@@ -145,7 +145,7 @@ impl Protection {
     pub fn of(url: &str) -> Result<Self, WallError> {
         let options = options(url)?;
         let host = options.get_host();
-        let is_loopback = || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let is_loopback = || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let is_local = options.get_socket().is_some() || host.starts_with('/') || host == "localhost" || is_loopback();
         Ok(match options.get_ssl_mode() {
             _ if is_local => Self::Local,
@@ -188,9 +188,9 @@ mod tests {
             error.to_string(),
             "row security does not hold the login carillon_app: it is a superuser, owns tables"
         );
-        assert!(login(&["may make tables", "may make roles"]).is_owner().is_ok());
-        assert!(login(&["is a superuser"]).is_owner().is_ok());
-        assert!(matches!(login(&["may make tables"]).is_owner(), Err(WallError::WeakLogin { .. })));
+        assert!(login(&["may make tables", "may make roles"]).owning().is_ok());
+        assert!(login(&["is a superuser"]).owning().is_ok());
+        assert!(matches!(login(&["may make tables"]).owning(), Err(WallError::WeakLogin { .. })));
     }
 
     #[test]

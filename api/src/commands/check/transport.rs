@@ -51,7 +51,7 @@ fn is_plain(url: &str) -> bool {
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         // Of a scheme that it does not know the crate takes an address for a name.
         Some(Host::Domain(name)) => {
-            name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
         }
         None => true,
     };
