@@ -4,14 +4,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The last four minor versions, newest last, and the Gateway API that they serve beside their own.
-readonly KUBERNETES=(v1.34.4 v1.35.4 v1.36.3 v1.37.2) GATEWAY_API=v1.4.1
+# The last four minor versions, newest last, and the Gateway API and KEDA that they serve beside their own.
+readonly KUBERNETES=(v1.34.4 v1.35.4 v1.36.3 v1.37.2) GATEWAY_API=v1.4.1 KEDA=v2.17.2
 readonly FULL=helm/ci/snapshots/full.yaml
 readonly CONTAINERS='.. | select(tag == "!!map" and has("containers")) | .containers[]'
 # Services of ours, with what they share put in its place.
 readonly COMPOSE=(yq -o yaml -N --yaml-fix-merge-anchor-to-spec=true)
 readonly SERVICES='explode(.) | .services | to_entries | .[] | select(.value.image == "carillon:local")'
 readonly SCHEMAS=${CARILLON_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/carillon-ci}/kubernetes
+# Tells a cache that has all of these from one that a version before this left.
+readonly FETCHED=done-$GATEWAY_API-$KEDA
 out=${CARGO_TARGET_DIR:-target}/carillon-logs/chart
 
 usage() {
@@ -129,6 +131,7 @@ secret() {
     DATABASE_*) echo "postgres://${1,,}:secret@127.0.0.1:1/carillon" ;;
     REDIS_URL) echo redis://127.0.0.1:1 ;;
     SMTP_URL) echo smtp://127.0.0.1:1 ;;
+    CARILLON_BLOBS_*) echo carillon ;;
     *KEYS) echo "1:$(head -c 32 /dev/urandom | base64)" ;;
     *) return 1 ;;
   esac
@@ -146,17 +149,24 @@ variables() {
   fi | grep .
 }
 
-# What `check` says with them. A file that is not here is not what this asks about.
+# What `check` says with them, of the process that a container runs. A file that is not here is not what this asks about.
 asked() {
-  local name value environment=(AWS_REGION=none)
+  local name value environment=(AWS_REGION=none) whom=()
+  case ${1#compose-} in
+    gateway) whom=(--for serve) ;;
+    worker) whom=(--for work) ;;
+    recipient) whom=(--for recipient) ;;
+    migrate | maintain) whom=(--for migrate) ;;
+  esac
   while IFS='=' read -r name value; do
     if [[ $name != *_FILE ]]; then environment+=("$name=${value:-$(secret "$name")}"); fi
   done
-  env -i "${environment[@]}" "${CARILLON_BIN:-target/debug/carillon}" check 2>&1 || true
+  env -i "${environment[@]}" "${CARILLON_BIN:-target/debug/carillon}" check "${whom[@]}" 2>&1 || true
 }
 
-# Every variable is a setting that the README's table knows, for a misspelt one would be ignored; and all variables of a
-# container together are a configuration. All are asked at once, for a database that is away is waited for.
+# Every variable is a setting that the README's table knows, for a misspelt one would be ignored; all variables of a
+# container together are a configuration; and no secret is among them that its process has no use for (L1). All are asked
+# at once, for a database that is away is waited for.
 settings() {
   local containers container name
   mkdir -p "$out"
@@ -169,13 +179,17 @@ settings() {
     cut -d= -f1 "$out/$container.env" | while read -r name; do
       grep -q "^| \`$name\`" README.md || { echo "$container: $name is no setting"; return 1; }
     done
-    asked <"$out/$container.env" >"$out/$container.txt" &
+    asked "$container" <"$out/$container.env" >"$out/$container.txt" &
   done
   wait
   for container in $containers; do
     if ! grep -q '^ok *configuration: production$' "$out/$container.txt"; then
       echo "$container does not start with what it gets:"
       cat "$out/$container.txt"
+      return 1
+    fi
+    if grep 'has no use for' "$out/$container.txt"; then
+      echo "$container is given what it does not need"
       return 1
     fi
     echo "$container: $(wc -l <"$out/$container.env") variables are a configuration"
@@ -188,7 +202,7 @@ lacking() {
   local tool version
   for tool in helm kubeconform; do command -v "$tool" >/dev/null || echo "$tool"; done
   is_our_yq || echo yq
-  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/done ]] || echo "schemas-$version"; done
+  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/$FETCHED ]] || echo "schemas-$version"; done
 }
 
 # Debian has another program of that name.
@@ -196,6 +210,12 @@ is_our_yq() { yq --version 2>/dev/null | grep -q mikefarah; }
 
 # module MODULE VERSION: its folder, fetched and verified by go.
 module() { (cd / && GOFLAGS=-mod=mod go mod download -json "$1@$2") | yq -p json -o yaml .Dir; }
+
+# custom VERSION FILE: the schema of a kind that is not Kubernetes' own, without unknown fields.
+custom() {
+  version=$1 yq -o json -I 0 '.spec.versions[] | select(.name == strenv(version)) | .schema.openAPIV3Schema |
+    (.. | select(tag == "!!map" and has("properties")) | .additionalProperties) = false' "$2"
+}
 
 # OpenAPI as kubeconform wants it: no unknown fields, the two types that are either text or number, and a file for each
 # kind, which only points into the definitions.
@@ -217,15 +237,15 @@ fetch_one() {
       echo "{\"\$ref\": \"definitions.json#/definitions/$name\"}" >"$folder/${file,,}.json"
     done
   source=$(module sigs.k8s.io/gateway-api "$GATEWAY_API")/config/crd/standard
-  yq -o json -I 0 '.spec.versions[] | select(.name == "v1") | .schema.openAPIV3Schema |
-    (.. | select(tag == "!!map" and has("properties")) | .additionalProperties) = false' \
-    "$source/gateway.networking.k8s.io_httproutes.yaml" >"$folder/httproute-gateway-v1.json"
-  touch "$folder/done"
+  custom v1 "$source/gateway.networking.k8s.io_httproutes.yaml" >"$folder/httproute-gateway-v1.json"
+  source=$(module github.com/kedacore/keda/v2 "$KEDA")/config/crd/bases
+  custom v1alpha1 "$source/keda.sh_scaledobjects.yaml" >"$folder/scaledobject-keda-v1alpha1.json"
+  touch "$folder/$FETCHED"
 }
 
 fetch() {
   local version
-  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/done ]] || fetch_one "$version"; done
+  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/$FETCHED ]] || fetch_one "$version"; done
 }
 
 # valid VERSION [FILE ..]: against the schemas of one version; a kind without a schema is an error.

@@ -238,7 +238,8 @@ impl App {
         loop {
             let tried = async {
                 let other = key_mismatch(&ports.wall, &ports.keys).await?;
-                if other.is_none() {
+                // Who serves recipients alone has no login for it (L1), and its links are of tenants that are there.
+                if other.is_none() && self.gateway.serves == Serves::Everything {
                     bootstrap(ports).await?;
                 }
                 Ok::<_, Error>(other)
@@ -275,8 +276,8 @@ pub fn database_settings(config: &Config) -> DatabaseSettings {
     let database = &config.database;
     DatabaseSettings {
         url: database.url.reveal().to_owned(),
-        identity_url: database.identity_url.reveal().to_owned(),
-        dispatch_url: database.dispatch_url.reveal().to_owned(),
+        identity_url: database.identity_url.as_ref().map(|url| url.reveal().to_owned()),
+        dispatch_url: database.dispatch_url.as_ref().map(|url| url.reveal().to_owned()),
         pool: database.pool,
         acquire_timeout: Duration::from_secs(10),
         named_statements: database.named_statements,
@@ -284,14 +285,15 @@ pub fn database_settings(config: &Config) -> DatabaseSettings {
     }
 }
 
-/// Who has to stand in which setting.
-pub fn logins(config: &Config) -> [(&'static str, &Secret, Role); 3] {
+/// Who has to stand in which setting, of those that the process has.
+pub fn logins(config: &Config) -> Vec<(&'static str, &Secret, Role)> {
     let database = &config.database;
-    [
-        ("DATABASE_URL", &database.url, Role::App),
-        ("DATABASE_IDENTITY_URL", &database.identity_url, Role::Identity),
-        ("DATABASE_DISPATCH_URL", &database.dispatch_url, Role::Dispatch),
-    ]
+    let roles = [
+        ("DATABASE_URL", Some(&database.url), Role::App),
+        ("DATABASE_IDENTITY_URL", database.identity_url.as_ref(), Role::Identity),
+        ("DATABASE_DISPATCH_URL", database.dispatch_url.as_ref(), Role::Dispatch),
+    ];
+    roles.into_iter().filter_map(|(setting, url, role)| Some((setting, url?, role))).collect()
 }
 
 /// Refuses to start with keys that are not the database's. One that is away is asked again when it comes.
@@ -316,7 +318,7 @@ async fn refuse_other_logins(config: &Config) -> Result<(), AppError> {
     if !config.database.is_postgres() {
         return Ok(());
     }
-    let asked = logins(config).map(|(setting, url, role)| async move {
+    let asked = logins(config).into_iter().map(|(setting, url, role)| async move {
         (setting, role, tokio::time::timeout(PATIENCE, Login::of(url.reveal())).await)
     });
     let mut database = None;

@@ -47,28 +47,66 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* The keys of existingSecret that each part holds, and no others: api/src/config/needs.rs. `test` asks for all of them. */}}
+{{- define "carillon.secrets" -}}
+gateway: [DATABASE_URL, DATABASE_IDENTITY_URL, REDIS_URL, CARILLON_KEYS, CARILLON_JWT_KEYS]
+recipient: [DATABASE_URL, CARILLON_KEYS]
+worker: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL, REDIS_URL, SMTP_URL, CARILLON_KEYS]
+migrate: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL]
+maintain: []
+test: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL, REDIS_URL, SMTP_URL, CARILLON_KEYS, CARILLON_JWT_KEYS]
+{{- end -}}
+
 {{/* What the chart sets; the owner's login is added only where DDL runs (L1). */}}
 {{- define "carillon.settings" -}}
 {{- $values := .root.Values -}}
+{{- $serves := has .part (list "gateway" "recipient" "test") -}}
+{{- $keeps_files := has .part (list "gateway" "worker" "test") -}}
+{{- $secrets := get (include "carillon.secrets" .root | fromYaml) .part -}}
 - name: CARILLON_MODE
   value: production
+{{- if or $serves $keeps_files }}
 - name: CARILLON_PUBLIC_URL
   value: {{ $values.publicUrl | quote }}
+{{- end }}
+{{- if $serves }}
 - name: CARILLON_BIND
   value: 0.0.0.0:8080
+{{- end }}
+{{- if $keeps_files }}
 - name: CARILLON_BLOBS
   value: {{ $values.blobs | quote }}
+{{- with $values.bucket }}
+{{- if .endpoint }}
+- name: CARILLON_BLOBS_ENDPOINT
+  value: {{ .endpoint | quote }}
+{{- end }}
+{{- if .region }}
+- name: CARILLON_BLOBS_REGION
+  value: {{ .region | quote }}
+{{- end }}
+{{- if ne .style "path" }}
+- name: CARILLON_BLOBS_STYLE
+  value: {{ .style }}
+{{- end }}
+{{- if .keyInSecret }}
+{{- $secrets = concat $secrets (list "CARILLON_BLOBS_ACCESS_KEY_ID" "CARILLON_BLOBS_SECRET_ACCESS_KEY") }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $serves }}
 - name: CARILLON_TRUSTED_PROXIES
   value: {{ $values.trustedProxies | quote }}
+{{- end }}
+{{- if or $serves $keeps_files }}
 - name: CARILLON_DRAIN_SECONDS
   value: {{ $values.drainSeconds | quote }}
+{{- end }}
 {{- with (get $values .part | default dict).databasePool }}
 - name: DATABASE_POOL
   value: {{ . | quote }}
 {{- end }}
-{{- /* No process of production starts without all of these, though links of mails need neither Redis nor relay. */}}
-{{- $keys := list "DATABASE_URL" "DATABASE_IDENTITY_URL" "DATABASE_DISPATCH_URL" "REDIS_URL" "SMTP_URL" }}
-{{- range concat $keys (list "CARILLON_KEYS" "CARILLON_JWT_KEYS") }}
+{{- range $secrets }}
 - name: {{ . }}
   valueFrom:
     secretKeyRef: { name: {{ $values.existingSecret }}, key: {{ . }} }
@@ -78,6 +116,11 @@ labels:
   valueFrom:
     secretKeyRef: { name: {{ $values.ownerSecret }}, key: DATABASE_OWNER_URL }
 {{- end }}
+{{- end -}}
+
+{{/* The most pods a part has, but for one more while it is rolled out; call with its values. */}}
+{{- define "carillon.pods" -}}
+{{- if dig "autoscaling" "enabled" false . -}}{{- .autoscaling.maxReplicas -}}{{- else -}}{{- .replicas -}}{{- end -}}
 {{- end -}}
 
 {{/* Pod fields that every pod of the chart shares. */}}

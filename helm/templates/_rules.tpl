@@ -7,7 +7,9 @@
 {{- if eq $values.image.tag "latest" -}}
 {{- fail "image.tag: latest is another image tomorrow; name a version, or give image.digest" -}}
 {{- end -}}
-{{- $own := include "carillon.settings" (dict "root" . "part" "gateway" "owner" true) | fromYamlArray -}}
+{{- /* Between them these two have every setting that the chart makes. */ -}}
+{{- $own := include "carillon.settings" (dict "root" . "part" "test" "owner" true) | fromYamlArray -}}
+{{- $own = concat $own (include "carillon.settings" (dict "root" . "part" "worker") | fromYamlArray) -}}
 {{- range $given := $values.extraEnv -}}
 {{- range $own -}}
 {{- if eq .name $given.name -}}{{- fail (printf "extraEnv: %s is what other values make it" .name) -}}{{- end -}}
@@ -26,6 +28,11 @@
 {{- fail "httpRoute.parentRefs: name the Gateway that the route belongs to" -}}
 {{- end -}}
 {{- if hasPrefix "file:" $values.blobs -}}
+{{- with $values.bucket -}}
+{{- if or .endpoint .region .keyInSecret (ne .style "path") -}}
+{{- fail "bucket: blobs is a path; a bucket is s3://" -}}
+{{- end -}}
+{{- end -}}
 {{- $path := trimPrefix "file:" $values.blobs -}}
 {{- $is_mounted := false -}}
 {{- range $values.extraVolumeMounts -}}
@@ -43,6 +50,16 @@
 {{- end -}}
 {{- if not (dig "requests" "cpu" "" $values.gateway.resources) -}}
 {{- fail "gateway.resources.requests.cpu: autoscaling counts in parts of it" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $values.worker.autoscaling -}}
+{{- if .enabled -}}
+{{- if gt (int .minReplicas) (int .maxReplicas) -}}
+{{- fail "worker.autoscaling.minReplicas: is more than maxReplicas" -}}
+{{- end -}}
+{{- if not .prometheus -}}
+{{- fail "worker.autoscaling.prometheus: name the Prometheus that knows how long work waits" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

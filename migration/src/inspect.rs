@@ -1,5 +1,5 @@
 //! What an operator wants to know of a database before processes start: is every table there, and
-//! every partition that is written to soon.
+//! every partition that is written to soon, and how many connections does it take.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, FromQueryResult, Statement};
@@ -36,6 +36,35 @@ pub async fn missing_partitions(url: &str, now: DateTime<Utc>) -> Result<Vec<Str
     let missing = partitions::missing(&connection, now).await?;
     connection.close().await?;
     Ok(missing)
+}
+
+/// How many connections a server takes.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimit {
+    /// All of them.
+    pub most: u32,
+    /// Of those, for superusers and whoever else may use reserved ones.
+    pub reserved: u32,
+}
+
+#[derive(FromQueryResult)]
+struct LimitRow {
+    most: i32,
+    reserved: i32,
+}
+
+/// How many connections a Postgres takes; any login may ask.
+pub async fn connection_limit(url: &str) -> Result<ConnectionLimit, DbErr> {
+    // Postgres 16 came with `reserved_connections`.
+    let sql = "SELECT current_setting('max_connections')::int AS most, \
+               current_setting('superuser_reserved_connections')::int \
+               + COALESCE(current_setting('reserved_connections', true), '0')::int AS reserved";
+    let connection = crate::connect(url).await?;
+    let row = LimitRow::find_by_statement(Statement::from_string(sea_orm::DbBackend::Postgres, sql));
+    let row = row.one(&connection).await?;
+    connection.close().await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the server's limits".to_owned()))?;
+    Ok(ConnectionLimit { most: row.most.unsigned_abs(), reserved: row.reserved.unsigned_abs() })
 }
 
 #[cfg(test)]

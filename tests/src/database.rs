@@ -105,8 +105,8 @@ impl TestDatabase {
         if let Place::Cluster { name, .. } = &self.place {
             let login = |role| url_of(url, Some(role), name);
             settings.url = login("carillon_app");
-            settings.identity_url = login("carillon_identity");
-            settings.dispatch_url = login("carillon_dispatch");
+            settings.identity_url = Some(login("carillon_identity"));
+            settings.dispatch_url = Some(login("carillon_dispatch"));
             settings.weak_logins = true;
         }
         settings.acquire_timeout = Duration::from_secs(30);

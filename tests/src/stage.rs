@@ -95,10 +95,11 @@ impl Stage {
         let clock = Arc::new(DatabaseClock::new());
         carillon_migration::migrate(&owner_url, clock.now()).await?;
         let role = |role| crate::database::url_of(&admin_url, Some(role), name);
+        let (identity, dispatch) = (role("carillon_identity"), role("carillon_dispatch"));
         let database = DatabaseSettings {
             url: role("carillon_app"),
-            identity_url: role("carillon_identity"),
-            dispatch_url: role("carillon_dispatch"),
+            identity_url: Some(identity.clone()),
+            dispatch_url: Some(dispatch.clone()),
             weak_logins: true,
             ..DatabaseSettings::single(&owner_url)
         };
@@ -111,8 +112,8 @@ impl Stage {
             ("CARILLON_PUBLIC_URL", settings.public_url.clone()),
             ("CARILLON_TRUSTED_PROXIES", "none".to_owned()),
             ("DATABASE_URL", database.url.clone()),
-            ("DATABASE_IDENTITY_URL", database.identity_url.clone()),
-            ("DATABASE_DISPATCH_URL", database.dispatch_url.clone()),
+            ("DATABASE_IDENTITY_URL", identity),
+            ("DATABASE_DISPATCH_URL", dispatch),
             ("CARILLON_KEYS", keys.to_secret_text()),
             ("CARILLON_JWT_KEYS", token_keys.to_secret_text()),
         ];

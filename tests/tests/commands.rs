@@ -4,19 +4,27 @@
 
 use carillon::app::{App, AppError};
 use carillon::commands::{check, migrate};
-use carillon::config::{Config, Source};
+use carillon::config::{Config, Duty, Source};
+use carillon::http::Serves;
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::{OtherKeys, key_mismatch};
 use carillon_domain::tenancy::bootstrap;
-use carillon_entities::wall::{DatabaseSettings, TxMode, Wall};
+use carillon_entities::wall::{DatabaseSettings, TxMode, Wall, WallError};
+use carillon_migration::inspect::connection_limit;
 use carillon_tests::database::start;
 use carillon_tests::{World, WorldOptions};
 use chrono::{DateTime, Months, Utc};
 
+/// The URLs of the three roles in the world's database.
+fn logins(world: &World) -> [String; 3] {
+    let settings = world.database.settings(4);
+    [settings.url, settings.identity_url.unwrap(), settings.dispatch_url.unwrap()]
+}
+
 /// A production configuration over the world's database; `changes` win.
 fn config(world: &World, changes: &[(&str, &str)]) -> Config {
-    let logins = world.database.settings(4);
+    let [app, identity, dispatch] = logins(world);
     let keys = [1, 2].map(|seed| Keyring::generate(&SeededEntropy::new(seed)).to_secret_text());
     let own = [
         ("CARILLON_PUBLIC_URL", "https://carillon.test"),
@@ -24,9 +32,9 @@ fn config(world: &World, changes: &[(&str, &str)]) -> Config {
         ("CARILLON_BLOBS", "file:/nowhere/at/all"),
         ("CARILLON_KEYS", &keys[0]),
         ("CARILLON_JWT_KEYS", &keys[1]),
-        ("DATABASE_URL", &logins.url),
-        ("DATABASE_IDENTITY_URL", &logins.identity_url),
-        ("DATABASE_DISPATCH_URL", &logins.dispatch_url),
+        ("DATABASE_URL", &app),
+        ("DATABASE_IDENTITY_URL", &identity),
+        ("DATABASE_DISPATCH_URL", &dispatch),
         ("DATABASE_OWNER_URL", &world.database.admin_url),
         ("REDIS_URL", "redis://127.0.0.1:1"),
         ("SMTP_URL", "smtp://127.0.0.1:1"),
@@ -37,7 +45,7 @@ fn config(world: &World, changes: &[(&str, &str)]) -> Config {
 /// What `check` finds wrong with the database's part.
 async fn wrong(config: &Config) -> Vec<String> {
     let about_services = ["files", "Redis", "relay", "database clock", "database schema"];
-    let all = check::wrong(config).await;
+    let all = check::wrong(config, &[]).await;
     all.into_iter().filter(|line| !about_services.iter().any(|what| line.starts_with(what))).collect()
 }
 
@@ -45,8 +53,8 @@ async fn wrong(config: &Config) -> Vec<String> {
 async fn c205_logins_that_stand_in_each_others_place_are_refused() {
     let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
     assert_eq!(wrong(&config(&world, &[])).await, Vec::<String>::new());
-    let logins = world.database.settings(1);
-    let (app, identity, dispatch) = (&*logins.url, &*logins.identity_url, &*logins.dispatch_url);
+    let urls = logins(&world);
+    let [app, identity, dispatch] = urls.each_ref().map(String::as_str);
     for (settings, urls) in [
         (["DATABASE_URL", "DATABASE_IDENTITY_URL"], [identity, app]),
         (["DATABASE_URL", "DATABASE_DISPATCH_URL"], [dispatch, app]),
@@ -77,10 +85,10 @@ async fn c205_logins_that_stand_in_each_others_place_are_refused() {
 async fn c205_logins_into_different_databases_are_refused() {
     let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
     let Some(other) = World::on_postgres(WorldOptions::default()).await else { return };
-    let logins = other.database.settings(1);
+    let [_, identity, dispatch] = logins(&other);
     for (setting, url) in [
-        ("DATABASE_IDENTITY_URL", &*logins.identity_url),
-        ("DATABASE_DISPATCH_URL", &*logins.dispatch_url),
+        ("DATABASE_IDENTITY_URL", &*identity),
+        ("DATABASE_DISPATCH_URL", &*dispatch),
         ("DATABASE_OWNER_URL", &*other.database.admin_url),
     ] {
         let told = wrong(&config(&world, &[(setting, url)])).await;
@@ -91,6 +99,61 @@ async fn c205_logins_into_different_databases_are_refused() {
             assert!(matches!(started, Err(AppError::Login { setting: named, .. }) if named == setting), "{started:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn c205_who_serves_recipients_starts_without_a_way_to_accounts() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let [app, ..] = logins(&world);
+    let keys = Keyring::generate(&SeededEntropy::new(1)).to_secret_text();
+    let own = [
+        ("CARILLON_PUBLIC_URL", "https://carillon.test"),
+        ("CARILLON_TRUSTED_PROXIES", "none"),
+        ("CARILLON_KEYS", &keys),
+        ("DATABASE_URL", &app),
+    ];
+    let config = Config::for_duty(Duty::Recipient, &Source::of(own).unwrap()).unwrap();
+    let app = App::build_serving(config, Serves::Recipients).await.unwrap();
+    let wall = &app.ports().wall;
+    let accounts = wall.begin_identity(TxMode::Read).await.map(drop);
+    assert!(matches!(accounts, Err(WallError::NoLogin("carillon_identity"))), "{accounts:?}");
+    let due = carillon_domain::dispatch::due_sweeps(app.ports()).await.map(drop);
+    assert!(due.is_err(), "nor to what is due");
+    // What its readiness asks, and what a link begins with.
+    assert!(wall.database_now().await.is_ok());
+    assert_eq!(key_mismatch(wall, &app.ports().keys).await.unwrap(), None);
+    wall.close().await;
+}
+
+#[tokio::test]
+async fn what_migrations_need_is_the_owners_login_and_no_schema() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let [app, ..] = logins(&world);
+    let needs = async |owner: &str| {
+        let source = Source::of([("CARILLON_MODE", "production"), ("DATABASE_OWNER_URL", owner)]);
+        check::wrong(&Config::for_duty(Duty::Migrate, &source.unwrap()).unwrap(), &[]).await
+    };
+    assert_eq!(needs(&world.database.admin_url).await, Vec::<String>::new());
+    let told = needs(&app).await;
+    assert!(told[0].starts_with("DATABASE_OWNER_URL: carillon_app is not the owner"), "{told:?}");
+}
+
+#[tokio::test]
+async fn replicas_are_counted_against_what_postgres_takes() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let limit = connection_limit(&world.database.admin_url).await.unwrap();
+    let shown = world.number("SELECT current_setting('max_connections')::bigint AS amount").await;
+    assert_eq!(i64::from(limit.most), shown);
+    assert!(limit.reserved < limit.most);
+    let config = config(&world, &[]);
+    let connections = async |replicas: &str| {
+        let replicas: Vec<check::Replicas> = replicas.split(',').map(|text| text.parse().unwrap()).collect();
+        let wrong = check::wrong(&config, &replicas).await;
+        wrong.into_iter().filter(|line| line.starts_with("connections: ")).collect::<Vec<_>>()
+    };
+    assert_eq!(connections("gateway=1x1,worker=1x1").await, Vec::<String>::new());
+    let told = connections("gateway=1000x1000").await;
+    assert!(told.len() == 1 && told[0].contains("none is left"), "{told:?}");
 }
 
 #[tokio::test]

@@ -47,7 +47,8 @@ impl Works {
                 (signals, Some(limits), Backend::Redis(RedisQueue::new(url.reveal(), None).map_err(bad)?))
             }
         };
-        let files = Files::open(&config.blobs)
+        // Who has no place for files has no routes that ask for them either.
+        let files = Files::open_with(config.blobs.as_deref().unwrap_or("memory:"), &config.bucket)
             .map_err(|_| AppError::Setting { name: "CARILLON_BLOBS", why: "the files' place cannot be opened" })?;
         let (relay, catcher) = match &config.relay {
             Some(relay) => (Some(relay.clone()), None),

@@ -25,7 +25,12 @@ pub fn load(config: &Config) -> Result<Keys, AppError> {
         Some(keyring) => Ok(keyring.clone()),
         None => kept(&folder, name),
     };
-    Ok(Keys { main: or_kept(&config.keys.main, "main")?, tokens: or_kept(&config.keys.tokens, "tokens")? })
+    let tokens = match &config.keys.tokens {
+        // Who signs nobody in was given none (L1), and nobody believes what these would sign.
+        None if !config.is_embedded() => Keyring::generate(&SystemEntropy),
+        given => or_kept(given, "tokens")?,
+    };
+    Ok(Keys { main: or_kept(&config.keys.main, "main")?, tokens })
 }
 
 /// True where an earlier start made the keys.

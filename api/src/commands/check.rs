@@ -1,22 +1,61 @@
-//! `check`: what an operator asks before processes start; every line says ok or what is wrong.
+//! `check`: what an operator asks before processes start; every line says ok, what is wrong, or what might be better.
+
+mod connections;
+mod transport;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use carillon_domain::files::Files;
+use carillon_domain::files::{BucketSettings, Files};
 use carillon_domain::messaging::key_mismatch;
 use carillon_domain::ports::Wall;
 use carillon_domain::time::{Clock, DatabaseClock};
 use carillon_entities::wall::{Login, Role};
-use carillon_migration::inspect;
+use carillon_migration::{self as migration, inspect};
 
 use crate::app::engine::channel;
 use crate::app::{database_settings, keys, logins};
-use crate::config::{Config, Secret};
+use crate::config::{Config, ConfigErrors, Duty, Secret};
+pub use connections::Replicas;
 
 /// One question may take this long.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `check` takes.
+#[derive(Debug, Default, clap::Args)]
+pub struct Arguments {
+    /// Ask what this needs, and nothing else; without it, what a whole deployment needs.
+    #[arg(long = "for", value_enum, value_name = "COMMAND")]
+    whom: Option<Whom>,
+    /// Processes there are going to be, such as gateway=3,recipient=2,worker=2x32: has Postgres connections for all? Without
+    /// an x each kind has the DATABASE_POOL of this process.
+    #[arg(long, value_delimiter = ',')]
+    replicas: Vec<Replicas>,
+}
+
+/// Whose needs are asked about.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Whom {
+    Serve,
+    Work,
+    /// As in `serve --only recipient`.
+    Recipient,
+    Migrate,
+}
+
+impl Arguments {
+    /// Whose settings are read.
+    pub fn duty(&self) -> Duty {
+        match self.whom {
+            None => Duty::Everything,
+            Some(Whom::Serve) => Duty::Serve,
+            Some(Whom::Work) => Duty::Work,
+            Some(Whom::Recipient) => Duty::Recipient,
+            Some(Whom::Migrate) => Duty::Migrate,
+        }
+    }
+}
 
 /// What is wrong, in the order it was asked.
 #[derive(Debug, Default)]
@@ -40,25 +79,90 @@ impl Report {
         }
         true
     }
+
+    /// Says what keeps nothing from working.
+    fn advise(what: &str) {
+        println!("advice {what}");
+    }
+}
+
+/// Says what is wrong with settings of which no configuration comes.
+pub fn unusable(errors: &ConfigErrors) -> ExitCode {
+    for error in &errors.0 {
+        println!("WRONG  {error}");
+    }
+    count(errors.0.len())
+}
+
+fn count(wrong: usize) -> ExitCode {
+    if wrong == 0 {
+        return ExitCode::SUCCESS;
+    }
+    println!("{wrong} of these must be put right");
+    ExitCode::FAILURE
 }
 
 /// Asks everything; status 1 if anything is wrong.
 ///
 /// # Errors
 /// Never: what is wrong is printed.
-pub async fn run(config: &Config) -> Result<ExitCode> {
-    let wrong = wrong(config).await;
-    if wrong.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("{} of these must be put right", wrong.len());
-    Ok(ExitCode::FAILURE)
+pub async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
+    Ok(count(wrong(config, &arguments.replicas).await.len()))
 }
 
-/// Asks everything, and says what is wrong.
-pub async fn wrong(config: &Config) -> Vec<String> {
+/// Asks what the configuration's process needs, and whether Postgres has connections for these; says what is wrong.
+pub async fn wrong(config: &Config, replicas: &[Replicas]) -> Vec<String> {
     let mut report = Report::default();
     report.ask("configuration", async { Ok(format!("{:?}", config.mode).to_lowercase()) }).await;
+    for setting in &config.needless {
+        Report::advise(&format!("{setting}: such a process has no use for it, and should not have it"));
+    }
+    for finding in transport::findings(config) {
+        Report::advise(&finding);
+    }
+    if config.duty == Duty::Migrate {
+        migrations(config, &mut report).await;
+    } else {
+        database(config, &mut report).await;
+        services(config, &mut report).await;
+    }
+    if !replicas.is_empty() {
+        report.ask("connections", connections(config, replicas)).await;
+    }
+    report.wrong
+}
+
+/// What migrations need: the owner's login. The roles, and what they would log in to, are theirs to make.
+async fn migrations(config: &Config, report: &mut Report) {
+    if let Some(owner) = &config.database.owner_url {
+        let owner = async { Ok(Login::of(owner.reveal()).await?.owning()?.role) };
+        report.ask("DATABASE_OWNER_URL", owner).await;
+    }
+    let url = config.database.owner_url.as_ref().unwrap_or(&config.database.url);
+    report.ask("database schema", pending(url)).await;
+}
+
+async fn connections(config: &Config, replicas: &[Replicas]) -> Result<String> {
+    let database = &config.database;
+    if !database.is_postgres() {
+        return Ok("SQLite is for one process".to_owned());
+    }
+    if !database.named_statements {
+        return Ok("a pooler's to limit".to_owned());
+    }
+    let login = if config.duty == Duty::Migrate { database.owner_url.as_ref() } else { None };
+    let limit = inspect::connection_limit(login.unwrap_or(&database.url).reveal()).await?;
+    connections::left(replicas, database.pool, limit)
+}
+
+async fn pending(url: &Secret) -> Result<String> {
+    // Whoever asks what is pending in an empty database has written to it.
+    let is_empty = inspect::missing_tables(url.reveal()).await?.len() == migration::schema::tables().count();
+    let is_current = !is_empty && migration::is_current(url.reveal()).await?;
+    Ok(if is_current { "current".to_owned() } else { "`carillon migrate` has work to do".to_owned() })
+}
+
+async fn database(config: &Config, report: &mut Report) {
     report.ask("database schema", schema(config)).await;
     let mut is_let_in = true;
     if config.database.is_postgres() {
@@ -75,10 +179,18 @@ pub async fn wrong(config: &Config) -> Vec<String> {
         report.ask("database clock", clock(config)).await;
         report.ask("keys", keys(config)).await;
     }
-    report.ask("files", files(config)).await;
-    report.ask("Redis", redis(config)).await;
-    report.ask("relay", relay(config)).await;
-    report.wrong
+}
+
+async fn services(config: &Config, report: &mut Report) {
+    if let Some(blobs) = &config.blobs {
+        report.ask("files", files(blobs, &config.bucket)).await;
+    }
+    if config.duty.takes("REDIS_URL") {
+        report.ask("Redis", redis(config)).await;
+    }
+    if config.duty.takes("SMTP_URL") {
+        report.ask("relay", relay(config)).await;
+    }
 }
 
 async fn schema(config: &Config) -> Result<String> {
@@ -92,7 +204,7 @@ async fn schema(config: &Config) -> Result<String> {
         bail!("partitions are missing, {} first; run `carillon migrate --maintain`", missing[0]);
     }
     let Some(owner) = &database.owner_url else { return Ok("every table is there".to_owned()) };
-    if carillon_migration::is_current(owner.reveal()).await? {
+    if migration::is_current(owner.reveal()).await? {
         return Ok("current".to_owned());
     }
     bail!("migrations are pending; run `carillon migrate`")
@@ -133,8 +245,8 @@ async fn keys(config: &Config) -> Result<String> {
     }
 }
 
-async fn files(config: &Config) -> Result<String> {
-    Files::open(&config.blobs)?.check().await?;
+async fn files(blobs: &str, bucket: &BucketSettings) -> Result<String> {
+    Files::open_with(blobs, bucket)?.check().await?;
     Ok(String::new())
 }
 
@@ -164,14 +276,14 @@ mod tests {
     async fn migrated() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let database = format!("sqlite:{}", folder.path().join("carillon.db").display());
-        carillon_migration::migrate(&database, DatabaseClock::new().now()).await.unwrap();
+        migration::migrate(&database, DatabaseClock::new().now()).await.unwrap();
         folder
     }
 
     async fn wrong_in(folder: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> {
         let data = [("CARILLON_DATA", folder.to_str().unwrap())];
         let source = crate::config::Source::of(settings.iter().copied().chain(data)).unwrap();
-        let wrong = wrong(&Config::new(&source).unwrap()).await;
+        let wrong = wrong(&Config::new(&source).unwrap(), &[]).await;
         wrong.iter().map(|line| line.split_once(": ").unwrap().0.to_owned()).collect()
     }
 

@@ -38,7 +38,8 @@ pub async fn run(config: &Config, arguments: &Arguments, now: Timestamp) -> Resu
     }
     migration::migrate(owner.reveal(), now).await.context("migration")?;
     if database.is_postgres() {
-        for url in [&database.url, &database.identity_url, &database.dispatch_url] {
+        let roles = [Some(&database.url), database.identity_url.as_ref(), database.dispatch_url.as_ref()];
+        for url in roles.into_iter().flatten() {
             set_password(owner, url).await?;
         }
     }

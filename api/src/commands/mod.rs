@@ -14,7 +14,7 @@ use anyhow::Result;
 use carillon_domain::time::{Clock as _, DatabaseClock};
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, Duty};
 
 /// Multi-tenant marketing automation: gateway, engine and tools in one executable.
 ///
@@ -43,8 +43,8 @@ enum Command {
     },
     /// Show everything working, on this machine alone.
     Demo(demo::Arguments),
-    /// Check the configuration, the database with every role, Redis and the relay; status 1 if anything is wrong.
-    Check,
+    /// Check the configuration, the database with every role, files, Redis and the relay; status 1 if anything is wrong.
+    Check(check::Arguments),
     /// Make accounts and limit them, disable users, verify senders.
     Admin(admin::Arguments),
 }
@@ -82,8 +82,16 @@ fn run(command: Command) -> Result<ExitCode> {
     if let Command::Demo(arguments) = &command {
         return demo::main(arguments);
     }
-    let config = Config::from_env()?;
+    let config = match (Config::from_env(duty(&command)), &command) {
+        (Err(errors), Command::Check(_)) => return Ok(check::unusable(&errors)),
+        (config, _) => config?,
+    };
     logs::start(&config)?;
+    if !matches!(command, Command::Check(_)) {
+        for setting in &config.needless {
+            tracing::warn!(setting, "a secret that this process has no use for: take it out of its environment");
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -93,10 +101,23 @@ fn run(command: Command) -> Result<ExitCode> {
                 migrate::run(&config, &arguments, DatabaseClock::new().now()).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Schema { .. } | Command::Demo(_) => Ok(ExitCode::SUCCESS),
-            Command::Check => check::run(&config).await,
+            Command::Check(arguments) => check::run(&config, &arguments).await,
             Command::Admin(arguments) => admin::run(config, arguments).await.map(|()| ExitCode::SUCCESS),
         }
     })
+}
+
+/// What the process of a command is for.
+fn duty(command: &Command) -> Duty {
+    match command {
+        Command::Serve(arguments) => arguments.duty(),
+        Command::Work => Duty::Work,
+        Command::Migrate(arguments) if arguments.maintain => Duty::Maintain,
+        Command::Migrate(_) => Duty::Migrate,
+        Command::Admin(_) => Duty::Admin,
+        Command::Check(arguments) => arguments.duty(),
+        Command::Schema { .. } | Command::Demo(_) => Duty::Everything,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, Duty};
 use crate::http::Serves;
 
 #[derive(Debug, Default, clap::Args)]
@@ -12,6 +12,16 @@ pub struct Arguments {
     /// Serve a part alone.
     #[arg(long)]
     only: Option<Part>,
+}
+
+impl Arguments {
+    /// What such a process is for.
+    pub fn duty(&self) -> Duty {
+        match self.only {
+            None => Duty::Serve,
+            Some(Part::Recipient) => Duty::Recipient,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

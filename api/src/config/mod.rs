@@ -3,6 +3,7 @@
 //! A process starts with a [`Config`] or tells everything that is wrong at once. Combinations that would be dangerous
 //! in production are errors, not warnings.
 
+mod needs;
 mod read;
 mod rules;
 mod source;
@@ -13,12 +14,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use carillon_domain::contacts::EmailAddress;
+use carillon_domain::files::BucketSettings;
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::relay::Relay;
 use carillon_domain::settings::Settings;
 use chrono::Months;
 
 use crate::http::TrustedProxies;
+pub use needs::Duty;
 pub use source::Source;
 
 /// What kind of deployment this is.
@@ -57,10 +60,10 @@ impl std::fmt::Debug for Secret {
 pub struct Database {
     /// Application role, or the SQLite file.
     pub url: Secret,
-    /// Identity role.
-    pub identity_url: Secret,
-    /// Dispatch role.
-    pub dispatch_url: Secret,
+    /// Identity role; none on SQLite, and where the process has no use for it.
+    pub identity_url: Option<Secret>,
+    /// Dispatch role; none on SQLite, and where the process has no use for it.
+    pub dispatch_url: Option<Secret>,
     /// Owner, where it is known.
     pub owner_url: Option<Secret>,
     /// Connections of the application role.
@@ -72,7 +75,9 @@ pub struct Database {
 impl Database {
     /// True for Postgres.
     pub fn is_postgres(&self) -> bool {
-        self.url.reveal().starts_with("postgres")
+        // Migrations may know the owner's login alone.
+        let is = |url: &Secret| url.reveal().starts_with("postgres");
+        is(&self.url) || self.owner_url.as_ref().is_some_and(is)
     }
 }
 
@@ -90,6 +95,10 @@ pub struct Keys {
 pub struct Config {
     /// Kind of deployment.
     pub mode: Mode,
+    /// What the process is for.
+    pub duty: Duty,
+    /// Secrets that were given and that the process has no use for; it did not read them.
+    pub needless: Vec<&'static str>,
     /// Where to listen.
     pub bind: SocketAddr,
     /// Folder of the embedded mode.
@@ -104,8 +113,10 @@ pub struct Config {
     pub smtp_authorities: Option<String>,
     /// Connections to the relay.
     pub smtp_pool: u32,
-    /// Where uploads lie: `file:` with an absolute path, or `s3://`.
-    pub blobs: String,
+    /// Where uploads lie, `file:` with an absolute path or `s3://`; none where the process has nothing to do with them.
+    pub blobs: Option<String>,
+    /// How a bucket is reached.
+    pub bucket: BucketSettings,
     /// Keyrings.
     pub keys: Keys,
     /// Sender of system mail.
@@ -130,22 +141,33 @@ pub struct Config {
 pub struct ConfigErrors(pub Vec<String>);
 
 impl Config {
-    /// Reads the process' environment.
+    /// Reads the environment of a process.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
-    pub fn from_env() -> Result<Self, ConfigErrors> {
-        Source::read(|name| std::env::var(name).ok()).map_err(ConfigErrors).and_then(|source| Self::new(&source))
+    pub fn from_env(duty: Duty) -> Result<Self, ConfigErrors> {
+        let source = Source::read(|name| std::env::var(name).ok()).map_err(ConfigErrors)?;
+        Self::for_duty(duty, &source)
     }
 
-    /// Judges settings as a whole.
+    /// Judges settings as a whole, for a process that does everything.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn new(source: &Source) -> Result<Self, ConfigErrors> {
-        let (config, mut errors) = read::read(source);
+        Self::for_duty(Duty::Everything, source)
+    }
+
+    /// Judges those settings as a whole that a process has a use for.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn for_duty(duty: Duty, source: &Source) -> Result<Self, ConfigErrors> {
+        let (source, needless) = source.only(duty);
+        let (config, mut errors) = read::read(&source);
+        let config = config.map(|config| Self { duty, needless, ..config });
         if let Some(config) = &config {
-            errors.extend(rules::broken(config, source));
+            errors.extend(rules::broken(config, &source));
         }
         match config {
             Some(config) if errors.is_empty() => Ok(config),

@@ -5,12 +5,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use carillon_domain::contacts::EmailAddress;
+use carillon_domain::files::{BucketKey, BucketSettings};
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::RetrySchedule;
 use carillon_domain::settings::{Settings, SignUpMode};
 use chrono::{Months, TimeDelta};
 
-use super::{Config, Database, Keys, Mode, Secret, Source};
+use super::{Config, Database, Duty, Keys, Mode, Secret, Source};
 use crate::http::TrustedProxies;
 
 /// The usual log: without what libraries tell about themselves.
@@ -67,7 +68,7 @@ impl Reader<'_> {
 /// Reads every setting; a configuration comes out even of a wrong one, so that the rules can be looked at as well.
 pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let mut reader = Reader { source, errors: Vec::new() };
-    let mode = if source.get("DATABASE_URL").is_some() { Mode::Production } else { Mode::Embedded };
+    let mode = if source.is_production() { Mode::Production } else { Mode::Embedded };
     let modes = [("embedded", Mode::Embedded), ("production", Mode::Production)];
     let mode = reader.choice("CARILLON_MODE", mode, &modes);
     let bind = match source.get("CARILLON_BIND") {
@@ -100,10 +101,12 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let drain = Duration::from_secs(reader.number("CARILLON_DRAIN_SECONDS", 45, 1..=900).into());
     let retention = reader.number("CARILLON_RETENTION_MONTHS", 0, 0..=1_200);
     let retention = (retention > 0).then(|| Months::new(retention));
-    let blobs = reader.text("CARILLON_BLOBS").unwrap_or_else(|| format!("file:{}", data.join("blobs").display()));
+    let (blobs, bucket) = blobs(&mut reader, mode, &data);
     let config = bind.zip(system_from).map(|(bind, system_from)| Config {
         settings: Settings { system_from: system_from.as_sent().to_owned(), ..settings },
         mode,
+        duty: Duty::default(),
+        needless: Vec::new(),
         bind,
         data,
         database,
@@ -112,6 +115,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         smtp_authorities,
         smtp_pool,
         blobs,
+        bucket,
         keys,
         system_from,
         trusted_proxies,
@@ -130,16 +134,28 @@ fn absolute(path: &Path) -> PathBuf {
 fn database(reader: &mut Reader<'_>, data: &Path) -> Database {
     let default = || Secret(format!("sqlite:{}", data.join("carillon.db").display()));
     let url = reader.secret("DATABASE_URL").unwrap_or_else(default);
-    let or_app = |given: Option<Secret>| given.unwrap_or_else(|| url.clone());
     let poolers = [("none", true), ("transaction", false)];
     Database {
-        identity_url: or_app(reader.secret("DATABASE_IDENTITY_URL")),
-        dispatch_url: or_app(reader.secret("DATABASE_DISPATCH_URL")),
+        identity_url: reader.secret("DATABASE_IDENTITY_URL"),
+        dispatch_url: reader.secret("DATABASE_DISPATCH_URL"),
         owner_url: reader.secret("DATABASE_OWNER_URL"),
         pool: reader.number("DATABASE_POOL", 16, 1..=1000),
         named_statements: reader.choice("DATABASE_POOLER", true, &poolers),
         url,
     }
+}
+
+fn blobs(reader: &mut Reader<'_>, mode: Mode, data: &Path) -> (Option<String>, BucketSettings) {
+    let own = || (mode == Mode::Embedded).then(|| format!("file:{}", data.join("blobs").display()));
+    let blobs = reader.text("CARILLON_BLOBS").or_else(own);
+    let key = reader.text("CARILLON_BLOBS_ACCESS_KEY_ID").zip(reader.text("CARILLON_BLOBS_SECRET_ACCESS_KEY"));
+    let bucket = BucketSettings {
+        endpoint: reader.text("CARILLON_BLOBS_ENDPOINT"),
+        region: reader.text("CARILLON_BLOBS_REGION"),
+        key: key.map(|(id, secret)| BucketKey { id, secret }),
+        in_host: reader.choice("CARILLON_BLOBS_STYLE", false, &[("path", false), ("host", true)]),
+    };
+    (blobs, bucket)
 }
 
 fn authorities(reader: &mut Reader<'_>) -> Option<String> {

@@ -7,21 +7,6 @@ use url::Url;
 use super::read::NOBODYS_ADDRESS;
 use super::{Config, Mode, Secret, Source};
 
-/// What production cannot do without. The proxies among it: behind one that is not named every request has its address,
-/// so that all users together are held to the limits of one (C-216).
-const REQUIRED: [&str; 10] = [
-    "CARILLON_BLOBS",
-    "CARILLON_JWT_KEYS",
-    "CARILLON_KEYS",
-    "CARILLON_PUBLIC_URL",
-    "CARILLON_TRUSTED_PROXIES",
-    "DATABASE_DISPATCH_URL",
-    "DATABASE_IDENTITY_URL",
-    "DATABASE_URL",
-    "REDIS_URL",
-    "SMTP_URL",
-];
-
 /// The roles' URLs by name.
 type Logins<'a> = Vec<(&'static str, &'a Secret)>;
 
@@ -39,7 +24,7 @@ pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
         embedded(config, &mut errors);
     }
     if config.mode == Mode::Production {
-        let missing = REQUIRED.into_iter().filter(|name| source.get(name).is_none());
+        let missing = config.duty.required().filter(|name| source.get(name).is_none());
         errors.extend(missing.map(|name| format!("{name}: required in production")));
         production(config, source, &mut errors);
     }
@@ -47,10 +32,7 @@ pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
 }
 
 fn urls(config: &Config, source: &Source, errors: &mut Vec<String>) {
-    let public = Url::parse(&config.settings.public_url).ok().filter(|url| {
-        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.path() == "/"
-    });
+    let public = Url::parse(&config.settings.public_url).ok().filter(is_origin);
     let is_given = source.get("CARILLON_PUBLIC_URL").is_some();
     match public {
         None => errors.push("CARILLON_PUBLIC_URL: give https:// and a host, without path or query".to_owned()),
@@ -69,17 +51,47 @@ fn urls(config: &Config, source: &Source, errors: &mut Vec<String>) {
         }
     };
     let database: &[&str] =
-        if config.database.is_postgres() { &["postgres://", "postgresql://"] } else { &["sqlite:"] };
+        if config.mode == Mode::Production { &["postgres://", "postgresql://"] } else { &["sqlite:"] };
     starts("DATABASE_URL", Some(&config.database.url), &["postgres://", "postgresql://", "sqlite:"]);
-    starts("DATABASE_IDENTITY_URL", Some(&config.database.identity_url), database);
-    starts("DATABASE_DISPATCH_URL", Some(&config.database.dispatch_url), database);
+    starts("DATABASE_IDENTITY_URL", config.database.identity_url.as_ref(), database);
+    starts("DATABASE_DISPATCH_URL", config.database.dispatch_url.as_ref(), database);
     starts("DATABASE_OWNER_URL", config.database.owner_url.as_ref(), database);
     starts("REDIS_URL", config.redis_url.as_ref(), &["redis://", "rediss://"]);
-    let absolute = config.blobs.strip_prefix("file:").is_some_and(|path| Path::new(path).is_absolute());
-    let s3 = Url::parse(&config.blobs).is_ok_and(|url| url.scheme() == "s3" && url.has_host());
-    if !absolute && !s3 {
+    blobs(config, source, errors);
+}
+
+/// Where uploads lie, and what is said of a bucket.
+fn blobs(config: &Config, source: &Source, errors: &mut Vec<String>) {
+    let is_folder = |blobs: &String| blobs.strip_prefix("file:").is_some_and(|path| Path::new(path).is_absolute());
+    let is_bucket = |blobs: &String| {
+        Url::parse(blobs).is_ok_and(|url| url.scheme() == "s3" && url.has_host() && url.query().is_none())
+    };
+    let Some(blobs) = &config.blobs else { return };
+    if !is_folder(blobs) && !is_bucket(blobs) {
         errors.push("CARILLON_BLOBS: give s3://bucket or file: and an absolute path".to_owned());
     }
+    let (id, secret) = ("CARILLON_BLOBS_ACCESS_KEY_ID", "CARILLON_BLOBS_SECRET_ACCESS_KEY");
+    if is_folder(blobs) {
+        let names = ["CARILLON_BLOBS_ENDPOINT", "CARILLON_BLOBS_REGION", id, secret];
+        let given = names.into_iter().filter(|name| source.get(name).is_some());
+        let style = config.bucket.in_host.then_some("CARILLON_BLOBS_STYLE");
+        errors.extend(given.chain(style).map(|name| format!("{name}: of a bucket, and CARILLON_BLOBS names a folder")));
+    }
+    for (one, other) in [(id, secret), (secret, id)] {
+        if source.get(one).is_some() && source.get(other).is_none() {
+            errors.push(format!("{other}: required, for {one} is given"));
+        }
+    }
+    let endpoint = config.bucket.endpoint.as_deref().map(Url::parse);
+    if endpoint.is_some_and(|url| !url.as_ref().is_ok_and(is_origin)) {
+        errors.push("CARILLON_BLOBS_ENDPOINT: give https:// and a host, without bucket, path or query".to_owned());
+    }
+}
+
+/// A web address without path, query or credentials.
+fn is_origin(url: &Url) -> bool {
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.path() == "/"
 }
 
 fn durations(config: &Config, errors: &mut Vec<String>) {
@@ -115,16 +127,19 @@ fn embedded(config: &Config, errors: &mut Vec<String>) {
 
 fn production(config: &Config, source: &Source, errors: &mut Vec<String>) {
     let database = &config.database;
-    if source.get("DATABASE_URL").is_some() && !database.is_postgres() {
+    if source.get("DATABASE_URL").is_some() && !database.url.reveal().starts_with("postgres") {
         errors.push("DATABASE_URL: SQLite is for the embedded mode; production takes Postgres".to_owned());
     }
-    if config.settings.system_from == NOBODYS_ADDRESS {
+    if source.get("CARILLON_PUBLIC_URL").is_some() && config.settings.system_from == NOBODYS_ADDRESS {
         errors.push("CARILLON_SYSTEM_FROM: required, CARILLON_PUBLIC_URL names no host of mail".to_owned());
     }
-    let mut logins: Logins<'_> = vec![("DATABASE_URL", &database.url)];
-    let roles = [("DATABASE_IDENTITY_URL", &database.identity_url), ("DATABASE_DISPATCH_URL", &database.dispatch_url)];
-    logins.extend(roles.into_iter().filter(|(name, _)| source.get(name).is_some()));
-    logins.extend(database.owner_url.as_ref().map(|url| ("DATABASE_OWNER_URL", url)));
+    let roles = [
+        ("DATABASE_URL", source.get("DATABASE_URL").map(|_| &database.url)),
+        ("DATABASE_IDENTITY_URL", database.identity_url.as_ref()),
+        ("DATABASE_DISPATCH_URL", database.dispatch_url.as_ref()),
+        ("DATABASE_OWNER_URL", database.owner_url.as_ref()),
+    ];
+    let logins: Logins<'_> = roles.into_iter().filter_map(|(name, url)| Some((name, url?))).collect();
     // One login for two roles would be one role with the rights of both (L1, C-205).
     for (at, (name, url)) in logins.iter().enumerate() {
         if database.is_postgres() && user(url).is_none() {

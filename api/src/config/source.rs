@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::Duty;
 use super::table::SETTINGS;
 
 /// Settings as given, by name; nothing is known of them yet.
@@ -65,6 +66,25 @@ impl Source {
             }
         }
         if errors.is_empty() { Ok(source) } else { Err(errors) }
+    }
+
+    /// True when these are a production deployment's; said, or told by a database that is a server.
+    pub(super) fn is_production(&self) -> bool {
+        let urls = ["DATABASE_URL", "DATABASE_IDENTITY_URL", "DATABASE_DISPATCH_URL", "DATABASE_OWNER_URL"];
+        self.get("CARILLON_MODE")
+            .map_or_else(|| urls.iter().any(|url| self.get(url).is_some()), |mode| mode == "production")
+    }
+
+    /// What a process of production has a use for, and the secrets among the rest.
+    pub(super) fn only(&self, duty: Duty) -> (Self, Vec<&'static str>) {
+        if !self.is_production() {
+            return (self.clone(), Vec::new());
+        }
+        let (taken, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.0.clone().into_iter().partition(|(name, _)| duty.takes(name));
+        let secrets = SETTINGS.iter().filter(|setting| setting.secret && duty.minds());
+        let needless = secrets.map(|setting| setting.name).filter(|name| left.contains_key(name)).collect();
+        (Self(taken), needless)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

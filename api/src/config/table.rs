@@ -28,13 +28,13 @@ macro_rules! settings {
 }
 
 settings! {
-    CARILLON_MODE plain ["`production` when `DATABASE_URL` is given, else `embedded`"]
+    CARILLON_MODE plain ["`production` when a `DATABASE_*URL` is given, else `embedded`"]
         "`embedded`: one process, SQLite, an in-memory queue, a mail catcher, keys of its own. `production`: everything below is yours.";
     CARILLON_PUBLIC_URL plain ["`http://localhost` and the port"]
         "Where recipients and clients reach this deployment; stands in every link. https in production.";
     CARILLON_BIND plain ["`127.0.0.1:8080`"] "Address and port to listen on; loopback only in embedded mode.";
     CARILLON_DATA plain ["`./data`"] "Folder of the embedded mode: database, keys, files.";
-    DATABASE_URL secret ["`sqlite:` under `CARILLON_DATA`"] "Login of the application role, `postgres://carillon_app:..`.";
+    DATABASE_URL secret ["`sqlite:` under `CARILLON_DATA`"] "Login of the application role, `postgres://carillon_app:..`; `?sslmode=verify-full` asks for TLS and a certificate, of a public authority or one in the file that `sslrootcert` names.";
     DATABASE_IDENTITY_URL secret ["none; required in production"] "Login of the role `carillon_identity`, which alone reaches accounts and users.";
     DATABASE_DISPATCH_URL secret ["none; required in production"] "Login of the role `carillon_dispatch`, which reads due ids of all tenants and nothing else.";
     DATABASE_OWNER_URL secret ["none"] "Login of the owner of the schema, for `migrate` and `check` only; no serving process needs it.";
@@ -45,6 +45,11 @@ settings! {
     SMTP_CA_FILE plain ["none"] "A PEM file with certificate authorities that relays may have besides the public ones, for a relay of your own network.";
     SMTP_POOL plain ["`8`"] "Connections to the relay.";
     CARILLON_BLOBS plain ["`file:` under `CARILLON_DATA`"] "Where uploads lie: `s3://bucket/prefix`, or `file:` and an absolute path on a disk all processes share.";
+    CARILLON_BLOBS_ENDPOINT plain ["none"] "Of a bucket: `https://` and the host of a store other than Amazon's that speaks S3, such as MinIO, Ceph or R2.";
+    CARILLON_BLOBS_REGION plain ["`AWS_REGION`, else `us-east-1`"] "Of a bucket: where it lies; `auto` for R2.";
+    CARILLON_BLOBS_ACCESS_KEY_ID secret ["none"] "Of a bucket: the name of the key to it; both or neither of the two. Without, the usual `AWS_` variables, a role of the pod or of the machine.";
+    CARILLON_BLOBS_SECRET_ACCESS_KEY secret ["none"] "Of a bucket: the key's secret.";
+    CARILLON_BLOBS_STYLE plain ["`path`"] "Of a bucket: where its name stands in an address, in the `path` or in the `host`.";
     CARILLON_KEYS secret ["made at first start; required in production"] "Keyring for address hashes, links and sealed secrets: `2:base64,1:base64`, 32 bytes each, the first is active. Retired keys stay for ever.";
     CARILLON_JWT_KEYS secret ["made at first start; required in production"] "Keyring of the same form for access tokens; shares no key with `CARILLON_KEYS`.";
     CARILLON_SIGN_UP plain ["`open` embedded, `invite` in production"] "Who may sign up: `open`, `invite` or `closed`.";

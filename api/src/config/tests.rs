@@ -60,6 +60,21 @@ fn a_complete_production_configuration_is_taken_and_shows_no_secret() {
 }
 
 #[test]
+fn a_bucket_is_reached_as_it_is_said_and_its_key_is_not_shown() {
+    let config = production_with(&[
+        ("CARILLON_BLOBS_ENDPOINT", "https://minio.internal:9000"),
+        ("CARILLON_BLOBS_REGION", "eu-central-1"),
+        ("CARILLON_BLOBS_ACCESS_KEY_ID", "hush-id"),
+        ("CARILLON_BLOBS_SECRET_ACCESS_KEY", "hush-secret"),
+        ("CARILLON_BLOBS_STYLE", "host"),
+    ]);
+    let bucket = config.unwrap().bucket;
+    assert!(bucket.in_host && bucket.region.as_deref() == Some("eu-central-1"));
+    assert_eq!(bucket.key.as_ref().unwrap().secret, "hush-secret");
+    assert!(!format!("{bucket:?}").contains("hush"), "{bucket:?}");
+}
+
+#[test]
 fn redis_may_be_reached_under_tls() {
     let config = production_with(&[("REDIS_URL", "rediss://:hush@redis:6379")]).unwrap();
     assert!(config.redis_url.unwrap().reveal().starts_with("rediss://"));
@@ -106,10 +121,51 @@ fn everything_that_is_missing_is_told_at_once() {
     assert!(errors.iter().any(|error| error.starts_with("CARILLON_SIGN_UP")));
 }
 
+/// A production deployment's settings, as a process of it reads them; without these.
+fn for_duty(duty: Duty, without: &[&str]) -> Result<Config, Vec<String>> {
+    let mut values = production();
+    values.insert("DATABASE_OWNER_URL", "postgres://carillon_owner:hush@db/carillon".to_owned());
+    values.retain(|name, _| !without.contains(name));
+    let source = Source::of(values.iter().map(|(name, value)| (*name, value.as_str()))).unwrap();
+    Config::for_duty(duty, &source).map_err(|errors| errors.0)
+}
+
+#[test]
+fn l1_a_process_starts_with_its_own_settings_and_not_without_them() {
+    for duty in [Duty::Serve, Duty::Recipient, Duty::Work, Duty::Migrate, Duty::Maintain, Duty::Admin] {
+        let all = production();
+        let others: Vec<_> = all.keys().copied().filter(|name| !duty.takes(name)).collect();
+        let config = for_duty(duty, &others).unwrap();
+        assert_eq!((config.mode, config.database.is_postgres()), (Mode::Production, true), "{duty:?}");
+        for required in duty.required() {
+            assert_eq!(for_duty(duty, &[required]).unwrap_err(), [format!("{required}: required in production")]);
+        }
+    }
+}
+
+#[test]
+fn l1_a_secret_that_a_process_has_no_use_for_is_named_and_not_read() {
+    let links = for_duty(Duty::Recipient, &[]).unwrap();
+    let needless = [
+        "DATABASE_IDENTITY_URL",
+        "DATABASE_DISPATCH_URL",
+        "DATABASE_OWNER_URL",
+        "REDIS_URL",
+        "SMTP_URL",
+        "CARILLON_JWT_KEYS",
+    ];
+    assert_eq!(links.needless, needless);
+    assert!(links.database.identity_url.is_none() && links.database.owner_url.is_none());
+    assert!(links.redis_url.is_none() && links.relay.is_none() && links.keys.tokens.is_none());
+    let by_hand = for_duty(Duty::Admin, &[]).unwrap();
+    assert!(by_hand.needless.is_empty() && by_hand.database.owner_url.is_none(), "run where there are others'");
+    assert_eq!(for_duty(Duty::Everything, &[]).unwrap().needless, Vec::<&str>::new());
+}
+
 #[test]
 fn dangerous_combinations_are_refused() {
     let same_keys = keyring(1);
-    let cases: [(&[(&str, &str)], &str); 29] = [
+    let cases: [(&[(&str, &str)], &str); 36] = [
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "0.0.0.0:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "[::]:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded")], "DATABASE_URL"),
@@ -130,6 +186,13 @@ fn dangerous_combinations_are_refused() {
         (&[("DATABASE_IDENTITY_URL", "postgres://carillon_app:x@db/carillon")], "DATABASE_IDENTITY_URL"),
         (&[("CARILLON_JWT_KEYS", &same_keys)], "CARILLON_JWT_KEYS"),
         (&[("CARILLON_BLOBS", "file:./data")], "CARILLON_BLOBS"),
+        (&[("CARILLON_BLOBS", "s3://bucket?region=eu")], "CARILLON_BLOBS"),
+        (&[("CARILLON_BLOBS", "file:/srv"), ("CARILLON_BLOBS_REGION", "eu")], "CARILLON_BLOBS_REGION"),
+        (&[("CARILLON_BLOBS", "file:/srv"), ("CARILLON_BLOBS_STYLE", "host")], "CARILLON_BLOBS_STYLE"),
+        (&[("CARILLON_BLOBS_STYLE", "virtual")], "CARILLON_BLOBS_STYLE"),
+        (&[("CARILLON_BLOBS_ACCESS_KEY_ID", "hush")], "CARILLON_BLOBS_SECRET_ACCESS_KEY"),
+        (&[("CARILLON_BLOBS_SECRET_ACCESS_KEY", "hush")], "CARILLON_BLOBS_ACCESS_KEY_ID"),
+        (&[("CARILLON_BLOBS_ENDPOINT", "https://minio:9000/bucket")], "CARILLON_BLOBS_ENDPOINT"),
         (&[("SMTP_URL", "http://relay")], "SMTP_URL"),
         (&[("SMTP_URL", "smtp://relay?tls=maybe")], "SMTP_URL"),
         (&[("SMTP_URL", "smtp://user:hush@relay?tls=none")], "SMTP_URL"),

@@ -2,20 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use carillon_entities::ids::{TenantId, UploadId};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
-};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::BucketSettings;
 use crate::error::{Error, Refusal};
 
 /// The object store cannot be used; never holds a credential or a name a person chose.
@@ -56,17 +53,17 @@ pub struct Files {
     places: Arc<Semaphore>,
 }
 
-/// A bucket that is away is told so soon: whoever waits for it holds something.
-const CONNECT: Duration = Duration::from_secs(5);
-/// For one request, and for its repetitions.
-const REQUEST: Duration = Duration::from_secs(30);
-
 /// Bodies that a process takes at once: each holds a segment of 8 MiB.
 const BODIES: usize = 16;
 
 impl Files {
-    /// Opens `file:PATH`, `s3://BUCKET/PREFIX` (credentials and endpoint from the usual `AWS_` variables) or `memory:`.
+    /// Opens `file:PATH`, `s3://BUCKET/PREFIX` or `memory:`.
     pub fn open(address: &str) -> Result<Self, BlobsError> {
+        Self::open_with(address, &BucketSettings::default())
+    }
+
+    /// The same, with what is to be known of a bucket.
+    pub fn open_with(address: &str, settings: &BucketSettings) -> Result<Self, BlobsError> {
         if let Some(path) = address.strip_prefix("file:") {
             return Self::open_folder(PathBuf::from(path));
         }
@@ -75,11 +72,7 @@ impl Files {
             if bucket.is_empty() {
                 return Err(BlobsError::Address);
             }
-            let store = AmazonS3Builder::from_env()
-                .with_bucket_name(bucket)
-                .with_client_options(ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST))
-                .with_retry(RetryConfig { max_retries: 2, retry_timeout: REQUEST, ..RetryConfig::default() })
-                .build()?;
+            let store = settings.open(bucket)?;
             return Ok(Self { root: Path::from(prefix), ..Self::kept_in(Arc::new(store)) });
         }
         match address {

@@ -5,6 +5,7 @@
 //! counted is never read). Memory is flat: at most one part per upload is held.
 
 mod blobs;
+mod bucket;
 mod create_upload;
 mod expire;
 mod receive;
@@ -12,6 +13,7 @@ pub(crate) mod store;
 mod token;
 
 pub use blobs::{BlobsError, Files};
+pub use bucket::{BucketKey, BucketSettings};
 pub use create_upload::{CreateUpload, MAX_FILE_NAME, Upload, UploadState, create_upload, find_uploads};
 pub use expire::expire_uploads;
 pub use receive::{Part, ReceiveError, Received, receive, received};

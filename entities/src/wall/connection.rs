@@ -33,8 +33,8 @@ pub(super) enum Pools {
         app: Pool<Postgres>,
         /// The same login again, for the links of mails alone (C-11).
         links: Pool<Postgres>,
-        identity: Pool<Postgres>,
-        dispatch: Pool<Postgres>,
+        identity: Option<Pool<Postgres>>,
+        dispatch: Option<Pool<Postgres>>,
         named_statements: bool,
     },
     Sqlite {
@@ -48,12 +48,14 @@ pub(super) enum Pools {
 impl Pools {
     pub(super) async fn open(settings: &DatabaseSettings) -> Result<Self, WallError> {
         if settings.is_postgres() {
-            let small = (settings.pool / 4).max(2);
+            let small = DatabaseSettings::small_pool(settings.pool);
+            let given =
+                |url: Option<&str>, role| url.map(|url| postgres_pool((url, role), small, settings)).transpose();
             return Ok(Self::Postgres {
                 app: postgres_pool((&settings.url, Role::App), settings.pool, settings)?,
                 links: postgres_pool((&settings.url, Role::App), small, settings)?,
-                identity: postgres_pool((&settings.identity_url, Role::Identity), small, settings)?,
-                dispatch: postgres_pool((&settings.dispatch_url, Role::Dispatch), small, settings)?,
+                identity: given(settings.identity_url.as_deref(), Role::Identity)?,
+                dispatch: given(settings.dispatch_url.as_deref(), Role::Dispatch)?,
                 named_statements: settings.named_statements,
             });
         }
@@ -113,7 +115,8 @@ impl Pools {
     pub(super) async fn begin_identity(&self, mode: TxMode) -> Result<Connection, WallError> {
         match self {
             Self::Postgres { identity, named_statements, .. } => {
-                Connection::begin_postgres(identity, begin(mode).to_owned(), *named_statements).await
+                let pool = identity.as_ref().ok_or(WallError::NoLogin(Role::Identity.name()))?;
+                Connection::begin_postgres(pool, begin(mode).to_owned(), *named_statements).await
             }
             Self::Sqlite { .. } => self.begin_sqlite(mode).await,
         }
@@ -122,7 +125,8 @@ impl Pools {
     pub(super) async fn begin_dispatch(&self) -> Result<Connection, WallError> {
         match self {
             Self::Postgres { dispatch, named_statements, .. } => {
-                Connection::begin_postgres(dispatch, begin(TxMode::Read).to_owned(), *named_statements).await
+                let pool = dispatch.as_ref().ok_or(WallError::NoLogin(Role::Dispatch.name()))?;
+                Connection::begin_postgres(pool, begin(TxMode::Read).to_owned(), *named_statements).await
             }
             Self::Sqlite { .. } => self.begin_sqlite(TxMode::Read).await,
         }
@@ -142,9 +146,10 @@ impl Pools {
 
     pub(super) async fn now(&self) -> Result<DateTime<Utc>, WallError> {
         match self {
-            Self::Postgres { identity, .. } => {
+            Self::Postgres { links, identity, .. } => {
+                let pool = identity.as_ref().unwrap_or(links);
                 // Unnamed, so that it works behind a pooler too.
-                let row = sqlx::raw_sql("SELECT clock_timestamp()::text").fetch_one(identity).await?;
+                let row = sqlx::raw_sql("SELECT clock_timestamp()::text").fetch_one(pool).await?;
                 let text: String = row.try_get(0)?;
                 DateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f%#z")
                     .map(|at| at.to_utc())
@@ -158,7 +163,8 @@ impl Pools {
     pub(super) async fn close(&self) {
         match self {
             Self::Postgres { app, links, identity, dispatch, .. } => {
-                futures::future::join4(app.close(), links.close(), identity.close(), dispatch.close()).await;
+                let pools = [Some(app), Some(links), identity.as_ref(), dispatch.as_ref()];
+                futures::future::join_all(pools.into_iter().flatten().map(Pool::close)).await;
             }
             Self::Sqlite { readers, writer, .. } => {
                 futures::future::join(readers.close(), writer.close()).await;

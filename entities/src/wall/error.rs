@@ -46,6 +46,15 @@ pub enum WallError {
         /// The role that belongs there.
         wanted: &'static str,
     },
+    /// The login cannot do what migrations do.
+    #[error("{role} is not the owner of the schema: it must be able to make tables and roles")]
+    WeakLogin {
+        /// Its role.
+        role: String,
+    },
+    /// This process was given no login of the role, for its work needs none (L1).
+    #[error("this process has no login of {0}")]
+    NoLogin(&'static str),
     /// The login is in another database than those beside it.
     #[error("names another database than the login before it")]
     OtherDatabase,

@@ -2,10 +2,11 @@
 //! belongs would be refused statement by statement. Row security holds neither a superuser nor the owner of a table, so a process that
 //! logged in as one would serve without the wall's second half and never notice (L1, C-205).
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use futures::future::BoxFuture;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection as _, PgConnection, Row};
 
 use super::WallError;
@@ -99,6 +100,18 @@ impl Login {
         Ok(self)
     }
 
+    /// The login, if it can do what migrations do: make tables, and the roles that processes log in as.
+    ///
+    /// # Errors
+    /// [`WallError::WeakLogin`] otherwise.
+    pub fn owning(self) -> Result<Self, WallError> {
+        let needed = ["may make tables", "may make roles"];
+        if self.excess.contains(&"is a superuser") || needed.iter().all(|power| self.excess.contains(power)) {
+            return Ok(self);
+        }
+        Err(WallError::WeakLogin { role: self.role })
+    }
+
     /// The login, if it is in the same database as those before it; the first one says which.
     ///
     /// Roles are shared by all databases of a server, so that one is let in says nothing about where.
@@ -108,6 +121,38 @@ impl Login {
     pub fn beside(self, database: &mut Option<String>) -> Result<Self, WallError> {
         let first = database.get_or_insert_with(|| self.database.clone());
         if *first == self.database { Ok(self) } else { Err(WallError::OtherDatabase) }
+    }
+}
+
+/// How what goes to a server and comes from it is protected on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// It stays on this machine.
+    Local,
+    /// Not at all, or only if the server offers it.
+    Plain,
+    /// Encrypted, for whoever answers.
+    Encrypted,
+    /// Encrypted, for a server with a certificate of a known authority.
+    Verified,
+}
+
+impl Protection {
+    /// As a Postgres URL, or the usual `PG` variables, have it.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn of(url: &str) -> Result<Self, WallError> {
+        let options = options(url)?;
+        let host = options.get_host();
+        let is_loopback = || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let is_local = options.get_socket().is_some() || host.starts_with('/') || host == "localhost" || is_loopback();
+        Ok(match options.get_ssl_mode() {
+            _ if is_local => Self::Local,
+            PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => Self::Plain,
+            PgSslMode::Require => Self::Encrypted,
+            PgSslMode::VerifyCa | PgSslMode::VerifyFull => Self::Verified,
+        })
     }
 }
 
@@ -143,5 +188,24 @@ mod tests {
             error.to_string(),
             "row security does not hold the login carillon_app: it is a superuser, owns tables"
         );
+        assert!(login(&["may make tables", "may make roles"]).owning().is_ok());
+        assert!(login(&["is a superuser"]).owning().is_ok());
+        assert!(matches!(login(&["may make tables"]).owning(), Err(WallError::WeakLogin { .. })));
+    }
+
+    #[test]
+    fn what_a_url_asks_of_the_way_to_its_server() {
+        for (url, protection) in [
+            ("postgres://app@localhost/carillon?sslmode=disable", Protection::Local),
+            ("postgres://app@127.0.0.1:5433/carillon", Protection::Local),
+            ("postgres://app@[::1]/carillon", Protection::Local),
+            ("postgres://app@db/carillon?host=/run/postgresql", Protection::Local),
+            ("postgres://app@db.example/carillon?sslmode=prefer", Protection::Plain),
+            ("postgres://app@db.example/carillon?sslmode=disable", Protection::Plain),
+            ("postgres://app@db.example/carillon?sslmode=require", Protection::Encrypted),
+            ("postgres://app@db.example/carillon?sslmode=verify-full", Protection::Verified),
+        ] {
+            assert_eq!(Protection::of(url).unwrap(), protection, "{url}");
+        }
     }
 }

@@ -54,7 +54,7 @@ use connection::{Connection, Pools};
 pub use due::DueTenant;
 pub use error::WallError;
 pub use fragment::Fragment;
-pub use login::{Login, Role};
+pub use login::{Login, Protection, Role};
 pub use settings::DatabaseSettings;
 pub use space::{Belongs, Identity, Space, Tenant};
 pub use sql::{Args, IdentitySql, Kind, Query, Sql};

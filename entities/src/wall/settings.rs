@@ -7,10 +7,10 @@ use std::time::Duration;
 pub struct DatabaseSettings {
     /// `sqlite:PATH` or `postgres://..` of the application role.
     pub url: String,
-    /// Login of the identity role; the tables without a tenant.
-    pub identity_url: String,
-    /// Login of the dispatch role; reads due ids of all tenants.
-    pub dispatch_url: String,
+    /// Login of the identity role, the tables without a tenant; none where a process has no business with them (L1).
+    pub identity_url: Option<String>,
+    /// Login of the dispatch role, which reads due ids of all tenants; none where a process does no work that is due.
+    pub dispatch_url: Option<String>,
     /// Connections of the application role; the other roles, and the links of mails, get a quarter of it each, at
     /// least 2.
     pub pool: u32,
@@ -27,14 +27,19 @@ impl DatabaseSettings {
     pub fn single(url: impl Into<String>) -> Self {
         let url = url.into();
         Self {
-            identity_url: url.clone(),
-            dispatch_url: url.clone(),
+            identity_url: Some(url.clone()),
+            dispatch_url: Some(url.clone()),
             url,
             pool: 16,
             acquire_timeout: Duration::from_secs(10),
             named_statements: true,
             weak_logins: false,
         }
+    }
+
+    /// Connections of each smaller pool beside one of this size.
+    pub fn small_pool(pool: u32) -> u32 {
+        (pool / 4).max(2)
     }
 
     /// True for `postgres://` and `postgresql://`.

@@ -338,8 +338,8 @@ fn type_name(kind: Kind) -> &'static str {
 async fn logins(world: &World) -> Vec<DatabaseConnection> {
     let settings = world.database.settings(1);
     let mut logins = Vec::new();
-    for url in [&settings.url, &settings.identity_url, &settings.dispatch_url] {
-        logins.push(connect(url).await.unwrap());
+    for url in [Some(settings.url), settings.identity_url, settings.dispatch_url] {
+        logins.push(connect(&url.unwrap()).await.unwrap());
     }
     logins
 }

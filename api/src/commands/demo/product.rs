@@ -78,8 +78,8 @@ pub fn on_postgres(owner: &str, like: &Database) -> Result<Database> {
     };
     Ok(Database {
         url: login("carillon_app")?,
-        identity_url: login("carillon_identity")?,
-        dispatch_url: login("carillon_dispatch")?,
+        identity_url: Some(login("carillon_identity")?),
+        dispatch_url: Some(login("carillon_dispatch")?),
         owner_url: Some(Secret::new(owner.to_string())),
         ..like.clone()
     })
@@ -124,7 +124,7 @@ mod tests {
         }
         let made = on_postgres("postgres://owner:secret@db:5433/carillon_demo_1", &sqlite).unwrap();
         assert!(made.url.reveal().starts_with("postgres://carillon_app:") && made.is_postgres());
-        assert!(made.dispatch_url.reveal().ends_with("@db:5433/carillon_demo_1"));
+        assert!(made.dispatch_url.unwrap().reveal().ends_with("@db:5433/carillon_demo_1"));
         assert!(!made.url.reveal().contains("secret"));
     }
 
