@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::caller::{authenticate, verify};
 use super::client::client_ip;
+use super::compress::compressed;
 use super::negotiate::MediaType;
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
@@ -139,12 +140,13 @@ async fn answer(
         let caller = authenticate(gateway, http).await?;
         Ok(execute(gateway, http, caller, request).await)
     };
-    match tokio::time::timeout(gateway.settings.request_timeout, run).await {
+    let answer = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
         Ok(Ok(response)) => render(response, media_type, &id),
         Ok(Err(Stop::Answer(response))) => render(*response, media_type, &id),
         Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.name(), Some(&id)),
         Err(_) => Problem::Timeout.answer(media_type.name(), Some(&id)),
-    }
+    };
+    compressed(http, answer)
 }
 
 /// Why a request is not run: HTTP's fault, or the document's.

@@ -87,6 +87,8 @@ impl Problem {
         match self {
             Self::MethodNotAllowed(allowed) => response.insert_header((header::ALLOW, allowed)),
             Self::Unauthenticated => response.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
+            // Says that it may have been the encoding (RFC 9110 s15.5.16).
+            Self::UnsupportedMediaType => response.insert_header((header::ACCEPT_ENCODING, "identity")),
             Self::Unavailable | Self::Timeout => response.insert_header((header::RETRY_AFTER, "1")),
             _ => &mut response,
         };
