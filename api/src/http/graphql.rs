@@ -1,4 +1,4 @@
-//! GraphQL over HTTP: POST for queries and mutations, GET for queries alone (C-223), a socket for subscriptions.
+//! GraphQL over HTTP: POST for everything, GET for what changes nothing (C-223), and for sockets of subscriptions.
 
 mod graphiql;
 mod subscriptions;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::caller::{authenticate, verify};
 use super::client::client_ip;
 use super::compress::compressed;
-use super::negotiate::MediaType;
+use super::negotiate::{Accepted, MediaType};
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
 use crate::graphql::scope::{Caller, RequestScope};
@@ -122,29 +122,33 @@ fn parse_address(query: &str) -> Result<Params, Problem> {
 }
 
 async fn answer(
-    gateway: &Gateway,
+    gateway: &web::Data<Gateway>,
     http: &HttpRequest,
     params: Result<Params, Problem>,
     may_mutate: bool,
 ) -> HttpResponse {
     let id = RequestId::of(http);
     let accept = http.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    let Some(media_type) = MediaType::negotiate(accept) else {
-        return Problem::NotAcceptable.answer(MediaType::Json.name(), Some(&id));
+    let Some(accepted) = Accepted::negotiate(accept) else {
+        return Problem::NotAcceptable.answer(MediaType::Json.of_problems(), Some(&id));
     };
+    let media_type = accepted.answer;
     let run = async {
         let (request, kind) = prepare(&gateway.documents, params?)?;
         if !may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
         }
         let caller = authenticate(gateway, http).await?;
-        Ok(execute(gateway, http, caller, request).await)
+        if accepted.events && kind == Some(OperationType::Subscription) {
+            return Ok(subscriptions::stream(gateway, http, caller, request).await?);
+        }
+        Ok(render(execute(gateway, http, caller, request).await, media_type, &id))
     };
     let answer = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
-        Ok(Ok(response)) => render(response, media_type, &id),
+        Ok(Ok(answer)) => answer,
         Ok(Err(Stop::Answer(response))) => render(*response, media_type, &id),
-        Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.name(), Some(&id)),
-        Err(_) => Problem::Timeout.answer(media_type.name(), Some(&id)),
+        Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.of_problems(), Some(&id)),
+        Err(_) => Problem::Timeout.answer(media_type.of_problems(), Some(&id)),
     };
     compressed(http, answer)
 }
@@ -230,14 +234,15 @@ fn is_not_run(response: &Response) -> bool {
 
 fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
     present(&mut response, trace_id);
-    let (no_data, not_run) = (has_no_data(&response), is_not_run(&response));
     let status = match status_of(&response) {
-        Some(status) if no_data => status,
-        _ if not_run && media_type == MediaType::GraphqlResponse => StatusCode::BAD_REQUEST,
+        // Its errors are for events to tell, as the protocol has it.
+        _ if media_type == MediaType::EventStream => StatusCode::OK,
+        Some(status) if has_no_data(&response) => status,
+        _ if media_type == MediaType::GraphqlResponse && is_not_run(&response) => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
     let mut builder = HttpResponse::build(status);
-    builder.insert_header((header::CONTENT_TYPE, format!("{}; charset=utf-8", media_type.name())));
+    builder.insert_header((header::CONTENT_TYPE, media_type.content_type()));
     match status {
         StatusCode::UNAUTHORIZED => builder.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -245,15 +250,21 @@ fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> Http
         }
         _ => &mut builder,
     };
-    let body = if not_run {
-        serde_json::to_string(&serde_json::json!({ "errors": response.errors }))
-    } else {
-        serde_json::to_string(&response)
-    };
-    match body {
-        Ok(body) => builder.body(body),
-        Err(_) => Problem::Internal.answer(media_type.name(), Some(trace_id)),
+    match text(&response) {
+        Ok(text) if media_type == MediaType::EventStream => {
+            builder.body(subscriptions::next(&text) + subscriptions::COMPLETE)
+        }
+        Ok(text) => builder.body(text),
+        Err(_) => Problem::Internal.answer(media_type.of_problems(), Some(trace_id)),
     }
+}
+
+/// An answer in JSON. One to a request that was not run has no `data`.
+fn text(response: &Response) -> serde_json::Result<String> {
+    if is_not_run(response) {
+        return serde_json::to_string(&serde_json::json!({ "errors": response.errors }));
+    }
+    serde_json::to_string(response)
 }
 
 /// The status of an answer without data, where HTTP has a word for it.
