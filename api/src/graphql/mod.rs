@@ -21,6 +21,8 @@ pub mod scope;
 pub mod segments;
 pub mod tenancy;
 pub mod time;
+mod types;
+pub mod validity;
 pub mod workflows;
 
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};

@@ -21,7 +21,7 @@ use super::negotiate::{Accepted, MediaType};
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
 use crate::graphql::scope::{Caller, RequestScope};
-use crate::graphql::{self, error, limits};
+use crate::graphql::{self, error, limits, validity};
 
 pub(super) use graphiql::graphiql;
 pub use subscriptions::{SocketSettings, Sockets};
@@ -178,14 +178,21 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
     };
     let variables = Variables::from_json(serde_json::Value::Object(params.variables.unwrap_or_default()));
     let mut request = Request::new(query);
-    if !documents.recall(&mut request) {
+    let is_known = documents.recall(&mut request);
+    if !is_known {
         limits::check_text(&request.query)?;
-        request.parsed_query().map_err(unquoted)?;
-        documents.keep(&mut request);
     }
     let document = request.parsed_query().map_err(unquoted)?;
     limits::check_document(document, &variables)?;
-    let kind = limits::operation_type(document, params.operation_name.as_deref());
+    if !is_known {
+        validity::check_document(document)?;
+    }
+    let operation = params.operation_name.as_deref();
+    validity::check_variables(document, operation, &variables)?;
+    let kind = limits::operation_type(document, operation);
+    if !is_known {
+        documents.keep(&mut request);
+    }
     request.operation_name = params.operation_name;
     Ok((request.variables(variables), kind))
 }
