@@ -7,6 +7,7 @@ pub mod contacts;
 pub mod documents;
 pub mod error;
 pub mod execute;
+pub mod folding;
 pub mod gateway;
 pub mod leaves;
 pub mod limits;

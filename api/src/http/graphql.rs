@@ -21,7 +21,7 @@ use super::negotiate::{Accepted, MediaType};
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
 use crate::graphql::scope::{Caller, RequestScope};
-use crate::graphql::{self, error, limits, validity};
+use crate::graphql::{self, error, folding, limits, validity};
 
 pub(super) use graphiql::graphiql;
 pub use subscriptions::{SocketSettings, Sockets};
@@ -191,6 +191,9 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
     validity::check_variables(document, operation, &variables)?;
     let kind = limits::operation_type(document, operation);
     if !is_known {
+        let mut document = document.clone();
+        folding::fold(&mut document);
+        request.set_parsed_query(document);
         documents.keep(&mut request);
     }
     request.operation_name = params.operation_name;
