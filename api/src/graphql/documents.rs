@@ -1,5 +1,5 @@
 //! Documents that were read before. Clients send the same few texts again and again, and reading one costs as much as
-//! answering it; what is kept has passed the limits that need no variables.
+//! answering it; what is kept has passed the limits and rules that need no variables.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};

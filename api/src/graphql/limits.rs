@@ -110,7 +110,8 @@ fn refused(what: &str, limit: impl std::fmt::Display) -> ServerError {
     limit_error(format!("The document has more than {limit} {what}."))
 }
 
-fn limit_error(message: String) -> ServerError {
+/// The refusal of a document that is too large.
+pub(super) fn limit_error(message: String) -> ServerError {
     let mut error = ServerError::new(message, None);
     error.extensions.get_or_insert_default().set("code", "DOCUMENT_TOO_LARGE");
     error

@@ -7,6 +7,7 @@ pub mod contacts;
 pub mod documents;
 pub mod error;
 pub mod execute;
+pub mod folding;
 pub mod gateway;
 pub mod leaves;
 pub mod limits;
@@ -21,6 +22,8 @@ pub mod scope;
 pub mod segments;
 pub mod tenancy;
 pub mod time;
+mod types;
+pub mod validity;
 pub mod workflows;
 
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};

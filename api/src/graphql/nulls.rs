@@ -5,35 +5,11 @@
 //! reads always fits the schema, and a viewer who asks for an address gets null and an error (C-225). Answers without
 //! errors cost nothing.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use async_graphql::parser::types::{
-    BaseType, ExecutableDocument, Field, OperationType, Selection, SelectionSet, Type, TypeKind, TypeSystemDefinition,
-};
-use async_graphql::parser::{parse_query, parse_schema};
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{BaseType, ExecutableDocument, Field, Selection, SelectionSet, Type};
 use async_graphql::{PathSegment, Response, Value};
 
-/// Types of fields by object and name.
-type Types = HashMap<(String, String), Type>;
-
-static TYPES: LazyLock<Types> = LazyLock::new(|| {
-    let document = parse_schema(super::schema().sdl()).map(|document| document.definitions).unwrap_or_default();
-    let mut types = Types::new();
-    for definition in document {
-        let TypeSystemDefinition::Type(definition) = definition else { continue };
-        let object = definition.node.name.node.to_string();
-        let fields = match definition.node.kind {
-            TypeKind::Object(kind) => kind.fields,
-            TypeKind::Interface(kind) => kind.fields,
-            _ => continue,
-        };
-        for field in fields {
-            types.insert((object.clone(), field.node.name.node.to_string()), field.node.ty.node);
-        }
-    }
-    types
-});
+use super::types::{TYPES, root_of};
 
 /// Completes the answer to a query where fields of it failed.
 pub fn complete(response: &mut Response, query: &str, operation: Option<&str>) {
@@ -42,7 +18,7 @@ pub fn complete(response: &mut Response, query: &str, operation: Option<&str>) {
     }
     // It ran, so it parses.
     let Ok(document) = parse_query(query) else { return };
-    let walk = Walk { document: &document, types: &TYPES };
+    let walk = Walk { document: &document };
     let failed = response.errors.iter().filter(|error| !error.path.is_empty());
     let failed: Vec<_> = failed.map(|error| (&error.path[..], walk.along(&error.path, operation))).collect();
     let (may_be_null, may_not): (Vec<_>, Vec<_>) =
@@ -90,7 +66,6 @@ fn set_null(data: &mut Value, path: &[PathSegment], revive: bool) {
 
 struct Walk<'a> {
     document: &'a ExecutableDocument,
-    types: &'a Types,
 }
 
 impl<'a> Walk<'a> {
@@ -102,12 +77,7 @@ impl<'a> Walk<'a> {
         else {
             return Vec::new();
         };
-        let object = match root.node.ty {
-            OperationType::Query => "Query",
-            OperationType::Mutation => "Mutation",
-            OperationType::Subscription => "Subscription",
-        };
-        let mut at = Type { base: BaseType::Named(async_graphql::Name::new(object)), nullable: true };
+        let mut at = Type { base: BaseType::Named(async_graphql::Name::new(root_of(root.node.ty))), nullable: true };
         let mut sets: Vec<&SelectionSet> = vec![&root.node.selection_set.node];
         let mut nullable = Vec::new();
         for segment in path {
@@ -118,9 +88,7 @@ impl<'a> Walk<'a> {
                         self.fields(set, object.as_str(), key, &mut found);
                     }
                     // Fields that share a key share their shape, whichever object they are of.
-                    let known = |(object, field): &(String, &Field)| {
-                        self.types.get(&(object.clone(), field.name.node.to_string()))
-                    };
+                    let known = |(object, field): &(String, &Field)| TYPES.field_type(object, &field.name.node);
                     let Some(kind) = found.iter().find_map(known) else { return nullable };
                     at = kind.clone();
                     sets = found.into_iter().map(|(_, field)| &field.selection_set.node).collect();

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP: POST for queries and mutations, GET for queries alone (C-223), a socket for subscriptions.
+//! GraphQL over HTTP: POST for everything, GET for what changes nothing (C-223), and for sockets of subscriptions.
 
 mod graphiql;
 mod subscriptions;
@@ -16,11 +16,12 @@ use serde::Deserialize;
 
 use super::caller::{authenticate, verify};
 use super::client::client_ip;
-use super::negotiate::MediaType;
+use super::compress::compressed;
+use super::negotiate::{Accepted, MediaType};
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
 use crate::graphql::scope::{Caller, RequestScope};
-use crate::graphql::{self, error, limits};
+use crate::graphql::{self, error, folding, limits, validity};
 
 pub(super) use graphiql::graphiql;
 pub use subscriptions::{SocketSettings, Sockets};
@@ -121,30 +122,35 @@ fn parse_address(query: &str) -> Result<Params, Problem> {
 }
 
 async fn answer(
-    gateway: &Gateway,
+    gateway: &web::Data<Gateway>,
     http: &HttpRequest,
     params: Result<Params, Problem>,
     may_mutate: bool,
 ) -> HttpResponse {
     let id = RequestId::of(http);
     let accept = http.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    let Some(media_type) = MediaType::negotiate(accept) else {
-        return Problem::NotAcceptable.answer(MediaType::Json.name(), Some(&id));
+    let Some(accepted) = Accepted::negotiate(accept) else {
+        return Problem::NotAcceptable.answer(MediaType::Json.of_problems(), Some(&id));
     };
+    let media_type = accepted.answer;
     let run = async {
         let (request, kind) = prepare(&gateway.documents, params?)?;
         if !may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
         }
         let caller = authenticate(gateway, http).await?;
-        Ok(execute(gateway, http, caller, request).await)
+        if accepted.events && kind == Some(OperationType::Subscription) {
+            return Ok(subscriptions::stream(gateway, http, caller, request).await?);
+        }
+        Ok(render(execute(gateway, http, caller, request).await, media_type, &id))
     };
-    match tokio::time::timeout(gateway.settings.request_timeout, run).await {
-        Ok(Ok(response)) => render(response, media_type, &id),
+    let answer = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
+        Ok(Ok(answer)) => answer,
         Ok(Err(Stop::Answer(response))) => render(*response, media_type, &id),
-        Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.name(), Some(&id)),
-        Err(_) => Problem::Timeout.answer(media_type.name(), Some(&id)),
-    }
+        Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.of_problems(), Some(&id)),
+        Err(_) => Problem::Timeout.answer(media_type.of_problems(), Some(&id)),
+    };
+    compressed(http, answer)
 }
 
 /// Why a request is not run: HTTP's fault, or the document's.
@@ -172,14 +178,24 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
     };
     let variables = Variables::from_json(serde_json::Value::Object(params.variables.unwrap_or_default()));
     let mut request = Request::new(query);
-    if !documents.recall(&mut request) {
+    let is_known = documents.recall(&mut request);
+    if !is_known {
         limits::check_text(&request.query)?;
-        request.parsed_query().map_err(unquoted)?;
-        documents.keep(&mut request);
     }
     let document = request.parsed_query().map_err(unquoted)?;
     limits::check_document(document, &variables)?;
-    let kind = limits::operation_type(document, params.operation_name.as_deref());
+    if !is_known {
+        validity::check_document(document)?;
+    }
+    let operation = params.operation_name.as_deref();
+    validity::check_variables(document, operation, &variables)?;
+    let kind = limits::operation_type(document, operation);
+    if !is_known {
+        let mut document = document.clone();
+        folding::fold(&mut document);
+        request.set_parsed_query(document);
+        documents.keep(&mut request);
+    }
     request.operation_name = params.operation_name;
     Ok((request.variables(variables), kind))
 }
@@ -228,14 +244,15 @@ fn is_not_run(response: &Response) -> bool {
 
 fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
     present(&mut response, trace_id);
-    let (no_data, not_run) = (has_no_data(&response), is_not_run(&response));
     let status = match status_of(&response) {
-        Some(status) if no_data => status,
-        _ if not_run && media_type == MediaType::GraphqlResponse => StatusCode::BAD_REQUEST,
+        // Its errors are for events to tell, as the protocol has it.
+        _ if media_type == MediaType::EventStream => StatusCode::OK,
+        Some(status) if has_no_data(&response) => status,
+        _ if media_type == MediaType::GraphqlResponse && is_not_run(&response) => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
     let mut builder = HttpResponse::build(status);
-    builder.insert_header((header::CONTENT_TYPE, format!("{}; charset=utf-8", media_type.name())));
+    builder.insert_header((header::CONTENT_TYPE, media_type.content_type()));
     match status {
         StatusCode::UNAUTHORIZED => builder.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -243,15 +260,21 @@ fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> Http
         }
         _ => &mut builder,
     };
-    let body = if not_run {
-        serde_json::to_string(&serde_json::json!({ "errors": response.errors }))
-    } else {
-        serde_json::to_string(&response)
-    };
-    match body {
-        Ok(body) => builder.body(body),
-        Err(_) => Problem::Internal.answer(media_type.name(), Some(trace_id)),
+    match text(&response) {
+        Ok(text) if media_type == MediaType::EventStream => {
+            builder.body(subscriptions::next(&text) + subscriptions::COMPLETE)
+        }
+        Ok(text) => builder.body(text),
+        Err(_) => Problem::Internal.answer(media_type.of_problems(), Some(trace_id)),
     }
+}
+
+/// An answer in JSON. One to a request that was not run has no `data`.
+fn text(response: &Response) -> serde_json::Result<String> {
+    if is_not_run(response) {
+        return serde_json::to_string(&serde_json::json!({ "errors": response.errors }));
+    }
+    serde_json::to_string(response)
 }
 
 /// The status of an answer without data, where HTTP has a word for it.

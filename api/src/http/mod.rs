@@ -3,6 +3,7 @@
 mod caller;
 mod clicks;
 mod client;
+mod compress;
 mod dev_mail;
 mod files;
 mod graphql;

@@ -1,43 +1,71 @@
-//! Which media type an answer has: `Accept` as RFC 9110 s12.5.1 reads it, for the two types of GraphQL over HTTP.
+//! Which media type an answer has: `Accept` as RFC 9110 s12.5.1 reads it, for the types of GraphQL over HTTP.
 
-/// The two types an answer can have.
+/// The types an answer can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaType {
     /// `application/graphql-response+json`: the status says whether the request was run.
     GraphqlResponse,
     /// `application/json`: every well-formed request is answered with 200.
     Json,
+    /// `text/event-stream`: the same, and every answer is an event.
+    EventStream,
 }
 
 impl MediaType {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
+    /// As the header has it.
+    pub const fn content_type(self) -> &'static str {
         match self {
-            Self::GraphqlResponse => "application/graphql-response+json",
-            Self::Json => "application/json",
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Json => "application/json; charset=utf-8",
+            Self::EventStream => "text/event-stream; charset=utf-8",
         }
     }
 
-    /// The type that the header's values want most; none if they want neither. Wildcards and no header mean JSON.
+    /// The type of what is no answer of GraphQL's.
+    pub const fn of_problems(self) -> &'static str {
+        match self {
+            Self::GraphqlResponse => "application/graphql-response+json",
+            Self::Json | Self::EventStream => "application/json",
+        }
+    }
+}
+
+/// What a client takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// For one answer.
+    pub answer: MediaType,
+    /// Whether it takes events, for the answers of a subscription.
+    pub events: bool,
+}
+
+impl Accepted {
+    /// What the header's values want most; none if they want nothing of it. Wildcards and no header mean JSON.
     pub fn negotiate<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut header = false;
-        let mut best: Option<(u32, u8, Self)> = None;
+        let mut best: Option<(u32, u8, MediaType)> = None;
+        let mut events = false;
         for range in accept.into_iter().inspect(|_| header = true).flat_map(|value| value.split(',')) {
             let mut parts = range.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default().to_ascii_lowercase();
             // What is named counts for more than a wildcard, and the newer type for more than the older.
             let (media_type, rank) = match name.as_str() {
-                "application/graphql-response+json" => (Self::GraphqlResponse, 2),
-                "application/json" => (Self::Json, 1),
-                "application/*" | "*/*" => (Self::Json, 0),
+                "application/graphql-response+json" => (MediaType::GraphqlResponse, 3),
+                "application/json" => (MediaType::Json, 2),
+                "text/event-stream" => (MediaType::EventStream, 1),
+                "application/*" | "*/*" => (MediaType::Json, 0),
                 _ => continue,
             };
             let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, quality);
+            events |= quality > 0 && media_type == MediaType::EventStream;
             if quality > 0 && best.is_none_or(|(q, r, _)| (quality, rank) > (q, r)) {
                 best = Some((quality, rank, media_type));
             }
         }
-        if header { best.map(|(_, _, media_type)| media_type) } else { Some(Self::Json) }
+        match best {
+            Some((_, _, answer)) => Some(Self { answer, events }),
+            None => (!header).then_some(Self { answer: MediaType::Json, events: false }),
+        }
     }
 }
 
@@ -54,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_type_that_is_wanted_most_is_given() {
-        let cases: [(&[&str], Option<MediaType>); 10] = [
+        let cases: [(&[&str], Option<MediaType>); 12] = [
             (&[], Some(MediaType::Json)),
             (&["*/*"], Some(MediaType::Json)),
             (&["application/*;q=0.1"], Some(MediaType::Json)),
@@ -62,12 +90,26 @@ mod tests {
             (&["application/graphql-response+json"], Some(MediaType::GraphqlResponse)),
             (&["application/json, application/graphql-response+json"], Some(MediaType::GraphqlResponse)),
             (&["application/graphql-response+json;q=0.5", "application/json"], Some(MediaType::Json)),
+            (&["text/event-stream"], Some(MediaType::EventStream)),
+            (&["text/event-stream, application/json"], Some(MediaType::Json)),
             (&["text/html, application/json;q=0"], None),
             (&["text/html"], None),
             (&["application/json;q=nonsense"], None),
         ];
         for (accept, expected) in cases {
-            assert_eq!(MediaType::negotiate(accept.iter().copied()), expected, "{accept:?}");
+            let accepted = Accepted::negotiate(accept.iter().copied());
+            assert_eq!(accepted.map(|accepted| accepted.answer), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn events_are_for_who_names_them() {
+        let events = |accept: &str| Accepted::negotiate([accept]).is_some_and(|accepted| accepted.events);
+        for named in ["text/event-stream", "application/json, text/event-stream;q=0.1", "*/*, TEXT/EVENT-STREAM"] {
+            assert!(events(named), "{named}");
+        }
+        for not in ["*/*", "text/*", "application/json", "text/event-stream;q=0, application/json"] {
+            assert!(!events(not), "{not}");
         }
     }
 }

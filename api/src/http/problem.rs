@@ -25,6 +25,8 @@ pub enum Problem {
     TooLarge(usize),
     /// The body is of a type that is not read.
     UnsupportedMediaType,
+    /// A tenant has as many sockets and streams as it may.
+    TooManyListeners,
     /// The request took too long.
     Timeout,
     /// Something is down; try again.
@@ -49,7 +51,7 @@ impl Problem {
                 (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Use another method for this.")
             }
             Self::NotAcceptable => {
-                let message = "Answers are application/graphql-response+json or application/json.";
+                let message = "Answers are application/graphql-response+json, application/json or text/event-stream.";
                 (StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
             }
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The body did not arrive in time."),
@@ -60,6 +62,10 @@ impl Problem {
             Self::UnsupportedMediaType => {
                 let message = "Send application/json in UTF-8, without a content encoding.";
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
+            }
+            Self::TooManyListeners => {
+                let message = "Too many subscriptions of this tenant; try again later.";
+                (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY", message)
             }
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "TIMEOUT", "The request took too long."),
             Self::Unavailable => {
@@ -87,6 +93,9 @@ impl Problem {
         match self {
             Self::MethodNotAllowed(allowed) => response.insert_header((header::ALLOW, allowed)),
             Self::Unauthenticated => response.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
+            // Says that it may have been the encoding (RFC 9110 s15.5.16).
+            Self::UnsupportedMediaType => response.insert_header((header::ACCEPT_ENCODING, "identity")),
+            Self::TooManyListeners => response.insert_header((header::RETRY_AFTER, "10")),
             Self::Unavailable | Self::Timeout => response.insert_header((header::RETRY_AFTER, "1")),
             _ => &mut response,
         };

@@ -77,6 +77,23 @@ async fn a_query_is_answered_by_post_and_by_get() {
 }
 
 #[actix_web::test]
+async fn a_large_answer_is_compressed_and_a_small_one_is_not() {
+    let large = json!({ "query": "{ __schema { types { name description } } }" }).to_string();
+    for (body, accept, encoding) in [
+        (large.as_str(), "br", Some("br")),
+        (&large, "gzip", Some("gzip")),
+        (&large, "identity", None),
+        (QUERY, "gzip, br", None),
+    ] {
+        let request = post(body.to_owned()).insert_header((header::ACCEPT_ENCODING, accept));
+        let (status, headers, _) = send_to(gateway(true).await, request).await;
+        let found = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap());
+        assert_eq!((status, found), (StatusCode::OK, encoding), "{accept}");
+        assert_eq!(headers.get(header::VARY).unwrap(), "accept-encoding");
+    }
+}
+
+#[actix_web::test]
 async fn c223_only_json_is_read_and_get_changes_nothing() {
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""] {
         let request = TestRequest::post().uri("/graphql").set_payload(QUERY);
@@ -84,8 +101,11 @@ async fn c223_only_json_is_read_and_get_changes_nothing() {
         assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
         assert_eq!(body["errors"][0]["extensions"]["code"], "UNSUPPORTED_MEDIA_TYPE");
     }
-    let zipped = post(QUERY).insert_header((header::CONTENT_ENCODING, "gzip"));
-    assert_eq!(send(zipped).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    for encoding in ["gzip", "br", "identity", "gzip, gzip"] {
+        let (status, headers, _) = send(post(QUERY).insert_header((header::CONTENT_ENCODING, encoding))).await;
+        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{encoding}");
+        assert_eq!(headers.get(header::ACCEPT_ENCODING).unwrap(), "identity");
+    }
     for query in ["mutation%7Bx%7D", "query%20A%7Bx%7Dmutation%20B%7By%7D&operationName=B"] {
         let (status, headers, _) = send(TestRequest::get().uri(&format!("/graphql?query={query}"))).await;
         assert_eq!(

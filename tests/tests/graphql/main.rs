@@ -18,5 +18,6 @@ mod served;
 mod setup;
 mod socket;
 mod stalled;
+mod streams;
 mod subscriptions;
 mod wrong;

@@ -4,6 +4,7 @@ use carillon::graphql::scope::Caller;
 use carillon_domain::tenancy::{Role, Scope, authenticate_key};
 use serde_json::{Value, json};
 
+use crate::served::Served;
 use crate::setup::{Api, entered};
 
 /// The codes of an answer's errors by path, in order.
@@ -69,4 +70,32 @@ async fn a_key_that_may_write_reads_back_what_it_wrote() {
     let upserted = api.ask_as(&key, upsert, json!({})).await;
     let results = json!([{ "created": true, "contact": { "state": "ACTIVE" } }]);
     assert_eq!(upserted["data"]["upsertContacts"]["results"], results, "{upserted}");
+}
+
+/// The library alone would make it twice.
+#[actix_web::test]
+async fn a_mutation_that_stands_twice_under_one_key_is_made_once() {
+    let api = Api::new().await;
+    let served = Served::new(&api).await;
+    let made = "a: createContact(input: { email: \"ada@example.org\" })";
+    let query = format!(
+        "mutation {{ {made} {{ contact {{ state }} }} ...F }} \
+         fragment F on Mutation {{ {made} {{ contact {{ version }} userErrors {{ code }} }} }}"
+    );
+    for _ in 0..2 {
+        let answer = served.owner(&query).await;
+        let payload = &answer["data"]["a"];
+        // The second request finds the identity taken; the first does not find it so by its own hand.
+        assert!(
+            answer["errors"].is_null() && payload["contact"].is_null() != (payload["userErrors"] == json!([])),
+            "{answer}"
+        );
+    }
+    let contacts = served.owner("{ contacts { nodes { __typename } } contacts { nodes { state } } }").await;
+    assert_eq!(
+        contacts["data"]["contacts"]["nodes"],
+        json!([{ "__typename": "Contact", "state": "ACTIVE" }]),
+        "{contacts}"
+    );
+    served.stop().await;
 }

@@ -54,6 +54,12 @@ impl Served {
         self.client.get(url).send().await.unwrap().json().await.unwrap()
     }
 
+    /// A request of the owner's, by POST.
+    pub async fn owner(&self, query: &str) -> Value {
+        let request = self.client.post(self.url()).bearer_auth(&self.token).json(&json!({ "query": query }));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
     /// One mutation of the owner's; its payload.
     pub async fn change(&self, name: &str, input: Value) -> Value {
         let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);

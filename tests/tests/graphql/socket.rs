@@ -51,6 +51,16 @@ impl Hall {
         Self { api, gateway, served, token }
     }
 
+    /// Nobody listens any more.
+    pub async fn is_left(&self) {
+        let gone = async {
+            while self.gateway.sockets.count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.expect("the places are free again");
+    }
+
     /// A request to open a socket.
     pub fn asking(&self, protocol: Option<&'static str>) -> Request<()> {
         let mut request = format!("ws://{}/graphql", self.served.address).into_client_request().unwrap();

@@ -21,8 +21,8 @@ use crate::socket::{Hall, Socket, token};
 /// A subscription that asks for an id.
 type Ask = fn(&Value) -> String;
 
-const MESSAGES: &str = "subscription { messageProgress { total byState { state messages } } }";
-const SHORT: Duration = Duration::from_millis(50);
+pub const MESSAGES: &str = "subscription { messageProgress { total byState { state messages } } }";
+pub const SHORT: Duration = Duration::from_millis(50);
 
 fn import(id: &Value) -> String {
     format!(
@@ -30,7 +30,7 @@ fn import(id: &Value) -> String {
     )
 }
 
-fn workflow(id: &Value) -> String {
+pub fn workflow(id: &Value) -> String {
     format!("subscription {{ workflowProgress(id: {id}) {{ id state liveVersion {{ nodes {{ node waiting }} }} }} }}")
 }
 
@@ -437,11 +437,6 @@ async fn a_client_that_goes_leaves_nothing_behind() {
     polite.0.close(None).await.unwrap();
     assert!(matches!(polite.frame().await, Message::Close(_)));
     drop(rude);
-    let gone = async {
-        while hall.gateway.sockets.count() > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), gone).await.expect("their places are free again");
+    hall.is_left().await;
     hall.served.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::served::Served;
 use crate::setup::{Api, code};
 
 /// Codes and fields of an answer's errors.
@@ -137,4 +138,39 @@ async fn a3_14_hostile_events_are_named_and_the_rest_of_their_batch_is_stored() 
         assert!(error["message"].as_str().is_some_and(|text| text.len() < 200), "{n}: {result}");
     }
     assert_eq!(api.world.number("SELECT COUNT(*) AS amount FROM contact_events").await, 2);
+}
+
+/// Where the library reads the specification too laxly; graphql-js judges many more in `tests/clients`.
+#[actix_web::test]
+async fn a_document_that_is_not_valid_runs_neither_by_post_nor_by_get() {
+    let api = Api::new().await;
+    let served = Served::new(&api).await;
+    for query in [
+        "{ a: serverTime ...F } fragment F on Query { a: allWorkflowsPaused }",
+        "{ tenant { a: id } tenant { a: name } }",
+        "{ contacts(first: 1) { nodes { id } } contacts(first: 2) { nodes { id } } }",
+        "{ node(id: \"a\") { ... on Contact { a: version } ... on Workflow { a: name } } }",
+        "{ contacts { nodes { ... on Workflow { id } } } }",
+        "{ contacts(filter: { state: \"ACTIVE\" }) { nodes { id } } }",
+        "{ contacts(filter: { tag: \"a\", tag: \"b\" }) { nodes { id } } }",
+        "query ($a: ID = null) { contact(id: $a) { id } }",
+        "query ($a: Boolean = null) { serverTime @skip(if: $a) }",
+        "query ($a: Int @skip(if: true)) { contacts(first: $a) { nodes { id } } }",
+        "query ($a: Int) { serverTime }",
+        "{ serverTime @include(if: $a) }",
+        "query A { serverTime } query A { serverTime }",
+        "query @skip(if: true) { serverTime }",
+        "{ serverTime } fragment F on Query { serverTime }",
+        "{ ...F }",
+        "{ ...on } fragment on on Query { serverTime }",
+    ] {
+        for answer in [served.post(query, json!({})).await, served.get(query).await] {
+            assert!(code(&answer) == "BAD_REQUEST" && answer.get("data").is_none(), "{query}: {answer}");
+        }
+    }
+    let required = "query ($a: Boolean!) { serverTime @skip(if: $a) }";
+    let answer = served.post(required, json!({ "a": null })).await;
+    assert!(code(&answer) == "BAD_REQUEST" && answer.get("data").is_none(), "{answer}");
+    assert!(served.post(required, json!({ "a": false })).await["data"]["serverTime"].is_string());
+    served.stop().await;
 }

@@ -4,11 +4,14 @@
 //! is skipped here as a string or a comment must be one to the parser as well, or brackets could hide in it: where the
 //! two might differ, the text is no GraphQL and is refused.
 
+use std::collections::HashSet;
+
 use async_graphql::ServerError;
 
 use super::{BRACKETS, TOKENS, refused};
 
-/// Refuses a text with too many tokens, or with too many brackets within each other.
+/// Refuses a text with too many tokens, with too many brackets within each other, or with an input object that names a field
+/// twice: the parser keeps one of them, and the specification none (5.6.3).
 pub fn check_text(query: &str) -> Result<(), ServerError> {
     tokens(query, TOKENS).map(drop)
 }
@@ -16,7 +19,7 @@ pub fn check_text(query: &str) -> Result<(), ServerError> {
 /// Counts lexical tokens as the GraphQL specification does, roughly, and no further than to `limit`.
 fn tokens(query: &str, limit: usize) -> Result<usize, ServerError> {
     let mut rest = query.as_bytes();
-    let (mut count, mut depth) = (0, 0_usize);
+    let (mut count, mut depth, mut keys) = (0, 0_usize, Keys::default());
     while let [first, ..] = rest {
         let length = match first {
             b' ' | b'\t' | b'\r' | b'\n' | b',' => {
@@ -43,9 +46,48 @@ fn tokens(query: &str, limit: usize) -> Result<usize, ServerError> {
         if depth > BRACKETS {
             return Err(refused("brackets within each other", BRACKETS));
         }
+        if keys.is_repeated(&rest[..length]) {
+            return Err(ServerError::new("An input object names a field twice.", None));
+        }
         rest = &rest[length..];
     }
     Ok(count)
+}
+
+/// The fields that were named in the input objects around a token. Braces within parentheses are those of input objects.
+#[derive(Default)]
+struct Keys<'a> {
+    /// For each bracket around it, the names in it if it is that of an input object.
+    around: Vec<Option<HashSet<&'a [u8]>>>,
+    parentheses: usize,
+    previous: &'a [u8],
+}
+
+impl<'a> Keys<'a> {
+    /// Takes the next token; true where it ends a name that was there before.
+    fn is_repeated(&mut self, token: &'a [u8]) -> bool {
+        let previous = std::mem::replace(&mut self.previous, token);
+        match token {
+            b"(" => {
+                self.parentheses += 1;
+                self.around.push(None);
+            }
+            b"[" => self.around.push(None),
+            b"{" => self.around.push((self.parentheses > 0).then(HashSet::new)),
+            b")" => {
+                self.parentheses = self.parentheses.saturating_sub(1);
+                self.around.pop();
+            }
+            b"]" | b"}" => {
+                self.around.pop();
+            }
+            b":" => {
+                return self.around.last_mut().and_then(Option::as_mut).is_some_and(|names| !names.insert(previous));
+            }
+            _ => {}
+        }
+        false
+    }
 }
 
 fn word(byte: u8) -> bool {
@@ -96,6 +138,27 @@ mod tests {
         assert!(tokens(&"a ".repeat(1_000_000), 10).is_err());
         for unfinished in ["\"a", "\"a \\", "\"a\n\"", "\"a\r\"", "\"\"\" a", "\"\"\"\"", "\"\"\"\\\"\"\""] {
             assert!(refusal(unfinished).contains("does not end"), "{unfinished}");
+        }
+    }
+
+    #[test]
+    fn an_input_object_names_a_field_once() {
+        for query in [
+            "{ a(x: { b: 1, c: 2 }) { b: c b: d } a(x: 1) }",
+            "{ a(x: [{ b: 1 }, { b: 2 }], y: { b: { b: { b: 1 } } }) }",
+            "query($b: A = { b: 1 }, $c: A = { b: 2 }) { a(x: { b: $b, c: \"b: b:\" }) b: c }",
+            "{ a(x: { b: c }) { b(x: { b: c }) } b: a }",
+        ] {
+            assert!(check_text(query).is_ok(), "{query}");
+        }
+        for query in [
+            "{ a(x: { b: 1, b: 2 }) }",
+            "{ a(x: { b: 1 c: [{ b: 1 }] b: 2 }) }",
+            "{ a { b(x: [{ c: { d: 1 d: 1 } }]) } }",
+            "query($b: A = { b: 1 b: 1 }) { a }",
+            "{ a @b(c: { d: 1 # d\n d: 2 }) }",
+        ] {
+            assert!(refusal(query).contains("twice"), "{query}");
         }
     }
 

@@ -1,13 +1,15 @@
-//! Subscriptions over a WebSocket, as `graphql-transport-ws` has it.
+//! Subscriptions: over a WebSocket, as `graphql-transport-ws` has it, and as server-sent events, as `graphql-sse` has it.
 //!
-//! Who calls is said in `connection_init` and verified as a request's header is; a socket lives no longer than the
-//! credential (C-224). Only subscriptions run over it: queries and mutations have HTTP, with its limits and idempotency.
-//! Whatever comes is bounded: messages in size, sockets by process and tenant, subscriptions by socket, what waits to be
-//! sent by number and time.
+//! Who calls is said in `connection_init`, or in the header of a request for events, and verified as a request's header is;
+//! neither lives longer than the credential (C-224). Only subscriptions run over a socket: queries and mutations have HTTP,
+//! with its limits and idempotency. Whatever comes is bounded: messages in size, sockets and streams by process and tenant,
+//! subscriptions by socket, what waits to be sent by number and time.
 
 mod connection;
+mod listener;
 mod protocol;
 mod sockets;
+mod stream;
 mod wire;
 
 use std::time::Duration;
@@ -21,13 +23,14 @@ use tracing::Instrument as _;
 use url::{Host, Url};
 
 use self::connection::Connection;
+use self::listener::Listener;
 use self::protocol::PROTOCOL;
 pub use self::sockets::Sockets;
+pub(super) use self::stream::{COMPLETE, next, open as stream};
 use self::wire::{Incoming, Outgoing};
-use super::client_ip;
 use crate::http::{Gateway, Problem, RequestId};
 
-/// What sockets may cost.
+/// What sockets may cost, and streams, which count as sockets.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketSettings {
     /// The longest until `connection_init`; what the protocol suggests.
@@ -72,15 +75,10 @@ pub(super) fn is_asked_for(request: &GuardContext<'_>) -> bool {
 
 pub(super) async fn open(gateway: web::Data<Gateway>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let id = RequestId::of(&request);
-    upgrade(gateway, &request, payload, &id).unwrap_or_else(|problem| problem.answer("application/json", Some(&id)))
+    upgrade(gateway, &request, payload).unwrap_or_else(|problem| problem.answer("application/json", Some(&id)))
 }
 
-fn upgrade(
-    gateway: web::Data<Gateway>,
-    request: &HttpRequest,
-    payload: Payload,
-    id: &str,
-) -> Result<HttpResponse, Problem> {
+fn upgrade(gateway: web::Data<Gateway>, request: &HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let domain = &gateway.process.ports.settings;
     if !is_from_here(request, &domain.public_url, domain.embedded) {
         return Err(Problem::ForeignOrigin);
@@ -89,13 +87,12 @@ fn upgrade(
         return Err(Problem::Malformed("Open the socket with the subprotocol graphql-transport-ws."));
     }
     let settings = gateway.settings.sockets;
-    let seat = gateway.sockets.enter(settings.process_max).ok_or(Problem::Unavailable)?;
+    let listener = Listener::new(gateway, request).ok_or(Problem::Unavailable)?;
     let (response, session, messages) = actix_ws::handle_with_protocols(request, payload, &[PROTOCOL])
         .map_err(|_| Problem::Malformed("This is no handshake of a WebSocket."))?;
     let incoming = Incoming::new(messages, settings.message_max);
     let outgoing = Outgoing::new(session, settings.patience);
-    let address = client_ip(request, &gateway.settings.trusted_proxies);
-    let connection = Connection::new(gateway, seat, outgoing, (address, id.to_owned()));
+    let connection = Connection::new(listener, outgoing);
     rt::spawn(connection.run(incoming).instrument(tracing::Span::current()));
     Ok(response)
 }

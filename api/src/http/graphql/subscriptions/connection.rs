@@ -1,35 +1,22 @@
 //! One socket from its opening to its end: a task that waits for whatever comes first.
-//!
-//! Each subscription has a task of its own. So one that is reading goes on while its socket waits for something else, and
-//! gives back its connection; by the time its answer waits to be told, it holds none.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::rt;
-use actix_web::web::{self, Bytes};
+use actix_web::web::Bytes;
 use actix_ws::{Message, Session};
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response, ServerError};
-use carillon_domain::error::Error;
-use futures::{FutureExt as _, Stream, StreamExt as _};
+use async_graphql::{Request, Response};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument as _;
 
-use super::super::{Params, Stop, is_not_run, prepare, present, verify};
-use super::SocketSettings;
+use super::super::{Params, Stop, is_not_run, prepare, verify};
+use super::listener::{self, Listener, refused, refused_by};
 use super::protocol::{Close, Init, Said, Told};
-use super::sockets::{Holder, Seat};
 use super::wire::{Heard, Incoming, Outgoing};
-use crate::graphql::scope::{Caller, RequestScope};
-use crate::graphql::{error, execute};
-use crate::http::{Gateway, Problem};
+use crate::http::Problem;
 
 /// How long the other side may take to close its side.
 const LINGER: Duration = Duration::from_secs(1);
@@ -51,16 +38,8 @@ struct Running {
 
 /// One socket.
 pub(super) struct Connection {
-    gateway: web::Data<Gateway>,
-    settings: SocketSettings,
-    seat: Seat,
+    listener: Listener,
     outgoing: Outgoing<Session>,
-    address: Option<IpAddr>,
-    request_id: String,
-    /// Who calls; none until the connection is acknowledged.
-    caller: Option<Caller>,
-    /// When there is something to look at: that nobody said who they are, or that they no longer are.
-    due: Instant,
     running: HashMap<Arc<str>, Running>,
     /// How many subscriptions there were.
     numbers: u64,
@@ -80,35 +59,15 @@ enum Event {
 }
 
 impl Connection {
-    /// A socket that was just opened, from an address and under a request's id.
-    pub fn new(
-        gateway: web::Data<Gateway>,
-        seat: Seat,
-        outgoing: Outgoing<Session>,
-        (address, request_id): (Option<IpAddr>, String),
-    ) -> Self {
-        let settings = gateway.settings.sockets;
+    /// A socket that was just opened.
+    pub fn new(listener: Listener, outgoing: Outgoing<Session>) -> Self {
         let (answering, answers) = mpsc::channel(1);
-        Self {
-            gateway,
-            settings,
-            seat,
-            outgoing,
-            address,
-            request_id,
-            caller: None,
-            due: Instant::now() + settings.init_timeout,
-            running: HashMap::new(),
-            numbers: 0,
-            answers,
-            answering,
-            heard: true,
-        }
+        Self { listener, outgoing, running: HashMap::new(), numbers: 0, answers, answering, heard: true }
     }
 
     /// Serves it to its end.
     pub async fn run(mut self, mut incoming: Incoming) {
-        let every = self.settings.heartbeat;
+        let every = self.listener.settings.heartbeat;
         let mut heartbeat = interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
@@ -130,8 +89,8 @@ impl Connection {
     async fn next(&mut self, incoming: &mut Incoming, heartbeat: &mut Interval) -> Event {
         tokio::select! {
             biased;
-            () = self.seat.drained() => Event::Drain,
-            () = sleep_until(self.due) => Event::Due,
+            () = self.listener.drained() => Event::Drain,
+            () = self.listener.due() => Event::Due,
             _ = heartbeat.tick() => Event::Heartbeat,
             Some(answer) = self.answers.recv() => Event::Answer(answer),
             heard = incoming.next() => Event::Heard(heard),
@@ -141,7 +100,7 @@ impl Connection {
     async fn react(&mut self, event: Event) -> Result<(), Close> {
         match event {
             Event::Drain => Err(Close::GOING_AWAY),
-            Event::Due => self.check().await,
+            Event::Due => self.listener.check().await,
             Event::Heartbeat if std::mem::replace(&mut self.heard, false) => {
                 self.outgoing.send(Message::Ping(Bytes::new())).await
             }
@@ -179,79 +138,39 @@ impl Connection {
         }
     }
 
-    /// Takes in who calls, if they are who they say and there is room for them.
+    /// Takes in who calls.
     async fn init(&mut self, init: Option<Init>) -> Result<(), Close> {
-        if self.caller.is_some() {
+        if self.listener.is_in() {
             return Err(Close::INIT_TWICE);
         }
         let authorization = init.and_then(|init| init.authorization).ok_or(Close::FORBIDDEN)?;
-        let verified = timeout(self.gateway.settings.request_timeout, verify(&self.gateway, &authorization)).await;
-        let caller = match verified {
+        let gateway = &self.listener.gateway;
+        let caller = match timeout(gateway.settings.request_timeout, verify(gateway, &authorization)).await {
             Ok(Ok(caller)) => caller,
             Ok(Err(Problem::Unauthenticated)) => return Err(Close::FORBIDDEN),
             Ok(Err(_)) | Err(_) => return Err(Close::UNAVAILABLE),
         };
-        self.assert_fresh(&caller).await?;
-        let holder = match &caller {
-            Caller::Anonymous => return Err(Close::FORBIDDEN),
-            Caller::User(_, Some(context)) | Caller::ApiKey(context) => Holder::Tenant(context.tenant()),
-            Caller::User(access, None) => Holder::User(access.subject().user),
-        };
-        if !self.seat.belongs_to(holder, self.settings.tenant_max) {
-            return Err(Close::TOO_MANY);
-        }
-        self.due = self.next_check(&caller);
-        self.caller = Some(caller);
+        self.listener.let_in(caller).await?;
         self.outgoing.tell(&Told::ConnectionAck).await
     }
 
-    /// Asks whether the credential is still good. While nobody can say, nothing is read either.
-    async fn check(&mut self) -> Result<(), Close> {
-        let Some(caller) = self.caller.clone() else { return Err(Close::INIT_TIMEOUT) };
-        self.assert_fresh(&caller).await.or_else(|end| if end == Close::UNAVAILABLE { Ok(()) } else { Err(end) })?;
-        self.due = self.next_check(&caller);
-        Ok(())
-    }
-
-    async fn assert_fresh(&self, caller: &Caller) -> Result<(), Close> {
-        let scope = self.scope(caller);
-        match timeout(self.settings.check_every, scope.assert_fresh()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(Error::Wall(error))) if error.may_pass() => Err(Close::UNAVAILABLE),
-            Err(_) => Err(Close::UNAVAILABLE),
-            Ok(Err(_)) => Err(Close::ENDED),
-        }
-    }
-
-    /// A token's end is known beforehand.
-    fn next_check(&self, caller: &Caller) -> Instant {
-        let left = match caller {
-            Caller::User(access, _) => (access.expires_at() - self.gateway.process.ports.now()).to_std().ok(),
-            Caller::ApiKey(_) | Caller::Anonymous => None,
-        };
-        Instant::now() + left.unwrap_or(Duration::MAX).min(self.settings.check_every)
-    }
-
-    fn scope(&self, caller: &Caller) -> RequestScope {
-        RequestScope::new(Arc::clone(&self.gateway.process), caller.clone(), self.address, self.request_id.clone())
-    }
-
     async fn subscribe(&mut self, id: &str, params: Params) -> Result<(), Close> {
-        let Some(caller) = &self.caller else { return Err(Close::UNAUTHORIZED) };
+        if !self.listener.is_in() {
+            return Err(Close::UNAUTHORIZED);
+        }
         if self.running.contains_key(id) {
             return Err(Close::already_exists(id));
         }
-        let scope = self.scope(caller);
         let request = match self.prepare(params) {
             Ok(request) => request,
             Err(response) => return self.answer(id, *response).await,
         };
-        let (live, catcher) = (self.gateway.live.clone(), self.gateway.catcher.clone());
-        let answers = execute::subscribe(&self.gateway.schema, scope, live, catcher, request);
+        let answers = self.listener.subscribe(request).ok_or(Close::UNAUTHORIZED)?;
         self.numbers += 1;
         let (number, id) = (self.numbers, Arc::<str>::from(id));
-        let task = run(answers, self.answering.clone(), (number, Arc::clone(&id)));
-        let task = AbortOnDropHandle::new(rt::spawn(task.instrument(tracing::Span::current())));
+        let told = Arc::clone(&id);
+        let tell = move |response| Answer { number, id: Arc::clone(&told), response };
+        let task = listener::run(answers, self.answering.clone(), tell);
         self.running.insert(id, Running { number, _task: task });
         Ok(())
     }
@@ -262,11 +181,12 @@ impl Connection {
 
     /// The request, or the answer to one that is not run.
     fn prepare(&self, params: Params) -> Result<Request, Box<Response>> {
-        if self.running.len() >= self.settings.running_max {
-            let message = format!("A socket has at most {} subscriptions.", self.settings.running_max);
+        let most = self.listener.settings.running_max;
+        if self.running.len() >= most {
+            let message = format!("A socket has at most {most} subscriptions.");
             return Err(Box::new(refused("TOO_MANY", message)));
         }
-        match prepare(&self.gateway.documents, params) {
+        match prepare(&self.listener.gateway.documents, params) {
             Ok((request, Some(OperationType::Subscription) | None)) => Ok(request),
             Ok(_) => Err(Box::new(refused("BAD_REQUEST", "Send queries and mutations by POST.".to_owned()))),
             Err(Stop::Answer(response)) => Err(response),
@@ -276,43 +196,11 @@ impl Connection {
 
     /// Tells an answer, or the errors of a subscription that was not run.
     async fn answer(&mut self, id: &str, mut response: Response) -> Result<(), Close> {
-        present(&mut response, &self.request_id);
-        // Nobody came in without a credential, so this one has ended.
-        if error::has_code(&response, "UNAUTHENTICATED") {
-            return Err(Close::ENDED);
-        }
+        self.listener.present(&mut response)?;
         if is_not_run(&response) {
             self.running.remove(id);
             return self.outgoing.tell(&Told::Error { id, payload: &response.errors }).await;
         }
         self.outgoing.tell(&Told::Next { id, payload: &response }).await
     }
-}
-
-/// Runs a subscription to its end.
-async fn run(answers: impl Stream<Item = Response>, told: mpsc::Sender<Answer>, (number, id): (u64, Arc<str>)) {
-    let answer = |response: Option<Response>| Answer { number, id: Arc::clone(&id), response: response.map(Box::new) };
-    let all = async {
-        let mut answers = pin!(answers);
-        while let Some(response) = answers.next().await {
-            // Where nobody hears it, this task is about to be ended.
-            let _ = told.send(answer(Some(response))).await;
-        }
-    };
-    if AssertUnwindSafe(all).catch_unwind().await.is_err() {
-        tracing::error!("a subscription panicked");
-        let _ = told.send(answer(Some(refused_by(Problem::Internal)))).await;
-    }
-    let _ = told.send(answer(None)).await;
-}
-
-fn refused_by(problem: Problem) -> Response {
-    let (_, code, message) = problem.parts();
-    refused(code, message)
-}
-
-fn refused(code: &str, message: String) -> Response {
-    let mut error = ServerError::new(message, None);
-    error.extensions.get_or_insert_default().set("code", code);
-    Response::from_errors(vec![error])
 }

@@ -1,4 +1,4 @@
-//! Both directions of one socket, each bounded.
+//! Both directions of one socket, each bounded; a stream has but the one.
 
 use std::time::Duration;
 
@@ -90,25 +90,30 @@ pub(super) struct Outgoing<S> {
     patience: Duration,
 }
 
-impl<S: Sink<Message> + Unpin> Outgoing<S> {
+impl<S: Unpin> Outgoing<S> {
     /// A queue, and how long it may stay full.
     pub fn new(queue: S, patience: Duration) -> Self {
         Self { queue, patience }
     }
 
-    /// Says something.
-    pub async fn tell(&mut self, told: &Told<'_>) -> Result<(), Close> {
-        let text = serde_json::to_string(told).map_err(|_| Close::INTERNAL)?;
-        self.send(Message::Text(text.into())).await
-    }
-
-    /// Sends a frame.
-    pub async fn send(&mut self, message: Message) -> Result<(), Close> {
-        match timeout(self.patience, self.queue.send(message)).await {
+    /// Sends a frame of a socket, or events of a stream.
+    pub async fn send<T>(&mut self, item: T) -> Result<(), Close>
+    where
+        S: Sink<T>,
+    {
+        match timeout(self.patience, self.queue.send(item)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Close::GONE),
             Err(_) => Err(Close::TOO_SLOW),
         }
+    }
+}
+
+impl<S: Sink<Message> + Unpin> Outgoing<S> {
+    /// Says something.
+    pub async fn tell(&mut self, told: &Told<'_>) -> Result<(), Close> {
+        let text = serde_json::to_string(told).map_err(|_| Close::INTERNAL)?;
+        self.send(Message::Text(text.into())).await
     }
 
     /// Says why it ends, to who still listens.

@@ -1,0 +1,186 @@
+//! Rules of the specification (October 2021) that the library overlooks or reads too laxly. It judges the others when it runs
+//! a document; these are judged once for each document, before it is kept.
+
+mod merging;
+mod variables;
+
+use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::{ServerError, Value, Variables};
+
+/// Refuses a document that the specification does not let run; its limits were judged before.
+pub fn check_document(document: &ExecutableDocument) -> Result<(), ServerError> {
+    if let Some(fragment) = document.fragments.get("on") {
+        return Err(ServerError::new("No fragment is called \"on\".", Some(fragment.pos)));
+    }
+    document.operations.iter().try_for_each(|(_, operation)| {
+        variables::check(document, &operation.node)?;
+        merging::check(document, &operation.node)
+    })
+}
+
+/// Refuses null for a variable that may not be null (6.1.2).
+pub fn check_variables(
+    document: &ExecutableDocument,
+    operation: Option<&str>,
+    variables: &Variables,
+) -> Result<(), ServerError> {
+    let asked = document
+        .operations
+        .iter()
+        .filter(|(name, _)| operation.is_none_or(|asked| name.is_some_and(|name| name.as_str() == asked)));
+    for definition in asked.flat_map(|(_, operation)| &operation.node.variable_definitions) {
+        let name = &definition.node.name.node;
+        if !definition.node.var_type.node.nullable && variables.get(name) == Some(&Value::Null) {
+            return Err(ServerError::new(format!("Variable \"${name}\" may not be null."), Some(definition.pos)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+
+    use super::*;
+
+    fn refusal(query: &str) -> Option<String> {
+        check_document(&parse_query(query).unwrap()).err().map(|error| error.message)
+    }
+
+    fn all_run(queries: &[&str]) {
+        for query in queries {
+            assert_eq!(refusal(query), None, "{query}");
+        }
+    }
+
+    fn none_run(queries: &[&str], about: &str) {
+        for query in queries {
+            assert!(refusal(query).is_some_and(|message| message.contains(about)), "{query}: {:?}", refusal(query));
+        }
+    }
+
+    #[test]
+    fn fields_under_one_key_are_one_field() {
+        all_run(&[
+            "{ tenant { id } tenant { a: name } }",
+            "{ a: contacts(first: 1, search: \"x\") { nodes { id } } a: contacts(search: \"x\", first: 1) { nodes { id } } }",
+            "{ node(id: 1) { ... on Contact { a: version } ... on Workflow { a: version } } }",
+            "{ node(id: 1) { ... on Contact { a: firstName } ... on Contact { a: firstName } } }",
+            "{ node(id: 1) { id ... on Contact { id } __typename ... on Workflow { __typename } } }",
+            "{ ...F tenant { name } } fragment F on Query { tenant { id ...G } } fragment G on Tenant { name }",
+            "{ __schema { types { name } types { kind } } }",
+        ]);
+        none_run(
+            &[
+                "{ a: serverTime a: allWorkflowsPaused }",
+                "{ tenant { a: id } tenant { a: name } }",
+                "{ contacts(first: 1) { nodes { id } } contacts(first: 2) { nodes { id } } }",
+                "{ contacts { nodes { id } } contacts(first: 2) { nodes { id } } }",
+                "{ nodes(ids: [\"a\"]) { id } nodes(ids: [\"a\", \"b\"]) { id } }",
+                "query ($a: Int, $b: Int) { contacts(first: $a) { nodes { id } } contacts(first: $b) { nodes { id } } }",
+                "{ tenant { a: id } ...F } fragment F on Query { tenant { ...G } } fragment G on Tenant { a: name }",
+                "{ node(id: 1) { a: id ... on Contact { a: email } } }",
+                "{ contacts { nodes { a: id } } contacts { ... { nodes { a: email } } } }",
+                "{ __schema { a: types { name } a: queryType { name } } }",
+                "mutation { a: signOut(input: {}) { userErrors { code } } a: signOut(input: {}) { userErrors { c: code c: message } } }",
+            ],
+            "under one key",
+        );
+    }
+
+    #[test]
+    fn fields_of_different_objects_under_one_key_have_one_shape() {
+        none_run(
+            &[
+                "{ node(id: 1) { ... on Contact { a: version } ... on Workflow { a: name } } }",
+                "{ node(id: 1) { ... on Contact { a: firstName } ... on Workflow { a: name } } }",
+                "{ node(id: 1) { ... on Contact { a: messages { nodes { id } } } ... on Workflow { a: name } } }",
+                "{ node(id: 1) { ... on Contact { a: __typename } ... on Workflow { a: id } } }",
+            ],
+            "under one key",
+        );
+    }
+
+    /// Each object under a key takes the interface's fields into its own comparison; within each other they would multiply.
+    #[test]
+    fn c221_comparing_fields_has_an_end() {
+        let many = (0..900).map(|n| format!("... on T{n} {{ a: id }} ")).collect::<Vec<_>>().concat();
+        assert_eq!(refusal(&format!("{{ node(id: 1) {{ {many} }} }}")), None);
+        let fragment = |n: usize| format!("fragment F{n} on Tenant {{ {} id }} ", "...G ".repeat(3));
+        let chain = (0..300).map(fragment).collect::<Vec<_>>().concat();
+        let spreads = (0..300).map(|n| format!("a{n}: tenant {{ ...F{n} }} ")).collect::<Vec<_>>().concat();
+        let wide = format!("{{ {spreads} }} {chain} fragment G on Tenant {{ {} }}", "name ".repeat(200));
+        assert!(refusal(&wide).is_some_and(|message| message.contains("more than")), "{:?}", refusal(&wide));
+    }
+
+    #[test]
+    fn variables_fit_where_they_stand() {
+        all_run(&[
+            "query ($a: ID!) { contact(id: $a) { id } }",
+            "query ($a: ID = \"a\") { contact(id: $a) { id } }",
+            "query ($a: Int!) { contacts(first: $a) { nodes { id } } }",
+            "query ($a: [ID!]!) { nodes(ids: $a) { id } }",
+            "query ($a: ID!) { nodes(ids: [$a]) { id } }",
+            "query ($a: Boolean!) { serverTime @include(if: $a) }",
+            "query ($a: Boolean = true) { serverTime @include(if: $a) }",
+            "query ($a: String) { contacts(filter: { tag: $a }) { nodes { id } } }",
+            "query ($a: String!) { matchingContacts(condition: { tag: $a }) { __typename } }",
+            "query ($a: ConditionInput!) { matchingContacts(condition: { and: [$a] }) { __typename } }",
+        ]);
+        none_run(
+            &[
+                "query ($a: Int) { contact(id: $a) { id } }",
+                "query ($a: ID) { contact(id: $a) { id } }",
+                "query ($a: ID = null) { contact(id: $a) { id } }",
+                "query ($a: String!) { contact(id: $a) { id } }",
+                "query ($a: [ID]!) { nodes(ids: $a) { id } }",
+                "query ($a: ID!) { nodes(ids: $a) { id } }",
+                "query ($a: ID) { nodes(ids: [$a]) { id } }",
+                "query ($a: Int) { contacts(filter: { tag: $a }) { nodes { id } } }",
+                "query ($a: [String!]) { contacts(filter: { tag: $a }) { nodes { id } } }",
+                "query ($a: Boolean) { serverTime @include(if: $a) }",
+                "query ($a: Boolean) { ... @skip(if: $a) { serverTime } }",
+                "query ($a: Int!) { ...F @skip(if: $a) } fragment F on Query { serverTime }",
+                "query ($a: ID) { ...F } fragment F on Query { contact(id: $a) { id } }",
+                "query ($a: String) { matchingContacts(condition: { tag: $a }) { __typename } }",
+                "query A($a: ID!) { contact(id: $a) { id } } query B($a: ID) { contact(id: $a) { id } }",
+            ],
+            "does not fit",
+        );
+        none_run(&["query ($a: Int @skip(if: true)) { contacts(first: $a) { nodes { id } } }"], "directive");
+    }
+
+    #[test]
+    fn a_value_of_an_enum_is_no_text() {
+        all_run(&["{ contacts(filter: { state: ACTIVE }) { nodes { id } } }"]);
+        none_run(
+            &[
+                "{ contacts(filter: { state: \"ACTIVE\" }) { nodes { id } } }",
+                "query ($a: ContactFilterInput = { state: \"ACTIVE\" }) { contacts(filter: $a) { nodes { id } } }",
+            ],
+            "enum",
+        );
+    }
+
+    #[test]
+    fn a_fragment_is_not_called_on() {
+        none_run(&["{ ...on } fragment on on Query { serverTime }"], "on");
+    }
+
+    #[test]
+    fn a_required_variable_is_not_null() {
+        let check = |query: &str, operation, variables: &str| {
+            let variables = Variables::from_json(serde_json::from_str(variables).unwrap());
+            check_variables(&parse_query(query).unwrap(), operation, &variables).is_ok()
+        };
+        let one = "query ($a: Int!, $b: Int) { contacts(first: $a, last: $b) { nodes { id } } }";
+        assert!(
+            check(one, None, r#"{"a": 1, "b": null}"#) && check(one, None, "{}"),
+            "what is left out the library sees"
+        );
+        assert!(!check(one, None, r#"{"a": null}"#));
+        assert!(!check("query ($a: Int! = 1) { contacts(first: $a) { nodes { id } } }", None, r#"{"a": null}"#));
+        let two = "query A($a: Int) { contacts(first: $a) { nodes { id } } } query B($a: Int!) { contacts(first: $a) { nodes { id } } }";
+        assert!(check(two, Some("A"), r#"{"a": null}"#) && !check(two, Some("B"), r#"{"a": null}"#));
+    }
+}

@@ -1,0 +1,163 @@
+//! Who listens, over a socket or as a stream: let in once, counted, and asked again and again whether they still may (C-224).
+//!
+//! Each subscription has a task of its own. So one that is reading goes on while its listener waits for something else, and
+//! gives back its connection; by the time its answer waits to be told, it holds none.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, rt, web};
+use async_graphql::{Request, Response, ServerError};
+use carillon_domain::error::Error;
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+
+use super::super::present;
+use super::SocketSettings;
+use super::protocol::Close;
+use super::sockets::{Holder, Seat};
+use crate::graphql::scope::{Caller, RequestScope};
+use crate::graphql::{error, execute};
+use crate::http::client::client_ip;
+use crate::http::{Gateway, Problem, RequestId};
+
+/// One who listens, or is about to.
+pub(super) struct Listener {
+    pub gateway: web::Data<Gateway>,
+    pub settings: SocketSettings,
+    seat: Seat,
+    address: Option<IpAddr>,
+    request_id: String,
+    /// Who it is; none until they are let in.
+    caller: Option<Caller>,
+    /// When there is something to look at: that nobody said who they are, or that they no longer are.
+    due: Instant,
+}
+
+impl Listener {
+    /// Somebody who asks to listen, if the process has a place.
+    pub fn new(gateway: web::Data<Gateway>, request: &HttpRequest) -> Option<Self> {
+        let settings = gateway.settings.sockets;
+        let seat = gateway.sockets.enter(settings.process_max)?;
+        let address = client_ip(request, &gateway.settings.trusted_proxies);
+        let due = Instant::now() + settings.init_timeout;
+        Some(Self { gateway, settings, seat, address, request_id: RequestId::of(request), caller: None, due })
+    }
+
+    /// Whether it is known who listens.
+    pub fn is_in(&self) -> bool {
+        self.caller.is_some()
+    }
+
+    /// Lets in who calls, if their credential is good and there is room for them.
+    pub async fn let_in(&mut self, caller: Caller) -> Result<(), Close> {
+        self.assert_fresh(&caller).await?;
+        let holder = match &caller {
+            Caller::Anonymous => return Err(Close::FORBIDDEN),
+            Caller::User(_, Some(context)) | Caller::ApiKey(context) => Holder::Tenant(context.tenant()),
+            Caller::User(access, None) => Holder::User(access.subject().user),
+        };
+        if !self.seat.belongs_to(holder, self.settings.tenant_max) {
+            return Err(Close::TOO_MANY);
+        }
+        self.due = self.next_check(&caller);
+        self.caller = Some(caller);
+        Ok(())
+    }
+
+    /// Until the process is going away.
+    pub async fn drained(&self) {
+        self.seat.drained().await;
+    }
+
+    /// Until it is time to [`check`](Self::check).
+    pub async fn due(&self) {
+        sleep_until(self.due).await;
+    }
+
+    /// Asks whether the credential is still good. While nobody can say, nothing is read either.
+    pub async fn check(&mut self) -> Result<(), Close> {
+        let Some(caller) = self.caller.clone() else { return Err(Close::INIT_TIMEOUT) };
+        self.assert_fresh(&caller).await.or_else(|end| if end == Close::UNAVAILABLE { Ok(()) } else { Err(end) })?;
+        self.due = self.next_check(&caller);
+        Ok(())
+    }
+
+    async fn assert_fresh(&self, caller: &Caller) -> Result<(), Close> {
+        let scope = self.scope(caller);
+        match timeout(self.settings.check_every, scope.assert_fresh()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Error::Wall(error))) if error.may_pass() => Err(Close::UNAVAILABLE),
+            Err(_) => Err(Close::UNAVAILABLE),
+            Ok(Err(_)) => Err(Close::ENDED),
+        }
+    }
+
+    /// A token's end is known beforehand.
+    fn next_check(&self, caller: &Caller) -> Instant {
+        let left = match caller {
+            Caller::User(access, _) => (access.expires_at() - self.gateway.process.ports.now()).to_std().ok(),
+            Caller::ApiKey(_) | Caller::Anonymous => None,
+        };
+        Instant::now() + left.unwrap_or(Duration::MAX).min(self.settings.check_every)
+    }
+
+    fn scope(&self, caller: &Caller) -> RequestScope {
+        RequestScope::new(Arc::clone(&self.gateway.process), caller.clone(), self.address, self.request_id.clone())
+    }
+
+    /// The answers of a subscription; none for who is not in.
+    pub fn subscribe(&self, request: Request) -> Option<impl Stream<Item = Response> + Send + use<>> {
+        let scope = self.scope(self.caller.as_ref()?);
+        let (live, catcher) = (self.gateway.live.clone(), self.gateway.catcher.clone());
+        Some(execute::subscribe(&self.gateway.schema, scope, live, catcher, request))
+    }
+
+    /// Makes of an answer what may leave. Nobody came in without a credential, so one that needs another has ended.
+    pub fn present(&self, response: &mut Response) -> Result<(), Close> {
+        present(response, &self.request_id);
+        if error::has_code(response, "UNAUTHENTICATED") { Err(Close::ENDED) } else { Ok(()) }
+    }
+}
+
+/// Runs a subscription until it ends, or what is returned is dropped. After the last answer none is told.
+pub(super) fn run<T: 'static>(
+    answers: impl Stream<Item = Response> + 'static,
+    told: mpsc::Sender<T>,
+    tell: impl Fn(Option<Box<Response>>) -> T + 'static,
+) -> AbortOnDropHandle<()> {
+    let running = async move {
+        let all = async {
+            let mut answers = pin!(answers);
+            while let Some(response) = answers.next().await {
+                // Where nobody hears it, this task is about to be ended.
+                let _ = told.send(tell(Some(Box::new(response)))).await;
+            }
+        };
+        if AssertUnwindSafe(all).catch_unwind().await.is_err() {
+            tracing::error!("a subscription panicked");
+            let _ = told.send(tell(Some(Box::new(refused_by(Problem::Internal))))).await;
+        }
+        let _ = told.send(tell(None)).await;
+    };
+    AbortOnDropHandle::new(rt::spawn(running.instrument(tracing::Span::current())))
+}
+
+/// The answer to a subscription that HTTP would not run.
+pub(super) fn refused_by(problem: Problem) -> Response {
+    let (_, code, message) = problem.parts();
+    refused(code, message)
+}
+
+/// The answer to a subscription that is not run.
+pub(super) fn refused(code: &str, message: String) -> Response {
+    let mut error = ServerError::new(message, None);
+    error.extensions.get_or_insert_default().set("code", code);
+    Response::from_errors(vec![error])
+}
