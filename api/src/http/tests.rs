@@ -28,6 +28,7 @@ async fn gateway(embedded: bool) -> web::Data<Gateway> {
     let ports = Ports {
         doorbell: Arc::new(NoDoorbell),
         versions: Arc::default(),
+        metrics: Arc::default(),
         wall: Wall::open(&settings).await.unwrap(),
         clock: Arc::new(ManualClock::new(DateTime::UNIX_EPOCH)),
         entropy,

@@ -91,6 +91,7 @@ async fn one_batch(
     let count = runs.len();
     let lanes = Writing { grants, ports, definitions: &definitions, facts: &facts, now }.write(&mut tx, runs).await?;
     tx.commit().await?;
+    ports.metrics.moves.inc_by(count.try_into().unwrap_or(0));
     for lane in lanes {
         ports.doorbell.ring(lane);
     }

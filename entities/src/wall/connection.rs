@@ -20,6 +20,7 @@ use sqlx_core::transaction::TransactionManager;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::login::{Role, options, refuse_others};
+use super::pool::{Counted, PoolState};
 use super::{DatabaseSettings, Freshness, TxMode, WallError};
 use crate::ids::TenantId;
 use crate::seeded_bugs;
@@ -30,16 +31,16 @@ type Manager<D> = <D as Database>::TransactionManager;
 #[derive(Debug)]
 pub(super) enum Pools {
     Postgres {
-        app: Pool<Postgres>,
+        app: Counted<Postgres>,
         /// The same login again, for the links of mails alone (C-11).
-        links: Pool<Postgres>,
-        identity: Pool<Postgres>,
-        dispatch: Pool<Postgres>,
+        links: Counted<Postgres>,
+        identity: Counted<Postgres>,
+        dispatch: Counted<Postgres>,
         named_statements: bool,
     },
     Sqlite {
-        readers: Pool<Sqlite>,
-        writer: Pool<Sqlite>,
+        readers: Counted<Sqlite>,
+        writer: Counted<Sqlite>,
         /// Fair: writers are served in the order they came, which bounds the longest wait.
         turn: Arc<Mutex<()>>,
     },
@@ -71,8 +72,10 @@ impl Pools {
                 .test_before_acquire(false)
         };
         Ok(Self::Sqlite {
-            writer: pool(1).connect_with(options.clone()).await?,
-            readers: pool(settings.pool.clamp(2, 8)).connect_with(options.pragma("query_only", "ON")).await?,
+            writer: Counted::new(pool(1).connect_with(options.clone()).await?),
+            readers: Counted::new(
+                pool(settings.pool.clamp(2, 8)).connect_with(options.pragma("query_only", "ON")).await?,
+            ),
             turn: Arc::new(Mutex::new(())),
         })
     }
@@ -134,7 +137,7 @@ impl Pools {
             TxMode::Read => (readers, "BEGIN", None),
             TxMode::Write => (writer, "BEGIN IMMEDIATE", Some(turn.clone().lock_owned().await)),
         };
-        let mut opening = Opening::new(pool.acquire().await?);
+        let mut opening = Opening::new(pool.take().await?);
         Manager::<Sqlite>::begin(opening.connection()?, Some(begin.into_sql_str())).await?;
         let link = Link::Sqlite { connection: opening.opened()?, _turn: turn };
         Ok(Connection { link, failed: false, is_settled: false, named_statements: true, statements: Arc::default() })
@@ -144,7 +147,7 @@ impl Pools {
         match self {
             Self::Postgres { identity, .. } => {
                 // Unnamed, so that it works behind a pooler too.
-                let row = sqlx::raw_sql("SELECT clock_timestamp()::text").fetch_one(identity).await?;
+                let row = sqlx::raw_sql("SELECT clock_timestamp()::text").fetch_one(&**identity).await?;
                 let text: String = row.try_get(0)?;
                 DateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f%#z")
                     .map(|at| at.to_utc())
@@ -152,6 +155,16 @@ impl Pools {
             }
             #[expect(clippy::disallowed_methods, reason = "SQLite's clock is this machine's")]
             Self::Sqlite { .. } => Ok(Utc::now()),
+        }
+    }
+
+    /// How each pool is, without asking the database.
+    pub(super) fn states(&self) -> Vec<PoolState> {
+        match self {
+            Self::Postgres { app, links, identity, dispatch, .. } => {
+                vec![app.state("app"), links.state("links"), identity.state("identity"), dispatch.state("dispatch")]
+            }
+            Self::Sqlite { readers, writer, .. } => vec![readers.state("readers"), writer.state("writer")],
         }
     }
 
@@ -178,7 +191,7 @@ fn postgres_pool(
     (url, role): (&str, Role),
     size: u32,
     settings: &DatabaseSettings,
-) -> Result<Pool<Postgres>, WallError> {
+) -> Result<Counted<Postgres>, WallError> {
     let pool =
         PgPoolOptions::new().max_connections(size).acquire_timeout(settings.acquire_timeout).test_before_acquire(false);
     let pool = if settings.weak_logins {
@@ -186,7 +199,7 @@ fn postgres_pool(
     } else {
         pool
     };
-    Ok(pool.connect_lazy_with(options(url)?))
+    Ok(Counted::new(pool.connect_lazy_with(options(url)?)))
 }
 
 /// A connection on which `BEGIN` is under way: dropped before [`Opening::opened`], it is closed.
@@ -234,14 +247,20 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    async fn begin_postgres(pool: &Pool<Postgres>, begin: String, named_statements: bool) -> Result<Self, WallError> {
-        let mut opening = Opening::new(pool.acquire().await?);
+    async fn begin_postgres(
+        pool: &Counted<Postgres>,
+        begin: String,
+        named_statements: bool,
+    ) -> Result<Self, WallError> {
+        let mut opening = Opening::new(pool.take().await?);
         let result = Manager::<Postgres>::begin(opening.connection()?, Some(AssertSqlSafe(begin).into_sql_str())).await;
         if let Err(error) = result.map_err(WallError::from) {
             // A stale credential must not cost a connection; anything else closes it.
             if matches!(error, WallError::NotFresh | WallError::Suspended) {
                 opening.connection()?.execute(sqlx::raw_sql("ROLLBACK")).await?;
                 drop(opening.opened()?);
+            } else {
+                pool.refused();
             }
             return Err(error);
         }
