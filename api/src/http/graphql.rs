@@ -1,8 +1,10 @@
 //! GraphQL over HTTP: POST for queries and mutations, GET for queries alone (C-223), a socket for subscriptions.
 
+mod counted;
 mod graphiql;
 mod subscriptions;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
@@ -11,6 +13,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, guard, web};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value, Variables};
 use bytes::BytesMut;
+use carillon_domain::metrics::labels::{Answer, Operation};
 use futures::StreamExt;
 use serde::Deserialize;
 
@@ -128,22 +131,37 @@ async fn answer(
 ) -> HttpResponse {
     let id = RequestId::of(http);
     let accept = http.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    let operations = &gateway.process.ports.metrics.operations;
     let Some(media_type) = MediaType::negotiate(accept) else {
+        operations.one((Operation::Unknown, Answer::NotAcceptable));
         return Problem::NotAcceptable.answer(MediaType::Json.name(), Some(&id));
     };
+    let operation = Cell::new(Operation::Unknown);
     let run = async {
         let (request, kind) = prepare(&gateway.documents, params?)?;
+        operation.set(counted::operation(kind));
         if !may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
         }
         let caller = authenticate(gateway, http).await?;
         Ok(execute(gateway, http, caller, request).await)
     };
-    match tokio::time::timeout(gateway.settings.request_timeout, run).await {
-        Ok(Ok(response)) => render(response, media_type, &id),
-        Ok(Err(Stop::Answer(response))) => render(*response, media_type, &id),
-        Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.name(), Some(&id)),
-        Err(_) => Problem::Timeout.answer(media_type.name(), Some(&id)),
+    let answered = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(Stop::Answer(response))) => Ok(*response),
+        Ok(Err(Stop::Problem(problem))) => Err(problem),
+        Err(_) => Err(Problem::Timeout),
+    };
+    match answered {
+        Ok(mut response) => {
+            present(&mut response, &id);
+            operations.one((operation.get(), counted::answer(&response)));
+            render(&response, media_type, &id)
+        }
+        Err(problem) => {
+            operations.one((operation.get(), Answer::of(problem.parts().1)));
+            problem.answer(media_type.name(), Some(&id))
+        }
     }
 }
 
@@ -226,10 +244,9 @@ fn is_not_run(response: &Response) -> bool {
     has_no_data(response) && !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty())
 }
 
-fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
-    present(&mut response, trace_id);
-    let (no_data, not_run) = (has_no_data(&response), is_not_run(&response));
-    let status = match status_of(&response) {
+fn render(response: &Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
+    let (no_data, not_run) = (has_no_data(response), is_not_run(response));
+    let status = match status_of(response) {
         Some(status) if no_data => status,
         _ if not_run && media_type == MediaType::GraphqlResponse => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
@@ -239,14 +256,14 @@ fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> Http
     match status {
         StatusCode::UNAUTHORIZED => builder.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            builder.insert_header((header::RETRY_AFTER, retry_after(&response).to_string()))
+            builder.insert_header((header::RETRY_AFTER, retry_after(response).to_string()))
         }
         _ => &mut builder,
     };
     let body = if not_run {
         serde_json::to_string(&serde_json::json!({ "errors": response.errors }))
     } else {
-        serde_json::to_string(&response)
+        serde_json::to_string(response)
     };
     match body {
         Ok(body) => builder.body(body),

@@ -37,7 +37,9 @@ pub async fn keep_measuring(ports: Ports, elected: Elected, stop: CancellationTo
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            _ = tick.tick() => measure(&ports, &elected).await,
+            _ = tick.tick() => {
+                stop.run_until_cancelled(measure(&ports, &elected)).await;
+            }
         }
     }
     measure(&ports, &Elected::default()).await;

@@ -16,13 +16,15 @@ use actix_ws::{Message, Session};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError};
 use carillon_domain::error::Error;
+use carillon_domain::metrics::Metrics;
+use carillon_domain::metrics::labels::{self, Operation};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::super::{Params, Stop, is_not_run, prepare, present, verify};
+use super::super::{Params, Stop, counted, is_not_run, prepare, present, verify};
 use super::SocketSettings;
 use super::protocol::{Close, Init, Said, Told};
 use super::sockets::{Holder, Seat};
@@ -47,6 +49,20 @@ struct Answer {
 struct Running {
     number: u64,
     _task: AbortOnDropHandle<()>,
+    metrics: Arc<Metrics>,
+}
+
+impl Running {
+    fn new(number: u64, task: AbortOnDropHandle<()>, metrics: Arc<Metrics>) -> Self {
+        metrics.subscriptions.inc();
+        Self { number, _task: task, metrics }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.metrics.subscriptions.dec();
+    }
 }
 
 /// One socket.
@@ -244,16 +260,25 @@ impl Connection {
         let scope = self.scope(caller);
         let request = match self.prepare(params) {
             Ok(request) => request,
-            Err(response) => return self.answer(id, *response).await,
+            Err(response) => {
+                self.count(counted::answer(&response));
+                return self.answer(id, *response).await;
+            }
         };
+        self.count(labels::Answer::Ok);
         let (live, catcher) = (self.gateway.live.clone(), self.gateway.catcher.clone());
         let answers = execute::subscribe(&self.gateway.schema, scope, live, catcher, request);
         self.numbers += 1;
         let (number, id) = (self.numbers, Arc::<str>::from(id));
         let task = run(answers, self.answering.clone(), (number, Arc::clone(&id)));
         let task = AbortOnDropHandle::new(rt::spawn(task.instrument(tracing::Span::current())));
-        self.running.insert(id, Running { number, _task: task });
+        let metrics = Arc::clone(&self.gateway.process.ports.metrics);
+        self.running.insert(id, Running::new(number, task, metrics));
         Ok(())
+    }
+
+    fn count(&self, answer: labels::Answer) {
+        self.gateway.process.ports.metrics.operations.one((Operation::Subscription, answer));
     }
 
     fn is_running(&self, id: &str, number: u64) -> bool {
