@@ -4,8 +4,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The last four minor versions, newest last, and the Gateway API that they serve beside their own.
-readonly KUBERNETES=(v1.34.4 v1.35.4 v1.36.3 v1.37.2) GATEWAY_API=v1.4.1
+# The last four minor versions, newest last, and what they serve beside their own: the Gateway API, Prometheus' operator.
+readonly KUBERNETES=(v1.34.4 v1.35.4 v1.36.3 v1.37.2) GATEWAY_API=v1.4.1 PROMETHEUS_OPERATOR=v0.85.0
+# Left in a folder that has all of them.
+readonly DONE=done-$GATEWAY_API-$PROMETHEUS_OPERATOR
 readonly FULL=helm/ci/snapshots/full.yaml
 readonly CONTAINERS='.. | select(tag == "!!map" and has("containers")) | .containers[]'
 # Services of ours, with what they share put in its place.
@@ -188,7 +190,7 @@ lacking() {
   local tool version
   for tool in helm kubeconform; do command -v "$tool" >/dev/null || echo "$tool"; done
   is_our_yq || echo yq
-  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/done ]] || echo "schemas-$version"; done
+  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/$DONE ]] || echo "schemas-$version"; done
 }
 
 # Debian has another program of that name.
@@ -196,6 +198,12 @@ is_our_yq() { yq --version 2>/dev/null | grep -q mikefarah; }
 
 # module MODULE VERSION: its folder, fetched and verified by go.
 module() { (cd / && GOFLAGS=-mod=mod go mod download -json "$1@$2") | yq -p json -o yaml .Dir; }
+
+# closed FILE: the first version of a custom kind, without unknown fields.
+closed() {
+  yq -o json -I 0 '.spec.versions[] | select(.name == "v1") | .schema.openAPIV3Schema |
+    (.. | select(tag == "!!map" and has("properties")) | .additionalProperties) = false' "$1"
+}
 
 # OpenAPI as kubeconform wants it: no unknown fields, the two types that are either text or number, and a file for each
 # kind, which only points into the definitions.
@@ -217,15 +225,17 @@ fetch_one() {
       echo "{\"\$ref\": \"definitions.json#/definitions/$name\"}" >"$folder/${file,,}.json"
     done
   source=$(module sigs.k8s.io/gateway-api "$GATEWAY_API")/config/crd/standard
-  yq -o json -I 0 '.spec.versions[] | select(.name == "v1") | .schema.openAPIV3Schema |
-    (.. | select(tag == "!!map" and has("properties")) | .additionalProperties) = false' \
-    "$source/gateway.networking.k8s.io_httproutes.yaml" >"$folder/httproute-gateway-v1.json"
-  touch "$folder/done"
+  closed "$source/gateway.networking.k8s.io_httproutes.yaml" >"$folder/httproute-gateway-v1.json"
+  source=$(module github.com/prometheus-operator/prometheus-operator "$PROMETHEUS_OPERATOR")
+  source+=/example/prometheus-operator-crd
+  closed "$source/monitoring.coreos.com_podmonitors.yaml" >"$folder/podmonitor-monitoring-v1.json"
+  closed "$source/monitoring.coreos.com_prometheusrules.yaml" >"$folder/prometheusrule-monitoring-v1.json"
+  touch "$folder/$DONE"
 }
 
 fetch() {
   local version
-  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/done ]] || fetch_one "$version"; done
+  for version in "${KUBERNETES[@]}"; do [[ -e $SCHEMAS/$version/$DONE ]] || fetch_one "$version"; done
 }
 
 # valid VERSION [FILE ..]: against the schemas of one version; a kind without a schema is an error.

@@ -62,6 +62,10 @@ labels:
   value: {{ $values.trustedProxies | quote }}
 - name: CARILLON_DRAIN_SECONDS
   value: {{ $values.drainSeconds | quote }}
+{{- if has .part (list "gateway" "recipient" "worker") }}
+- name: CARILLON_METRICS_BIND
+  value: 0.0.0.0:9090
+{{- end }}
 {{- with (get $values .part | default dict).databasePool }}
 - name: DATABASE_POOL
   value: {{ . | quote }}
