@@ -14,7 +14,7 @@ use sea_query_sqlx::SqlxValues;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Database, Pool, Postgres, SqlSafeStr, Sqlite};
+use sqlx::{AssertSqlSafe, Database, Postgres, SqlSafeStr, Sqlite};
 use sqlx::{Executor, Row};
 use sqlx_core::transaction::TransactionManager;
 use tokio::sync::{Mutex, OwnedMutexGuard};
