@@ -98,9 +98,9 @@ async fn a_scrape_tells_what_happened_and_nothing_about_anybody() {
     let (text, series) = watched.scrape().await;
 
     let expected = [
-        (r#"carillon_http_requests_total{route="graphql",method="post",status="2xx"}"#, 1.0),
-        (r#"carillon_http_requests_total{route="graphql",method="post",status="4xx"}"#, 2.0),
-        (r#"carillon_http_requests_total{route="links",method="get",status="4xx"}"#, 1.0),
+        (r#"carillon_http_requests_total{method="post",route="graphql",status="2xx"}"#, 1.0),
+        (r#"carillon_http_requests_total{method="post",route="graphql",status="4xx"}"#, 2.0),
+        (r#"carillon_http_requests_total{method="get",route="links",status="4xx"}"#, 1.0),
         (r#"carillon_http_request_seconds_count{route="graphql"}"#, 3.0),
         (r#"carillon_graphql_operations_total{kind="query",outcome="ok"}"#, 1.0),
         (r#"carillon_graphql_operations_total{kind="unknown",outcome="not_acceptable"}"#, 1.0),

@@ -280,7 +280,7 @@ mod tests {
             "carillon_tickets_total{lane=\"imports\",outcome=\"failed\"}",
             "carillon_relay_attempts_total{lane=\"bulk\",outcome=\"unreachable\"}",
             "carillon_gate_refusals_total{reason=\"no_consent\"}",
-            "carillon_http_requests_total{route=\"graphql\",method=\"post\",status=\"5xx\"}",
+            "carillon_http_requests_total{method=\"post\",route=\"graphql\",status=\"5xx\"}",
             "carillon_workflow_moves_total",
         ] {
             assert_eq!(line(&scrape, series), Some("0"), "{series}\n{scrape}");
@@ -311,7 +311,7 @@ mod tests {
         assert!(!count(&Metrics::new(false)).contains("tenant"));
         let scrape = count(&Metrics::new(true));
         assert_eq!(scrape.lines().filter(|line| line.starts_with("carillon_tenant_messages_total{")).count(), 501);
-        assert_eq!(line(&scrape, "carillon_tenant_messages_total{tenant=\"other\",outcome=\"sent\"}"), Some("1"));
+        assert_eq!(line(&scrape, "carillon_tenant_messages_total{outcome=\"sent\",tenant=\"other\"}"), Some("1"));
         assert_eq!(line(&scrape, "carillon_messages_total{lane=\"bulk\",outcome=\"sent\"}"), Some("501"));
     }
 
