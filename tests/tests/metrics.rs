@@ -117,7 +117,7 @@ async fn a_scrape_tells_what_happened_and_nothing_about_anybody() {
         (r#"carillon_relay_seconds_count{lane="bulk"}"#, 4.0),
         (r#"carillon_check_ok{check="database"}"#, 1.0),
         (r#"carillon_tickets_total{lane="imports",outcome="failed"}"#, 0.0),
-        (r"carillon_sockets", 0.0),
+        ("carillon_sockets", 0.0),
     ];
     for (name, value) in expected {
         assert_eq!(series.get(name), Some(&value), "{name} in\n{text}");
