@@ -4,16 +4,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The last four minor versions, newest last, and the Gateway API and KEDA that they serve beside their own.
-readonly KUBERNETES=(v1.34.4 v1.35.4 v1.36.3 v1.37.2) GATEWAY_API=v1.4.1 KEDA=v2.17.2
+# The last four minor versions, newest last, and what they serve beside their own: the Gateway API, KEDA, Prometheus' operator.
+readonly KUBERNETES=(v1.34.4 v1.35.4 v1.36.3 v1.37.2) GATEWAY_API=v1.4.1 KEDA=v2.17.2 PROMETHEUS_OPERATOR=v0.85.0
+# Left in a folder that has all of them.
+readonly FETCHED=done-$GATEWAY_API-$KEDA-$PROMETHEUS_OPERATOR
 readonly FULL=helm/ci/snapshots/full.yaml
 readonly CONTAINERS='.. | select(tag == "!!map" and has("containers")) | .containers[]'
 # Services of ours, with what they share put in its place.
 readonly COMPOSE=(yq -o yaml -N --yaml-fix-merge-anchor-to-spec=true)
 readonly SERVICES='explode(.) | .services | to_entries | .[] | select(.value.image == "carillon:local")'
 readonly SCHEMAS=${CARILLON_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/carillon-ci}/kubernetes
-# Tells a cache that has all of these from one that a version before this left.
-readonly FETCHED=done-$GATEWAY_API-$KEDA
 out=${CARGO_TARGET_DIR:-target}/carillon-logs/chart
 
 usage() {
@@ -240,6 +240,10 @@ fetch_one() {
   custom v1 "$source/gateway.networking.k8s.io_httproutes.yaml" >"$folder/httproute-gateway-v1.json"
   source=$(module github.com/kedacore/keda/v2 "$KEDA")/config/crd/bases
   custom v1alpha1 "$source/keda.sh_scaledobjects.yaml" >"$folder/scaledobject-keda-v1alpha1.json"
+  source=$(module github.com/prometheus-operator/prometheus-operator "$PROMETHEUS_OPERATOR")
+  source+=/example/prometheus-operator-crd
+  custom v1 "$source/monitoring.coreos.com_podmonitors.yaml" >"$folder/podmonitor-monitoring-v1.json"
+  custom v1 "$source/monitoring.coreos.com_prometheusrules.yaml" >"$folder/prometheusrule-monitoring-v1.json"
   touch "$folder/$FETCHED"
 }
 

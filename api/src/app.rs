@@ -10,12 +10,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::error::Error;
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::{OtherKeys, key_mismatch};
+use carillon_domain::metrics::Metrics;
 use carillon_domain::ports::{Ports, Wall};
 use carillon_domain::tenancy::{Doorkeeper, PasswordSettings, bootstrap};
 use carillon_domain::time::{Clock, DatabaseClock};
@@ -124,7 +125,9 @@ impl App {
             settings: Arc::new(config.settings.clone()),
             doorbell: Arc::new(works.signals.clone()),
             versions: Arc::default(),
+            metrics: Arc::new(Metrics::new(config.metrics_tenants)),
         };
+        ports.metrics.started_at.set(ports.now().timestamp());
         if config.is_embedded() {
             bootstrap(&ports).await?;
         }
@@ -169,6 +172,29 @@ impl App {
         server.map_err(|source| AppError::Io { what: "serving", source })
     }
 
+    /// Answers metrics and probes on a bound listener, until the server is stopped through its handle.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn watch_on(&self, listener: TcpListener) -> Result<Server, AppError> {
+        let server = http::watch(self.gateway.clone(), listener);
+        server.map_err(|source| AppError::Io { what: "CARILLON_METRICS_BIND", source })
+    }
+
+    /// Answers metrics and probes where the configuration wants them. They are answered to the end, so that who is
+    /// draining is seen to.
+    fn watch(&self) -> Result<Option<ServerHandle>, AppError> {
+        let Some(bind) = self.config.metrics_bind else { return Ok(None) };
+        let unusable = |source| AppError::Io { what: "CARILLON_METRICS_BIND", source };
+        let listener = TcpListener::bind(bind).map_err(unusable)?;
+        let address = listener.local_addr().map_err(unusable)?;
+        let server = self.watch_on(listener)?;
+        let handle = server.handle();
+        tokio::spawn(server);
+        tracing::info!(%address, "metrics");
+        Ok(Some(handle))
+    }
+
     /// Serves the gateway until the process is told to stop, then finishes what runs.
     ///
     /// # Errors
@@ -177,6 +203,7 @@ impl App {
         let listener = TcpListener::bind(self.config.bind);
         let listener = listener.map_err(|source| AppError::Io { what: "CARILLON_BIND", source })?;
         let address = listener.local_addr().map_err(|source| AppError::Io { what: "CARILLON_BIND", source })?;
+        let watch = self.watch()?;
         let server = self.serve_on(listener)?;
         let handle = server.handle();
         tracing::info!(%address, mode = ?self.config.mode, "serving");
@@ -195,6 +222,7 @@ impl App {
         };
         tokio::join!(handle.stop(true), stopped);
         ended_by_itself(serving.await)?;
+        end(watch).await;
         self.ports().wall.close().await;
         tracing::info!("stopped");
         Ok(())
@@ -213,9 +241,10 @@ impl App {
     /// Runs the engine alone until the process is told to stop, then drains it (C-185).
     ///
     /// # Errors
-    /// When no relay is set.
+    /// When no relay is set, or the address of the metrics cannot be used.
     pub async fn work(&self) -> Result<(), AppError> {
         let missing = AppError::Setting { name: "SMTP_URL", why: "the engine needs a relay" };
+        let watch = self.watch()?;
         let engine = self.start_engine().ok_or(missing)?;
         tracing::info!(workers = self.config.workers, "working");
         tokio::select! {
@@ -223,7 +252,9 @@ impl App {
             error = self.bootstrap_and_wait() => return Err(error),
         }
         tracing::info!("draining");
+        self.gateway.health.drain();
         engine.stop(self.config.drain).await;
+        end(watch).await;
         self.ports().wall.close().await;
         tracing::info!("stopped");
         Ok(())
@@ -263,6 +294,13 @@ impl App {
             tokio::time::sleep(LEAVING.min(self.config.drain)).await;
         }
         self.gateway.sockets.drain();
+    }
+}
+
+/// Ends what answered metrics; nobody is waited for.
+async fn end(watch: Option<ServerHandle>) {
+    if let Some(watch) = watch {
+        watch.stop(false).await;
     }
 }
 

@@ -15,6 +15,7 @@ pub mod files;
 pub mod idempotency;
 pub mod keys;
 pub mod messaging;
+pub mod metrics;
 pub mod paging;
 pub mod ports;
 pub mod reruns;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::doorbell::Doorbell;
 use crate::entropy::Entropy;
 use crate::keys::Keyring;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::time::{Clock, Timestamp};
 use crate::workflows::VersionCache;
@@ -29,6 +30,8 @@ pub struct Ports {
     pub doorbell: Arc<dyn Doorbell>,
     /// Published workflows, as they were read before.
     pub versions: Arc<VersionCache>,
+    /// What this process counts of itself.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Ports {

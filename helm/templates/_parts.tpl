@@ -102,6 +102,10 @@ test: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL, REDIS_URL, SM
 - name: CARILLON_DRAIN_SECONDS
   value: {{ $values.drainSeconds | quote }}
 {{- end }}
+{{- if has .part (list "gateway" "recipient" "worker") }}
+- name: CARILLON_METRICS_BIND
+  value: 0.0.0.0:9090
+{{- end }}
 {{- with (get $values .part | default dict).databasePool }}
 - name: DATABASE_POOL
   value: {{ . | quote }}

@@ -77,6 +77,9 @@
 {{- if not .clients -}}
 {{- fail "networkPolicy.clients: name who may call the pods, the proxies' namespace for example" -}}
 {{- end -}}
+{{- if and $values.monitoring.podMonitor.enabled (not .scrapers) -}}
+{{- fail "networkPolicy.scrapers: name Prometheus; it could not read the metrics" -}}
+{{- end -}}
 {{- $needed := list "dns" "postgres" "redis" "smtp" -}}
 {{- if hasPrefix "s3:" $values.blobs -}}{{- $needed = append $needed "objectStore" -}}{{- end -}}
 {{- range $name := $needed -}}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Elected, keep_measuring};
 use crate::handlers::Handlers;
 use crate::queue::{Backend, QueueName, Slots, TicketHandler, supervise};
 
@@ -33,7 +33,8 @@ impl Engine {
     /// Starts dispatchers and workers.
     pub fn start(handlers: Arc<Handlers>, backend: &Backend, workers: Workers) -> Self {
         let stop = CancellationToken::new();
-        let mut tasks = Vec::new();
+        let elected = Elected::default();
+        let mut tasks = vec![tokio::spawn(keep_measuring(handlers.ports.clone(), elected.clone(), stop.clone()))];
         for queue in QueueName::ALL {
             let count = match queue {
                 QueueName::Transactional | QueueName::Bulk => workers.messages,
@@ -43,7 +44,7 @@ impl Engine {
             };
             let handler: Arc<dyn TicketHandler> = Arc::<Handlers>::clone(&handlers);
             let slots = Slots::new(queue, count, handler, Arc::clone(&handlers.ports.entropy), stop.clone());
-            let dispatcher = Dispatcher::new(Arc::clone(&handlers), backend.clone(), slots.clone());
+            let dispatcher = Dispatcher::new(Arc::clone(&handlers), backend.clone(), slots.clone(), elected.clone());
             tasks.push(tokio::spawn(dispatcher.run(stop.clone())));
             tasks.push(supervise(backend, slots));
         }

@@ -126,6 +126,7 @@ impl Stage {
             settings: Arc::new(settings),
             doorbell: Arc::new(NoDoorbell),
             versions: Arc::default(),
+            metrics: Arc::default(),
         };
         let (user, account) = (ports.new_id(), ports.new_id());
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();

@@ -92,6 +92,7 @@ impl World {
         let ports = Ports {
             doorbell: std::sync::Arc::new(carillon_domain::doorbell::NoDoorbell),
             versions: Arc::default(),
+            metrics: Arc::default(),
             wall: Wall::open(&settings).await.expect("the test's database opens"),
             clock: clock.clone(),
             keys: Arc::new(Keyring::generate(entropy.as_ref())),

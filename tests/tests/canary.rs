@@ -371,7 +371,13 @@ async fn c199_no_log_line_and_no_error_shows_a_canary() {
     mail(&stage, &token, &contact).await;
     failures(&stage, &token).await;
 
+    stage.http(TestRequest::get().uri("/nowhere").insert_header(("x-request-id", "asked-by-us-1"))).await;
+
     let log = stage.logged();
+    let answers = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let answers: Vec<Value> = answers.filter(|line| line["span"]["id"] == "asked-by-us-1").collect();
+    let told = |line: &Value| line["fields"]["message"] == "answered" && line["fields"]["status"] == 404;
+    assert!(answers.iter().any(told), "C-200: a line of a request has its id: {answers:?}");
     let seen = std::mem::take(&mut *stage.seen.lock().unwrap());
     for line in log.lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("C-200: not a line of JSON: {line}"));

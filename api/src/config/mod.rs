@@ -101,6 +101,10 @@ pub struct Config {
     pub needless: Vec<&'static str>,
     /// Where to listen.
     pub bind: SocketAddr,
+    /// Where metrics and probes are answered, besides; nowhere without it.
+    pub metrics_bind: Option<SocketAddr>,
+    /// Whether messages are counted by tenant as well.
+    pub metrics_tenants: bool,
     /// Folder of the embedded mode.
     pub data: PathBuf,
     /// The database.

@@ -1,5 +1,6 @@
 //! Each setting on its own: text to value.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -54,6 +55,14 @@ impl Reader<'_> {
         }
     }
 
+    fn address(&mut self, name: &str) -> Option<SocketAddr> {
+        let address = self.source.get(name)?.parse().ok();
+        if address.is_none() {
+            self.errors.push(format!("{name}: give address and port, such as 0.0.0.0:8080"));
+        }
+        address
+    }
+
     fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
         let Some(text) = self.source.get(name) else { return default };
         if let Some((_, value)) = choices.iter().find(|(code, _)| *code == text) {
@@ -73,18 +82,14 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let mode = reader.choice("CARILLON_MODE", mode, &modes);
     let bind = match source.get("CARILLON_BIND") {
         None => "127.0.0.1:8080".parse().ok(),
-        Some(text) => {
-            let bind = text.parse().ok();
-            if bind.is_none() {
-                reader.errors.push("CARILLON_BIND: give address and port, such as 0.0.0.0:8080".to_owned());
-            }
-            bind
-        }
+        Some(_) => reader.address("CARILLON_BIND"),
     };
+    let metrics_bind = reader.address("CARILLON_METRICS_BIND");
+    let metrics_tenants = reader.choice("CARILLON_METRICS_TENANTS", false, &[("true", true), ("false", false)]);
     let data = absolute(Path::new(source.get("CARILLON_DATA").unwrap_or("./data")));
     let database = database(&mut reader, &data);
     let keys = keys(&mut reader);
-    let settings = settings(&mut reader, mode, bind.map_or(8080, |bind: std::net::SocketAddr| bind.port()));
+    let settings = settings(&mut reader, mode, bind.map_or(8080, |bind| bind.port()));
     let system_from = system_from(&mut reader, &settings.public_url);
     let log = reader.text("CARILLON_LOG").unwrap_or_else(|| QUIET.to_owned());
     if tracing_subscriber::EnvFilter::try_new(&log).is_err() {
@@ -108,6 +113,8 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         duty: Duty::default(),
         needless: Vec::new(),
         bind,
+        metrics_bind,
+        metrics_tenants,
         data,
         database,
         redis_url: reader.secret("REDIS_URL"),

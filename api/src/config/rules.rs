@@ -15,6 +15,9 @@ pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
     let mut errors = Vec::new();
     urls(config, source, &mut errors);
     durations(config, &mut errors);
+    if config.bind.port() > 0 && config.metrics_bind == Some(config.bind) {
+        errors.push("CARILLON_METRICS_BIND: another address than CARILLON_BIND, which everybody reaches".to_owned());
+    }
     if let (Some(main), Some(tokens)) = (source.get("CARILLON_KEYS"), source.get("CARILLON_JWT_KEYS"))
         && shares_a_secret(main, tokens)
     {

@@ -66,6 +66,8 @@ settings! {
     CARILLON_TENANTS_PER_ACCOUNT plain ["`100`"] "Tenants an account may have unless the operator says otherwise.";
     CARILLON_RETENTION_MONTHS plain ["`0`"] "After how many months `migrate --maintain` drops a month of message events: what became of each mail. `0` keeps them for ever, as everything that is evidence always is: gate decisions, consent, audit, changes of contacts.";
     CARILLON_LOG plain ["`info,actix_server=warn,sea_orm_migration=warn,sqlx=warn`"] "What is logged, as a filter: `info,carillon_jobs=debug`.";
+    CARILLON_METRICS_BIND plain ["none"] "Address and port of their own for metrics (`/metrics`, in Prometheus' format) and for the probes `/health/live` and `/health/ready`, also of `carillon work`. Nobody has to sign in there: keep it within your network.";
+    CARILLON_METRICS_TENANTS plain ["`false`"] "`true` counts messages by tenant as well, of the first 500 tenants; the tenants' ids are then in the metrics.";
     CARILLON_CONFIG plain ["none"] "A TOML file with any of these names as keys; the environment wins over it.";
 }
 

@@ -165,9 +165,12 @@ fn l1_a_secret_that_a_process_has_no_use_for_is_named_and_not_read() {
 #[test]
 fn dangerous_combinations_are_refused() {
     let same_keys = keyring(1);
-    let cases: [(&[(&str, &str)], &str); 36] = [
+    let cases: [(&[(&str, &str)], &str); 39] = [
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "0.0.0.0:8080")], "CARILLON_BIND"),
         (&[("CARILLON_MODE", "embedded"), ("CARILLON_BIND", "[::]:8080")], "CARILLON_BIND"),
+        (&[("CARILLON_METRICS_BIND", "127.0.0.1:8080")], "CARILLON_METRICS_BIND: another"),
+        (&[("CARILLON_METRICS_BIND", "9090")], "CARILLON_METRICS_BIND: give"),
+        (&[("CARILLON_METRICS_TENANTS", "yes")], "CARILLON_METRICS_TENANTS"),
         (&[("CARILLON_MODE", "embedded")], "DATABASE_URL"),
         (&[("CARILLON_MODE", "embedded")], "REDIS_URL: Redis is for production"),
         (&[("CARILLON_MODE", "embedded")], "SMTP_URL: no mail leaves"),

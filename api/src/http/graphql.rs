@@ -1,8 +1,10 @@
 //! GraphQL over HTTP: POST for everything, GET for what changes nothing (C-223), and for sockets of subscriptions.
 
+mod counted;
 mod graphiql;
 mod subscriptions;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
@@ -11,6 +13,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, guard, web};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value, Variables};
 use bytes::BytesMut;
+use carillon_domain::metrics::labels::{Answer, Operation};
 use futures::StreamExt;
 use serde::Deserialize;
 
@@ -129,28 +132,52 @@ async fn answer(
 ) -> HttpResponse {
     let id = RequestId::of(http);
     let accept = http.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    let operations = &gateway.process.ports.metrics.operations;
     let Some(accepted) = Accepted::negotiate(accept) else {
+        operations.one((Operation::Unknown, Answer::NotAcceptable));
         return Problem::NotAcceptable.answer(MediaType::Json.of_problems(), Some(&id));
     };
     let media_type = accepted.answer;
+    let operation = Cell::new(Operation::Unknown);
     let run = async {
         let (request, kind) = prepare(&gateway.documents, params?)?;
+        operation.set(counted::operation(kind));
         if !may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
         }
         let caller = authenticate(gateway, http).await?;
         if accepted.events && kind == Some(OperationType::Subscription) {
-            return Ok(subscriptions::stream(gateway, http, caller, request).await?);
+            return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, request).await?));
         }
-        Ok(render(execute(gateway, http, caller, request).await, media_type, &id))
+        Ok(Answered::Response(execute(gateway, http, caller, request).await))
     };
-    let answer = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(Stop::Answer(response))) => render(*response, media_type, &id),
-        Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.of_problems(), Some(&id)),
-        Err(_) => Problem::Timeout.answer(media_type.of_problems(), Some(&id)),
+    let answered = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(Stop::Answer(response))) => Answered::Response(*response),
+        Ok(Err(Stop::Problem(problem))) => Answered::Problem(problem),
+        Err(_) => Answered::Problem(Problem::Timeout),
+    };
+    let answer = match answered {
+        // Its own answers are counted where they are told.
+        Answered::Stream(stream) => return stream,
+        Answered::Response(mut response) => {
+            present(&mut response, &id);
+            operations.one((operation.get(), counted::answer(&response)));
+            render(&response, media_type, &id)
+        }
+        Answered::Problem(problem) => {
+            operations.one((operation.get(), Answer::of(problem.parts().1)));
+            problem.answer(media_type.of_problems(), Some(&id))
+        }
     };
     compressed(http, answer)
+}
+
+/// What a request came to.
+enum Answered {
+    Response(Response),
+    Stream(HttpResponse),
+    Problem(Problem),
 }
 
 /// Why a request is not run: HTTP's fault, or the document's.
@@ -242,13 +269,12 @@ fn is_not_run(response: &Response) -> bool {
     has_no_data(response) && !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty())
 }
 
-fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
-    present(&mut response, trace_id);
-    let status = match status_of(&response) {
+fn render(response: &Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
+    let status = match status_of(response) {
         // Its errors are for events to tell, as the protocol has it.
         _ if media_type == MediaType::EventStream => StatusCode::OK,
-        Some(status) if has_no_data(&response) => status,
-        _ if media_type == MediaType::GraphqlResponse && is_not_run(&response) => StatusCode::BAD_REQUEST,
+        Some(status) if has_no_data(response) => status,
+        _ if media_type == MediaType::GraphqlResponse && is_not_run(response) => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
     let mut builder = HttpResponse::build(status);
@@ -256,11 +282,11 @@ fn render(mut response: Response, media_type: MediaType, trace_id: &str) -> Http
     match status {
         StatusCode::UNAUTHORIZED => builder.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            builder.insert_header((header::RETRY_AFTER, retry_after(&response).to_string()))
+            builder.insert_header((header::RETRY_AFTER, retry_after(response).to_string()))
         }
         _ => &mut builder,
     };
-    match text(&response) {
+    match text(response) {
         Ok(text) if media_type == MediaType::EventStream => {
             builder.body(subscriptions::next(&text) + subscriptions::COMPLETE)
         }

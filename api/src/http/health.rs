@@ -52,12 +52,17 @@ impl Health {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    async fn report(&self) -> (bool, serde_json::Value) {
-        let results = futures::future::join_all(self.checks.iter().map(|check| async move {
+    /// Asks everything at once.
+    pub(super) async fn ask(&self) -> Vec<(&Check, Result<(), String>)> {
+        let asked = self.checks.iter().map(|check| async move {
             let answer = tokio::time::timeout(PROBE_TIMEOUT, (check.probe)()).await;
             (check, answer.unwrap_or_else(|_| Err("no answer in time".to_owned())))
-        }))
-        .await;
+        });
+        futures::future::join_all(asked).await
+    }
+
+    async fn report(&self) -> (bool, serde_json::Value) {
+        let results = self.ask().await;
         let draining = self.draining.load(Ordering::SeqCst);
         let down = results.iter().any(|(check, result)| check.required && result.is_err());
         let degraded = results.iter().any(|(_, result)| result.is_err());

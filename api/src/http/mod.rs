@@ -14,6 +14,7 @@ mod pages;
 mod problem;
 mod recipient;
 mod tenancy;
+mod watch;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use graphql::{SocketSettings, Sockets};
 pub use health::{Check, Health, Probe, database as database_check};
 pub use observe::RequestId;
 pub use problem::Problem;
+pub use watch::watch;
 
 /// What the edge may cost and whom it believes.
 #[derive(Debug, Clone)]

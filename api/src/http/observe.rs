@@ -6,8 +6,11 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{self, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
+use carillon_domain::metrics::labels::{Method, Route, Status};
+use carillon_domain::time::Monotonic;
 use futures::FutureExt;
 use tracing::Instrument;
 
@@ -39,6 +42,52 @@ impl RequestId {
     }
 }
 
+/// A request that is counted when it is answered, or when its client goes away before. Probes are not: whoever looks at
+/// rates and durations wants to know about people.
+struct Counting {
+    gateway: web::Data<Gateway>,
+    route: Route,
+    method: Method,
+    since: Monotonic,
+    status: Status,
+}
+
+impl Counting {
+    fn of(request: &ServiceRequest, gateway: &web::Data<Gateway>) -> Option<Self> {
+        let route = match request.path().split('/').nth(1)? {
+            "health" => return None,
+            "graphql" => Route::Graphql,
+            "files" => Route::Files,
+            "u" | "unsubscribe" => Route::Links,
+            "c" | "o" => Route::Tracking,
+            _ => Route::Other,
+        };
+        let method = match *request.method() {
+            http::Method::GET | http::Method::HEAD => Method::Get,
+            http::Method::POST => Method::Post,
+            http::Method::PUT => Method::Put,
+            _ => Method::Other,
+        };
+        let since = gateway.process.ports.clock.monotonic();
+        Some(Self { gateway: gateway.clone(), route, method, since, status: Status::Dropped })
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        let ports = &self.gateway.process.ports;
+        ports.metrics.requests.one((self.route, self.method, self.status));
+        ports.metrics.request_times.took((self.route,), ports.clock.monotonic().since(self.since));
+    }
+}
+
+/// Counts a request as answered.
+fn answered(counting: Option<Counting>, status: StatusCode) {
+    if let Some(mut counting) = counting {
+        counting.status = Status::of(status.as_u16());
+    }
+}
+
 /// The middleware.
 pub async fn observed(
     request: ServiceRequest,
@@ -49,6 +98,7 @@ pub async fn observed(
     let started = gateway.as_ref().map(|gateway| gateway.process.ports.clock.monotonic());
     let span = tracing::info_span!("request", id = %id.0, method = %request.method());
     request.extensions_mut().insert(id.clone());
+    let counting = gateway.as_ref().and_then(|gateway| Counting::of(&request, gateway));
     let run = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
     let micros = match (&gateway, started) {
         (Some(gateway), Some(started)) => gateway.process.ports.clock.monotonic().since(started).num_microseconds(),
@@ -57,16 +107,19 @@ pub async fn observed(
     let _entered = span.enter();
     let Ok(result) = run else {
         tracing::error!(micros, "a handler panicked");
+        answered(counting, StatusCode::INTERNAL_SERVER_ERROR);
         let response = Problem::Internal.answer("application/json", Some(&id.0));
         return Err(InternalError::from_response("panic", response).into());
     };
+    let status = result.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status);
+    answered(counting, status);
     let mut response = result?;
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     // The pattern, never the path: paths carry tokens.
     let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    let status = response.status().as_u16();
+    let status = status.as_u16();
     if route.starts_with("/health") {
         tracing::debug!(route, status, micros, "answered");
     } else {

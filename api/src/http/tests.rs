@@ -8,11 +8,13 @@ use actix_web::web;
 use carillon_domain::doorbell::NoDoorbell;
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::keys::Keyring;
+use carillon_domain::metrics::labels::{self, Route, Status};
 use carillon_domain::ports::{Ports, Wall};
 use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{Doorkeeper, PasswordSettings};
 use carillon_domain::time::ManualClock;
 use chrono::DateTime;
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::*;
@@ -28,6 +30,7 @@ async fn gateway(embedded: bool) -> web::Data<Gateway> {
     let ports = Ports {
         doorbell: Arc::new(NoDoorbell),
         versions: Arc::default(),
+        metrics: Arc::default(),
         wall: Wall::open(&settings).await.unwrap(),
         clock: Arc::new(ManualClock::new(DateTime::UNIX_EPOCH)),
         entropy,
@@ -266,6 +269,19 @@ async fn c226_a_panic_tells_nothing() {
         (StatusCode::INTERNAL_SERVER_ERROR, &json!("INTERNAL"))
     );
     assert!(!body.to_string().contains("secret"));
+}
+
+#[actix_web::test]
+async fn who_waits_for_no_answer_is_counted_and_probes_are_not() {
+    let gateway = gateway(false).await;
+    let app = application!(gateway.clone()).route("/never", web::get().to(std::future::pending::<HttpResponse>));
+    let app = init_service(app).await;
+    let call = |path: &str| actix_web::dev::Service::call(&app, TestRequest::get().uri(path).to_request());
+    assert!(call("/never").now_or_never().is_none(), "its client goes away");
+    assert!(call("/nowhere").await.is_ok() && call("/health/live").await.is_ok());
+    let requests = |status| gateway.process.ports.metrics.requests.get((Route::Other, labels::Method::Get, status));
+    let counted = [Status::Dropped, Status::ClientError, Status::Successful].map(requests);
+    assert_eq!(counted, [1, 1, 0]);
 }
 
 /// The status code and body of a readiness with these checks.

@@ -8,17 +8,28 @@ use carillon_entities::wall::{DueTenant, IdentitySql, TxMode};
 
 use crate::error::Result;
 use crate::messaging::Lane;
+use crate::metrics::Due;
+use crate::metrics::labels::Work;
 use crate::ports::Ports;
 use crate::tenancy::{self, SYSTEM_TENANT};
 
 /// Every registered statement of the dispatch role.
-pub static DISPATCH_STATEMENTS: &[&IdentitySql] =
-    &[&store::DUE_MESSAGES, &store::DUE_IMPORTS, &store::DUE_WORKFLOWS, &store::DUE_SWEEPS];
+pub static DISPATCH_STATEMENTS: &[&IdentitySql] = &[
+    &store::DUE_MESSAGES,
+    &store::DUE_MESSAGES_COUNT,
+    &store::DUE_IMPORTS,
+    &store::DUE_WORKFLOWS,
+    &store::DUE_WORKFLOWS_COUNT,
+    &store::DUE_SWEEPS,
+];
 /// Every registered statement on the dispatchers' leases.
 pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[&store::LEASE_TAKE];
 
 /// How long an election holds without a renewal.
 pub const ELECTION: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
+
+/// What is due is counted to this; a longer backlog is no longer in the counting.
+const DUE_COUNTED: i64 = 1_000;
 
 /// Tenants with due messages in a lane, with the due time of the oldest.
 pub async fn due_messages(ports: &Ports, lane: Lane) -> Result<Vec<DueTenant>> {
@@ -44,6 +55,28 @@ pub async fn due_sweeps(ports: &Ports) -> Result<Vec<DueTenant>> {
         due.push(DueTenant { tenant: SYSTEM_TENANT, oldest_due_at: now });
     }
     Ok(due)
+}
+
+/// What is due in a lane, for operators: messages and people are counted to a thousand, of imports and sweeps the tenants
+/// that have some.
+pub async fn due_in(ports: &Ports, lane: Work) -> Result<Due> {
+    let now = ports.now();
+    let tenants = match lane {
+        Work::Transactional => due_messages(ports, Lane::Transactional).await?,
+        Work::Bulk => due_messages(ports, Lane::Bulk).await?,
+        Work::Imports => due_imports(ports).await?,
+        Work::Workflows => due_workflows(ports).await?,
+        Work::Maintenance => due_sweeps(ports).await?,
+    };
+    let Some(oldest) = tenants.iter().map(|due| due.oldest_due_at).min() else { return Ok(Due::default()) };
+    let messages = |lane: Lane| vec![lane.as_str().into(), now.into()];
+    let rows = match lane {
+        Work::Transactional => ports.wall.due_amount(&store::DUE_MESSAGES_COUNT, messages(Lane::Transactional)).await?,
+        Work::Bulk => ports.wall.due_amount(&store::DUE_MESSAGES_COUNT, messages(Lane::Bulk)).await?,
+        Work::Workflows => ports.wall.due_amount(&store::DUE_WORKFLOWS_COUNT, vec![now.into()]).await?,
+        Work::Imports | Work::Maintenance => i64::try_from(tenants.len()).unwrap_or(DUE_COUNTED),
+    };
+    Ok(Due { rows: rows.min(DUE_COUNTED), oldest: now - oldest })
 }
 
 /// Stands for election as the dispatcher of a lane, or renews it; true while `holder` is the one. Nobody is elected who

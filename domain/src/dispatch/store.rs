@@ -88,6 +88,38 @@ pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {
         GROUP BY lapsed.tenant_id ORDER BY lapsed.tenant_id",
 };
 
+/// Due messages of a lane, counted to a thousand and no further than the tenant in which that is reached.
+pub(super) static DUE_MESSAGES_COUNT: IdentitySql = IdentitySql {
+    name: "DUE_MESSAGES_COUNT",
+    text: "WITH RECURSIVE found (tenant_id, amount) AS (
+            SELECT (SELECT m.tenant_id FROM messages m WHERE m.lane = $1 AND m.state = 'queued'
+                ORDER BY m.tenant_id LIMIT 1), CAST(0 AS BIGINT)
+            UNION ALL
+            SELECT (SELECT m.tenant_id FROM messages m WHERE m.lane = $1 AND m.state = 'queued'
+                AND m.tenant_id > found.tenant_id ORDER BY m.tenant_id LIMIT 1),
+                found.amount + (SELECT COUNT(*) FROM (SELECT 1 AS one FROM messages m WHERE m.lane = $1
+                    AND m.state = 'queued' AND m.tenant_id = found.tenant_id AND m.due_at <= $2 LIMIT 1000) AS due)
+            FROM found WHERE found.tenant_id IS NOT NULL AND found.amount < 1000)
+        SELECT MAX(found.amount) AS amount FROM found",
+};
+
+/// People due on workflows, counted the same way; those of a suspended tenant stand still.
+pub(super) static DUE_WORKFLOWS_COUNT: IdentitySql = IdentitySql {
+    name: "DUE_WORKFLOWS_COUNT",
+    text: "WITH RECURSIVE found (tenant_id, amount) AS (
+            SELECT (SELECT e.tenant_id FROM enrollments e WHERE e.state = 'active' ORDER BY e.tenant_id LIMIT 1),
+                CAST(0 AS BIGINT)
+            UNION ALL
+            SELECT (SELECT e.tenant_id FROM enrollments e WHERE e.state = 'active'
+                AND e.tenant_id > found.tenant_id ORDER BY e.tenant_id LIMIT 1),
+                found.amount + CASE WHEN (SELECT t.suspended_at FROM tenants t WHERE t.id = found.tenant_id) IS NULL
+                    THEN (SELECT COUNT(*) FROM (SELECT 1 AS one FROM enrollments e WHERE e.state = 'active'
+                        AND e.tenant_id = found.tenant_id AND e.due_at <= $1 LIMIT 1000) AS due)
+                    ELSE CAST(0 AS BIGINT) END
+            FROM found WHERE found.tenant_id IS NOT NULL AND found.amount < 1000)
+        SELECT MAX(found.amount) AS amount FROM found",
+};
+
 pub(super) static LEASE_TAKE: IdentitySql = IdentitySql {
     name: "LEASE_TAKE",
     text: "INSERT INTO dispatcher_leases (lane, holder, fence, lease_until) VALUES ($1, $2, 1, $4)

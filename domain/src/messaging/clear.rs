@@ -5,17 +5,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use carillon_entities::ids::{BrandId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TopicId};
+use carillon_entities::ids::{BrandId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId, TopicId};
 use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 
 use super::claim::{ClaimedMessage, HOLD, unique};
 use super::cleared::{AttemptRef, Cleared};
 use super::prepare::Draft;
-use super::{EmailMessage, Ending, MessageMove, TrackingMode, store};
+use super::{EmailMessage, Ending, Lane, MessageMove, MessageStatus, TrackingMode, store};
 use crate::consent::{
-    self, Channel, ConsentFacts, ConsentTopic, ContactFact, FactsRequest, GateFacts, SenderFact, TenantFact, TestSend,
-    Verdict, WayFact,
+    self, Channel, ConsentFacts, ConsentTopic, ContactFact, FactsRequest, GateFacts, Reason, SenderFact, TenantFact,
+    TestSend, Verdict, WayFact,
 };
 use crate::contacts::EmailAddress;
 use crate::error::Result;
@@ -55,6 +55,7 @@ pub async fn clear(
     }
     batch.store(&mut tx, ports, worker, facts.now).await?;
     tx.commit().await?;
+    batch.count(ports, grant.tenant());
     Ok(batch.going.into_iter().map(|(mail, attempt)| Cleared::new(mail, attempt, expires)).collect())
 }
 
@@ -180,6 +181,8 @@ struct Batch {
     going: Vec<(EmailMessage, AttemptRef)>,
     /// Those of them that tell less than was meant; it is believed of them later (C-79).
     stricter: Vec<(MessageId, i64, TrackingMode)>,
+    /// What was decided, for the operator: in which lane, why, and what became of the message if it goes no further.
+    told: Vec<(Lane, Verdict, Reason, Option<MessageStatus>)>,
 }
 
 impl Batch {
@@ -212,7 +215,7 @@ impl Batch {
                 (None, None, 0)
             }
             (Verdict::Allow, Err(code)) => (Some(MessageMove::End(Ending::Failed)), Some(code.to_owned()), 0),
-            (Verdict::Deny, _) if decision.reason == consent::Reason::Expired => {
+            (Verdict::Deny, _) if decision.reason == Reason::Expired => {
                 (Some(MessageMove::End(Ending::Expired)), Some(decision.reason.as_str().to_owned()), 0)
             }
             (Verdict::Deny, _) => {
@@ -224,9 +227,27 @@ impl Batch {
                 (Some(MessageMove::Requeue { due_at }), Some(decision.reason.as_str().to_owned()), -1)
             }
         };
+        let status = to.map(|to| match to {
+            MessageMove::End(ending) => ending.status(),
+            MessageMove::Requeue { .. } => MessageStatus::Queued,
+        });
+        self.told.push((claimed.class.lane(), decision.verdict, decision.reason, status));
         // What goes on stays claimed, and is not written.
         if let Some(to) = to {
             self.moves.push(store::Move { id: claimed.id, fence: claimed.fence, to, reason, attempts });
+        }
+    }
+
+    /// Counts what was decided, once it is committed.
+    fn count(&self, ports: &Ports, tenant: TenantId) {
+        for (lane, verdict, reason, status) in &self.told {
+            ports.metrics.decisions.one((*verdict,));
+            if *verdict != Verdict::Allow {
+                ports.metrics.refusals.one((*reason,));
+            }
+            if let Some(status) = status {
+                ports.metrics.message(tenant, *lane, *status);
+            }
         }
     }
 

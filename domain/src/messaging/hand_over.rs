@@ -6,13 +6,13 @@
 
 use std::collections::HashSet;
 
-use carillon_entities::ids::MessageId;
+use carillon_entities::ids::{MessageId, TenantId};
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
 use super::cleared::AttemptRef;
 use super::reply_class::{EnhancedCode, Reply};
-use super::state::AttemptStatus;
+use super::state::{AttemptStatus, MessageStatus};
 use super::store::{self, AttemptStep, MessageEvent, Move};
 use super::{AttemptFacts, Ending, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
 use crate::consent::{self, Channel, HardBounce};
@@ -77,12 +77,26 @@ pub async fn record(grant: &Grant<SendMessages>, ports: &Ports, step: &HandOverS
         open.map(|(settled, end)| (to_move(settled, end), event(settled.attempt, end.attempt.status(), end.rule)));
     let ending =
         step.ending.iter().map(|attempt| (sent(*attempt), event(*attempt, AttemptStatus::Accepted, "accepted")));
-    messages_move(&mut tx, ports, open.chain(ending).unzip(), now).await?;
+    let held = messages_move(&mut tx, ports, open.chain(ending).unzip(), now).await?;
     let outcomes = decided.iter().map(|(settled, settlement)| to_step(settled, settlement));
     let steps: Vec<_> = outcomes.chain(step.starting.iter().copied().map(AttemptStep::start)).collect();
     let started = store::attempts_step(&mut tx, &steps, now).await?;
     tx.commit().await?;
+    for (settled, settlement) in &decided {
+        count((ports, grant.tenant()), &held, settled, settlement);
+    }
     Ok(started.into_iter().collect())
+}
+
+/// Counts what became of a message: one that a server took is sent, whoever ends it.
+fn count((ports, tenant): (&Ports, TenantId), held: &HashSet<MessageId>, settled: &Settled, settlement: &Settlement) {
+    let status = match settlement.message {
+        _ if settled.outcome == HandOver::Accepted => MessageStatus::Sent,
+        _ if !held.contains(&settled.attempt.message) => return,
+        MessageMove::End(ending) => ending.status(),
+        MessageMove::Requeue { .. } => MessageStatus::Queued,
+    };
+    ports.metrics.message(tenant, settled.facts.class.lane(), status);
 }
 
 /// Gives the messages of a worker that is alive another lease; returns until when, or `None` when any was lost.
@@ -100,13 +114,13 @@ fn decide(ports: &Ports, settled: &Settled, now: Timestamp) -> Settlement {
     decide_after(&settled.outcome, settled.facts, &ports.settings.retry, ports.entropy.below(u64::MAX), now)
 }
 
-/// Moves what the claim still holds, and adds to the history of just those.
+/// Moves what the claim still holds, and adds to the history of just those; returns them.
 async fn messages_move(
     tx: &mut TenantTx,
     ports: &Ports,
     (mut moves, events): (Vec<Move>, Vec<MessageEvent>),
     now: Timestamp,
-) -> Result<()> {
+) -> Result<HashSet<MessageId>> {
     moves.sort_by_key(|step| step.id);
     let reconcile = ports.settings.reconcile;
     let held: HashSet<MessageId> = store::messages_move(tx, &moves, reconcile, now).await?.into_iter().collect();
@@ -116,7 +130,8 @@ async fn messages_move(
     let late: Vec<MessageId> = moves.iter().filter(is_evidence).map(|step| step.id).collect();
     store::unknown_wake(tx, &late, now).await?;
     let events = events.into_iter().filter(|event| held.contains(&event.0));
-    store::message_events_append(tx, ports, events, now).await
+    store::message_events_append(tx, ports, events, now).await?;
+    Ok(held)
 }
 
 fn event(attempt: AttemptRef, status: AttemptStatus, rule: &str) -> MessageEvent {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{decide_reconciled, store};
 use crate::error::Result;
+use crate::metrics::labels::SweepFind;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
 use crate::time::Timestamp;
@@ -35,6 +36,8 @@ pub async fn sweep(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Swept> 
     let decisions = decided.iter().map(|id| (*id, "reconciled", json!({})));
     store::message_events_append(&mut tx, ports, lapses.chain(decisions), now).await?;
     tx.commit().await?;
+    ports.metrics.sweeps.add((SweepFind::TakenBack,), taken_back.len());
+    ports.metrics.sweeps.add((SweepFind::Decided,), decided.len());
     Ok(Swept { taken_back: taken_back.len(), decided: decided.len() })
 }
 

@@ -96,6 +96,7 @@ async fn one_batch(grants: &EngineGrants, ports: &Ports, size: u32) -> Result<us
     }
     let lanes = writing.write(&mut tx, runs).await?;
     tx.commit().await?;
+    ports.metrics.moves.inc_by(count.try_into().unwrap_or(0));
     for lane in lanes {
         ports.doorbell.ring(lane);
     }

@@ -14,12 +14,13 @@ use sea_query_sqlx::SqlxValues;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Database, Pool, Postgres, SqlSafeStr, Sqlite};
+use sqlx::{AssertSqlSafe, Database, Postgres, SqlSafeStr, Sqlite};
 use sqlx::{Executor, Row};
 use sqlx_core::transaction::TransactionManager;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::login::{Role, options, refuse_others};
+use super::pool::{Counted, PoolState};
 use super::{DatabaseSettings, Freshness, TxMode, WallError};
 use crate::ids::TenantId;
 use crate::seeded_bugs;
@@ -30,16 +31,16 @@ type Manager<D> = <D as Database>::TransactionManager;
 #[derive(Debug)]
 pub(super) enum Pools {
     Postgres {
-        app: Pool<Postgres>,
+        app: Counted<Postgres>,
         /// The same login again, for the links of mails alone (C-11).
-        links: Pool<Postgres>,
-        identity: Option<Pool<Postgres>>,
-        dispatch: Option<Pool<Postgres>>,
+        links: Counted<Postgres>,
+        identity: Option<Counted<Postgres>>,
+        dispatch: Option<Counted<Postgres>>,
         named_statements: bool,
     },
     Sqlite {
-        readers: Pool<Sqlite>,
-        writer: Pool<Sqlite>,
+        readers: Counted<Sqlite>,
+        writer: Counted<Sqlite>,
         /// Fair: writers are served in the order they came, which bounds the longest wait.
         turn: Arc<Mutex<()>>,
     },
@@ -73,8 +74,10 @@ impl Pools {
                 .test_before_acquire(false)
         };
         Ok(Self::Sqlite {
-            writer: pool(1).connect_with(options.clone()).await?,
-            readers: pool(settings.pool.clamp(2, 8)).connect_with(options.pragma("query_only", "ON")).await?,
+            writer: Counted::new(pool(1).connect_with(options.clone()).await?),
+            readers: Counted::new(
+                pool(settings.pool.clamp(2, 8)).connect_with(options.pragma("query_only", "ON")).await?,
+            ),
             turn: Arc::new(Mutex::new(())),
         })
     }
@@ -138,7 +141,7 @@ impl Pools {
             TxMode::Read => (readers, "BEGIN", None),
             TxMode::Write => (writer, "BEGIN IMMEDIATE", Some(turn.clone().lock_owned().await)),
         };
-        let mut opening = Opening::new(pool.acquire().await?);
+        let mut opening = Opening::new(pool.take().await?);
         Manager::<Sqlite>::begin(opening.connection()?, Some(begin.into_sql_str())).await?;
         let link = Link::Sqlite { connection: opening.opened()?, _turn: turn };
         Ok(Connection { link, failed: false, is_settled: false, named_statements: true, statements: Arc::default() })
@@ -149,7 +152,7 @@ impl Pools {
             Self::Postgres { links, identity, .. } => {
                 let pool = identity.as_ref().unwrap_or(links);
                 // Unnamed, so that it works behind a pooler too.
-                let row = sqlx::raw_sql("SELECT clock_timestamp()::text").fetch_one(pool).await?;
+                let row = sqlx::raw_sql("SELECT clock_timestamp()::text").fetch_one(&**pool).await?;
                 let text: String = row.try_get(0)?;
                 DateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f%#z")
                     .map(|at| at.to_utc())
@@ -157,6 +160,18 @@ impl Pools {
             }
             #[expect(clippy::disallowed_methods, reason = "SQLite's clock is this machine's")]
             Self::Sqlite { .. } => Ok(Utc::now()),
+        }
+    }
+
+    /// How each pool is, without asking the database.
+    pub(super) fn states(&self) -> Vec<PoolState> {
+        match self {
+            Self::Postgres { app, links, identity, dispatch, .. } => {
+                let given = |pool: &Option<Counted<Postgres>>, name| pool.as_ref().map(|pool| pool.state(name));
+                let given = [given(identity, "identity"), given(dispatch, "dispatch")];
+                [app.state("app"), links.state("links")].into_iter().chain(given.into_iter().flatten()).collect()
+            }
+            Self::Sqlite { readers, writer, .. } => vec![readers.state("readers"), writer.state("writer")],
         }
     }
 
@@ -184,7 +199,7 @@ fn postgres_pool(
     (url, role): (&str, Role),
     size: u32,
     settings: &DatabaseSettings,
-) -> Result<Pool<Postgres>, WallError> {
+) -> Result<Counted<Postgres>, WallError> {
     let pool =
         PgPoolOptions::new().max_connections(size).acquire_timeout(settings.acquire_timeout).test_before_acquire(false);
     let pool = if settings.weak_logins {
@@ -192,7 +207,7 @@ fn postgres_pool(
     } else {
         pool
     };
-    Ok(pool.connect_lazy_with(options(url)?))
+    Ok(Counted::new(pool.connect_lazy_with(options(url)?)))
 }
 
 /// A connection on which `BEGIN` is under way: dropped before [`Opening::opened`], it is closed.
@@ -240,14 +255,20 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    async fn begin_postgres(pool: &Pool<Postgres>, begin: String, named_statements: bool) -> Result<Self, WallError> {
-        let mut opening = Opening::new(pool.acquire().await?);
+    async fn begin_postgres(
+        pool: &Counted<Postgres>,
+        begin: String,
+        named_statements: bool,
+    ) -> Result<Self, WallError> {
+        let mut opening = Opening::new(pool.take().await?);
         let result = Manager::<Postgres>::begin(opening.connection()?, Some(AssertSqlSafe(begin).into_sql_str())).await;
         if let Err(error) = result.map_err(WallError::from) {
             // A stale credential must not cost a connection; anything else closes it.
             if matches!(error, WallError::NotFresh | WallError::Suspended) {
                 opening.connection()?.execute(sqlx::raw_sql("ROLLBACK")).await?;
                 drop(opening.opened()?);
+            } else {
+                pool.refused();
             }
             return Err(error);
         }

@@ -30,4 +30,13 @@ impl Wall {
             })
             .collect()
     }
+
+    /// Runs a registered count of what is due: its one column is `amount`.
+    pub async fn due_amount(&self, sql: &'static IdentitySql, args: Vec<sea_orm::Value>) -> Result<i64, WallError> {
+        let mut connection = self.pools.begin_dispatch().await?.counted(&self.statements);
+        let statement = Statement::from_sql_and_values(connection.backend(), sql.text(connection.backend()), args);
+        let rows = connection.query_all(statement).await?;
+        connection.commit().await?;
+        rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "amount")?))
+    }
 }

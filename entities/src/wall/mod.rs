@@ -40,6 +40,7 @@ mod due;
 mod error;
 mod fragment;
 mod login;
+mod pool;
 mod settings;
 mod space;
 mod sql;
@@ -55,6 +56,7 @@ pub use due::DueTenant;
 pub use error::WallError;
 pub use fragment::Fragment;
 pub use login::{Login, Protection, Role};
+pub use pool::PoolState;
 pub use settings::DatabaseSettings;
 pub use space::{Belongs, Identity, Space, Tenant};
 pub use sql::{Args, IdentitySql, Kind, Query, Sql};
@@ -128,6 +130,11 @@ impl Wall {
     /// True on Postgres: several processes, row security, partitions.
     pub fn is_postgres(&self) -> bool {
         self.pools.is_postgres()
+    }
+
+    /// How the pools are.
+    pub fn pools(&self) -> Vec<PoolState> {
+        self.pools.states()
     }
 
     /// Closes the pools after their connections came back.

@@ -5,6 +5,7 @@
 //! here as with the workers: whatever became of it, another may take its place.
 
 mod crew;
+mod measure;
 mod turns;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::handlers::{BATCH, Handlers};
 use crate::queue::{Backend, QueueName, Slots, Task, Ticket};
 use crate::redis::Signal;
 use crew::Crew;
+pub use measure::{Elected, keep_measuring};
 use turns::Turns;
 
 /// Due work is looked for at least this often.
@@ -42,13 +44,15 @@ pub struct Dispatcher {
     crew: Crew,
     outstanding: HashMap<Uuid, (TenantId, Monotonic)>,
     turns: Turns,
+    /// Tells whoever measures what is due.
+    elected: Elected,
     /// Work done here because the queue could not be reached.
     fallback: TaskTracker,
 }
 
 impl Dispatcher {
     /// A dispatcher of the queue that these slots are for.
-    pub fn new(handlers: Arc<Handlers>, backend: Backend, slots: Slots) -> Self {
+    pub fn new(handlers: Arc<Handlers>, backend: Backend, slots: Slots, elected: Elected) -> Self {
         Self {
             backend,
             queue: slots.queue,
@@ -58,6 +62,7 @@ impl Dispatcher {
             slots,
             outstanding: HashMap::new(),
             turns: Turns::default(),
+            elected,
             fallback: TaskTracker::new(),
         }
     }
@@ -74,6 +79,7 @@ impl Dispatcher {
             }
             if elected_at.is_none_or(|at| at.elapsed() > POLL) {
                 elected_at = self.elect().await.then(tokio::time::Instant::now);
+                self.elected.set(self.queue, elected_at.is_some());
             }
             if elected_at.is_some() {
                 self.dispatch().await;
@@ -81,6 +87,7 @@ impl Dispatcher {
             let wait = tokio::time::timeout(POLL, self.wait_for_signal(&mut signals));
             tokio::select! { _ = wait => {} () = stop.cancelled() => {} }
         }
+        self.elected.set(self.queue, false);
         self.tell(0);
         self.fallback.close();
         self.fallback.wait().await;

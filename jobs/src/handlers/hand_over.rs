@@ -16,6 +16,7 @@ use carillon_domain::messaging::{
     self, AttemptFacts, AttemptRef, ClaimedMessage, Cleared, EmailMessage, GROUP, HandOver, HandOverStep, Lane,
     NotHandedOver, Settled,
 };
+use carillon_domain::metrics::labels::RelayAnswer;
 use carillon_domain::seeded_bugs;
 use carillon_domain::tenancy::{Grant, SendMessages};
 use futures::StreamExt as _;
@@ -214,8 +215,12 @@ impl<'a> HandingOver<'a> {
 
     async fn deliver(&self, mail: Cleared<PreparedEmail>) -> Option<Settled> {
         let (attempt, clock) = (mail.attempt(), self.handlers.ports.clock.as_ref());
-        let permit = |moment| self.may(moment);
-        let mut outcome = self.handlers.channel.deliver(self.to, mail, clock, permit).await.to_settle();
+        let (permit, begun) = (|moment| self.may(moment), clock.monotonic());
+        let handed_over = self.handlers.channel.deliver(self.to, mail, clock, permit).await;
+        let metrics = &self.handlers.ports.metrics;
+        metrics.relay_answers.one((self.to.1, RelayAnswer::from(&handed_over)));
+        metrics.relay_times.took((self.to.1,), clock.monotonic().since(begun));
+        let mut outcome = handed_over.to_settle();
         let hides = self.to.1 == Lane::Transactional && attempt.number == 1;
         if hides && outcome == HandOver::Accepted && seeded_bugs::on("accepted_is_unknown") {
             outcome = HandOver::Unknown;

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicI64;
 
 use carillon_domain::files::Files;
 use carillon_domain::messaging::{ContentCache, Lane};
+use carillon_domain::metrics::labels::TicketEnd;
 use carillon_domain::ports::Ports;
 use carillon_domain::workflows::PEOPLE;
 use carillon_domain::{dispatch, error};
@@ -69,10 +70,16 @@ impl TicketHandler for Handlers {
             Task::AdvanceWorkflowsV1 { n } => self.advance_workflows(tenant, n).await,
             Task::SweepV1 => self.sweep(tenant).await,
         };
-        result.unwrap_or_else(|fault| {
-            tracing::error!(tenant.id = %tenant, fault = %fault, "a ticket's work failed; its rows come back by lease");
-            0
-        }) > 0
+        let end = match &result {
+            Ok(0) => TicketEnd::Idle,
+            Ok(_) => TicketEnd::Worked,
+            Err(fault) => {
+                tracing::error!(tenant.id = %tenant, fault = %fault, "a ticket's work failed; its rows come back by lease");
+                TicketEnd::Failed
+            }
+        };
+        self.ports.metrics.tickets.one((ticket.task.work(), end));
+        end == TicketEnd::Worked
     }
 
     fn done(&self, ticket: Ticket, worked: bool) {

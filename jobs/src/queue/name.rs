@@ -1,6 +1,7 @@
 //! The queues tickets wait in.
 
 use carillon_domain::messaging::Lane;
+use carillon_domain::metrics::labels::Work;
 use serde::{Deserialize, Serialize};
 
 /// A queue; each has workers of its own, so that bulk mail or a long import cannot delay a password reset.
@@ -59,6 +60,18 @@ impl From<Lane> for QueueName {
         match lane {
             Lane::Transactional => Self::Transactional,
             Lane::Bulk => Self::Bulk,
+        }
+    }
+}
+
+impl From<QueueName> for Work {
+    fn from(queue: QueueName) -> Self {
+        match queue {
+            QueueName::Transactional => Self::Transactional,
+            QueueName::Bulk => Self::Bulk,
+            QueueName::Imports => Self::Imports,
+            QueueName::Workflows => Self::Workflows,
+            QueueName::Maintenance => Self::Maintenance,
         }
     }
 }

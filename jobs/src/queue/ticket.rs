@@ -2,6 +2,7 @@
 
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
+use carillon_domain::metrics::labels::Work;
 use carillon_domain::time::Timestamp;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,18 @@ pub enum Task {
     },
     /// Sweep up after the tenant: leases that ran out, messages that expired.
     SweepV1,
+}
+
+impl Task {
+    /// The lane it belongs to.
+    pub fn work(self) -> Work {
+        match self {
+            Self::DeliverMessagesV1 { lane, .. } => lane.into(),
+            Self::RunImportV1 => Work::Imports,
+            Self::AdvanceWorkflowsV1 { .. } => Work::Workflows,
+            Self::SweepV1 => Work::Maintenance,
+        }
+    }
 }
 
 impl Ticket {

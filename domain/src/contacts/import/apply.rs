@@ -23,6 +23,7 @@ use crate::contacts::write::{seek, write_held};
 use crate::contacts::{ContactPatch, Definitions, Patch};
 use crate::error::{Error, Result};
 use crate::keys::{AddressHasher, AddressHmac};
+use crate::metrics::labels::RowEnd;
 use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, ImportContacts};
@@ -82,7 +83,8 @@ async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, bat
     let cursor = Cursor { position: batch.behind, ..job.import.cursor };
     let done = i64::try_from(batch.behind.offset).map_err(Error::fault)?;
     let lease_until = ports.now() + ports.settings.lease;
-    let mut held = import_advance(&mut tx, job.claim, (&cursor, done), counts(job, batch, &plan), lease_until).await?;
+    let counts = counts(job, batch, &plan);
+    let mut held = import_advance(&mut tx, job.claim, (&cursor, done), counts, lease_until).await?;
     if held && batch.cut.is_some() {
         // With its last rows, so that nobody who comes later takes it for read to its end.
         held = import_finish(&mut tx, job.claim, batch.cut, ports.now()).await?;
@@ -92,6 +94,9 @@ async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, bat
         return Ok(None);
     }
     tx.commit().await?;
+    ports.metrics.import_rows.add((RowEnd::Created,), counts.created);
+    ports.metrics.import_rows.add((RowEnd::Updated,), counts.updated);
+    ports.metrics.import_rows.add((RowEnd::Failed,), counts.failed);
     Ok(Some(i64::try_from(errors.len()).map_err(Error::fault)?))
 }
 

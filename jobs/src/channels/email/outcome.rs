@@ -2,6 +2,7 @@
 
 use carillon_domain::messaging;
 use carillon_domain::messaging::reply_class::Reply;
+use carillon_domain::metrics::labels::RelayAnswer;
 
 /// The outcome of handing one mail to a relay.
 ///
@@ -39,6 +40,21 @@ impl HandOver {
             Self::Withheld(why) => messaging::HandOver::NotHandedOver(*why),
             Self::Incapable(lack) => messaging::HandOver::NotHandedOver(Nothing::Capability(lack.code())),
             Self::Unknown => messaging::HandOver::Unknown,
+        }
+    }
+}
+
+impl From<&HandOver> for RelayAnswer {
+    fn from(hand_over: &HandOver) -> Self {
+        match hand_over {
+            HandOver::Accepted(_) => Self::Accepted,
+            HandOver::Deferred(_) => Self::Deferred,
+            HandOver::Rejected(_) => Self::Rejected,
+            HandOver::NotHandedOver(Obstacle::Busy) => Self::Busy,
+            HandOver::NotHandedOver(_) => Self::Unreachable,
+            HandOver::Withheld(_) => Self::Withheld,
+            HandOver::Incapable(_) => Self::Incapable,
+            HandOver::Unknown => Self::Unknown,
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::{Params, Stop, is_not_run, prepare, verify};
+use super::super::{Params, Stop, counted, is_not_run, prepare, verify};
 use super::listener::{self, Listener, refused, refused_by};
 use super::protocol::{Close, Init, Said, Told};
 use super::wire::{Heard, Incoming, Outgoing};
@@ -163,7 +163,10 @@ impl Connection {
         }
         let request = match self.prepare(params) {
             Ok(request) => request,
-            Err(response) => return self.answer(id, *response).await,
+            Err(response) => {
+                self.listener.count(counted::answer(&response));
+                return self.answer(id, *response).await;
+            }
         };
         let answers = self.listener.subscribe(request).ok_or(Close::UNAUTHORIZED)?;
         self.numbers += 1;

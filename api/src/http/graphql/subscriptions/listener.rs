@@ -12,6 +12,8 @@ use std::time::Duration;
 use actix_web::{HttpRequest, rt, web};
 use async_graphql::{Request, Response, ServerError};
 use carillon_domain::error::Error;
+use carillon_domain::metrics::Metrics;
+use carillon_domain::metrics::labels::{Answer, Operation};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -116,13 +118,40 @@ impl Listener {
     pub fn subscribe(&self, request: Request) -> Option<impl Stream<Item = Response> + Send + use<>> {
         let scope = self.scope(self.caller.as_ref()?);
         let (live, catcher) = (self.gateway.live.clone(), self.gateway.catcher.clone());
-        Some(execute::subscribe(&self.gateway.schema, scope, live, catcher, request))
+        self.count(Answer::Ok);
+        let open = Open::new(&self.gateway.process.ports.metrics);
+        let answers = execute::subscribe(&self.gateway.schema, scope, live, catcher, request);
+        Some(answers.inspect(move |_| open.stays()))
+    }
+
+    /// Counts a subscription by what became of it.
+    pub fn count(&self, answer: Answer) {
+        self.gateway.process.ports.metrics.operations.one((Operation::Subscription, answer));
     }
 
     /// Makes of an answer what may leave. Nobody came in without a credential, so one that needs another has ended.
     pub fn present(&self, response: &mut Response) -> Result<(), Close> {
         present(response, &self.request_id);
         if error::has_code(response, "UNAUTHENTICATED") { Err(Close::ENDED) } else { Ok(()) }
+    }
+}
+
+/// A subscription that is open, as operators see it, until this is dropped.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.subscriptions.inc();
+        Self(Arc::clone(metrics))
+    }
+
+    /// For the closure that keeps it.
+    fn stays(&self) {}
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.subscriptions.dec();
     }
 }
 
