@@ -15,9 +15,10 @@ use async_graphql::parser::{parse_query, parse_schema};
 use async_graphql::{PathSegment, Response, Value};
 
 /// Types of fields by object and name.
-type Types = HashMap<(String, String), Type>;
+pub(super) type Types = HashMap<(String, String), Type>;
 
-static TYPES: LazyLock<Types> = LazyLock::new(|| {
+/// Those of the schema.
+pub(super) static TYPES: LazyLock<Types> = LazyLock::new(|| {
     let document = parse_schema(super::schema().sdl()).map(|document| document.definitions).unwrap_or_default();
     let mut types = Types::new();
     for definition in document {

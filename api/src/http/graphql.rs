@@ -1,8 +1,10 @@
 //! GraphQL over HTTP: POST for queries and mutations, GET for queries alone (C-223), a socket for subscriptions.
 
 mod graphiql;
+mod rate;
 mod subscriptions;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
@@ -19,10 +21,12 @@ use super::client::client_ip;
 use super::negotiate::MediaType;
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
+use crate::graphql::limits::Cost;
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{self, error, limits};
 
 pub(super) use graphiql::graphiql;
+pub use rate::RatePolicies;
 pub use subscriptions::{SocketSettings, Sockets};
 
 pub(super) fn configure(routes: &mut web::ServiceConfig) {
@@ -131,19 +135,31 @@ async fn answer(
     let Some(media_type) = MediaType::negotiate(accept) else {
         return Problem::NotAcceptable.answer(MediaType::Json.name(), Some(&id));
     };
+    let (rates, charged) = (&gateway.process.desk.rates, Cell::new(None));
     let run = async {
-        let (request, kind) = prepare(&gateway.documents, params?)?;
+        let (request, kind, cost) = prepare(&gateway.documents, params?)?;
         if !may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
         }
         let caller = authenticate(gateway, http).await?;
-        Ok(execute(gateway, http, caller, request).await)
+        let bill = (caller.payers(), cost);
+        Ok(rate::paid(rates, bill, &charged, execute(gateway, http, caller, request)).await)
     };
     match tokio::time::timeout(gateway.settings.request_timeout, run).await {
-        Ok(Ok(response)) => render(response, media_type, &id),
+        Ok(Ok((response, standings))) => {
+            let mut answer = render(response, media_type, &id);
+            rate::tell(&gateway.policies, &standings, &mut answer);
+            answer
+        }
         Ok(Err(Stop::Answer(response))) => render(*response, media_type, &id),
         Ok(Err(Stop::Problem(problem))) => problem.answer(media_type.name(), Some(&id)),
-        Err(_) => Problem::Timeout.answer(media_type.name(), Some(&id)),
+        Err(_) => {
+            // Whoever got no answer does not pay for one.
+            if let Some((payers, Cost(points))) = charged.take() {
+                rates.refund(&payers, points);
+            }
+            Problem::Timeout.answer(media_type.name(), Some(&id))
+        }
     }
 }
 
@@ -165,8 +181,8 @@ impl From<ServerError> for Stop {
     }
 }
 
-/// Reads the document and judges it before anything runs; tells the kind of the operation that would.
-fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<OperationType>), Stop> {
+/// Reads the document and judges it before anything runs; tells kind and cost of the operation that would.
+fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<OperationType>, Cost), Stop> {
     let Some(query) = params.query.filter(|query| !query.is_empty()) else {
         return Err(Problem::Malformed("The request has no query.").into());
     };
@@ -178,10 +194,10 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
         documents.keep(&mut request);
     }
     let document = request.parsed_query().map_err(unquoted)?;
-    limits::check_document(document, &variables)?;
+    let cost = limits::check_document(document, &variables, params.operation_name.as_deref())?;
     let kind = limits::operation_type(document, params.operation_name.as_deref());
     request.operation_name = params.operation_name;
-    Ok((request.variables(variables), kind))
+    Ok((request.variables(variables).data(cost), kind, cost))
 }
 
 /// The parser quotes the line it stumbled over, and a line may hold an address (C-199): only the rule it broke is told, beside
@@ -259,6 +275,7 @@ fn status_of(response: &Response) -> Option<StatusCode> {
     let statuses = [
         ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED),
         ("TOO_MANY", StatusCode::TOO_MANY_REQUESTS),
+        ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
         ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
     ];
     statuses.into_iter().find(|(code, _)| error::has_code(response, code)).map(|(_, status)| status)

@@ -16,17 +16,19 @@ use actix_ws::{Message, Session};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError};
 use carillon_domain::error::Error;
+use carillon_domain::tenancy::Payers;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::super::{Params, Stop, is_not_run, prepare, present, verify};
+use super::super::{Params, Stop, is_not_run, prepare, present, rate, verify};
 use super::SocketSettings;
 use super::protocol::{Close, Init, Said, Told};
 use super::sockets::{Holder, Seat};
 use super::wire::{Heard, Incoming, Outgoing};
+use crate::graphql::limits::Cost;
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{error, execute};
 use crate::http::{Gateway, Problem};
@@ -46,6 +48,8 @@ struct Answer {
 /// A subscription, which ends when this is dropped.
 struct Running {
     number: u64,
+    /// What its start was paid with.
+    paid: (Payers, Cost),
     _task: AbortOnDropHandle<()>,
 }
 
@@ -241,18 +245,22 @@ impl Connection {
         if self.running.contains_key(id) {
             return Err(Close::already_exists(id));
         }
-        let scope = self.scope(caller);
-        let request = match self.prepare(params) {
-            Ok(request) => request,
+        let (scope, payers) = (self.scope(caller), caller.payers());
+        let (request, cost) = match self.prepare(params) {
+            Ok(prepared) => prepared,
             Err(response) => return self.answer(id, *response).await,
         };
+        // There is a place for it, so it is paid for: its start, not what it tells later.
+        if let Err(limited) = self.gateway.process.desk.rates.charge(&payers, cost.0).await {
+            return self.answer(id, rate::refused(&limited)).await;
+        }
         let (live, catcher) = (self.gateway.live.clone(), self.gateway.catcher.clone());
         let answers = execute::subscribe(&self.gateway.schema, scope, live, catcher, request);
         self.numbers += 1;
         let (number, id) = (self.numbers, Arc::<str>::from(id));
         let task = run(answers, self.answering.clone(), (number, Arc::clone(&id)));
         let task = AbortOnDropHandle::new(rt::spawn(task.instrument(tracing::Span::current())));
-        self.running.insert(id, Running { number, _task: task });
+        self.running.insert(id, Running { number, paid: (payers, cost), _task: task });
         Ok(())
     }
 
@@ -261,13 +269,13 @@ impl Connection {
     }
 
     /// The request, or the answer to one that is not run.
-    fn prepare(&self, params: Params) -> Result<Request, Box<Response>> {
+    fn prepare(&self, params: Params) -> Result<(Request, Cost), Box<Response>> {
         if self.running.len() >= self.settings.running_max {
             let message = format!("A socket has at most {} subscriptions.", self.settings.running_max);
             return Err(Box::new(refused("TOO_MANY", message)));
         }
         match prepare(&self.gateway.documents, params) {
-            Ok((request, Some(OperationType::Subscription) | None)) => Ok(request),
+            Ok((request, Some(OperationType::Subscription) | None, cost)) => Ok((request, cost)),
             Ok(_) => Err(Box::new(refused("BAD_REQUEST", "Send queries and mutations by POST.".to_owned()))),
             Err(Stop::Answer(response)) => Err(response),
             Err(Stop::Problem(problem)) => Err(Box::new(refused_by(problem))),
@@ -282,7 +290,9 @@ impl Connection {
             return Err(Close::ENDED);
         }
         if is_not_run(&response) {
-            self.running.remove(id);
+            if let Some(Running { paid: (payers, Cost(points)), .. }) = self.running.remove(id) {
+                self.gateway.process.desk.rates.refund(&payers, points);
+            }
             return self.outgoing.tell(&Told::Error { id, payload: &response.errors }).await;
         }
         self.outgoing.tell(&Told::Next { id, payload: &response }).await
