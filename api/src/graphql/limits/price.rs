@@ -179,7 +179,10 @@ mod tests {
             ("{ trackingCounts { opens } }", 500),
             ("{ matchingContacts(condition: {}) { totalCount } }", 501),
             ("{ matchingContacts(condition: {}) { contacts(first: 10) { nodes { id } } } }", 12),
-            ("{ workflow(id: 1) { findings { code } liveVersion { nodes { node mails { mails } } } } }", 1 + 20 + 1 + 100 + 100),
+            (
+                "{ workflow(id: 1) { findings { code } liveVersion { nodes { node mails { mails } } } } }",
+                1 + 20 + 1 + 100 + 100,
+            ),
             ("{ __schema { types { name fields { name } } } }", 5_000),
             ("{ __type(name: \"Contact\") { fields { name } } }", 200),
             ("subscription { messageProgress { byState { count } } }", 510),
@@ -194,12 +197,16 @@ mod tests {
     fn c234_mutations_cost_by_what_they_are_given() {
         for (query, points) in [
             ("mutation { createContact(input: {}) { contact { id } userErrors { code field message } } }", 11),
-            ("mutation { a: archiveContact(input: {}) { __typename } b: archiveContact(input: {}) { __typename } }", 20),
+            (
+                "mutation { a: archiveContact(input: {}) { __typename } b: archiveContact(input: {}) { __typename } }",
+                20,
+            ),
             ("mutation { tagContacts(input: { ids: [1, 2, 3], tags: [1] }) { contacts { id } } }", 10 + 3 + 3),
         ] {
             assert_eq!(cost(query), points, "{query}");
         }
-        let query = "mutation($input: X!) { upsertContacts(input: $input) { results { contact { id } userErrors { code } } } }";
+        let query =
+            "mutation($input: X!) { upsertContacts(input: $input) { results { contact { id } userErrors { code } } } }";
         let input = json!({ "input": { "contacts": vec![json!({ "tags": [1, 2, 3, 4, 5, 6] }); 5], "source": "x" } });
         assert_eq!(cost_of(query, input, None), Ok(10 + 5 + 5 + 5), "lists within items are theirs");
     }
@@ -214,7 +221,10 @@ mod tests {
             contact(id: 1) @skip(if: $on) { id } } fragment F on Query { contacts(first: 5) { nodes { id } } }";
         assert_eq!(cost_of(conditional, json!({ "on": true }), None), Ok(6));
         assert_eq!(cost_of(conditional, json!({ "on": false }), None), Ok(1));
-        assert_eq!(cost("{ contact(id: 1) @skip(if: true) { id } ... @include(if: false) { contact(id: 1) { id } } }"), 0);
+        assert_eq!(
+            cost("{ contact(id: 1) @skip(if: true) { id } ... @include(if: false) { contact(id: 1) { id } } }"),
+            0
+        );
 
         let two = "query A { contact(id: 1) { id } } query B { contacts(first: 5) { nodes { id } } }";
         assert_eq!(cost_of(two, json!({}), Some("A")), Ok(1));

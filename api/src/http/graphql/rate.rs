@@ -37,7 +37,11 @@ impl RatePolicies {
         let tenant = policy("tenant", settings.tenant);
         let (key, user) = (policy("key", settings.key), policy("user", settings.user));
         let header = |text: String| HeaderValue::try_from(text).ok();
-        Self { key: header(format!("{tenant}, {key}")), member: header(format!("{tenant}, {user}")), user: header(user) }
+        Self {
+            key: header(format!("{tenant}, {key}")),
+            member: header(format!("{tenant}, {user}")),
+            user: header(user),
+        }
     }
 
     fn of(&self, standings: &Standings) -> Option<&HeaderValue> {
@@ -86,11 +90,11 @@ pub(super) fn refused(limited: &RateLimited) -> Response {
     Response::from_errors(vec![error])
 }
 
-/// Says beside an answer what it cost, and what is left in the fullest-spent bucket.
+/// Says beside an answer what it cost, and what is left where the fewest points are.
 fn tell_cost(response: &mut Response, Cost(points): Cost, standings: &Standings) {
     let Some(least) = standings.iter().flatten().min_by_key(|standing| standing.remaining) else { return };
     let Standing { payer, limit, remaining, .. } = *least;
-    let values = [points.into(), payer.kind().into(), limit.into(), remaining.into()];
+    let values: [Value; 4] = [points.into(), payer.kind().into(), limit.into(), remaining.into()];
     let cost = KEYS.iter().cloned().zip(values).collect();
     response.extensions.insert("cost".to_owned(), Value::Object(cost));
 }
