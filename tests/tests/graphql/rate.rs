@@ -71,7 +71,7 @@ impl Till {
 
     async fn ask_as(&self, token: &str, query: &str, variables: Value) -> Told {
         let request = self.client.post(self.url()).bearer_auth(token);
-        told(request.json(&json!({ "query": query, "variables": variables }))).await
+        sent(request.json(&json!({ "query": query, "variables": variables }))).await
     }
 
     async fn ask(&self, query: &str) -> Told {
@@ -90,7 +90,7 @@ async fn token(api: &Api, access: &VerifiedAccess, tenant: TenantId) -> String {
     enter_tenant(api.world.ports(), api.world.desk(), access, tenant).await.unwrap().access_token
 }
 
-async fn told(request: reqwest::RequestBuilder) -> Told {
+async fn sent(request: reqwest::RequestBuilder) -> Told {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Told { status, headers, body: response.json().await.unwrap() }
@@ -116,7 +116,7 @@ async fn c234_an_answer_tells_what_it_cost_and_what_is_left() {
     let full: DateTime<Utc> = limit["buckets"][1]["resetAt"].as_str().unwrap().parse().unwrap();
     assert_eq!(full - till.api.world.ports().now(), TimeDelta::milliseconds(20_800));
 
-    let nobody = told(till.client.post(till.url()).json(&json!({ "query": "{ serverTime }" }))).await;
+    let nobody = sent(till.client.post(till.url()).json(&json!({ "query": "{ serverTime }" }))).await;
     assert!(nobody.body.get("extensions").is_none() && nobody.header("ratelimit").is_empty());
     till.served.stop().await;
 }
@@ -190,7 +190,7 @@ async fn c234_what_does_not_run_is_free() {
     }
     let mutation = "mutation { createBrand(input: { name: \"x\" }) { brand { id } } }";
     let url = reqwest::Url::parse_with_params(&till.url(), [("query", mutation)]).unwrap();
-    assert_eq!(told(till.client.get(url).bearer_auth(&till.token)).await.status, 405);
+    assert_eq!(sent(till.client.get(url).bearer_auth(&till.token)).await.status, 405);
     let left = till.ask("{ __typename }").await;
     assert_eq!((left.left("tenant"), left.left("user")), ((200, 0), (150, 0)));
     till.served.stop().await;
@@ -206,7 +206,7 @@ async fn c234_what_is_not_answered_in_time_is_free() {
     let token = token(&api, &api.ada, api.tenant).await;
     let client = reqwest::Client::new();
     let request = client.post(format!("http://{}/graphql", served.address)).bearer_auth(token);
-    let told = told(request.json(&json!({ "query": PAGE }))).await;
+    let told = sent(request.json(&json!({ "query": PAGE }))).await;
     assert_eq!((told.status, code(&told.body)), (503, "TIMEOUT"));
     let standings = gateway.process.desk.rates.standings(&api.owner.payers());
     assert!(standings.into_iter().flatten().all(|standing| standing.remaining == standing.limit), "{standings:?}");

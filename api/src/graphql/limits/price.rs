@@ -65,7 +65,7 @@ enum Rows {
 static PRICES: LazyLock<HashMap<String, Prices>> = LazyLock::new(|| {
     let objects: HashSet<&str> = TYPES.keys().map(|(object, _)| object.as_str()).collect();
     let mut prices = HashMap::<String, Prices>::new();
-    for ((object, field), kind) in TYPES.iter() {
+    for ((object, field), kind) in &*TYPES {
         let price = Price::of(object, field, kind, &objects);
         prices.entry(object.clone()).or_default().insert(field.clone(), price);
     }
