@@ -23,7 +23,7 @@ const WINDOW_US: u64 = 60_000_000;
 /// Slices of a bucket.
 const SLICES: u32 = 20;
 /// How long a limiter that did not answer is left alone, in microseconds.
-const AWAY_US: i64 = 1_000_000;
+const AWAY_US: i64 = 5_000_000;
 
 /// Points a minute, each at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

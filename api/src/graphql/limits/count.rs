@@ -109,8 +109,7 @@ impl<'a> Count<'a> {
         let name = field.name.node.as_str();
         if at.depth == 0 {
             self.root(name)?;
-            let lists = field.arguments.iter().map(|(_, value)| self.weights.longest(&value.node));
-            self.items = lists.max().unwrap_or(0);
+            self.items = if self.is_mutation() { self.longest(field) } else { 0 };
         }
         self.aliases += usize::from(field.alias.is_some());
         if self.aliases > ALIASES {
@@ -161,6 +160,10 @@ impl<'a> Count<'a> {
 
     fn is_mutation(&self) -> bool {
         self.operation.ty == OperationType::Mutation
+    }
+
+    fn longest(&self, field: &Field) -> u64 {
+        field.arguments.iter().map(|(_, value)| self.weights.longest(&value.node)).max().unwrap_or(0)
     }
 
     /// How many items the payload of a bulk mutation answers to.
