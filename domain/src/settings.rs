@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::messaging::RetrySchedule;
+use crate::tenancy::RateSettings;
 
 /// Who may make an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Settings {
     pub messages_per_day: i64,
     /// Tenants an account may have unless the operator says otherwise.
     pub tenants_per_account: i64,
+    /// Points a minute that callers may ask for (C-234).
+    pub rates: RateSettings,
     /// Bytes of the largest file.
     pub upload_max: u64,
     /// How long an upload and its address live.
@@ -63,6 +66,7 @@ impl Settings {
             retry: RetrySchedule::STANDARD,
             messages_per_day: 1_000_000,
             tenants_per_account: 100,
+            rates: RateSettings { tenant: 100_000, key: 100_000, user: 100_000 },
             upload_max: 1 << 30,
             upload_life: TimeDelta::hours(24),
             import_batch: 1_000,

@@ -10,6 +10,7 @@ use carillon_domain::files::{BucketKey, BucketSettings};
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::RetrySchedule;
 use carillon_domain::settings::{Settings, SignUpMode};
+use carillon_domain::tenancy::RateSettings;
 use chrono::{Months, TimeDelta};
 
 use super::{Config, Database, Duty, Keys, Mode, Secret, Source};
@@ -210,7 +211,14 @@ fn settings(reader: &mut Reader<'_>, mode: Mode, port: u16) -> Settings {
     let cap = seconds("CARILLON_RETRY_LONGEST_SECONDS", defaults.retry.cap, 1..=604_800);
     // The proportions of C-61: 5 to 15 minutes first, half an hour next.
     let retry = RetrySchedule { first_min, first_max: first_min * 3, later_min: first_min * 6, cap, ..defaults.retry };
+    let mut points = |name, default| reader.number(name, default, 1..=1_000_000_000);
+    let rates = RateSettings {
+        tenant: points("CARILLON_RATE_TENANT", defaults.rates.tenant),
+        key: points("CARILLON_RATE_KEY", defaults.rates.key),
+        user: points("CARILLON_RATE_USER", defaults.rates.user),
+    };
     Settings {
+        rates,
         sign_up: reader.choice("CARILLON_SIGN_UP", sign_up, &sign_ups),
         embedded: mode == Mode::Embedded,
         permit_life,

@@ -50,6 +50,16 @@ fn without_any_setting_everything_is_embedded() {
 }
 
 #[test]
+fn c234_points_are_set_for_each_kind_of_payer() {
+    let values = [("CARILLON_RATE_TENANT", "500"), ("CARILLON_RATE_KEY", "50"), ("CARILLON_RATE_USER", "5")];
+    let rates = config(&values).unwrap().settings.rates;
+    assert_eq!((rates.tenant, rates.key, rates.user), (500, 50, 5));
+    for wrong in ["0", "-1", "1000000001", "many"] {
+        assert!(config(&[("CARILLON_RATE_KEY", wrong)]).is_err_and(|errors| errors[0].contains("CARILLON_RATE_KEY")));
+    }
+}
+
+#[test]
 fn a_complete_production_configuration_is_taken_and_shows_no_secret() {
     let config = production_with(&[]).unwrap();
     assert_eq!(config.settings.system_from, "carillon@example.com");

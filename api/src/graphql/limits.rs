@@ -1,17 +1,18 @@
 //! Limits on a document, judged before anything of it runs (C-218, C-221).
 //!
 //! Fragments are expanded while counting and the count stops at its limit, so a document of a few lines that expands
-//! to billions of fields costs no more than any other. Cost is counted without the schema: whatever is asked of a
-//! connection counts once per row of its page, and pages within pages multiply.
+//! to billions of fields costs no more than any other. What is asked of a page counts once per row, and pages within
+//! pages multiply. What a document costs, in points, is counted on the way: callers pay by it (C-234).
 
 mod count;
+mod price;
 mod text;
 mod weight;
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
 };
-use async_graphql::{ServerError, Variables};
+use async_graphql::{Name, ServerError, Variables};
 use count::Count;
 pub use text::check_text;
 
@@ -23,10 +24,10 @@ const INTROSPECTION_DEPTH: usize = 18;
 const INTROSPECTION_LISTS: usize = 2;
 /// Levels of selection sets, fragments included, which async-graphql walks recursively.
 pub const RECURSION: usize = 32;
-/// Cost of an operation: its fields, each times the sizes of the pages it lies in.
-const COST: u64 = 20_000;
-/// The same as fields with a size of their own count it for async-graphql.
-pub const COMPLEXITY: usize = 20_000;
+/// Points of an operation.
+pub const COST: u64 = 20_000;
+/// Values of an answer: fields, each times the sizes of the pages it lies in. Most of them cost no points, but memory.
+const VALUES: u64 = 20_000;
 /// Lexical tokens of a document.
 const TOKENS: usize = 4_000;
 /// Brackets of all kinds within each other, for each of which the parser calls itself.
@@ -64,20 +65,30 @@ const SENSITIVE: [&str; 11] = [
     "verifyEmail",
 ];
 
-/// What a list field costs: its rows, each with what is asked of it. A size that is no page is refused later.
-pub fn page_cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
-    let size = first.or(last).and_then(|size| usize::try_from(size).ok()).unwrap_or(50);
-    size.min(100).saturating_mul(child).saturating_add(1)
+/// What the operation costs that a request runs, in points; for resolvers.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost(pub u64);
+
+/// Reads the prices off the schema, so that the first request need not wait for it.
+pub fn learn_prices() {
+    price::learn();
 }
 
-/// Refuses a document that would cost too much with these variables.
-pub fn check_document(document: &ExecutableDocument, variables: &Variables) -> Result<(), ServerError> {
+/// Refuses a document that would cost too much with these variables; else tells what the operation costs that a request
+/// with this name runs.
+pub fn check_document(
+    document: &ExecutableDocument,
+    variables: &Variables,
+    name: Option<&str>,
+) -> Result<Cost, ServerError> {
     if document.operations.iter().count() > OPERATIONS {
         return Err(refused("operations", OPERATIONS));
     }
-    document.operations.iter().try_for_each(|(_, operation)| {
-        Count::operation(document, variables, &operation.node)?;
-        check_subscription(&operation.node)
+    document.operations.iter().try_fold(Cost(0), |cost, (known, operation)| {
+        let points = Count::operation(document, variables, &operation.node)?;
+        check_subscription(&operation.node)?;
+        let is_run = name.is_none() || known.map(Name::as_str) == name;
+        Ok(if is_run { Cost(points) } else { cost })
     })
 }
 
@@ -130,7 +141,7 @@ mod tests {
 
     fn check_with(query: &str, variables: &str) -> Result<(), String> {
         let variables = Variables::from_json(serde_json::from_str(variables).unwrap());
-        check_document(&parse_query(query).unwrap(), &variables).map_err(|error| error.message)
+        check_document(&parse_query(query).unwrap(), &variables, None).map(drop).map_err(|error| error.message)
     }
 
     fn numbered(count: usize, part: impl Fn(usize) -> String) -> String {

@@ -80,7 +80,6 @@ pub type CarillonSchema = Schema<Query, Mutation, Subscription>;
 /// Builds the schema with its limits (C-221).
 pub fn schema() -> CarillonSchema {
     let builder = Schema::build(Query::default(), Mutation::default(), Subscription::default())
-        .limit_complexity(limits::COMPLEXITY)
         .limit_recursive_depth(limits::RECURSION)
         .limit_directives(limits::DIRECTIVES)
         // Suggestions tell strangers the names of fields (C-222).

@@ -10,7 +10,9 @@ use async_graphql::Context;
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::files::Files;
 use carillon_domain::ports::{Ports, TenantTx};
-use carillon_domain::tenancy::{Doorkeeper, Grant, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer};
+use carillon_domain::tenancy::{
+    Actor, Doorkeeper, Grant, Payer, Payers, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer,
+};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::live::Look;
@@ -31,6 +33,24 @@ impl Caller {
     pub fn user(ports: &Ports, access: VerifiedAccess) -> Self {
         let context = enter_as_user(&ports.wall, &access);
         Self::User(access, context)
+    }
+
+    /// Who pays for what they ask (C-234). Nobody pays for nobody: what strangers may do is limited by attempt.
+    pub fn payers(&self) -> Payers {
+        match self {
+            Self::Anonymous => [None, None],
+            Self::User(access, context) => {
+                let tenant = context.as_ref().map(TenantContext::tenant);
+                [tenant.map(Payer::Tenant), Some(Payer::User(access.subject().user, tenant))]
+            }
+            Self::ApiKey(context) => {
+                let key = match context.actor() {
+                    Actor::ApiKey(id) => Some(Payer::Key(id)),
+                    Actor::User(_) | Actor::Recipient | Actor::System => None,
+                };
+                [Some(Payer::Tenant(context.tenant())), key]
+            }
+        }
     }
 }
 

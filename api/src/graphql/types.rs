@@ -77,6 +77,11 @@ impl Types {
         self.fields.insert(name, fields.collect());
     }
 
+    /// Every field, with the object or interface that has it.
+    pub fn all_fields(&self) -> impl Iterator<Item = (&str, &FieldDefinition)> {
+        self.fields.iter().flat_map(|(object, fields)| fields.values().map(move |field| (object.as_str(), field)))
+    }
+
     /// A field of an object or interface.
     pub fn field(&self, object: &str, name: &str) -> Option<&FieldDefinition> {
         self.fields.get(object)?.get(name)

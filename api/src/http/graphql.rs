@@ -2,6 +2,7 @@
 
 mod counted;
 mod graphiql;
+mod rate;
 mod subscriptions;
 
 use std::cell::Cell;
@@ -14,6 +15,7 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value, Variables};
 use bytes::BytesMut;
 use carillon_domain::metrics::labels::{Answer, Operation};
+use carillon_domain::tenancy::Standings;
 use futures::StreamExt;
 use serde::Deserialize;
 
@@ -23,10 +25,12 @@ use super::compress::compressed;
 use super::negotiate::{Accepted, MediaType};
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
+use crate::graphql::limits::Cost;
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{self, error, folding, limits, validity};
 
 pub(super) use graphiql::graphiql;
+pub use rate::RatePolicies;
 pub use subscriptions::{SocketSettings, Sockets};
 
 pub(super) fn configure(routes: &mut web::ServiceConfig) {
@@ -139,31 +143,42 @@ async fn answer(
     };
     let media_type = accepted.answer;
     let operation = Cell::new(Operation::Unknown);
+    let (rates, charged) = (&gateway.process.desk.rates, Cell::new(None));
     let run = async {
-        let (request, kind) = prepare(&gateway.documents, params?)?;
+        let (request, kind, cost) = prepare(&gateway.documents, params?)?;
         operation.set(counted::operation(kind));
         if !may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
         }
         let caller = authenticate(gateway, http).await?;
         if accepted.events && kind == Some(OperationType::Subscription) {
-            return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, request).await?));
+            return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, (request, cost)).await?));
         }
-        Ok(Answered::Response(execute(gateway, http, caller, request).await))
+        let bill = (caller.payers(), cost);
+        let (response, standings) = rate::paid(rates, bill, &charged, execute(gateway, http, caller, request)).await;
+        Ok(Answered::Response(response, standings))
     };
     let answered = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
         Ok(Ok(answered)) => answered,
-        Ok(Err(Stop::Answer(response))) => Answered::Response(*response),
+        Ok(Err(Stop::Answer(response))) => Answered::Response(*response, Standings::default()),
         Ok(Err(Stop::Problem(problem))) => Answered::Problem(problem),
-        Err(_) => Answered::Problem(Problem::Timeout),
+        Err(_) => {
+            // Whoever got no answer does not pay for one.
+            if let Some((payers, Cost(points))) = charged.take() {
+                rates.refund(&payers, points);
+            }
+            Answered::Problem(Problem::Timeout)
+        }
     };
     let answer = match answered {
         // Its own answers are counted where they are told.
         Answered::Stream(stream) => return stream,
-        Answered::Response(mut response) => {
+        Answered::Response(mut response, standings) => {
             present(&mut response, &id);
             operations.one((operation.get(), counted::answer(&response)));
-            render(&response, media_type, &id)
+            let mut answer = render(&response, media_type, &id);
+            rate::tell(&gateway.policies, &standings, &mut answer);
+            answer
         }
         Answered::Problem(problem) => {
             operations.one((operation.get(), Answer::of(problem.parts().1)));
@@ -175,7 +190,7 @@ async fn answer(
 
 /// What a request came to.
 enum Answered {
-    Response(Response),
+    Response(Response, Standings),
     Stream(HttpResponse),
     Problem(Problem),
 }
@@ -198,8 +213,8 @@ impl From<ServerError> for Stop {
     }
 }
 
-/// Reads the document and judges it before anything runs; tells the kind of the operation that would.
-fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<OperationType>), Stop> {
+/// Reads the document and judges it before anything runs; tells kind and cost of the operation that would.
+fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<OperationType>, Cost), Stop> {
     let Some(query) = params.query.filter(|query| !query.is_empty()) else {
         return Err(Problem::Malformed("The request has no query.").into());
     };
@@ -210,21 +225,23 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
         limits::check_text(&request.query)?;
     }
     let document = request.parsed_query().map_err(unquoted)?;
-    limits::check_document(document, &variables)?;
+    let operation = params.operation_name.as_deref();
+    let mut cost = limits::check_document(document, &variables, operation)?;
     if !is_known {
         validity::check_document(document)?;
     }
-    let operation = params.operation_name.as_deref();
     validity::check_variables(document, operation, &variables)?;
     let kind = limits::operation_type(document, operation);
     if !is_known {
         let mut document = document.clone();
         folding::fold(&mut document);
+        // What runs is paid for: one key is run once.
+        cost = limits::check_document(&document, &variables, operation)?;
         request.set_parsed_query(document);
         documents.keep(&mut request);
     }
     request.operation_name = params.operation_name;
-    Ok((request.variables(variables), kind))
+    Ok((request.variables(variables).data(cost), kind, cost))
 }
 
 /// The parser quotes the line it stumbled over, and a line may hold an address (C-199): only the rule it broke is told, beside
@@ -308,6 +325,7 @@ fn status_of(response: &Response) -> Option<StatusCode> {
     let statuses = [
         ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED),
         ("TOO_MANY", StatusCode::TOO_MANY_REQUESTS),
+        ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
         ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
     ];
     statuses.into_iter().find(|(code, _)| error::has_code(response, code)).map(|(_, status)| status)

@@ -33,7 +33,7 @@ use crate::graphql::scope::Process;
 
 pub use clicks::HitRecorder;
 pub use client::TrustedProxies;
-pub use graphql::{SocketSettings, Sockets};
+pub use graphql::{RatePolicies, SocketSettings, Sockets};
 pub use health::{Check, Health, Probe, database as database_check};
 pub use observe::RequestId;
 pub use problem::Problem;
@@ -102,6 +102,8 @@ pub struct Gateway {
     pub live: Live,
     /// The sockets that are open.
     pub sockets: Sockets,
+    /// What each kind of caller may ask for, as headers tell it.
+    pub policies: RatePolicies,
 }
 
 impl Gateway {
@@ -112,8 +114,10 @@ impl Gateway {
         let documents = Documents::default();
         let (serves, hits) = (Serves::default(), HitRecorder::default());
         let (live, sockets) = (Live::default(), Sockets::default());
+        let policies = RatePolicies::new(process.desk.rates.settings());
+        crate::graphql::limits::learn_prices();
         let process = Arc::new(process);
-        Self { schema, documents, process, settings, serves, health, hits, catcher: None, live, sockets }
+        Self { schema, documents, process, settings, serves, health, hits, catcher: None, live, sockets, policies }
     }
 }
 

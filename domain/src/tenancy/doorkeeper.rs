@@ -1,4 +1,4 @@
-//! The doorkeeper: what every sign-in passes, one per process.
+//! The doorkeeper: what every sign-in and every request passes, one per process.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::throttle::Sharing;
-use super::{AccessTokens, Caller, Limit, PasswordSettings, Passwords, SharedLimits, Throttle};
+use super::{AccessTokens, Caller, Limit, PasswordSettings, Passwords, Rates, SharedLimits, Throttle};
 use crate::error::Result;
 use crate::keys::Keyring;
 use crate::ports::Ports;
@@ -23,6 +23,8 @@ pub struct Doorkeeper {
     pub tokens: AccessTokens,
     /// Limits.
     pub throttle: Throttle,
+    /// What requests may cost (C-234).
+    pub rates: Rates,
     sharing: Option<Sharing>,
 }
 
@@ -71,6 +73,7 @@ impl Doorkeeper {
             passwords: Passwords::new(passwords, Arc::clone(&ports.entropy))?,
             tokens: AccessTokens::new(token_keys, ports.settings.public_url.clone())?,
             throttle: Throttle::new(Arc::clone(&ports.clock), REMEMBERED),
+            rates: Rates::new(Arc::clone(&ports.clock), ports.settings.rates),
             sharing: None,
         })
     }
@@ -78,7 +81,8 @@ impl Doorkeeper {
     /// The same, counting together with the deployment's other processes, which have the same keys.
     #[must_use]
     pub fn sharing(self, limits: Arc<dyn SharedLimits>, token_keys: &Keyring) -> Self {
-        Self { sharing: Sharing::new(limits, token_keys), ..self }
+        let rates = self.rates.sharing(Arc::clone(&limits), token_keys);
+        Self { rates, sharing: Sharing::new(limits, token_keys), ..self }
     }
 
     /// Counts an attempt, by where it comes from and then by whom it names.

@@ -58,7 +58,8 @@ impl Caller<'_> {
 /// The limiter that the processes of a deployment share.
 pub trait SharedLimits: Send + Sync + std::fmt::Debug {
     /// Counts one attempt of a caller, who is named by a keyed hash: nothing personal leaves the process. Answers how
-    /// long they must wait (zero when the attempt was counted), or nothing when it cannot be asked.
+    /// long they must wait, or nothing when it cannot be asked. When the attempt was counted the wait is not above zero:
+    /// what is below is the time whose attempts may still come at once.
     fn take<'a>(&'a self, caller: &'a str, limit: Limit) -> BoxFuture<'a, Option<TimeDelta>>;
 }
 
@@ -79,14 +80,18 @@ impl Sharing {
     /// As [`Throttle::take`], or nothing when the limiter cannot be asked.
     pub async fn take(&self, what: &str, callers: &[(Caller<'_>, Limit)]) -> Option<Result<()>> {
         for (caller, limit) in callers {
-            let name = format!("{what}:{}", caller.canonical());
-            let name = hex::encode(hmac::sign(&self.key, name.as_bytes()));
-            let wait = self.limits.take(&name, *limit).await?;
+            let wait = self.lease(&format!("{what}:{}", caller.canonical()), *limit).await?;
             if wait > TimeDelta::zero() {
                 return Some(Err(too_many(wait.num_microseconds().unwrap_or(i64::MAX))));
             }
         }
         Some(Ok(()))
+    }
+
+    /// As [`SharedLimits::take`], of whoever has this name.
+    pub async fn lease(&self, name: &str, limit: Limit) -> Option<TimeDelta> {
+        let name = hex::encode(hmac::sign(&self.key, name.as_bytes()));
+        self.limits.take(&name, limit).await
     }
 }
 

@@ -14,7 +14,8 @@ use super::connect::{self, InvalidRedisUrl};
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 /// Generic cell rate algorithm: the key holds the time at which the bucket is empty again, in microseconds of the
-/// server's own clock. Answers how long to wait; 0 when the attempt was counted. A caller who is gone is forgotten.
+/// server's own clock. Answers how long to wait; when the attempt was counted that is not above 0, and as far below as
+/// there is room left. A caller who is gone is forgotten.
 const TAKE: &str = "
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -23,7 +24,7 @@ local after = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0)) + every
 local over = after - now - room
 if over > 0 then return over end
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
-return 0";
+return over";
 
 /// Limits in a Redis that may be down.
 #[derive(Clone)]

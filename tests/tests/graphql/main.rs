@@ -12,6 +12,7 @@ mod leaves;
 mod looks;
 mod nodes;
 mod nulls;
+mod rate;
 mod rows;
 mod sdl;
 mod served;

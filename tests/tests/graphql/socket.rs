@@ -6,7 +6,9 @@ use std::time::Duration;
 use actix_web::web;
 use carillon::graphql::live::{Live, Pace};
 use carillon::http::{Gateway, HttpSettings, SocketSettings};
-use carillon_domain::tenancy::{VerifiedAccess, enter_tenant};
+use carillon_domain::ports::Ports;
+use carillon_domain::settings::Settings;
+use carillon_domain::tenancy::{RateSettings, VerifiedAccess, enter_tenant};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -39,7 +41,20 @@ impl Hall {
     /// One with other settings.
     pub async fn with(change: impl FnOnce(&mut SocketSettings)) -> Self {
         let api = Box::pin(Api::new()).await;
-        let plain = carillon_tests::gateway::gateway(api.world.ports().clone()).into_inner();
+        let ports = api.world.ports().clone();
+        Self::over(api, ports, change).await
+    }
+
+    /// One whose callers have few points.
+    pub async fn poor(rates: RateSettings) -> Self {
+        let api = Box::pin(Api::new()).await;
+        let mut ports = api.world.ports().clone();
+        ports.settings = Arc::new(Settings { rates, ..(*ports.settings).clone() });
+        Self::over(api, ports, |_| {}).await
+    }
+
+    async fn over(api: Api, ports: Ports, change: impl FnOnce(&mut SocketSettings)) -> Self {
+        let plain = carillon_tests::gateway::gateway(ports).into_inner();
         let plain = Arc::into_inner(plain).unwrap();
         let mut sockets = SocketSettings { check_every: SOON, ..SocketSettings::default() };
         change(&mut sockets);

@@ -167,7 +167,6 @@ pub struct EventQuery;
 #[Object]
 impl EventQuery {
     /// The events that are known, in the order in which they became so.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn event_definitions(
         &self,
         ctx: &Context<'_>,

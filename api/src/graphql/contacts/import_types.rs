@@ -183,7 +183,6 @@ impl Import {
     }
 
     /// What is wrong with rows, by line: the first 100,000; the rest is only counted, in `rowsFailed`.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn errors(
         &self,
         ctx: &Context<'_>,

@@ -46,7 +46,6 @@ impl ImportQuery {
     }
 
     /// Imports in the order in which they were started.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn imports(
         &self,
         ctx: &Context<'_>,

@@ -26,7 +26,6 @@ impl ContactQuery {
 
     /// Contacts in the order in which they were made. `search` finds what starts with it: addresses, names (last name
     /// first) and external ids.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, last, child_complexity)")]
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn contacts(
         &self,
@@ -52,7 +51,6 @@ impl ContactQuery {
     }
 
     /// The attributes that are declared.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn attribute_definitions(
         &self,
         ctx: &Context<'_>,

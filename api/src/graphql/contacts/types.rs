@@ -290,7 +290,6 @@ impl Contact {
     }
 
     /// All that was recorded about the address the contact has now, oldest first. Needs the right to see consent.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn ledger(
         &self,
         ctx: &Context<'_>,
@@ -309,7 +308,6 @@ impl Contact {
     }
 
     /// What was or will be sent to it, oldest first. Needs the right to see messages.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn messages(
         &self,
         ctx: &Context<'_>,
@@ -320,7 +318,6 @@ impl Contact {
     }
 
     /// Its ways on workflows, in the order in which they began. Needs the right to see workflows.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn enrollments(
         &self,
         ctx: &Context<'_>,
@@ -336,7 +333,6 @@ impl Contact {
     }
 
     /// Its history, oldest first. Needs the right to see personal data.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn changes(
         &self,
         ctx: &Context<'_>,
@@ -347,7 +343,6 @@ impl Contact {
     }
 
     /// What it did, what arrived last first. Needs the right to see personal data.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn events(
         &self,
         ctx: &Context<'_>,

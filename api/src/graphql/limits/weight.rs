@@ -87,6 +87,36 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// Items of the longest list in an argument: itself, or a field of its. What lies in an item is the item's.
+    pub(super) fn longest(&self, value: &Written) -> u64 {
+        match value {
+            Written::Variable(name) => self.given(name).map_or(0, longest_of),
+            Written::List(items) => u64::try_from(items.len()).unwrap_or(u64::MAX),
+            Written::Object(fields) => fields.values().map(|value| self.longest(value)).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// True where `@skip` or `@include` leaves a selection out; false where nobody knows.
+    pub(super) fn skips(&self, used: &[Positioned<Directive>]) -> bool {
+        used.iter().any(|directive| {
+            let left_out = match directive.node.name.node.as_str() {
+                "skip" => true,
+                "include" => false,
+                _ => return false,
+            };
+            let given = directive.node.get_argument("if").and_then(|value| match &value.node {
+                Written::Boolean(given) => Some(*given),
+                Written::Variable(name) => match self.given(name)? {
+                    Value::Boolean(given) => Some(*given),
+                    _ => None,
+                },
+                _ => None,
+            });
+            given == Some(left_out)
+        })
+    }
+
     fn given(&self, name: &str) -> Option<&'a Value> {
         let (variables, definitions) = (self.variables, self.definitions);
         let default = || {
@@ -115,6 +145,14 @@ impl<'a> Weights<'a> {
         let weight = self.given(name).map_or(1, of_value);
         self.weighed.insert(name, weight);
         weight
+    }
+}
+
+fn longest_of(value: &Value) -> u64 {
+    match value {
+        Value::List(items) => u64::try_from(items.len()).unwrap_or(u64::MAX),
+        Value::Object(fields) => fields.values().map(longest_of).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

@@ -12,9 +12,6 @@ use crate::graphql::error::{UserError, payload, user_errors};
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
 
-/// What a preview costs beside its fields: it is as much work as a page of rows.
-const PREVIEW_COST: usize = 1_000;
-
 /// Queries of templates.
 #[derive(Debug, Default)]
 pub struct TemplateQuery;
@@ -62,7 +59,6 @@ impl TemplateQuery {
     }
 
     /// Renders a template as a mail would be, for a contact or for a sample of one. Sends nothing and keeps nothing.
-    #[graphql(complexity = "PREVIEW_COST + child_complexity")]
     async fn preview_template(
         &self,
         ctx: &Context<'_>,

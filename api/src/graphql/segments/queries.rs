@@ -49,7 +49,6 @@ impl MatchingContacts {
     }
 
     /// Who they are, in the order in which they were made.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn contacts(
         &self,
         ctx: &Context<'_>,

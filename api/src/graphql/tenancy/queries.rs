@@ -8,7 +8,6 @@ use carillon_domain::{ids, tenancy as domain};
 
 use super::types::{AccountMembership, ApiKey, AuditEvent, Member, Tenant};
 use crate::graphql::connection::{List, PageArgs, list};
-use crate::graphql::limits::page_cost;
 use crate::graphql::scope::{Caller, RequestScope};
 
 /// Queries of tenancy.
@@ -32,7 +31,6 @@ impl TenancyQuery {
     }
 
     /// Who belongs to the tenant, members of the accounts above it too; in order of arrival.
-    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
     async fn members(
         &self,
         ctx: &Context<'_>,
@@ -47,7 +45,6 @@ impl TenancyQuery {
     }
 
     /// The tenant's API keys, revoked ones too; in order of arrival.
-    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
     async fn api_keys(
         &self,
         ctx: &Context<'_>,
@@ -61,7 +58,6 @@ impl TenancyQuery {
     }
 
     /// Who administered what in the tenant; the newest first.
-    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
     async fn audit_events(
         &self,
         ctx: &Context<'_>,
@@ -97,7 +93,6 @@ impl Viewer {
     }
 
     /// The accounts they reach, directly or from above; none in a tenant, whose token reaches nothing else.
-    #[graphql(complexity = "page_cost(None, None, child_complexity)")]
     async fn accounts(&self, ctx: &Context<'_>) -> Result<Vec<AccountMembership>> {
         let scope = RequestScope::of(ctx);
         let accounts = viewer_accounts(scope.ports(), scope.access()?).await?;
@@ -109,7 +104,6 @@ impl Viewer {
     }
 
     /// The tenants they can enter; in order of arrival. In a tenant that one alone.
-    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
     async fn tenants(
         &self,
         ctx: &Context<'_>,

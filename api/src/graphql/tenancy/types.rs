@@ -109,7 +109,6 @@ impl From<domain::Account> for Account {
 #[ComplexObject]
 impl Account {
     /// Its own members, for those who may change them; in order of arrival.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn members(
         &self,
         ctx: &Context<'_>,

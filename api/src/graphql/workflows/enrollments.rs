@@ -113,7 +113,6 @@ impl Enrollment {
     }
 
     /// What happened, oldest first.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn path(
         &self,
         ctx: &Context<'_>,

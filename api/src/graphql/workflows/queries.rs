@@ -21,7 +21,6 @@ impl WorkflowQuery {
     }
 
     /// The tenant's workflows, oldest first.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, last, child_complexity)")]
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn workflows(
         &self,

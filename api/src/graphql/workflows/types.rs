@@ -111,7 +111,6 @@ impl Workflow {
     }
 
     /// Its versions, oldest first.
-    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
     async fn versions(
         &self,
         ctx: &Context<'_>,
@@ -124,7 +123,6 @@ impl Workflow {
     }
 
     /// What stands against publishing the draft, and what its author should know; errors first.
-    #[graphql(complexity = "20 + child_complexity")]
     async fn findings(&self, ctx: &Context<'_>) -> Result<Vec<WorkflowFinding>> {
         let findings = loader::of(ctx).load_one(FindingsOf(self.0.id)).await?;
         Ok(findings.unwrap_or_default().into_iter().map(WorkflowFinding::from).collect())
@@ -191,7 +189,6 @@ impl WorkflowVersion {
     }
 
     /// How many came to what at its nodes, by node and variant; nodes that nobody came to are left out.
-    #[graphql(complexity = "100 + child_complexity")]
     async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<WorkflowNodeAnswer>> {
         let nodes = loader::of(ctx).load_one(NodesOf(self.0.id)).await?;
         let answers = nodes.unwrap_or_default().into_iter().map(WorkflowNodeAnswer::try_from);
@@ -200,7 +197,6 @@ impl WorkflowVersion {
 
     /// What the people of its splits' variants did, over all versions of the workflow: an address stays in its variant when
     /// the workflow changes.
-    #[graphql(complexity = "100 + child_complexity")]
     async fn variants(&self, ctx: &Context<'_>) -> Result<Vec<VariantAnswer>> {
         let variants = loader::of(ctx).load_one(VariantsOf(self.0.id)).await?;
         Ok(variants.unwrap_or_default().into_iter().map(VariantAnswer::from).collect())

@@ -131,7 +131,8 @@ impl Servers {
         for (left, right) in requests.ours.iter().zip(requests.reference.iter()).take(3) {
             let left: Json = serde_json::from_slice(ours.ask(left).await?)?;
             let right: Json = serde_json::from_slice(reference.ask(right).await?)?;
-            ensure!(left == right, "ours is {left}, the reference {right}");
+            // Ours tells beside it what it cost.
+            ensure!(left["data"] == right["data"], "ours is {left}, the reference {right}");
         }
         Ok(())
     }

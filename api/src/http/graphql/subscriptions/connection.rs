@@ -12,10 +12,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::{Params, Stop, counted, is_not_run, prepare, verify};
+use super::super::{Params, Stop, counted, is_not_run, prepare, rate, verify};
 use super::listener::{self, Listener, refused, refused_by};
 use super::protocol::{Close, Init, Said, Told};
 use super::wire::{Heard, Incoming, Outgoing};
+use crate::graphql::limits::Cost;
 use crate::http::Problem;
 
 /// How long the other side may take to close its side.
@@ -33,6 +34,8 @@ struct Answer {
 /// A subscription, which ends when this is dropped.
 struct Running {
     number: u64,
+    /// What its start cost.
+    cost: Cost,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -161,20 +164,26 @@ impl Connection {
         if self.running.contains_key(id) {
             return Err(Close::already_exists(id));
         }
-        let request = match self.prepare(params) {
-            Ok(request) => request,
+        let (request, cost) = match self.prepare(params) {
+            Ok(prepared) => prepared,
             Err(response) => {
                 self.listener.count(counted::answer(&response));
                 return self.answer(id, *response).await;
             }
         };
+        // There is a place for it, so it is paid for: its start, not what it tells later.
+        if let Err(limited) = self.listener.charge(cost).await {
+            let response = rate::refused(&limited);
+            self.listener.count(counted::answer(&response));
+            return self.answer(id, response).await;
+        }
         let answers = self.listener.subscribe(request).ok_or(Close::UNAUTHORIZED)?;
         self.numbers += 1;
         let (number, id) = (self.numbers, Arc::<str>::from(id));
         let told = Arc::clone(&id);
         let tell = move |response| Answer { number, id: Arc::clone(&told), response };
         let task = listener::run(answers, self.answering.clone(), tell);
-        self.running.insert(id, Running { number, _task: task });
+        self.running.insert(id, Running { number, cost, _task: task });
         Ok(())
     }
 
@@ -183,14 +192,14 @@ impl Connection {
     }
 
     /// The request, or the answer to one that is not run.
-    fn prepare(&self, params: Params) -> Result<Request, Box<Response>> {
+    fn prepare(&self, params: Params) -> Result<(Request, Cost), Box<Response>> {
         let most = self.listener.settings.running_max;
         if self.running.len() >= most {
             let message = format!("A socket has at most {most} subscriptions.");
             return Err(Box::new(refused("TOO_MANY", message)));
         }
         match prepare(&self.listener.gateway.documents, params) {
-            Ok((request, Some(OperationType::Subscription) | None)) => Ok(request),
+            Ok((request, Some(OperationType::Subscription) | None, cost)) => Ok((request, cost)),
             Ok(_) => Err(Box::new(refused("BAD_REQUEST", "Send queries and mutations by POST.".to_owned()))),
             Err(Stop::Answer(response)) => Err(response),
             Err(Stop::Problem(problem)) => Err(Box::new(refused_by(problem))),
@@ -201,7 +210,9 @@ impl Connection {
     async fn answer(&mut self, id: &str, mut response: Response) -> Result<(), Close> {
         self.listener.present(&mut response)?;
         if is_not_run(&response) {
-            self.running.remove(id);
+            if let Some(running) = self.running.remove(id) {
+                self.listener.refund(running.cost);
+            }
             return self.outgoing.tell(&Told::Error { id, payload: &response.errors }).await;
         }
         self.outgoing.tell(&Told::Next { id, payload: &response }).await

@@ -14,6 +14,7 @@ use async_graphql::{Request, Response, ServerError};
 use carillon_domain::error::Error;
 use carillon_domain::metrics::Metrics;
 use carillon_domain::metrics::labels::{Answer, Operation};
+use carillon_domain::tenancy::{Payers, RateLimited};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -24,6 +25,7 @@ use super::super::present;
 use super::SocketSettings;
 use super::protocol::Close;
 use super::sockets::{Holder, Seat};
+use crate::graphql::limits::Cost;
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{error, execute};
 use crate::http::client::client_ip;
@@ -122,6 +124,20 @@ impl Listener {
         let open = Open::new(&self.gateway.process.ports.metrics);
         let answers = execute::subscribe(&self.gateway.schema, scope, live, catcher, request);
         Some(answers.inspect(move |_| open.stays()))
+    }
+
+    /// Pays for the start of a subscription (C-234).
+    pub async fn charge(&self, Cost(points): Cost) -> Result<(), RateLimited> {
+        self.gateway.process.desk.rates.charge(&self.payers(), points).await.map(drop)
+    }
+
+    /// Takes back what one cost that did not run.
+    pub fn refund(&self, Cost(points): Cost) {
+        self.gateway.process.desk.rates.refund(&self.payers(), points);
+    }
+
+    fn payers(&self) -> Payers {
+        self.caller.as_ref().unwrap_or(&Caller::Anonymous).payers()
     }
 
     /// Counts a subscription by what became of it.

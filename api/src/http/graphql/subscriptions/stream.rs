@@ -17,10 +17,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::super::{MediaType, text};
+use super::super::{MediaType, Stop, rate, text};
 use super::listener::{self, Listener};
 use super::protocol::Close;
 use super::wire::Outgoing;
+use crate::graphql::limits::Cost;
 use crate::graphql::scope::Caller;
 use crate::http::{Gateway, Problem};
 
@@ -39,8 +40,8 @@ pub(in crate::http::graphql) async fn open(
     gateway: &web::Data<Gateway>,
     http: &HttpRequest,
     caller: Caller,
-    request: Request,
-) -> Result<HttpResponse, Problem> {
+    (request, cost): (Request, Cost),
+) -> Result<HttpResponse, Stop> {
     let mut listener = Listener::new(gateway.clone(), http).ok_or(Problem::Unavailable)?;
     listener.let_in(caller).await.map_err(|end| {
         if end == Close::TOO_MANY {
@@ -51,6 +52,8 @@ pub(in crate::http::graphql) async fn open(
             Problem::Unauthenticated
         }
     })?;
+    // There is a place for it, so it is paid for: its start, not what it tells later.
+    listener.charge(cost).await.map_err(|limited| Stop::Answer(Box::new(rate::refused(&limited))))?;
     let answers = listener.subscribe(request).ok_or(Problem::Unauthenticated)?;
     let (told, answers_of_it) = mpsc::channel(1);
     let running = listener::run(answers, told, |response| response);
