@@ -153,7 +153,7 @@ async fn a_call_and_the_engine_share_what_the_day_has_left() {
         field.does(*who, "started").await;
     }
     let call = field.marketer.grant::<SendMessages>().expect("a marketer sends");
-    let intents: Vec<_> = (0..3).map(|n| field.intent(&format!("call {n}"), people[n])).collect();
+    let intents: Vec<_> = (0..3).map(|n| field.intent(&format!("call-{n}"), people[n])).collect();
     let mut tx = call.begin().await.expect("a transaction");
     let accepted = messaging::send_messages(&call, &mut tx, field.ports(), &intents).await.expect("room");
     assert!(accepted.iter().all(Result::is_ok), "{accepted:?}");
