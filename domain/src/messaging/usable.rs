@@ -42,10 +42,11 @@ pub(crate) async fn usable_senders(tx: &mut TenantTx, ids: &[SenderId]) -> Resul
     Ok(store::senders_brands(tx, ids.iter().copied()).await?.into_iter().collect())
 }
 
-/// Cancels what is queued of ways that have ended (C-184); what is on its way meets the gate.
-pub(crate) async fn cancel_of_ways(tx: &mut TenantTx, ports: &Ports, ways: &[EnrollmentId]) -> Result<()> {
+/// Cancels what is queued of ways that have ended (C-184) and counts it; what is on its way meets the gate.
+pub(crate) async fn cancel_of_ways(tx: &mut TenantTx, ports: &Ports, ways: &[EnrollmentId]) -> Result<u64> {
     let now = ports.now();
     let cancelled = store::messages_cancel_of_ways(tx, ways, now).await?;
     let events = cancelled.iter().map(|id| (*id, "cancelled", json!({ "reason": "way_ended" })));
-    store::message_events_append(tx, ports, events, now).await
+    store::message_events_append(tx, ports, events, now).await?;
+    Ok(u64::try_from(cancelled.len()).unwrap_or(u64::MAX))
 }

@@ -154,13 +154,22 @@ pub async fn resume_workflow(
     Ok(workflow)
 }
 
+/// What the end of a workflow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArchivedWorkflow {
+    /// Ways on it.
+    pub ended: u64,
+    /// Queued messages of it.
+    pub cancelled: u64,
+}
+
 /// Ends a workflow for good: nobody enters, whoever is on it leaves, and what is queued of it is cancelled.
 pub async fn archive_workflow(
     _: &Grant<PublishWorkflows>,
     tx: &mut TenantTx,
     ports: &Ports,
     id: WorkflowId,
-) -> Result<Workflow> {
+) -> Result<ArchivedWorkflow> {
     let mut workflow = lock(tx, id).await?;
     let now = ports.now();
     workflow.state = WorkflowState::Archived;
@@ -184,9 +193,9 @@ pub async fn archive_workflow(
     };
     steps_append(tx, ports, ended.iter().map(step).collect()).await?;
     let ended: Vec<_> = ended.into_iter().map(|way| way.id).collect();
-    cancel_of_ways(tx, ports, &ended).await?;
+    let cancelled = cancel_of_ways(tx, ports, &ended).await?;
     ends_forget(tx, id, none).await?;
-    Ok(workflow)
+    Ok(ArchivedWorkflow { ended: u64::try_from(ended.len()).unwrap_or(u64::MAX), cancelled })
 }
 
 /// Holds or lets go everybody of the tenant.

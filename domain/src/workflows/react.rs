@@ -257,7 +257,7 @@ async fn end(tx: &mut TenantTx, ports: &Ports, mut ends: Vec<WayEnd>) -> Result<
     steps_append(tx, ports, steps.collect()).await?;
     let mut ended: Vec<EnrollmentId> = ended.into_iter().collect();
     ended.sort_unstable();
-    cancel_of_ways(tx, ports, &ended).await
+    cancel_of_ways(tx, ports, &ended).await.map(drop)
 }
 
 /// Ends the ways of contacts on versions whose goal or exit condition holds now.

@@ -5,6 +5,7 @@
 mod access_matrix;
 mod access_places;
 mod budget;
+mod dry_runs;
 mod foreign;
 mod hostile;
 mod keys;

@@ -9,7 +9,7 @@ use super::inputs::{
     Archive, Create, CreateWorkflowInput, Pause, PublishWorkflowInput, Resume, Update, UpdateWorkflowInput,
     WorkflowIdInput,
 };
-use super::payloads::{PublishWorkflowPayload, WorkflowPayload};
+use super::payloads::{ArchiveWorkflowPayload, PublishWorkflowPayload, WorkflowPayload};
 use super::types::{Workflow, WorkflowFinding, WorkflowVersion};
 use crate::graphql::error::payload;
 use crate::graphql::mutate::Once;
@@ -68,7 +68,7 @@ impl WorkflowMutation {
     ) -> Result<PublishWorkflowPayload> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<PublishWorkflows>()?;
-        let once = Once::new("publishWorkflow", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("publishWorkflow", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return Ok(PublishWorkflowPayload::refused(refusal)),
@@ -85,7 +85,7 @@ impl WorkflowMutation {
         let Some((version, findings)) = published else {
             return Ok(PublishWorkflowPayload { user_errors, ..PublishWorkflowPayload::default() });
         };
-        scope.ports().doorbell.ring_workflows();
+        scope.doorbell(&once).ring_workflows();
         let workflow = Workflow::find(ctx, id).await?;
         let workflow_version = WorkflowVersion::find(ctx, version).await?;
         Ok(PublishWorkflowPayload { workflow, workflow_version, findings, user_errors })
@@ -99,7 +99,7 @@ impl WorkflowMutation {
     ) -> Result<WorkflowPayload<Pause>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<WriteWorkflows>()?;
-        let once = Once::new("pauseWorkflow", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("pauseWorkflow", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return WorkflowPayload::of(ctx, Err(refusal.into())).await,
@@ -118,7 +118,7 @@ impl WorkflowMutation {
     ) -> Result<WorkflowPayload<Resume>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<WriteWorkflows>()?;
-        let once = Once::new("resumeWorkflow", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("resumeWorkflow", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return WorkflowPayload::of(ctx, Err(refusal.into())).await,
@@ -128,7 +128,7 @@ impl WorkflowMutation {
         });
         let resumed = resumed.await;
         if resumed.is_ok() {
-            scope.ports().doorbell.ring_workflows();
+            scope.doorbell(&once).ring_workflows();
         }
         WorkflowPayload::of(ctx, resumed).await
     }
@@ -138,17 +138,23 @@ impl WorkflowMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The workflow.")] input: WorkflowIdInput<Archive>,
-    ) -> Result<WorkflowPayload<Archive>> {
+    ) -> Result<ArchiveWorkflowPayload> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<PublishWorkflows>()?;
-        let once = Once::new("archiveWorkflow", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("archiveWorkflow", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
-            Err(refusal) => return WorkflowPayload::of(ctx, Err(refusal.into())).await,
+            Err(refusal) => return Ok(ArchiveWorkflowPayload::refused(refusal)),
         };
         let archived = scope.mutate(grant, &once, |tx, _| {
-            Box::pin(async move { Ok(workflows::archive_workflow(grant, tx, scope.ports(), id).await?.id) })
+            Box::pin(async move {
+                let archived = workflows::archive_workflow(grant, tx, scope.ports(), id).await?;
+                Ok((archived.ended, archived.cancelled))
+            })
         });
-        WorkflowPayload::of(ctx, archived.await).await
+        let (counts, user_errors) = payload(archived.await)?;
+        let (ended, cancelled) = counts.unzip();
+        let workflow = if ended.is_some() { Workflow::find(ctx, id).await? } else { None };
+        Ok(ArchiveWorkflowPayload { workflow, ended, cancelled, user_errors })
     }
 }

@@ -6,7 +6,7 @@ use async_graphql::{Context, Result, SimpleObject};
 use carillon_domain::error::{Refusal, Result as Done};
 use carillon_domain::ids::{ContactId, WorkflowId};
 
-use super::inputs::{Archive, Create, Pause, Resume, Update};
+use super::inputs::{Create, Pause, Resume, Update};
 use super::types::{Workflow, WorkflowFinding, WorkflowVersion};
 use crate::graphql::contacts::Contact;
 use crate::graphql::error::{UserError, payload, user_errors};
@@ -17,8 +17,7 @@ use crate::graphql::error::{UserError, payload, user_errors};
     concrete(name = "CreateWorkflowPayload", params(Create)),
     concrete(name = "UpdateWorkflowPayload", params(Update)),
     concrete(name = "PauseWorkflowPayload", params(Pause)),
-    concrete(name = "ResumeWorkflowPayload", params(Resume)),
-    concrete(name = "ArchiveWorkflowPayload", params(Archive))
+    concrete(name = "ResumeWorkflowPayload", params(Resume))
 )]
 pub struct WorkflowPayload<Of: Send + Sync> {
     /// The workflow.
@@ -38,6 +37,26 @@ impl<Of: Send + Sync> WorkflowPayload<Of> {
             None => None,
         };
         Ok(Self { workflow, user_errors, of: PhantomData })
+    }
+}
+
+/// The answer of `archiveWorkflow`.
+#[derive(Debug, Default, SimpleObject)]
+pub struct ArchiveWorkflowPayload {
+    /// The workflow.
+    pub workflow: Option<Workflow>,
+    /// How many ways on it ended.
+    pub ended: Option<u64>,
+    /// How many queued messages of it were cancelled.
+    pub cancelled: Option<u64>,
+    /// Why it was refused.
+    pub user_errors: Vec<UserError>,
+}
+
+impl ArchiveWorkflowPayload {
+    /// The payload of an input that cannot be read.
+    pub fn refused(refusal: Refusal) -> Self {
+        Self { user_errors: user_errors([refusal]), ..Self::default() }
     }
 }
 
