@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use async_graphql::dataloader::Loader;
-use carillon_domain::ids::{AccountId, MembershipId};
+use carillon_domain::ids::{AccountId, AuditEventId, CredentialId, MembershipId};
 use carillon_domain::paging::{Ahead, Paged};
-use carillon_domain::tenancy::{Member, account_members};
+use carillon_domain::tenancy::{
+    Account, AdministerTenant, ApiKey, AuditEvent, Member, account_members, find_api_keys, find_audit_events,
+    viewer_accounts,
+};
 
 use crate::graphql::loader::{LoadError, Rows, by_page};
 
@@ -28,5 +31,38 @@ impl Loader<MembersOf> for Rows {
             found.extend(members.into_iter().map(told));
         }
         Ok(found)
+    }
+}
+
+impl Loader<AuditEventId> for Rows {
+    type Value = AuditEvent;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[AuditEventId]) -> Result<HashMap<AuditEventId, AuditEvent>, LoadError> {
+        let (grant, mut tx) = self.0.read::<AdministerTenant>().await?;
+        let found = find_audit_events(&grant, &mut tx, keys).await?;
+        Ok(found.into_iter().map(|event| (event.id, event)).collect())
+    }
+}
+
+impl Loader<CredentialId> for Rows {
+    type Value = ApiKey;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[CredentialId]) -> Result<HashMap<CredentialId, ApiKey>, LoadError> {
+        let found = find_api_keys(&self.0.grant::<AdministerTenant>()?, self.0.ports(), keys).await?;
+        Ok(found.into_iter().map(|key| (key.id, key)).collect())
+    }
+}
+
+impl Loader<AccountId> for Rows {
+    type Value = Account;
+    type Error = LoadError;
+
+    /// Of all that the caller reaches, which are few.
+    async fn load(&self, keys: &[AccountId]) -> Result<HashMap<AccountId, Account>, LoadError> {
+        let reached = viewer_accounts(self.0.ports(), self.0.access()?).await?;
+        let asked = reached.into_iter().map(|(account, _)| account).filter(|account| keys.contains(&account.id));
+        Ok(asked.map(|account| (account.id, account)).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject};
 use carillon_domain::error::Error;
-use carillon_domain::ids::{AccountId, CredentialId, MembershipId, TenantId, UserId};
+use carillon_domain::ids::{AccountId, AuditEventId, CredentialId, MembershipId, TenantId, UserId};
 use carillon_domain::messaging::tenant_tracking_choice;
 use carillon_domain::tenancy::{self as domain, Permission, ReadTenant, Scope, tenant};
 use chrono::{DateTime, Utc};
@@ -76,13 +76,14 @@ impl From<domain::TenantSession> for TenantSession {
 }
 
 /// A paying account; an agency's has accounts and tenants below it.
-#[derive(SimpleObject)]
+#[derive(Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct Account {
     #[graphql(skip)]
     key: AccountId,
     /// Its id.
-    id: ID,
+    #[graphql(owned)]
+    pub id: ID,
     /// The account it lies under.
     parent_id: Option<ID>,
     /// Its name.
@@ -91,6 +92,13 @@ pub struct Account {
     suspended: bool,
     /// When it was made.
     created_at: DateTime<Utc>,
+}
+
+impl Account {
+    /// The account with this id, if the caller reaches it.
+    pub async fn find(ctx: &Context<'_>, id: AccountId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::Account> for Account {
@@ -292,10 +300,11 @@ impl From<domain::Membership> for Membership {
 }
 
 /// A program's way into a tenant, without its secret.
-#[derive(SimpleObject)]
+#[derive(Debug, SimpleObject)]
 pub struct ApiKey {
     /// Its id.
-    id: ID,
+    #[graphql(owned)]
+    pub id: ID,
     /// What it is for.
     name: String,
     /// Its readable part, to tell keys apart.
@@ -312,6 +321,13 @@ pub struct ApiKey {
     revoked_at: Option<DateTime<Utc>>,
     /// When it was made.
     created_at: DateTime<Utc>,
+}
+
+impl ApiKey {
+    /// The key with this id.
+    pub async fn find(ctx: &Context<'_>, id: CredentialId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::ApiKey> for ApiKey {
@@ -331,10 +347,11 @@ impl From<domain::ApiKey> for ApiKey {
 }
 
 /// One entry of the audit log.
-#[derive(SimpleObject)]
+#[derive(Debug, SimpleObject)]
 pub struct AuditEvent {
     /// Its id.
-    id: ID,
+    #[graphql(owned)]
+    pub id: ID,
     /// What kind of actor it was: `user`, `api_key`, `subject` or `system`.
     actor_kind: String,
     /// Which one, where there is one.
@@ -347,6 +364,13 @@ pub struct AuditEvent {
     detail: Value,
     /// When.
     at: DateTime<Utc>,
+}
+
+impl AuditEvent {
+    /// The entry with this id.
+    pub async fn find(ctx: &Context<'_>, id: AuditEventId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::AuditEvent> for AuditEvent {
