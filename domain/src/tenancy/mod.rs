@@ -73,4 +73,4 @@ pub(crate) use standing::assert_fresh;
 pub use standing::{MemberGrant, enter_account};
 pub use store::IDENTITY_STATEMENTS;
 pub use throttle::{Caller, Limit, SharedLimits, Throttle};
-pub use viewer::{viewer, viewer_accounts, viewer_tenants};
+pub use viewer::{account_tenants, reach_tenants, viewer, viewer_accounts, viewer_tenants};

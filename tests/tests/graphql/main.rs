@@ -4,6 +4,7 @@
 
 mod access_matrix;
 mod access_places;
+mod agency;
 mod budget;
 mod dry_runs;
 mod foreign;

@@ -1,14 +1,15 @@
 //! Who calls, where they are, and who else is there.
 
-use async_graphql::{Context, Object, Result};
+use async_graphql::{Context, ID, Object, Result};
 use carillon_domain::tenancy::{
     AdministerTenant, ReadTenant, User, api_keys, audit_events, members, viewer, viewer_accounts, viewer_tenants,
 };
 use carillon_domain::{ids, tenancy as domain};
 
-use super::types::{AccountMembership, ApiKey, AuditEvent, Member, Tenant};
+use super::types::{Account, AccountMembership, ApiKey, AuditEvent, Member, Tenant};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::limits::page_cost;
+use crate::graphql::node::by_id;
 use crate::graphql::scope::{Caller, RequestScope};
 
 /// Queries of tenancy.
@@ -24,6 +25,12 @@ impl TenancyQuery {
             Caller::User(access, _) => Ok(Some(Viewer(viewer(scope.ports(), access).await?))),
             _ => Ok(None),
         }
+    }
+
+    /// An account that the caller reaches, directly or from above; null when there is none with this id. Not in a tenant,
+    /// whose token reaches nothing else.
+    async fn account(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Account>> {
+        by_id(&id, |id| Account::find(ctx, id)).await
     }
 
     /// The tenant the caller is in.
@@ -82,7 +89,7 @@ pub struct Viewer(User);
 #[Object]
 impl Viewer {
     /// Their id.
-    async fn id(&self) -> async_graphql::ID {
+    async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 

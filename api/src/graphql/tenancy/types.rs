@@ -8,11 +8,13 @@ use carillon_domain::tenancy::{self as domain, Permission, ReadTenant, Scope, te
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::loaders::MembersOf;
+use super::loaders::{MembersOf, TenantsOf};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::loader;
 use crate::graphql::messaging::tracking::TrackingMode;
+use crate::graphql::messaging::types::MessageStats;
 use crate::graphql::scope::RequestScope;
+use crate::graphql::time::Instant;
 
 /// What a member may do: each role may do all that the ones after it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -129,6 +131,20 @@ impl Account {
         let members = members.unwrap_or_else(|| Ok(page.empty()))?;
         Ok(list(members, |member| member.membership.id, |member| Member { member, shows_email: true }))
     }
+
+    /// The tenants below it, at any depth, suspended ones too; in order of arrival.
+    #[graphql(complexity = "crate::graphql::limits::page_cost(first, None, child_complexity)")]
+    async fn tenants(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<Tenant>> {
+        let page = PageArgs::ahead(first, after)?;
+        let tenants = loader::of(ctx).load_one(TenantsOf(self.key, page)).await?;
+        let tenants = tenants.unwrap_or_else(|| Ok(page.empty()))?;
+        Ok(list(tenants, |(tenant, _)| tenant.id, |(tenant, role)| Tenant::new(tenant, role)))
+    }
 }
 
 /// One customer's walled-off data.
@@ -202,6 +218,18 @@ impl Tenant {
         }
         let (grant, mut tx) = scope.read::<ReadTenant>().await?;
         Ok(tenant_tracking_choice(&grant, &mut tx).await?.map(TrackingMode::from))
+    }
+
+    /// How many of its messages came to what, among those accepted since an instant (the last 30 days if none is given).
+    /// Whoever is not inside sees it of every tenant that they reach: each is read by itself, and one that is suspended,
+    /// or where their role does not allow it, is null beside its error. It costs a hundred fields.
+    #[graphql(complexity = "100 + child_complexity")]
+    async fn message_stats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The instant.")] since: Option<Instant>,
+    ) -> Result<Option<MessageStats>> {
+        MessageStats::of(ctx, self.key, since).await.map(Some)
     }
 }
 
