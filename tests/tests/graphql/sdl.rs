@@ -90,6 +90,27 @@ async fn everything_of_the_schema_is_described() {
     assert!(faults.is_empty(), "{} without a description: {faults:#?}", faults.len());
 }
 
+/// A client learns from the schema when something goes and what to use instead.
+#[actix_web::test]
+async fn what_is_deprecated_says_since_when_and_what_instead() {
+    let faults = |sdl: &str| {
+        let reasons = sdl.lines().filter(|line| line.contains("@deprecated"));
+        let is_whole = |line: &str| {
+            let (since, instead) = line.split_once("@deprecated(reason: \"Since ")?.1.split_once(": use ")?;
+            (since.parse::<chrono::NaiveDate>().is_ok() && instead.len() > ".\")".len()).then_some(())
+        };
+        reasons.filter(|line| is_whole(line).is_none()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(&Api::new().await.schema.sdl()), Vec::<String>::new());
+    let bad = [
+        "a: Int @deprecated",
+        "a: Int @deprecated(reason: \"Old.\")",
+        "a: Int @deprecated(reason: \"Since May: use b.\")",
+    ];
+    assert_eq!(faults(&bad.join("\n")).len(), bad.len());
+    assert!(faults("a: Int @deprecated(reason: \"Since 2026-11-23: use b.\")").is_empty());
+}
+
 #[actix_web::test]
 async fn inputs_and_payloads_are_named_after_their_mutation() {
     let api = Api::new().await;
