@@ -6,6 +6,7 @@ pub mod consent;
 pub mod contacts;
 pub mod documents;
 pub mod error;
+pub mod error_code;
 pub mod execute;
 pub mod gateway;
 pub mod leaves;
