@@ -134,6 +134,7 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         };
     }
     described! {
+        tenancy::AccountMembership = "accounts"
         tenancy::ApiKey = "API keys"
         tenancy::AuditEvent = "the audit log"
         tenancy::Member = "members"

@@ -90,6 +90,58 @@ async fn everything_of_the_schema_is_described() {
     assert!(faults.is_empty(), "{} without a description: {faults:#?}", faults.len());
 }
 
+/// Lists of objects that are no connection, and what bounds each; what can grow without bound is paged.
+const PLAIN_LISTS: &[(&str, &str)] = &[
+    ("Contact.consents", "the topics of the tenant"),
+    ("EventDefinition.properties", "a hundred properties"),
+    ("Message.attempts", "the attempts that retries have"),
+    ("Message.decisions", "one for each attempt"),
+    ("MessageStats.byState", "the states"),
+    ("MessageStats.refused", "the reasons"),
+    ("Query.nodes", "a hundred ids"),
+    ("Query.trackingCounts", "the days that are asked for"),
+    ("Template.versions", "the locales"),
+    ("Workflow.findings", "the nodes of a definition"),
+    ("WorkflowNodeAnswer.exited", "the reasons of a definition"),
+    ("WorkflowNodeAnswer.mails", "the states"),
+    ("WorkflowNodeAnswer.outcomes", "the outcomes"),
+    ("WorkflowNodeAnswer.refused", "the reasons"),
+    ("WorkflowVersion.nodes", "the nodes of a definition"),
+    ("WorkflowVersion.variants", "the variants of a definition"),
+];
+
+#[actix_web::test]
+async fn what_can_grow_is_a_connection_and_every_payload_has_user_errors() {
+    let api = Api::new().await;
+    let sdl = Sdl::of(&api.schema);
+    let mut plain = Vec::new();
+    for (name, fields) in &sdl.objects {
+        let types: Vec<(String, String)> =
+            fields.iter().map(|field| (field.name.node.to_string(), field.ty.node.to_string())).collect();
+        let has = |field: &str, kind: &str| types.iter().any(|(name, of)| name == field && of == kind);
+        if name.ends_with("Payload") {
+            assert!(has("userErrors", "[UserError!]!"), "{name}");
+            // Its other lists are as long as the input's.
+            continue;
+        }
+        if let Some(node) = name.strip_suffix("Connection") {
+            let edges = format!("[{node}Edge!]!");
+            assert!(has("pageInfo", "PageInfo!") && has("edges", &edges), "{name}");
+            assert!(sdl.fields(&format!("{node}Edge")).iter().any(|field| field.name.node == "cursor"), "{name}");
+            continue;
+        }
+        for (field, kind) in types {
+            let base = kind.trim_matches(['[', ']', '!']);
+            let is_object = sdl.objects.contains_key(base) || sdl.possible.contains_key(base);
+            if kind.starts_with('[') && is_object && base != "UserError" {
+                plain.push(format!("{name}.{field}"));
+            }
+        }
+    }
+    plain.sort();
+    assert_eq!(plain, PLAIN_LISTS.iter().map(|(list, _)| *list).collect::<Vec<_>>());
+}
+
 /// A client learns from the schema when something goes and what to use instead.
 #[actix_web::test]
 async fn what_is_deprecated_says_since_when_and_what_instead() {

@@ -103,16 +103,26 @@ impl Viewer {
         &self.0.name
     }
 
-    /// The accounts they reach, directly or from above; none in a tenant, whose token reaches nothing else.
-    #[graphql(complexity = "page_cost(None, None, child_complexity)")]
-    async fn accounts(&self, ctx: &Context<'_>) -> Result<Vec<AccountMembership>> {
+    /// The accounts they reach, directly or from above; in order of arrival. None in a tenant, whose token reaches nothing
+    /// else.
+    #[graphql(complexity = "page_cost(first, None, child_complexity)")]
+    async fn accounts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<AccountMembership>> {
+        let page = PageArgs::forward(first, after).page::<ids::AccountId>()?;
         let scope = RequestScope::of(ctx);
-        let accounts = viewer_accounts(scope.ports(), scope.access()?).await?;
+        // What is shown of one depends on those above it, so all are read.
+        let reached = viewer_accounts(scope.ports(), scope.access()?).await?.into_iter();
+        let behind = reached.filter(|(account, _)| page.cursor.is_none_or(|cursor| account.id > cursor));
+        let accounts = page.finish(behind.collect());
         let reach = |(account, role): (domain::Account, domain::Role)| AccountMembership {
             account: account.into(),
             role: role.into(),
         };
-        Ok(accounts.into_iter().map(reach).collect())
+        Ok(list(accounts, |(account, _)| account.id, reach))
     }
 
     /// The tenants they can enter; in order of arrival. In a tenant that one alone.
