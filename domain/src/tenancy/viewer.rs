@@ -63,7 +63,7 @@ pub async fn viewer_tenants(
 }
 
 /// A tenant that is reached, with the role there; so there is one, and the weakest would be shown otherwise.
-fn with_role(tenant: Tenant, direct: &[Membership], accounts: &[(Account, Role)]) -> (Tenant, Role) {
+fn with_role(tenant: Tenant, direct: &[Membership], accounts: &[(Account, Role)]) -> Reachable {
     let role = role_in(&tenant, direct, accounts).unwrap_or(Role::Viewer);
     (tenant, role)
 }
@@ -75,6 +75,9 @@ fn role_in(tenant: &Tenant, direct: &[Membership], accounts: &[(Account, Role)])
     Role::effective(direct.map(|membership| membership.role).chain(above.map(|(_, role)| *role)))
 }
 
+/// A tenant, and the viewer's role there.
+pub type Reachable = (Tenant, Role);
+
 /// The first tenants below each account, at any depth, in order of arrival, with the viewer's role in each. An account
 /// that the viewer does not reach is refused by itself.
 pub async fn account_tenants(
@@ -82,7 +85,7 @@ pub async fn account_tenants(
     access: &VerifiedAccess,
     accounts: &[AccountId],
     page: Ahead<TenantId>,
-) -> Result<Vec<(AccountId, Result<Paged<(Tenant, Role)>>)>> {
+) -> Result<Vec<(AccountId, Result<Paged<Reachable>>)>> {
     store::read!(ports, |tx| {
         let user = user_of(tx, access).await?;
         if access.subject().entered.is_some() {
@@ -96,7 +99,7 @@ pub async fn account_tenants(
         let mut pages = page.finish(below);
         let told = |id: &AccountId| {
             let found = reached.iter().find(|(account, _)| account.id == *id);
-            let page = match found {
+            let page: Result<_> = match found {
                 None => Err(Refusal::not_found("").into()),
                 Some((_, role)) if !Permission::ReadAccount.allows(*role) => Err(Error::Forbidden),
                 Some(_) => Ok(pages.remove(id).unwrap_or_else(|| page.empty())),
@@ -141,7 +144,7 @@ pub async fn reach_tenants(
         let enter = |id: &TenantId| {
             let tenant = tenants.iter().find(|tenant| tenant.id == *id);
             let reached = tenant.and_then(|tenant| Some((tenant, role_in(tenant, &direct, &accounts)?)));
-            let inside = match reached {
+            let inside: Result<TenantContext> = match reached {
                 None => Err(Refusal::not_found("").into()),
                 Some((tenant, _)) if tenant.is_suspended => Err(suspended(Scope::Tenant(tenant.id)).into()),
                 Some((tenant, role)) => {

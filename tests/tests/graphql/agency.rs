@@ -28,8 +28,10 @@ impl Api {
     }
 }
 
-/// Name and total of each tenant, and what the errors are about.
-fn told(answer: &Value) -> (Vec<(Value, Value)>, Vec<(Value, Value)>) {
+type Pairs = Vec<(Value, Value)>;
+
+/// Name and total of each tenant, and place and code of each error.
+fn told(answer: &Value) -> (Pairs, Pairs) {
     let edges = answer["data"]["account"]["tenants"]["edges"].as_array().unwrap_or_else(|| panic!("{answer}"));
     let edge = |edge: &Value| (edge["node"]["name"].clone(), edge["node"]["messageStats"]["total"].clone());
     let error = |error: &Value| (error["path"].clone(), error["extensions"]["code"].clone());
