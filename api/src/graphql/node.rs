@@ -14,6 +14,7 @@ use super::consent::{Brand, ConsentEvent, ConsentEvidence, Suppression, Topic};
 use super::contacts::{AttributeDefinition, Contact, EventDefinition, Import, Upload};
 use super::messaging::content_types::{Partial, Sender, Template, TemplateVersion};
 use super::messaging::types::Message;
+use super::scope::{Caller, RequestScope};
 use super::tenancy::{Account, ApiKey, AuditEvent, Tenant};
 use super::workflows::{Enrollment, Workflow, WorkflowVersion};
 
@@ -91,6 +92,9 @@ impl NodeQuery {
         if ids.len() > NODES_MAX {
             let message = format!("At most {NODES_MAX} ids.");
             return Err(Error::from(Refusal::new("TOO_MANY_IDS", "ids", message)).into());
+        }
+        if matches!(RequestScope::of(ctx).caller(), Caller::Anonymous) {
+            return Err(Error::Unauthenticated.into());
         }
         let found = futures::future::join_all(ids.iter().map(|id| find(ctx, id))).await;
         Ok(found.into_iter().map(Result::transpose).collect())
