@@ -20,7 +20,7 @@ selftest: ## Seeds known bugs one by one and expects the harness to catch each
 bench: ## Figures against their references, release build (BENCH="import send")
 	@tests/run.sh bench $(BENCH)
 
-schema: ## Regenerate frontend-contract/schema.graphql
+schema: ## Regenerate what is generated of frontend-contract
 	@tests/run.sh schema
 
 clients: ## GraphQL clients from npm and PyPI, compiled against the contract and run against the server

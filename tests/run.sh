@@ -12,6 +12,7 @@ readonly SERVICES=tests/services.sh
 declare -rA CONTRACT=(
   [graphql]=frontend-contract/schema.graphql
   [workflow-definition]=frontend-contract/workflow-definition.schema.json
+  [error-codes]=frontend-contract/error-codes.json
 )
 target=${CARGO_TARGET_DIR:-target}
 logs=$target/carillon-logs
@@ -123,6 +124,7 @@ demo_on_postgres() {
 clients() {
   cargo build -q -p carillon --bin carillon
   CARILLON_BIN=$(cd "$target/debug" && pwd)/carillon tests/clients/run.sh
+  git describe --tags --abbrev=0 >/dev/null 2>&1 || note 'there is no tag: the schema was compared with no release'
 }
 
 # --- harnesses --------------------------------------------------------------------------------------------------

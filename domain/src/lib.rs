@@ -5,6 +5,7 @@
 #[macro_use]
 pub mod text_code;
 
+pub mod codes;
 pub mod consent;
 pub mod contacts;
 pub mod dispatch;

@@ -203,6 +203,43 @@ fn every_statement_of_the_other_roles_is_registered() {
     assert!(missing.is_empty(), "declared and registered nowhere: {missing:?}");
 }
 
+/// Texts in capitals that are no codes for clients.
+const NO_CODES: &[&str] = &["DENY", "FALSE", "GET", "NULL", "POST", "TRUE", "UTC"];
+
+/// The plain texts of a source that look like a code, its own tests left out.
+fn codes_in(text: &str) -> BTreeSet<&str> {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let texts = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+    let is_code = |text: &&str| {
+        text.len() > 2
+            && text.starts_with(|c: char| c.is_ascii_uppercase())
+            && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    texts.filter(is_code).filter(|text| !NO_CODES.contains(text)).collect()
+}
+
+/// What a client meets is in the contract, and what the contract has can be met (L9).
+#[test]
+fn l9_the_table_of_codes_has_what_is_raised_and_nothing_else() {
+    let mut sources: Vec<_> = sources("domain/src").into_iter().chain(sources("api/src/graphql")).collect();
+    sources.extend(self::sources("api/src/http"));
+    // Names of statements look the same.
+    let is_told = |file: &str| {
+        let is_store = file.ends_with("/store.rs") || file.contains("/store/");
+        !is_store && !file.ends_with("tests.rs") && file != "domain/src/codes.rs"
+    };
+    let told = sources.iter().filter(|(file, _)| is_told(file));
+    let raised: BTreeSet<&str> = told.flat_map(|(_, text)| codes_in(text)).collect();
+    let table: Vec<&str> = carillon_domain::codes::CODES.iter().map(|code| code.code).collect();
+    assert!(table.is_sorted(), "domain/src/codes.rs is not in order");
+    let table: BTreeSet<&str> = table.into_iter().collect();
+    let unknown: Vec<_> = raised.difference(&table).collect();
+    assert!(unknown.is_empty(), "raised, and not in domain/src/codes.rs: {unknown:?}");
+    let gone: Vec<_> = table.difference(&raised).collect();
+    assert!(gone.is_empty(), "in domain/src/codes.rs, and raised nowhere: {gone:?}");
+}
+
 #[test]
 fn files_are_short_and_named_after_what_they_decide() {
     let mut faults = Vec::new();

@@ -175,8 +175,8 @@ async fn access(stage: &Stage) -> String {
     }
     stage.change("", "requestPasswordReset", "", json!({ "email": EMAIL })).await;
     stage.change("", "resetPassword", "", json!({ "token": "quexalot-token", "newPassword": "quexalot" })).await;
-    let viewer = stage.ask(&access, "{ viewer { accounts { account { id } } } }", json!({})).await;
-    let account = viewer["data"]["viewer"]["accounts"][0]["account"]["id"].clone();
+    let viewer = stage.ask(&access, "{ viewer { accounts { nodes { account { id } } } } }", json!({})).await;
+    let account = viewer["data"]["viewer"]["accounts"]["nodes"][0]["account"]["id"].clone();
     let tenant = json!({
         "accountId": account, "name": "Quexalot", "defaultZone": "Europe/Vienna", "defaultLocale": "de-AT",
         "defaultCountry": "AT",

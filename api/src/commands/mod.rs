@@ -35,7 +35,7 @@ enum Command {
     Work,
     /// Bring the database to the newest schema; needs DATABASE_OWNER_URL on Postgres.
     Migrate(migrate::Arguments),
-    /// Print a part of the contract: the GraphQL schema, or the JSON Schema of workflow definitions.
+    /// Print a part of the contract: the GraphQL schema, the JSON Schema of workflow definitions, or the error codes.
     Schema {
         /// Which.
         #[arg(value_enum, default_value_t)]
@@ -55,6 +55,7 @@ enum Contract {
     #[default]
     Graphql,
     WorkflowDefinition,
+    ErrorCodes,
 }
 
 /// Runs the executable.
@@ -75,6 +76,7 @@ fn run(command: Command) -> Result<ExitCode> {
         match part {
             Contract::Graphql => print!("{}", crate::graphql::schema().sdl()),
             Contract::WorkflowDefinition => println!("{:#}", carillon_domain::workflows::definition_schema()),
+            Contract::ErrorCodes => println!("{:#}", serde_json::to_value(carillon_domain::codes::CODES)?),
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -6,11 +6,13 @@
 use async_graphql::{Response, ServerError, SimpleObject, Value};
 use carillon_domain::error::{Error, Refusal, Result, WallError};
 
+use super::error_code::ErrorCode;
+
 /// Something the caller asked for that the rules do not allow.
 #[derive(Debug, Clone, PartialEq, Eq, SimpleObject, serde::Serialize, serde::Deserialize)]
 pub struct UserError {
-    /// Stable code in upper case, for programs.
-    code: String,
+    /// What is wrong, for programs.
+    code: ErrorCode,
     /// Path of the input field to blame, if there is one.
     field: Option<Vec<String>>,
     /// What is wrong, in English, for developers.
@@ -19,7 +21,7 @@ pub struct UserError {
 
 impl From<Refusal> for UserError {
     fn from(refusal: Refusal) -> Self {
-        Self { code: refusal.code.to_owned(), field: path(&refusal.field), message: refusal.message }
+        Self { code: refusal.code.into(), field: path(&refusal.field), message: refusal.message }
     }
 }
 

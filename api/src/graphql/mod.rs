@@ -6,6 +6,7 @@ pub mod consent;
 pub mod contacts;
 pub mod documents;
 pub mod error;
+pub mod error_code;
 pub mod execute;
 pub mod folding;
 pub mod gateway;
@@ -26,10 +27,18 @@ mod types;
 pub mod validity;
 pub mod workflows;
 
-use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
+use std::borrow::Cow;
+
+use async_graphql::parser::types::Field;
+use async_graphql::registry::Registry;
+use async_graphql::{
+    ContainerType, Context, ContextSelectionSet, MergedObject, MergedSubscription, ObjectType, OutputType, Positioned,
+    Schema, SchemaBuilder, ServerResult, Value,
+};
 use chrono::{DateTime, Utc};
 
 use self::connection::List;
+use self::scope::RequestScope;
 
 /// Every query.
 #[derive(Debug, Default, MergedObject)]
@@ -49,9 +58,10 @@ pub struct Query(
     catcher::CatcherQuery,
 );
 
-/// Every mutation.
+/// The parts of [`Mutation`].
 #[derive(Debug, Default, MergedObject)]
-pub struct Mutation(
+#[graphql(name = "Mutation")]
+struct Mutations(
     tenancy::AccessMutation,
     tenancy::AccountMutation,
     consent::ConsentMutation,
@@ -65,6 +75,34 @@ pub struct Mutation(
     messaging::TemplateMutation,
     catcher::CatcherMutation,
 );
+
+/// Every mutation. Each ends what its payload was read from before the next begins: that of a dry run holds locks.
+#[derive(Debug, Default)]
+pub struct Mutation(Mutations);
+
+impl ContainerType for Mutation {
+    async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
+        let answer = self.0.resolve_field(ctx).await;
+        RequestScope::of(ctx).end_reading().await;
+        answer
+    }
+}
+
+impl OutputType for Mutation {
+    fn type_name() -> Cow<'static, str> {
+        <Mutations as OutputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        Mutations::create_type_info(registry)
+    }
+
+    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+        self.0.resolve(ctx, field).await
+    }
+}
+
+impl ObjectType for Mutation {}
 
 /// Every subscription.
 #[derive(Debug, Default, MergedSubscription)]
@@ -98,6 +136,7 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         };
     }
     described! {
+        tenancy::AccountMembership = "accounts"
         tenancy::ApiKey = "API keys"
         tenancy::AuditEvent = "the audit log"
         tenancy::Member = "members"

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 
 use async_graphql::{InputType, Value};
+use carillon_domain::doorbell::{Doorbell, NoDoorbell};
 use carillon_domain::error::{Error, Result, WallError};
 use carillon_domain::idempotency::{self, Call, Reserved};
 use carillon_domain::ports::TenantTx;
@@ -20,13 +21,20 @@ pub struct Once {
     operation: &'static str,
     key: Option<String>,
     input: Vec<u8>,
+    is_dry: bool,
 }
 
 impl Once {
     /// A call of `operation` with `input`, under the caller's key if it gave one.
     pub fn new(operation: &'static str, key: Option<&str>, input: &impl InputType) -> Self {
         let input = if key.is_some() { canonical(input) } else { Vec::new() };
-        Self { operation, key: key.map(str::to_owned), input }
+        Self { operation, key: key.map(str::to_owned), input, is_dry: false }
+    }
+
+    /// The same call, as the dry run that it may have been asked to be.
+    #[must_use]
+    pub fn dry(self, dry_run: Option<bool>) -> Self {
+        Self { is_dry: dry_run == Some(true), ..self }
     }
 
     /// What the call is known by, if it has a key.
@@ -70,6 +78,9 @@ impl RequestScope {
     /// running the use case. A transaction that lost a race is run again up to three times, so the closure may run
     /// more than once. After a commit whose outcome is unknown, a call with a key reads the outcome back (C-187).
     ///
+    /// A dry run does all of that but the commit, and leaves its key alone: the payload is read in its transaction, so
+    /// it shows what would be, and the end of the mutation rolls it back.
+    ///
     /// `scope.mutate(&grant, &once, |tx, _| Box::pin(create_contact(&grant, tx, scope.ports(), command.clone())))`
     pub async fn mutate<'env, A, T, F>(&'env self, grant: &'env Grant<A>, once: &Once, mut work: F) -> Result<T>
     where
@@ -77,13 +88,17 @@ impl RequestScope {
         T: Serialize + DeserializeOwned + Sync,
         F: for<'t> FnMut(&'t mut TenantTx, Outlives<'t, 'env>) -> Work<'t, T>,
     {
-        let call = once.call()?;
+        let call = once.call()?.filter(|_| !once.is_dry);
         self.end_reading().await;
         let mut reruns = Reruns::default();
         loop {
             let result = match self.start(grant, call.as_ref()).await {
                 Ok(Started::Answered(answer)) => return Ok(answer),
                 Ok(Started::Fresh(mut tx)) => match work(&mut tx, PhantomData).await {
+                    Ok(outcome) if once.is_dry => {
+                        self.read_in(tx).await;
+                        Ok(outcome)
+                    }
                     Ok(outcome) => self.finish(tx, call.as_ref(), &outcome).await.map(|()| outcome),
                     Err(error) => Err(error),
                 },
@@ -120,6 +135,11 @@ impl RequestScope {
             idempotency::answer(&mut tx, self.ports(), call, outcome).await?;
         }
         Ok(tx.commit().await?)
+    }
+
+    /// What to ring after a call that made work due; a dry run made none.
+    pub fn doorbell(&self, once: &Once) -> &dyn Doorbell {
+        if once.is_dry { &NoDoorbell } else { self.ports().doorbell.as_ref() }
     }
 
     /// A short pause of random length, longer after every loss.

@@ -5,27 +5,43 @@ use std::str::FromStr;
 use async_graphql::{Context, ID, Interface, Object, Result};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::{
-    BrandId, ContactId, EnrollmentId, ImportId, MessageId, PartialId, SenderId, TemplateId, TemplateVersionId,
-    TenantId, TopicId, UploadId, WorkflowId, WorkflowVersionId,
+    AccountId, AttributeId, AuditEventId, BrandId, ConsentEventId, ContactId, CredentialId, EnrollmentId,
+    EventDefinitionId, EvidenceId, ImportId, MessageId, PartialId, SenderId, SuppressionId, TemplateId,
+    TemplateVersionId, TenantId, TopicId, UploadId, WorkflowId, WorkflowVersionId,
 };
 
-use super::consent::{Brand, Topic};
-use super::contacts::{Contact, Import, Upload};
+use super::consent::{Brand, ConsentEvent, ConsentEvidence, Suppression, Topic};
+use super::contacts::{AttributeDefinition, Contact, EventDefinition, Import, Upload};
 use super::messaging::content_types::{Partial, Sender, Template, TemplateVersion};
 use super::messaging::types::Message;
-use super::tenancy::Tenant;
+use super::scope::{Caller, RequestScope};
+use super::tenancy::{Account, ApiKey, AuditEvent, Tenant};
 use super::workflows::{Enrollment, Workflow, WorkflowVersion};
 
 /// An object with an id of its own.
 #[derive(Debug, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "The object's id, unique over all kinds."))]
 pub enum Node {
+    /// An account that the caller reaches.
+    Account(Account),
+    /// An API key.
+    ApiKey(ApiKey),
+    /// A declared attribute.
+    AttributeDefinition(AttributeDefinition),
+    /// An entry of the audit log.
+    AuditEvent(AuditEvent),
     /// A brand.
     Brand(Brand),
+    /// An entry of the ledger of consent.
+    ConsentEvent(ConsentEvent),
+    /// What proves entries of the ledger.
+    ConsentEvidence(ConsentEvidence),
     /// A contact.
     Contact(Contact),
     /// Somebody on a workflow.
     Enrollment(Enrollment),
+    /// An event that is known.
+    EventDefinition(EventDefinition),
     /// An import.
     Import(Import),
     /// A message.
@@ -34,6 +50,8 @@ pub enum Node {
     Partial(Partial),
     /// A sender.
     Sender(Sender),
+    /// An address that is not written to.
+    Suppression(Suppression),
     /// A template.
     Template(Template),
     /// A version of a template.
@@ -64,13 +82,22 @@ impl NodeQuery {
         find(ctx, &id).await
     }
 
-    /// The objects with these ids, in their order, at most 100; null for each that there is not.
-    async fn nodes(&self, ctx: &Context<'_>, #[graphql(desc = "The ids.")] ids: Vec<ID>) -> Result<Vec<Option<Node>>> {
+    /// The objects with these ids, in their order, at most 100; null for each that there is not, and null beside an error
+    /// for each that the caller may not see.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The ids.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Result<Node>>>> {
         if ids.len() > NODES_MAX {
             let message = format!("At most {NODES_MAX} ids.");
             return Err(Error::from(Refusal::new("TOO_MANY_IDS", "ids", message)).into());
         }
-        futures::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await
+        if matches!(RequestScope::of(ctx).caller(), Caller::Anonymous) {
+            return Err(Error::Unauthenticated.into());
+        }
+        let found = futures::future::join_all(ids.iter().map(|id| find(ctx, id))).await;
+        Ok(found.into_iter().map(Result::transpose).collect())
     }
 }
 
@@ -78,13 +105,21 @@ impl NodeQuery {
 async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     let kind = id.rsplit_once('_').map_or("", |(kind, _)| kind);
     match kind {
+        AccountId::KIND => by_id(id, |id| Account::find(ctx, id)).await,
+        AttributeId::KIND => by_id(id, |id| AttributeDefinition::find(ctx, id)).await,
+        AuditEventId::KIND => by_id(id, |id| AuditEvent::find(ctx, id)).await,
         BrandId::KIND => by_id(id, |id| Brand::find(ctx, id)).await,
+        ConsentEventId::KIND => by_id(id, |id| ConsentEvent::find(ctx, id)).await,
         ContactId::KIND => by_id(id, |id| Contact::find(ctx, id)).await,
+        CredentialId::KIND => by_id(id, |id| ApiKey::find(ctx, id)).await,
         EnrollmentId::KIND => by_id(id, |id| Enrollment::find(ctx, id)).await,
+        EventDefinitionId::KIND => by_id(id, |id| EventDefinition::find(ctx, id)).await,
+        EvidenceId::KIND => by_id(id, |id| ConsentEvidence::find(ctx, Some(id))).await,
         ImportId::KIND => by_id(id, |id| Import::find(ctx, id)).await,
         MessageId::KIND => by_id(id, |id| Message::find(ctx, id)).await,
         PartialId::KIND => by_id(id, |id| Partial::find(ctx, id)).await,
         SenderId::KIND => by_id(id, |id| Sender::find(ctx, id)).await,
+        SuppressionId::KIND => by_id(id, |id| Suppression::find(ctx, id)).await,
         TemplateId::KIND => by_id(id, |id| Template::find(ctx, id)).await,
         TemplateVersionId::KIND => by_id(id, |id| TemplateVersion::find(ctx, id)).await,
         TenantId::KIND => by_id(id, |id| Tenant::find(ctx, id)).await,

@@ -1,7 +1,8 @@
 //! What belongs to one request: who calls, from where, and the transaction its reads share.
 //!
 //! A query has one read transaction, begun when first needed, on which resolvers and loaders take turns: a page of
-//! nested fields costs one BEGIN. A mutation ends it, so what a payload shows is never older than the change.
+//! nested fields costs one BEGIN. A mutation ends it, so what a payload shows is never older than the change; that of a
+//! dry run is read in the run's own transaction.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -186,10 +187,15 @@ impl RequestScope {
         *self.0.look.lock().await = Some(look);
     }
 
+    /// Reads go on in the transaction of a dry run, until [`Self::end_reading`] undoes it.
+    pub async fn read_in(&self, tx: TenantTx) {
+        *self.0.reading.lock().await = Some(tx);
+    }
+
     /// Ends the read transaction, and the look it was part of; the next read begins another, which sees everything
     /// committed until then.
     pub async fn end_reading(&self) {
-        // Nothing was written, so nobody waits for the rollback: it goes out as the connection returns to its pool.
+        // Nothing is to stay, so nobody waits for the rollback: it goes out as the connection returns to its pool.
         drop(self.0.reading.lock().await.take());
         drop(self.0.look.lock().await.take());
     }

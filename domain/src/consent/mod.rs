@@ -50,10 +50,10 @@ pub use store::endpoints::{
     endpoints_lock_for_send, endpoints_resolve,
 };
 pub use suppress::{
-    HardBounce, LiftSuppression, SuppressAddress, Suppression, lift_suppression, list_suppressions, suppress_address,
-    suppress_hard_bounces, suppressions_of,
+    HardBounce, LiftSuppression, SuppressAddress, Suppression, find_suppressions, lift_suppression, list_suppressions,
+    suppress_address, suppress_hard_bounces, suppressions_of,
 };
-pub use view::{ConsentFacts, ConsentView, FactsRequest, list_consents, list_ledgers, load_facts};
+pub use view::{ConsentFacts, ConsentView, FactsRequest, find_consent_events, list_consents, list_ledgers, load_facts};
 
 use crate::error::Refusal;
 

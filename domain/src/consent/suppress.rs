@@ -119,6 +119,15 @@ pub async fn suppress_hard_bounces(tx: &mut TenantTx, ports: &Ports, bounces: &[
     Ok(())
 }
 
+/// Suppressions; unknown ids are left out.
+pub async fn find_suppressions(
+    _grant: &Grant<ReadConsent>,
+    tx: &mut TenantTx,
+    ids: &[SuppressionId],
+) -> Result<Vec<Suppression>> {
+    Ok(suppressions::suppressions_find(tx, ids).await?)
+}
+
 /// A page of the suppressions, in the order they were made.
 pub async fn list_suppressions(
     _grant: &Grant<ReadConsent>,

@@ -78,6 +78,15 @@ fn consents(recipient: &Recipient, states: &BTreeMap<EndpointKey, Vec<(StateKey,
     joined.into_iter().map(view).collect()
 }
 
+/// Entries of the ledger; unknown ids are left out.
+pub async fn find_consent_events(
+    _grant: &Grant<ReadConsent>,
+    tx: &mut TenantTx,
+    ids: &[ConsentEventId],
+) -> Result<Vec<ConsentEvent>> {
+    Ok(ledger::consent_events_find(tx, ids).await?)
+}
+
 /// A page of each recipient's ledger, in the order of arrival; an answer for each, in one statement.
 pub async fn list_ledgers(
     _grant: &Grant<ReadConsent>,

@@ -5,7 +5,7 @@ use carillon_entities::wall::TenantTx;
 use chrono::NaiveDate;
 
 use super::contact::fold_name;
-use super::store::attributes::{definitions_load, definitions_page};
+use super::store::attributes::{definitions_find, definitions_load, definitions_page};
 use super::store::contacts::{contact_find, contacts_get};
 use super::store::identities::identity_owners;
 use super::store::list::contacts_page;
@@ -268,6 +268,15 @@ async fn list_one(
     let found = contacts_page(tx, &filter, one, shown).await?;
     let items: Vec<ContactCard> = found.items.into_iter().filter(|contact| contact.id == id).collect();
     Ok(Paged { items, ..nobody })
+}
+
+/// Declared attributes; unknown ids are left out.
+pub async fn find_attributes(
+    _grant: &Grant<ReadContacts>,
+    tx: &mut TenantTx,
+    ids: &[AttributeId],
+) -> Result<Vec<AttributeDefinition>> {
+    definitions_find(tx, ids).await
 }
 
 /// A page of the attributes a tenant has declared.

@@ -41,8 +41,8 @@ pub use email_address::{EmailAddress, InvalidEmail};
 pub(crate) use history::{Author, Entry, history_append};
 pub use history::{Change, ChangeKind, contact_histories};
 pub use list::{
-    AttributeTest, CardMore, ContactCard, ContactFilter, Shown, contact_tags, get_contact, get_contacts,
-    list_attributes, list_contacts,
+    AttributeTest, CardMore, ContactCard, ContactFilter, Shown, contact_tags, find_attributes, get_contact,
+    get_contacts, list_attributes, list_contacts,
 };
 pub use patch::{ContactFields, ContactPatch, Patch};
 pub use phone_number::{InvalidPhone, PhoneNumber};

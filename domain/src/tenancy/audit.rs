@@ -98,6 +98,15 @@ async fn begin(ports: &Ports, tenant: TenantId) -> Result<TenantTx> {
     enter_for_work(&ports.wall, tenant).grant::<KeepTenant>().begin().await
 }
 
+/// Entries of the tenant's log; unknown ids are left out.
+pub async fn find_audit_events(
+    _grant: &Grant<AdministerTenant>,
+    tx: &mut TenantTx,
+    ids: &[AuditEventId],
+) -> Result<Vec<AuditEvent>> {
+    store::audit::events_find(tx, ids).await
+}
+
 /// The tenant's log, the newest entry first.
 pub async fn audit_events(
     _grant: &Grant<AdministerTenant>,

@@ -6,6 +6,7 @@
 use carillon_entities::ids::TenantId;
 use carillon_entities::wall::{Freshness, TenantDoor, Wall};
 
+use super::viewer::Reached;
 use super::{
     Actor, Grant, ImportContacts, OperatorContext, RecordConsent, RecordHits, Scopes, SystemContext, TenantContext,
     VerifiedAccess, VerifiedKey, VerifySenders,
@@ -20,6 +21,12 @@ pub fn enter_as_user(wall: &Wall, access: &VerifiedAccess) -> Option<TenantConte
     let (tenant, role) = subject.entered?;
     let door = open(wall, tenant, Freshness::User(subject.user, subject.auth_version));
     Some(TenantContext::new(door, Actor::User(subject.user), role, Scopes::All))
+}
+
+/// A signed-in user, in a tenant that their memberships were just found to reach.
+pub(super) fn enter_as_member(wall: &Wall, reached: &Reached) -> TenantContext {
+    let (user, auth_version, tenant, role) = reached.parts();
+    TenantContext::new(open(wall, tenant, Freshness::User(user, auth_version)), Actor::User(user), role, Scopes::All)
 }
 
 /// An API key, in its tenant.

@@ -126,6 +126,16 @@ async fn fresh_user(grant: &Grant<AdministerTenant>) -> Result<UserId> {
     }
 }
 
+/// Keys of the tenant, revoked ones too; unknown ids are left out.
+pub async fn find_api_keys(
+    grant: &Grant<AdministerTenant>,
+    ports: &Ports,
+    ids: &[CredentialId],
+) -> Result<Vec<ApiKey>> {
+    fresh_user(grant).await?;
+    store::read!(ports, |tx| store::credentials::keys_find(tx, grant.tenant(), ids).await)
+}
+
 /// The tenant's keys, revoked ones too, in order of arrival.
 pub async fn api_keys(
     grant: &Grant<AdministerTenant>,

@@ -43,7 +43,7 @@ pub use administer::{
     Caps, MadeAccount, OwnedAccount, cap_account, disable_user, make_account, resume_account, suspend_account,
 };
 pub use api_key::{NewApiKey, PresentedKey, StoredKey, VerifiedKey};
-pub use audit::{AuditEvent, Deed, audit_events, record};
+pub use audit::{AuditEvent, Deed, audit_events, find_audit_events, record};
 pub use bootstrap::{SYSTEM_ACCOUNT, SYSTEM_TENANT, bootstrap};
 pub use create_account::create_account;
 pub use create_tenant::{NewTenant, create_tenant};
@@ -58,7 +58,7 @@ pub use grant::{
     AccountContext, AccountGrant, DeploymentGrant, Grant, OperatorContext, Scopes, SystemContext, TenantContext,
 };
 pub use invitation::{NewInvitation, accept_invitation, invite_member};
-pub use keys::{ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, revoke_api_key};
+pub use keys::{ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, find_api_keys, revoke_api_key};
 use mail::life;
 pub use mail::{INVITATION_PAGE, RESET_PAGE, VERIFY_PAGE, is_mailed_link_good};
 pub use members::{Member, account_members, change_member_role, leave, members, remove_member};
@@ -75,4 +75,4 @@ pub(crate) use standing::assert_fresh;
 pub use standing::{MemberGrant, enter_account};
 pub use store::IDENTITY_STATEMENTS;
 pub use throttle::{Caller, Limit, SharedLimits, Throttle};
-pub use viewer::{viewer, viewer_accounts, viewer_tenants};
+pub use viewer::{account_tenants, reach_tenants, viewer, viewer_accounts, viewer_tenants};

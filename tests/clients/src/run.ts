@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { apollo } from './apollo.js';
 import { audit } from './audit.js';
+import { breaking } from './breaking.js';
 import { language } from './language.js';
 import { python } from './python.js';
 import { relayRuntime } from './relay.js';
@@ -28,6 +29,7 @@ test('no type of the contract or of a client is any', () => {
     assert.doesNotMatch(code, /\bany\b/, name);
   }
 });
+breaking();
 audit(world);
 language(world);
 apollo(world);

@@ -64,7 +64,7 @@ export async function settle(url: string): Promise<World> {
   const { signIn } = await anybody(documents.SignInDocument, { input: { email, password } });
   const owner = caller(graphql, made(signIn, signIn.session).accessToken);
   const { viewer } = await owner(documents.AccountsDocument, {});
-  const accountId = viewer?.accounts[0]?.account.id ?? '';
+  const accountId = viewer?.accounts.nodes[0]?.account.id ?? '';
   const { createTenant } = await owner(documents.CreateTenantDocument, {
     input: { accountId, name: 'Tenant', defaultZone: 'Europe/Vienna', defaultLocale: 'de-AT', defaultCountry: 'AT' },
   });

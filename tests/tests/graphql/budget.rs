@@ -112,8 +112,8 @@ async fn l5_the_tenants_of_somebody_cost_the_same_whatever_their_number() {
 async fn l5_the_members_of_many_accounts_cost_the_same_whatever_their_number() {
     let api = Api::new().await;
     let ada = Caller::User(api.ada, None);
-    let query =
-        "{ viewer { accounts { account { name members(first: 2) { nodes { name } pageInfo { hasNextPage } } } } } }";
+    let query = "{ viewer { accounts { nodes { account { name members(first: 2) { nodes { name } pageInfo { hasNextPage } } \
+         tenants(first: 2) { nodes { name } } } } } } }";
     let (_, one) = api.world.statements_of(api.ask_as(&ada, query, json!({}))).await;
     for n in 0..ROWS {
         let input = json!({ "parentId": api.account.to_string(), "name": format!("Client {n}") });
@@ -126,7 +126,7 @@ async fn l5_the_members_of_many_accounts_cost_the_same_whatever_their_number() {
         }
     }
     let (answer, many) = api.world.statements_of(api.ask_as(&ada, query, json!({}))).await;
-    let accounts = answer["data"]["viewer"]["accounts"].as_array().unwrap();
+    let accounts = answer["data"]["viewer"]["accounts"]["nodes"].as_array().unwrap();
     assert_eq!(accounts.len(), 1 + ROWS, "{answer}");
     let members = |place: usize| accounts[place]["account"]["members"].clone();
     assert_eq!(members(1)["nodes"].as_array().map(Vec::len), Some(2), "{answer}");

@@ -4,7 +4,9 @@
 
 mod access_matrix;
 mod access_places;
+mod agency;
 mod budget;
+mod dry_runs;
 mod foreign;
 mod hostile;
 mod keys;

@@ -83,7 +83,7 @@ async fn a_mutation_that_stands_twice_under_one_key_is_made_once() {
          fragment F on Mutation {{ {made} {{ contact {{ version }} userErrors {{ code }} }} }}"
     );
     for _ in 0..2 {
-        let answer = served.owner(&query).await;
+        let answer = served.ask(&query, json!({})).await;
         let payload = &answer["data"]["a"];
         // The second request finds the identity taken; the first does not find it so by its own hand.
         assert!(
@@ -91,7 +91,7 @@ async fn a_mutation_that_stands_twice_under_one_key_is_made_once() {
             "{answer}"
         );
     }
-    let contacts = served.owner("{ contacts { nodes { __typename } } contacts { nodes { state } } }").await;
+    let contacts = served.ask("{ contacts { nodes { __typename } } contacts { nodes { state } } }", json!({})).await;
     assert_eq!(
         contacts["data"]["contacts"]["nodes"],
         json!([{ "__typename": "Contact", "state": "ACTIVE" }]),

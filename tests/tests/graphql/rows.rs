@@ -140,6 +140,13 @@ impl Api {
 
     /// An import that waits, and its upload.
     pub async fn importing(&self) -> (Value, Value) {
+        let upload = self.uploaded().await;
+        let import = self.change("startImport", "import { id }", json!({ "uploadId": upload })).await;
+        (upload, import["import"]["id"].clone())
+    }
+
+    /// A file that was put whole.
+    pub async fn uploaded(&self) -> Value {
         const FILE: &str = "email\nnobody\nnothing\n";
         let upload = json!({ "fileName": "a.csv", "size": FILE.len() });
         let upload = self.change("createUpload", "upload { id }", upload).await["upload"]["id"].clone();
@@ -148,8 +155,7 @@ impl Api {
         let part = Part { offset: 0, length: None, total: None };
         let at = (self.world.ports(), &self.process.files);
         receive(&grant, at, upload.as_str().unwrap().parse().unwrap(), part, body).await.unwrap();
-        let import = self.change("startImport", "import { id }", json!({ "uploadId": upload })).await;
-        (upload, import["import"]["id"].clone())
+        upload
     }
 
     /// Runs it to its end.

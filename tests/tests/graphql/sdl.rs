@@ -90,6 +90,79 @@ async fn everything_of_the_schema_is_described() {
     assert!(faults.is_empty(), "{} without a description: {faults:#?}", faults.len());
 }
 
+/// Lists of objects that are no connection, and what bounds each; what can grow without bound is paged.
+const PLAIN_LISTS: &[(&str, &str)] = &[
+    ("Contact.consents", "the topics of the tenant"),
+    ("EventDefinition.properties", "a hundred properties"),
+    ("Message.attempts", "the attempts that retries have"),
+    ("Message.decisions", "one for each attempt"),
+    ("MessageStats.byState", "the states"),
+    ("MessageStats.refused", "the reasons"),
+    ("Query.nodes", "a hundred ids"),
+    ("Query.trackingCounts", "the days that are asked for"),
+    ("Template.versions", "the locales"),
+    ("Workflow.findings", "the nodes of a definition"),
+    ("WorkflowNodeAnswer.exited", "the reasons of a definition"),
+    ("WorkflowNodeAnswer.mails", "the states"),
+    ("WorkflowNodeAnswer.outcomes", "the outcomes"),
+    ("WorkflowNodeAnswer.refused", "the reasons"),
+    ("WorkflowVersion.nodes", "the nodes of a definition"),
+    ("WorkflowVersion.variants", "the variants of a definition"),
+];
+
+#[actix_web::test]
+async fn what_can_grow_is_a_connection_and_every_payload_has_user_errors() {
+    let api = Api::new().await;
+    let sdl = Sdl::of(&api.schema);
+    let mut plain = Vec::new();
+    for (name, fields) in &sdl.objects {
+        let types: Vec<(String, String)> =
+            fields.iter().map(|field| (field.name.node.to_string(), field.ty.node.to_string())).collect();
+        let has = |field: &str, kind: &str| types.iter().any(|(name, of)| name == field && of == kind);
+        if name.ends_with("Payload") {
+            assert!(has("userErrors", "[UserError!]!"), "{name}");
+            // Its other lists are as long as the input's.
+            continue;
+        }
+        if let Some(node) = name.strip_suffix("Connection") {
+            let edges = format!("[{node}Edge!]!");
+            assert!(has("pageInfo", "PageInfo!") && has("edges", &edges), "{name}");
+            assert!(sdl.fields(&format!("{node}Edge")).iter().any(|field| field.name.node == "cursor"), "{name}");
+            continue;
+        }
+        for (field, kind) in types {
+            let base = kind.trim_matches(['[', ']', '!']);
+            let is_object = sdl.objects.contains_key(base) || sdl.possible.contains_key(base);
+            if kind.starts_with('[') && is_object && base != "UserError" {
+                plain.push(format!("{name}.{field}"));
+            }
+        }
+    }
+    plain.sort();
+    assert_eq!(plain, PLAIN_LISTS.iter().map(|(list, _)| *list).collect::<Vec<_>>());
+}
+
+/// A client learns from the schema when something goes and what to use instead.
+#[actix_web::test]
+async fn what_is_deprecated_says_since_when_and_what_instead() {
+    let faults = |sdl: &str| {
+        let reasons = sdl.lines().filter(|line| line.contains("@deprecated"));
+        let is_whole = |line: &str| {
+            let (since, instead) = line.split_once("@deprecated(reason: \"Since ")?.1.split_once(": use ")?;
+            (since.parse::<chrono::NaiveDate>().is_ok() && instead.len() > ".\")".len()).then_some(())
+        };
+        reasons.filter(|line| is_whole(line).is_none()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(&Api::new().await.schema.sdl()), Vec::<String>::new());
+    let bad = [
+        "a: Int @deprecated",
+        "a: Int @deprecated(reason: \"Old.\")",
+        "a: Int @deprecated(reason: \"Since May: use b.\")",
+    ];
+    assert_eq!(faults(&bad.join("\n")).len(), bad.len());
+    assert!(faults("a: Int @deprecated(reason: \"Since 2026-11-23: use b.\")").is_empty());
+}
+
 #[actix_web::test]
 async fn inputs_and_payloads_are_named_after_their_mutation() {
     let api = Api::new().await;

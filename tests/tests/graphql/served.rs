@@ -54,9 +54,10 @@ impl Served {
         self.client.get(url).send().await.unwrap().json().await.unwrap()
     }
 
-    /// A request of the owner's, by POST.
-    pub async fn owner(&self, query: &str) -> Value {
-        let request = self.client.post(self.url()).bearer_auth(&self.token).json(&json!({ "query": query }));
+    /// A request of the owner's.
+    pub async fn ask(&self, query: &str, variables: Value) -> Value {
+        let request = self.client.post(self.url()).bearer_auth(&self.token);
+        let request = request.json(&json!({ "query": query, "variables": variables }));
         request.send().await.unwrap().json().await.unwrap()
     }
 
@@ -64,9 +65,7 @@ impl Served {
     pub async fn change(&self, name: &str, input: Value) -> Value {
         let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
         let query = format!("mutation($input: {kind}!) {{ {name}(input: $input) {{ userErrors {{ code field }} }} }}");
-        let request = self.client.post(self.url()).bearer_auth(&self.token);
-        let request = request.json(&json!({ "query": query, "variables": { "input": input } }));
-        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let answer = self.ask(&query, json!({ "input": input })).await;
         assert!(answer.get("errors").is_none(), "{answer}");
         answer["data"][name].clone()
     }

@@ -157,6 +157,7 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("ACCOUNT_PATH", &["id"]),
     ("ACCOUNTS_REACHED", &["user_id", "parent_id"]),
     ("TENANTS_REACHED", &["user_id"]),
+    ("TENANTS_BELOW", &["user_id"]),
     ("MEMBERS_REACHED", &["user_id"]),
     ("USER_BUMP", &["id"]),
     ("SESSIONS_CARRY_OVER", &["user_id"]),

@@ -43,7 +43,12 @@ pub const CLIENTS: [Client; 2] = [
 
 #[derive(Debug, Deserialize)]
 struct Viewer {
-    accounts: Vec<Membership>,
+    accounts: Accounts,
+}
+
+#[derive(Debug, Deserialize)]
+struct Accounts {
+    nodes: Vec<Membership>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,7 +67,7 @@ pub async fn open(api: &Api) -> Result<(Api, String)> {
     let session: WithToken = api.mutate(client::SIGN_IN, json!({ "email": EMAIL, "password": PASSWORD })).await?;
     let api = api.with_token(session.access_token);
     let viewer: Viewer = api.call(client::ACCOUNTS, json!({})).await?;
-    let account = viewer.accounts.into_iter().next().context("the agency has no account")?.account.id;
+    let account = viewer.accounts.nodes.into_iter().next().context("the agency has no account")?.account.id;
     Ok((api, account))
 }
 

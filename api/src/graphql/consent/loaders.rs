@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use async_graphql::dataloader::Loader;
 use carillon_domain::consent::{
-    Brand, ConsentEvent, ConsentView, Recipient, Topic, find_brands, find_topics, list_consents, list_ledgers,
+    Brand, ConsentEvent, ConsentView, Recipient, Suppression, Topic, find_brands, find_consent_events,
+    find_suppressions, find_topics, list_consents, list_ledgers,
 };
 use carillon_domain::contacts::EmailAddress;
-use carillon_domain::ids::{BrandId, ConsentEventId, TopicId};
+use carillon_domain::ids::{BrandId, ConsentEventId, SuppressionId, TopicId};
 use carillon_domain::paging::{Ahead, Paged};
 use carillon_domain::tenancy::{ReadConsent, ReadTenant};
 
@@ -78,5 +79,27 @@ impl Loader<TopicId> for Rows {
         let (grant, mut tx) = self.0.read::<ReadTenant>().await?;
         let found = find_topics(&grant, &mut tx, keys).await?;
         Ok(found.into_iter().map(|topic| (topic.id, topic)).collect())
+    }
+}
+
+impl Loader<ConsentEventId> for Rows {
+    type Value = ConsentEvent;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[ConsentEventId]) -> Result<HashMap<ConsentEventId, ConsentEvent>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadConsent>().await?;
+        let found = find_consent_events(&grant, &mut tx, keys).await?;
+        Ok(found.into_iter().map(|event| (event.id, event)).collect())
+    }
+}
+
+impl Loader<SuppressionId> for Rows {
+    type Value = Suppression;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[SuppressionId]) -> Result<HashMap<SuppressionId, Suppression>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadConsent>().await?;
+        let found = find_suppressions(&grant, &mut tx, keys).await?;
+        Ok(found.into_iter().map(|one| (one.id, one)).collect())
     }
 }

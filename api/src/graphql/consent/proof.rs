@@ -15,6 +15,7 @@ use crate::graphql::loader::{self, LoadError, Rows};
 #[derive(Debug, Clone, SimpleObject)]
 pub struct ConsentEvidence {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// From where the person acted.
     pub ip: Option<String>,

@@ -2,7 +2,7 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Result, SimpleObject};
 use carillon_domain::consent as domain;
-use carillon_domain::ids::{BrandId, EvidenceId, ImportId, TopicId};
+use carillon_domain::ids::{BrandId, ConsentEventId, EvidenceId, ImportId, SuppressionId, TopicId};
 use chrono::{DateTime, Utc};
 
 use super::proof::{ConsentEvidence, actor_id, source_id};
@@ -244,6 +244,7 @@ impl From<domain::ConsentView> for ConsentState {
 #[graphql(complex)]
 pub struct ConsentEvent {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// How the person is reached.
     pub channel: Channel,
@@ -287,6 +288,13 @@ pub struct ConsentEvent {
     evidence: Option<EvidenceId>,
     #[graphql(skip)]
     import: Option<ImportId>,
+}
+
+impl ConsentEvent {
+    /// The entry with this id.
+    pub async fn find(ctx: &Context<'_>, id: ConsentEventId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 #[ComplexObject]
@@ -335,6 +343,7 @@ impl From<domain::ConsentEvent> for ConsentEvent {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Suppression {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// The channel.
     pub channel: Channel,
@@ -348,6 +357,13 @@ pub struct Suppression {
     pub since: DateTime<Utc>,
     /// The entry of the ledger that made it, if one did.
     pub event_id: Option<ID>,
+}
+
+impl Suppression {
+    /// The suppression with this id.
+    pub async fn find(ctx: &Context<'_>, id: SuppressionId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::Suppression> for Suppression {

@@ -90,6 +90,8 @@ pub struct TrackEventsInput {
     pub events: Vec<TrackEventInput>,
     /// The same key with the same input gives the stored answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// A property of an event to declare.
@@ -117,6 +119,8 @@ pub struct DeclareEventsInput {
     pub events: Vec<DeclareEventInput>,
     /// The same key with the same input gives the stored answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 impl DeclareEventsInput {

@@ -49,6 +49,7 @@ impl From<domain::EventProperty> for EventProperty {
 #[graphql(complex)]
 pub struct EventDefinition {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// Its name.
     pub name: String,
@@ -58,6 +59,13 @@ pub struct EventDefinition {
     pub created_at: DateTime<Utc>,
     #[graphql(skip)]
     pub key: EventDefinitionId,
+}
+
+impl EventDefinition {
+    /// The event with this id.
+    pub async fn find(ctx: &Context<'_>, id: EventDefinitionId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 #[ComplexObject]

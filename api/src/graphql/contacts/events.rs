@@ -83,12 +83,12 @@ impl EventMutation {
         let grant = scope.grant::<TrackEvents>()?;
         let makes = input.events.iter().any(|event| event.create_contact == Some(true));
         let creates = makes.then(|| scope.grant::<WriteContacts>()).transpose()?;
-        let once = Once::new("trackEvents", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("trackEvents", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let work = (&input, creates.as_ref());
         let done = scope.mutate(&grant, &once, |tx, _| Box::pin(track(&grant, tx, scope, work))).await;
         let (results, user_errors) = payload(done)?;
         // Whether anybody came to a workflow is not worth a look: a bell without work costs one look, too.
-        scope.ports().doorbell.ring_workflows();
+        scope.doorbell(&once).ring_workflows();
         Ok(TrackEventsPayload { results: results.unwrap_or_default(), user_errors })
     }
 
@@ -100,7 +100,7 @@ impl EventMutation {
     ) -> Result<DeclareEventsPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<TrackEvents>()?;
-        let once = Once::new("declareEvents", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("declareEvents", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let wanted = match input.parse() {
             Ok(wanted) => wanted,
             Err(refusals) => {

@@ -149,6 +149,8 @@ pub struct StartImportInput {
     pub options: Option<ImportOptionsInput>,
     /// The same key with the same input gives the stored answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 #[cfg(test)]

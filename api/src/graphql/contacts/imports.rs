@@ -99,7 +99,7 @@ impl ImportMutation {
         let grant = scope.grant::<ImportContacts>()?;
         let records = scope.grant::<RecordConsent>().ok();
         let grants = (&grant, records.as_ref());
-        let once = Once::new("startImport", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("startImport", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let refused = |refusals: Vec<Refusal>| StartImportPayload { import: None, user_errors: user_errors(refusals) };
         let options = input.options.clone().unwrap_or_default().parse();
         let command = match (parse_id(&input.upload_id, "uploadId"), options) {
@@ -114,7 +114,7 @@ impl ImportMutation {
         let (id, user_errors) = payload(started)?;
         let import = match id {
             Some(id) => {
-                scope.ports().doorbell.ring_imports();
+                scope.doorbell(&once).ring_imports();
                 Import::find(ctx, id).await?
             }
             None => None,

@@ -200,6 +200,8 @@ pub struct UpsertContactsInput {
     pub contacts: Vec<UpsertContactInput>,
     /// The same key with the same input gives the stored answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// Names of mutations of one contact, for the inputs and payloads they have apart although they are alike.
@@ -226,6 +228,8 @@ pub struct ContactVersionInput<Of: Send + Sync> {
     pub version: i64,
     /// The same key with the same input gives the stored answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
     #[graphql(skip)]
     pub of: PhantomData<Of>,
 }
@@ -241,6 +245,8 @@ pub struct TagContactsInput {
     pub remove: Option<Vec<String>>,
     /// The same key with the same input gives the stored answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 impl TagContactsInput {
@@ -269,6 +275,8 @@ pub struct DeclareAttributesInput {
     pub attributes: Vec<DeclareAttributeInput>,
     /// The same key with the same input gives the stored answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 impl DeclareAttributesInput {

@@ -3,11 +3,17 @@
 use std::collections::HashMap;
 
 use async_graphql::dataloader::Loader;
-use carillon_domain::contacts::events::{ContactEvent, EventProperty, contact_events, event_properties};
+use carillon_domain::contacts::events::{
+    ContactEvent, EventDefinition, EventProperty, contact_events, event_properties, find_event_definitions,
+};
 use carillon_domain::contacts::import::{self, ImportError, list_import_errors};
-use carillon_domain::contacts::{Change, Contact, contact_histories, contact_tags, get_contacts};
+use carillon_domain::contacts::{
+    AttributeDefinition, Change, Contact, contact_histories, contact_tags, find_attributes, get_contacts,
+};
 use carillon_domain::files::{Upload, find_uploads};
-use carillon_domain::ids::{ContactChangeId, ContactEventId, ContactId, EventDefinitionId, ImportId, UploadId};
+use carillon_domain::ids::{
+    AttributeId, ContactChangeId, ContactEventId, ContactId, EventDefinitionId, ImportId, UploadId,
+};
 use carillon_domain::paging::{Ahead, Paged};
 use carillon_domain::tenancy::{ImportContacts, ReadContacts, ReadPersonalData};
 
@@ -132,5 +138,27 @@ impl Loader<ErrorsOf> for Rows {
             found.extend(pages.into_iter().map(|(import, errors)| (ErrorsOf(import, page), errors)));
         }
         Ok(found)
+    }
+}
+
+impl Loader<AttributeId> for Rows {
+    type Value = AttributeDefinition;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[AttributeId]) -> Result<HashMap<AttributeId, AttributeDefinition>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadContacts>().await?;
+        let found = find_attributes(&grant, &mut tx, keys).await?;
+        Ok(found.into_iter().map(|one| (one.id, one)).collect())
+    }
+}
+
+impl Loader<EventDefinitionId> for Rows {
+    type Value = EventDefinition;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[EventDefinitionId]) -> Result<HashMap<EventDefinitionId, EventDefinition>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadContacts>().await?;
+        let found = find_event_definitions(&grant, &mut tx, keys).await?;
+        Ok(found.into_iter().map(|one| (one.id, one)).collect())
     }
 }

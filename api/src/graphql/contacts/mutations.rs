@@ -136,7 +136,7 @@ impl ContactMutation {
     ) -> Result<UpsertContactsPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
-        let once = Once::new("upsertContacts", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("upsertContacts", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let done = scope.mutate(&grant, &once, |tx, _| Box::pin(upsert(&grant, tx, scope, &input))).await;
         let (answers, user_errors) = payload(done)?;
         let answers = answers.unwrap_or_default();
@@ -187,7 +187,7 @@ impl ContactMutation {
     ) -> Result<TagContactsPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
-        let once = Once::new("tagContacts", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("tagContacts", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let parsed = input.contact_ids.iter().enumerate().map(|(i, one)| parse_id(one, &format!("contactIds.{i}")));
         let command = match (parsed.collect::<Result<Vec<ContactId>, Refusal>>(), input.tags()) {
             (Ok(contacts), Ok((add, remove))) => TagContacts { contacts, add, remove },
@@ -210,7 +210,7 @@ impl ContactMutation {
     ) -> Result<DeclareAttributesPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<WriteContacts>()?;
-        let once = Once::new("declareAttributes", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("declareAttributes", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let wanted = match input.parse() {
             Ok(wanted) => wanted,
             Err(refusals) => {
@@ -343,7 +343,7 @@ where
 {
     let scope = RequestScope::of(ctx);
     let grant = scope.grant::<WriteContacts>()?;
-    let once = Once::new(turn.operation(), input.idempotency_key.as_deref(), input);
+    let once = Once::new(turn.operation(), input.idempotency_key.as_deref(), input).dry(input.dry_run);
     let which = match parse_id(&input.id, "id") {
         Ok(id) => (id, input.version),
         Err(refusal) => return refused(vec![refusal]),

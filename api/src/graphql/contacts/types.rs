@@ -8,7 +8,7 @@ use async_graphql::resolver_utils::enum_value;
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject, Value};
 use carillon_domain::contacts as domain;
 use carillon_domain::error::Error;
-use carillon_domain::ids::ContactId;
+use carillon_domain::ids::{AttributeId, ContactId};
 use carillon_domain::tenancy::Permission;
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
@@ -73,11 +73,19 @@ pub enum ContactChangeKind {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct AttributeDefinition {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// Its name.
     pub name: String,
     /// Its kind.
     pub kind: AttributeKind,
+}
+
+impl AttributeDefinition {
+    /// The attribute with this id.
+    pub async fn find(ctx: &Context<'_>, id: AttributeId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::AttributeDefinition> for AttributeDefinition {

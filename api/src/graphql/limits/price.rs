@@ -21,7 +21,7 @@ const AGGREGATE: u64 = 500;
 const LIST_ROWS: u64 = 10;
 
 /// Fields that cost this instead of their objects: what they compute is not what they show.
-const OWN: [(&str, &str, u64); 10] = [
+const OWN: [(&str, &str, u64); 11] = [
     ("MatchingContacts", "totalCount", AGGREGATE),
     ("Query", "messageStats", AGGREGATE),
     ("Query", "previewTemplate", 1_000),
@@ -29,6 +29,7 @@ const OWN: [(&str, &str, u64); 10] = [
     ("Query", "trackingCounts", AGGREGATE),
     ("RateLimit", "buckets", 0),
     ("Subscription", "messageProgress", AGGREGATE),
+    ("Tenant", "messageStats", 100),
     ("Workflow", "findings", 20),
     ("WorkflowVersion", "nodes", 100),
     ("WorkflowVersion", "variants", 100),

@@ -91,6 +91,8 @@ pub struct SetRelayInput {
 pub struct RemoveRelayInput {
     /// The same key again gives the same answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// To whom a message goes.
@@ -164,6 +166,8 @@ pub struct SendMessagesInput {
     messages: Vec<MessageInput>,
     /// The same key again gives the same verdicts; each message's own key holds beside it.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// The intents of a call that parse, with their places, and what is wrong with the others.
@@ -266,6 +270,8 @@ pub struct CancelMessagesInput {
     ids: Vec<ID>,
     /// The same key again gives the same answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 impl CancelMessagesInput {

@@ -1,13 +1,17 @@
 //! What many objects of one answer need, by one statement each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use async_graphql::dataloader::Loader;
-use carillon_domain::ids::{ContactId, MessageId, PartialId, SenderId, TemplateId, TemplateVersionId};
-use carillon_domain::messaging::{self, Attempt, DecisionRecord, Message, Partial, Sender, StoredVersion, Template};
+use carillon_domain::error::Result as Done;
+use carillon_domain::ids::{ContactId, MessageId, PartialId, SenderId, TemplateId, TemplateVersionId, TenantId};
+use carillon_domain::messaging::{
+    self, Attempt, DecisionRecord, Message, Partial, Sender, StatRow, StoredVersion, Template,
+};
 use carillon_domain::paging::{Ahead, Paged};
-use carillon_domain::tenancy::{ReadConsent, ReadMessages};
+use carillon_domain::tenancy::{ReadConsent, ReadMessages, TenantContext, reach_tenants};
+use chrono::{DateTime, Utc};
 
 use crate::graphql::loader::{LoadError, Rows, by_page};
 
@@ -26,6 +30,45 @@ pub struct VersionsOf(pub TemplateId);
 /// A page of the messages to a contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessagesOf(pub ContactId, pub Ahead<MessageId>);
+
+/// What came of the messages of a tenant since an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StatsOf(pub TenantId, pub DateTime<Utc>);
+
+impl Loader<StatsOf> for Rows {
+    type Value = Result<Vec<StatRow>, LoadError>;
+    type Error = LoadError;
+
+    /// Each tenant in a transaction of its own (L1), one after the other: a request holds one connection, and what keeps
+    /// one tenant from being read is no matter of the others.
+    async fn load(&self, keys: &[StatsOf]) -> Result<HashMap<StatsOf, Self::Value>, LoadError> {
+        let tenants: BTreeSet<TenantId> = keys.iter().map(|key| key.0).collect();
+        let tenants: Vec<TenantId> = tenants.into_iter().collect();
+        let mut found = HashMap::new();
+        for (tenant, inside) in reach_tenants(self.0.ports(), self.0.access()?, &tenants).await? {
+            let of_tenant: Vec<StatsOf> = keys.iter().filter(|key| key.0 == tenant).copied().collect();
+            match stats_inside(inside, &of_tenant).await {
+                Ok(stats) => found.extend(stats.into_iter().map(|(key, rows)| (key, Ok(rows)))),
+                Err(error) => {
+                    let error = LoadError::from(error);
+                    found.extend(of_tenant.into_iter().map(|key| (key, Err(error.clone()))));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+async fn stats_inside(inside: Done<TenantContext>, keys: &[StatsOf]) -> Done<Vec<(StatsOf, Vec<StatRow>)>> {
+    let grant = inside?.grant::<ReadMessages>()?;
+    let mut tx = grant.begin_read().await?;
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        found.push((*key, messaging::stats(&grant, &mut tx, key.1).await?));
+    }
+    tx.commit().await?;
+    Ok(found)
+}
 
 impl Loader<MessagesOf> for Rows {
     type Value = Paged<Message>;

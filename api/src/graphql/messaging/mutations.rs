@@ -90,12 +90,12 @@ impl MessagingMutation {
     async fn remove_relay(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Nothing but a key.")] input: Option<RemoveRelayInput>,
+        #[graphql(desc = "How.")] input: Option<RemoveRelayInput>,
     ) -> Result<RelayPayload<Remove>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<ManageSenders>()?;
         let key = input.as_ref().and_then(|input| input.idempotency_key.as_deref());
-        let once = Once::new("removeRelay", key, &input);
+        let once = Once::new("removeRelay", key, &input).dry(input.as_ref().and_then(|input| input.dry_run));
         let removed = scope.mutate(grant, &once, |tx, _| Box::pin(messaging::remove_relay(grant, tx)));
         let (_, user_errors) = payload(removed.await)?;
         RelayPayload::load(scope, user_errors).await
@@ -113,7 +113,7 @@ impl MessagingMutation {
             Ok(parsed) => parsed,
             Err(refusal) => return Ok(SendMessagesPayload::refused([refusal])),
         };
-        let once = Once::new("sendMessages", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("sendMessages", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let (intents, places) = (&parsed.intents, &parsed.places);
         let verdicts = scope.mutate(grant, &once, |tx, _| {
             Box::pin(async move {
@@ -125,7 +125,7 @@ impl MessagingMutation {
         let Some(verdicts) = verdicts else { return Ok(SendMessagesPayload { results: Vec::new(), user_errors }) };
         for lane in Lane::ALL {
             if verdicts.iter().zip(intents).any(|(verdict, intent)| verdict.created && intent.class.lane() == *lane) {
-                scope.ports().doorbell.ring(*lane);
+                scope.doorbell(&once).ring(*lane);
             }
         }
         let mut results: Vec<SendMessageResult> = parsed.refused.into_iter().map(SendMessageResult::refused).collect();
@@ -189,7 +189,7 @@ impl MessagingMutation {
             Ok(ids) => ids,
             Err(refusals) => return Ok(CancelMessagesPayload { count: None, user_errors: user_errors(refusals) }),
         };
-        let once = Once::new("cancelMessages", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("cancelMessages", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let cancelled = scope
             .mutate(grant, &once, |tx, _| Box::pin(messaging::cancel_messages(grant, tx, scope.ports(), ids)))
             .await;

@@ -4,7 +4,6 @@ use async_graphql::{Context, ID, Object, Result};
 use carillon_domain::error::Error;
 use carillon_domain::messaging;
 use carillon_domain::tenancy::ReadMessages;
-use chrono::TimeDelta;
 
 use super::content_types::{Relay, Sender};
 use super::inputs::MessageFilter;
@@ -13,9 +12,6 @@ use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
 use crate::graphql::time::Instant;
-
-/// Counts go back this far unless asked otherwise.
-const STATS_SINCE: TimeDelta = TimeDelta::days(30);
 
 /// Queries of messaging.
 #[derive(Debug, Default)]
@@ -77,9 +73,6 @@ impl MessagingQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The instant.")] since: Option<Instant>,
     ) -> Result<MessageStats> {
-        let scope = RequestScope::of(ctx);
-        let since = since.map_or_else(|| scope.ports().now() - STATS_SINCE, Instant::get);
-        let (grant, mut tx) = scope.read::<ReadMessages>().await?;
-        Ok(messaging::stats(&grant, &mut tx, since).await?.into_iter().collect())
+        MessageStats::of(ctx, RequestScope::of(ctx).tenant()?.tenant(), since).await
     }
 }

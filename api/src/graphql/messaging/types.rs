@@ -1,18 +1,21 @@
 //! What the API shows of messaging. Addresses of recipients are in none of these types.
 
 use async_graphql::{Context, Enum, ID, Json, Object, Result, SimpleObject};
-use carillon_domain::ids::MessageId;
+use carillon_domain::ids::{MessageId, TenantId};
 use carillon_domain::keys::HitKind;
 use carillon_domain::messaging::{self, AttemptStatus, MessageStatus};
-use chrono::{DateTime, Utc};
+use carillon_domain::tenancy::ReadMessages;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::content_types::{Sender, TemplateVersion};
-use super::loaders::{AttemptsOf, DecisionsOf};
+use super::loaders::{AttemptsOf, DecisionsOf, StatsOf};
 use super::tracking::{Hits, HitsOf, TrackingMode};
 use crate::graphql::consent::{Brand, Topic};
 use crate::graphql::contacts::Contact;
 use crate::graphql::loader;
+use crate::graphql::scope::RequestScope;
+use crate::graphql::time::Instant;
 
 /// What a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -312,6 +315,22 @@ pub struct MessageStats {
     by_state: Vec<StateCount>,
     /// Refused messages by reason.
     refused: Vec<ReasonCount>,
+}
+
+impl MessageStats {
+    /// The counts of a tenant: the caller's own, or one that they reach from outside.
+    pub async fn of(ctx: &Context<'_>, tenant: TenantId, since: Option<Instant>) -> Result<Self> {
+        /// Counts go back this far unless asked otherwise.
+        const SINCE: TimeDelta = TimeDelta::days(30);
+        let scope = RequestScope::of(ctx);
+        let since = since.map_or_else(|| scope.ports().now() - SINCE, Instant::get);
+        if scope.tenant().is_ok_and(|inside| inside.tenant() == tenant) {
+            let (grant, mut tx) = scope.read::<ReadMessages>().await?;
+            return Ok(messaging::stats(&grant, &mut tx, since).await?.into_iter().collect());
+        }
+        let found = loader::of(ctx).load_one(StatsOf(tenant, since)).await?;
+        Ok(found.unwrap_or_else(|| Ok(Vec::new()))?.into_iter().collect())
+    }
 }
 
 impl FromIterator<messaging::StatRow> for MessageStats {

@@ -9,4 +9,4 @@ mod types;
 
 pub use mutations::{AccessMutation, AccountMutation};
 pub use queries::TenancyQuery;
-pub use types::{ApiKey, AuditEvent, Member, Role, Tenant};
+pub use types::{Account, AccountMembership, ApiKey, AuditEvent, Member, Role, Tenant};

@@ -1,13 +1,14 @@
 //! Who calls, where they are, and who else is there.
 
-use async_graphql::{Context, Object, Result};
+use async_graphql::{Context, ID, Object, Result};
 use carillon_domain::tenancy::{
     AdministerTenant, ReadTenant, User, api_keys, audit_events, members, viewer, viewer_accounts, viewer_tenants,
 };
 use carillon_domain::{ids, tenancy as domain};
 
-use super::types::{AccountMembership, ApiKey, AuditEvent, Member, Tenant};
+use super::types::{Account, AccountMembership, ApiKey, AuditEvent, Member, Tenant};
 use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::node::by_id;
 use crate::graphql::scope::{Caller, RequestScope};
 
 /// Queries of tenancy.
@@ -23,6 +24,12 @@ impl TenancyQuery {
             Caller::User(access, _) => Ok(Some(Viewer(viewer(scope.ports(), access).await?))),
             _ => Ok(None),
         }
+    }
+
+    /// An account that the caller reaches, directly or from above; null when there is none with this id. Not in a tenant,
+    /// whose token reaches nothing else.
+    async fn account(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Account>> {
+        by_id(&id, |id| Account::find(ctx, id)).await
     }
 
     /// The tenant the caller is in.
@@ -78,7 +85,7 @@ pub struct Viewer(User);
 #[Object]
 impl Viewer {
     /// Their id.
-    async fn id(&self) -> async_graphql::ID {
+    async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
@@ -92,15 +99,25 @@ impl Viewer {
         &self.0.name
     }
 
-    /// The accounts they reach, directly or from above; none in a tenant, whose token reaches nothing else.
-    async fn accounts(&self, ctx: &Context<'_>) -> Result<Vec<AccountMembership>> {
+    /// The accounts they reach, directly or from above; in order of arrival. None in a tenant, whose token reaches nothing
+    /// else.
+    async fn accounts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<AccountMembership>> {
+        let page = PageArgs::forward(first, after).page::<ids::AccountId>()?;
         let scope = RequestScope::of(ctx);
-        let accounts = viewer_accounts(scope.ports(), scope.access()?).await?;
+        // What is shown of one depends on those above it, so all are read.
+        let reached = viewer_accounts(scope.ports(), scope.access()?).await?.into_iter();
+        let behind = reached.filter(|(account, _)| page.cursor.is_none_or(|cursor| account.id > cursor));
+        let accounts = page.finish(behind.collect());
         let reach = |(account, role): (domain::Account, domain::Role)| AccountMembership {
             account: account.into(),
             role: role.into(),
         };
-        Ok(accounts.into_iter().map(reach).collect())
+        Ok(list(accounts, |(account, _)| account.id, reach))
     }
 
     /// The tenants they can enter; in order of arrival. In a tenant that one alone.

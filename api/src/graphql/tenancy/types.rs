@@ -2,17 +2,19 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject};
 use carillon_domain::error::Error;
-use carillon_domain::ids::{AccountId, CredentialId, MembershipId, TenantId, UserId};
+use carillon_domain::ids::{AccountId, AuditEventId, CredentialId, MembershipId, TenantId, UserId};
 use carillon_domain::messaging::tenant_tracking_choice;
 use carillon_domain::tenancy::{self as domain, Permission, ReadTenant, Scope, tenant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::loaders::MembersOf;
+use super::loaders::{MembersOf, TenantsOf};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::loader;
 use crate::graphql::messaging::tracking::TrackingMode;
+use crate::graphql::messaging::types::MessageStats;
 use crate::graphql::scope::RequestScope;
+use crate::graphql::time::Instant;
 
 /// What a member may do: each role may do all that the ones after it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -76,13 +78,14 @@ impl From<domain::TenantSession> for TenantSession {
 }
 
 /// A paying account; an agency's has accounts and tenants below it.
-#[derive(SimpleObject)]
+#[derive(Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct Account {
     #[graphql(skip)]
     key: AccountId,
     /// Its id.
-    id: ID,
+    #[graphql(owned)]
+    pub id: ID,
     /// The account it lies under.
     parent_id: Option<ID>,
     /// Its name.
@@ -91,6 +94,13 @@ pub struct Account {
     suspended: bool,
     /// When it was made.
     created_at: DateTime<Utc>,
+}
+
+impl Account {
+    /// The account with this id, if the caller reaches it.
+    pub async fn find(ctx: &Context<'_>, id: AccountId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::Account> for Account {
@@ -119,6 +129,19 @@ impl Account {
         let members = loader::of(ctx).load_one(MembersOf(self.key, page)).await?;
         let members = members.unwrap_or_else(|| Ok(page.empty()))?;
         Ok(list(members, |member| member.membership.id, |member| Member { member, shows_email: true }))
+    }
+
+    /// The tenants below it, at any depth, suspended ones too; in order of arrival.
+    async fn tenants(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Rows from the start.")] first: Option<i32>,
+        #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+    ) -> Result<List<Tenant>> {
+        let page = PageArgs::ahead(first, after)?;
+        let tenants = loader::of(ctx).load_one(TenantsOf(self.key, page)).await?;
+        let tenants = tenants.unwrap_or_else(|| Ok(page.empty()))?;
+        Ok(list(tenants, |(tenant, _)| tenant.id, |(tenant, role)| Tenant::new(tenant, role)))
     }
 }
 
@@ -193,6 +216,17 @@ impl Tenant {
         }
         let (grant, mut tx) = scope.read::<ReadTenant>().await?;
         Ok(tenant_tracking_choice(&grant, &mut tx).await?.map(TrackingMode::from))
+    }
+
+    /// How many of its messages came to what, among those accepted since an instant (the last 30 days if none is given).
+    /// Whoever is not inside sees it of every tenant that they reach: each is read by itself, and one that is suspended,
+    /// or where their role does not allow it, is null beside its error. It costs a hundred fields.
+    async fn message_stats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The instant.")] since: Option<Instant>,
+    ) -> Result<Option<MessageStats>> {
+        MessageStats::of(ctx, self.key, since).await.map(Some)
     }
 }
 
@@ -291,10 +325,11 @@ impl From<domain::Membership> for Membership {
 }
 
 /// A program's way into a tenant, without its secret.
-#[derive(SimpleObject)]
+#[derive(Debug, SimpleObject)]
 pub struct ApiKey {
     /// Its id.
-    id: ID,
+    #[graphql(owned)]
+    pub id: ID,
     /// What it is for.
     name: String,
     /// Its readable part, to tell keys apart.
@@ -311,6 +346,13 @@ pub struct ApiKey {
     revoked_at: Option<DateTime<Utc>>,
     /// When it was made.
     created_at: DateTime<Utc>,
+}
+
+impl ApiKey {
+    /// The key with this id.
+    pub async fn find(ctx: &Context<'_>, id: CredentialId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::ApiKey> for ApiKey {
@@ -330,10 +372,11 @@ impl From<domain::ApiKey> for ApiKey {
 }
 
 /// One entry of the audit log.
-#[derive(SimpleObject)]
+#[derive(Debug, SimpleObject)]
 pub struct AuditEvent {
     /// Its id.
-    id: ID,
+    #[graphql(owned)]
+    pub id: ID,
     /// What kind of actor it was: `user`, `api_key`, `subject` or `system`.
     actor_kind: String,
     /// Which one, where there is one.
@@ -346,6 +389,13 @@ pub struct AuditEvent {
     detail: Value,
     /// When.
     at: DateTime<Utc>,
+}
+
+impl AuditEvent {
+    /// The entry with this id.
+    pub async fn find(ctx: &Context<'_>, id: AuditEventId) -> Result<Option<Self>> {
+        Ok(loader::of(ctx).load_one(id).await?.map(Self::from))
+    }
 }
 
 impl From<domain::AuditEvent> for AuditEvent {

@@ -61,6 +61,8 @@ pub struct PublishWorkflowInput {
     pub version: i64,
     /// The same key again gives the same answer and publishes nothing.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// Names of mutations, for the inputs and payloads they have apart although they are alike.
@@ -85,6 +87,8 @@ pub struct WorkflowIdInput<Of: Send + Sync> {
     pub id: ID,
     /// The same key again gives the same answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
     #[graphql(skip)]
     pub of: PhantomData<Of>,
 }

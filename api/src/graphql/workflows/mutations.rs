@@ -68,7 +68,7 @@ impl WorkflowMutation {
     ) -> Result<PublishWorkflowPayload> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<PublishWorkflows>()?;
-        let once = Once::new("publishWorkflow", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("publishWorkflow", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return Ok(PublishWorkflowPayload::refused(refusal)),
@@ -85,7 +85,7 @@ impl WorkflowMutation {
         let Some((version, findings)) = published else {
             return Ok(PublishWorkflowPayload { user_errors, ..PublishWorkflowPayload::default() });
         };
-        scope.ports().doorbell.ring_workflows();
+        scope.doorbell(&once).ring_workflows();
         let workflow = Workflow::find(ctx, id).await?;
         let workflow_version = WorkflowVersion::find(ctx, version).await?;
         Ok(PublishWorkflowPayload { workflow, workflow_version, findings, user_errors })
@@ -99,7 +99,7 @@ impl WorkflowMutation {
     ) -> Result<WorkflowPayload<Pause>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<WriteWorkflows>()?;
-        let once = Once::new("pauseWorkflow", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("pauseWorkflow", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return WorkflowPayload::of(ctx, Err(refusal.into())).await,
@@ -118,7 +118,7 @@ impl WorkflowMutation {
     ) -> Result<WorkflowPayload<Resume>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<WriteWorkflows>()?;
-        let once = Once::new("resumeWorkflow", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("resumeWorkflow", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return WorkflowPayload::of(ctx, Err(refusal.into())).await,
@@ -128,7 +128,7 @@ impl WorkflowMutation {
         });
         let resumed = resumed.await;
         if resumed.is_ok() {
-            scope.ports().doorbell.ring_workflows();
+            scope.doorbell(&once).ring_workflows();
         }
         WorkflowPayload::of(ctx, resumed).await
     }
@@ -142,7 +142,7 @@ impl WorkflowMutation {
     ) -> Result<WorkflowPayload<Archive>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<PublishWorkflows>()?;
-        let once = Once::new("archiveWorkflow", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("archiveWorkflow", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return WorkflowPayload::of(ctx, Err(refusal.into())).await,
@@ -152,7 +152,7 @@ impl WorkflowMutation {
         });
         let archived = archived.await;
         if archived.is_ok() {
-            scope.ports().doorbell.ring_workflows();
+            scope.doorbell(&once).ring_workflows();
         }
         WorkflowPayload::of(ctx, archived).await
     }

@@ -50,6 +50,13 @@ pub async fn consent_event_find(tx: &mut TenantTx, id: ConsentEventId) -> Result
     row.map(event).transpose()
 }
 
+/// Entries; unknown ids are left out.
+pub async fn consent_events_find(tx: &mut TenantTx, ids: &[ConsentEventId]) -> Result<Vec<ConsentEvent>, WallError> {
+    let select = tx.select::<consent_events::Entity>();
+    let rows = select.is_in(consent_events::Column::Id, ids.iter().copied()).all().await?;
+    rows.into_iter().map(event).collect()
+}
+
 /// Entries about addresses in the order of their arrival, so many of each, behind one.
 pub async fn consent_events_behind(
     tx: &mut TenantTx,

@@ -83,6 +83,12 @@ pub async fn suppression_find(tx: &mut TenantTx, id: SuppressionId) -> Result<Op
         .transpose()
 }
 
+/// Suppressions; unknown ids are left out.
+pub async fn suppressions_find(tx: &mut TenantTx, ids: &[SuppressionId]) -> Result<Vec<Suppression>, WallError> {
+    let rows = tx.select::<suppressions::Entity>().is_in(suppressions::Column::Id, ids.iter().copied()).all().await?;
+    rows.iter().map(suppression).collect()
+}
+
 /// A page of suppressions in the order they were made.
 pub async fn suppressions_page(tx: &mut TenantTx, page: &Page<SuppressionId>) -> Result<Paged<Suppression>, WallError> {
     let rows = page.keyset(tx.select::<suppressions::Entity>(), suppressions::Column::Id).all().await?;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::track::place;
 use super::{EventDefinition, EventProperty};
-use crate::contacts::store::events::{definitions_page, events_of, properties_of};
+use crate::contacts::store::events::{definitions_find, definitions_page, events_of, properties_of};
 use crate::contacts::store::subject_keys::history_keys;
 use crate::error::{Error, Result};
 use crate::paging::{Ahead, Page, Paged};
@@ -33,6 +33,15 @@ impl std::fmt::Debug for ContactEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ContactEvent({}, ..)", self.id)
     }
+}
+
+/// Events that are known; unknown ids are left out.
+pub async fn find_event_definitions(
+    _grant: &Grant<ReadContacts>,
+    tx: &mut TenantTx,
+    ids: &[EventDefinitionId],
+) -> Result<Vec<EventDefinition>> {
+    definitions_find(tx, ids).await
 }
 
 /// A page of the events that are known, in the order in which they became so.

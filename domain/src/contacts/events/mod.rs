@@ -15,7 +15,7 @@ mod whose;
 
 pub(crate) use super::store::events::properties_of;
 pub use declare::{DECLARE_MAX, DeclareEvent, EVENTS_MAX, EventDefinition, declare_events};
-pub use list::{ContactEvent, contact_events, event_properties, list_event_definitions};
+pub use list::{ContactEvent, contact_events, event_properties, find_event_definitions, list_event_definitions};
 pub use name::{EventName, InvalidEventName, InvalidPropertyName, PropertyName};
 pub(crate) use opened::properties_of_events;
 pub(crate) use property::Known as KnownProperties;

@@ -33,6 +33,15 @@ pub(crate) async fn definitions_load(tx: &mut TenantTx) -> Result<Definitions> {
     rows.iter().map(definition).collect()
 }
 
+pub(in crate::contacts) async fn definitions_find(
+    tx: &mut TenantTx,
+    ids: &[AttributeId],
+) -> Result<Vec<AttributeDefinition>> {
+    let select = tx.select::<attribute_definitions::Entity>();
+    let rows = select.is_in(attribute_definitions::Column::Id, ids.iter().copied()).all().await?;
+    rows.iter().map(definition).collect()
+}
+
 pub(in crate::contacts) async fn definitions_page(
     tx: &mut TenantTx,
     page: Page<AttributeId>,

@@ -82,6 +82,15 @@ pub(in crate::contacts) async fn definitions_count(tx: &mut TenantTx) -> Result<
     Ok(usize::try_from(rows).unwrap_or(usize::MAX))
 }
 
+pub(in crate::contacts) async fn definitions_find(
+    tx: &mut TenantTx,
+    ids: &[EventDefinitionId],
+) -> Result<Vec<EventDefinition>> {
+    let select = tx.select::<event_definitions::Entity>();
+    let rows = select.is_in(event_definitions::Column::Id, ids.iter().copied()).all().await?;
+    rows.iter().map(definition).collect()
+}
+
 pub(in crate::contacts) async fn definitions_page(
     tx: &mut TenantTx,
     page: Page<EventDefinitionId>,

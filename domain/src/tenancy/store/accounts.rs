@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::unreadable;
 use crate::error::Result;
+use crate::paging::Ahead;
 use crate::tenancy::{Account, AccountUse, Role, Tenant};
 use crate::time::Timestamp;
 
@@ -109,6 +110,19 @@ pub(in crate::tenancy) static TENANTS_REACHED: IdentitySql = IdentitySql {
                 UNION SELECT m.scope_id FROM memberships AS m
                 WHERE m.user_id = $1 AND m.scope_kind = 'tenant' AND m.scope_id > $2) AS found ON found.id = t.id
             ORDER BY t.id LIMIT $3"
+    ),
+};
+
+/// The first tenants below each account that a user reaches, at any depth, behind a place.
+pub(in crate::tenancy) static TENANTS_BELOW: IdentitySql = IdentitySql {
+    name: "TENANTS_BELOW",
+    text: reached!(
+        ", below (top, id) AS (
+                SELECT a.id, a.id FROM accounts AS a WHERE a.id IN (SELECT id FROM reached)
+                UNION SELECT below.top, a.id FROM accounts AS a JOIN below ON a.parent_id = below.id)
+            SELECT * FROM (SELECT t.*, below.top, ROW_NUMBER() OVER (PARTITION BY below.top ORDER BY t.id) AS nth
+                FROM tenants AS t JOIN below ON below.id = t.account_id WHERE t.id > $2) AS ranked
+            WHERE ranked.nth <= $3 ORDER BY ranked.top, ranked.id"
     ),
 };
 
@@ -234,6 +248,12 @@ pub(in crate::tenancy) async fn tenant_find(tx: &mut IdentityTx, id: TenantId) -
     Ok(tx.select::<tenants::Entity>().eq(tenants::Column::Id, id.0).one().await?.map(Tenant::from))
 }
 
+/// Tenants; unknown ids are left out.
+pub(in crate::tenancy) async fn tenants_find(tx: &mut IdentityTx, ids: &[TenantId]) -> Result<Vec<Tenant>> {
+    let select = tx.select::<tenants::Entity>().is_in(tenants::Column::Id, ids.iter().map(|id| id.0));
+    Ok(select.all().await?.into_iter().map(Tenant::from).collect())
+}
+
 pub(in crate::tenancy) async fn tenant_by_creation_key(
     tx: &mut IdentityTx,
     account: AccountId,
@@ -300,4 +320,27 @@ pub(in crate::tenancy) async fn tenants_reached(
     let args = vec![user.0.into(), after.into(), limit.into()];
     let rows = tx.sql(&TENANTS_REACHED, args)?.all::<tenants::Model>().await?;
     Ok(rows.into_iter().map(Tenant::from).collect())
+}
+
+/// The first tenants below each account the user reaches, behind a place, by the account.
+pub(in crate::tenancy) async fn tenants_below(
+    tx: &mut IdentityTx,
+    user: UserId,
+    page: &Ahead<TenantId>,
+) -> Result<Vec<(AccountId, Tenant)>> {
+    #[derive(FromQueryResult)]
+    struct Below {
+        top: Uuid,
+    }
+    #[derive(FromQueryResult)]
+    struct Row {
+        #[sea_orm(nested)]
+        tenant: tenants::Model,
+        #[sea_orm(nested)]
+        below: Below,
+    }
+    let after = page.after.map_or(Uuid::nil(), |after| after.0);
+    let args = vec![user.0.into(), after.into(), page.limit().into()];
+    let rows = tx.sql(&TENANTS_BELOW, args)?.all::<Row>().await?;
+    Ok(rows.into_iter().map(|row| (AccountId(row.below.top), Tenant::from(row.tenant))).collect())
 }

@@ -28,7 +28,18 @@ pub(in crate::tenancy) async fn event_insert(tx: &mut TenantTx, event: AuditEven
 /// A page of the log in order of arrival.
 pub(in crate::tenancy) async fn events_page(tx: &mut TenantTx, page: &Page<AuditEventId>) -> Result<Paged<AuditEvent>> {
     let rows = page.keyset(tx.select::<audit_events::Entity>(), audit_events::Column::Id).all().await?;
-    Ok(page.finish(rows).map(|row| AuditEvent {
+    Ok(page.finish(rows).map(event))
+}
+
+/// Entries; unknown ids are left out.
+pub(in crate::tenancy) async fn events_find(tx: &mut TenantTx, ids: &[AuditEventId]) -> Result<Vec<AuditEvent>> {
+    let select = tx.select::<audit_events::Entity>();
+    let rows = select.is_in(audit_events::Column::Id, ids.iter().copied()).all().await?;
+    Ok(rows.into_iter().map(event).collect())
+}
+
+fn event(row: audit_events::Model) -> AuditEvent {
+    AuditEvent {
         id: row.id,
         actor_kind: row.actor_kind,
         actor_id: row.actor_id,
@@ -36,5 +47,5 @@ pub(in crate::tenancy) async fn events_page(tx: &mut TenantTx, page: &Page<Audit
         object: row.object_id,
         detail: row.detail,
         at: row.at,
-    }))
+    }
 }

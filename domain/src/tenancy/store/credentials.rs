@@ -258,6 +258,16 @@ pub(in crate::tenancy) async fn keys_count(tx: &mut IdentityTx, tenant: TenantId
 }
 
 /// A page of a tenant's keys, revoked ones too, in order of arrival.
+pub(in crate::tenancy) async fn keys_find(
+    tx: &mut IdentityTx,
+    tenant: TenantId,
+    ids: &[CredentialId],
+) -> Result<Vec<ApiKey>> {
+    let select = tx.select::<credentials::Entity>().is_in(credentials::Column::Id, ids.iter().map(|id| id.0));
+    let select = select.eq(credentials::Column::ScopeKind, "tenant").eq(credentials::Column::ScopeId, tenant.0);
+    select.eq(credentials::Column::Kind, API_KEY).all().await?.into_iter().map(api_key).collect()
+}
+
 pub(in crate::tenancy) async fn keys_page(
     tx: &mut IdentityTx,
     tenant: TenantId,

@@ -22,6 +22,7 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
     &accounts::TENANTS_CAP,
     &accounts::ACCOUNTS_REACHED,
     &accounts::TENANTS_REACHED,
+    &accounts::TENANTS_BELOW,
     &memberships::OWNERS_BESIDE,
     &memberships::MEMBERS_REACHED,
     &users::USER_BUMP,

@@ -1,0 +1,274 @@
+//! Dry runs: what a mutation answers is what it would do, and nothing of it happens.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use carillon_domain::doorbell::Doorbell;
+use carillon_domain::messaging::Lane;
+use carillon_domain::ports::Ports;
+use carillon_migration::schema::tables;
+use carillon_tests::schema::columns;
+use serde_json::{Value, json};
+
+use crate::sdl::Sdl;
+use crate::served::Served;
+use crate::setup::Api;
+
+/// Counts how often it was rung.
+#[derive(Debug, Default)]
+struct Bell(AtomicUsize);
+
+impl Doorbell for Bell {
+    fn ring(&self, _: Lane) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ring_imports(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ring_workflows(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A mutation that has an effect, what is asked of its payload, and what that is.
+struct Case {
+    name: &'static str,
+    input: Value,
+    shown: &'static str,
+    payload: Value,
+}
+
+fn case(name: &'static str, input: Value, shown: &'static str, payload: Value) -> Case {
+    Case { name, input, shown, payload }
+}
+
+struct Stage {
+    api: Api,
+    served: Served,
+    bell: Arc<Bell>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let mut api = Api::new().await;
+        let bell = Arc::new(Bell::default());
+        let gateway = carillon_tests::gateway::gateway(Ports { doorbell: bell.clone(), ..api.world.ports().clone() });
+        // Uploads lie in the gateway's own memory.
+        api.process = Arc::clone(&gateway.process);
+        let served = Served::with(&api, gateway).await;
+        Self { api, served, bell }
+    }
+
+    /// Every row of every table.
+    async fn rows(&self) -> BTreeSet<String> {
+        let is_postgres = self.api.world.wall().is_postgres();
+        let mut rows = BTreeSet::new();
+        for table in tables() {
+            let name = table.name;
+            let row = if is_postgres {
+                format!("{name}::text")
+            } else {
+                columns(table)
+                    .iter()
+                    .map(|column| format!("quote(\"{}\")", column.name))
+                    .collect::<Vec<_>>()
+                    .join(" || ',' || ")
+            };
+            let lines = self.api.world.lines(&format!("SELECT {row} AS line FROM {name}")).await;
+            rows.extend(lines.into_iter().map(|line| format!("{name}: {line}")));
+        }
+        rows
+    }
+
+    async fn run(&self, case: &Case, dry_run: bool) -> Value {
+        let mut input = case.input.clone();
+        input["idempotencyKey"] = json!("one");
+        if dry_run {
+            input["dryRun"] = json!(true);
+        }
+        let kind = format!("{}{}Input", case.name[..1].to_uppercase(), &case.name[1..]);
+        let (name, shown) = (case.name, case.shown);
+        let query =
+            format!("mutation($input: {kind}!) {{ {name}(input: $input) {{ {shown} userErrors {{ code }} }} }}");
+        let answer = self.served.ask(&query, json!({ "input": input })).await;
+        assert_eq!(answer["data"][name]["userErrors"], json!([]), "{name}: {answer}");
+        let mut payload = answer["data"][name].clone();
+        payload.as_object_mut().unwrap().remove("userErrors");
+        payload
+    }
+
+    /// A contact at its first version.
+    async fn contact(&self, name: &str) -> Value {
+        let input = json!({ "email": format!("{name}@example.org") });
+        self.api.change("createContact", "contact { id }", input).await["contact"]["id"].clone()
+    }
+
+    /// A workflow whose draft can be published.
+    async fn draft(&self, name: &str) -> Value {
+        let nodes =
+            json!({ "wait": { "kind": "wait_for", "seconds": 3600, "next": "end" }, "end": { "kind": "exit" } });
+        let definition = json!({ "trigger": { "event": "came0" }, "start": "wait", "nodes": nodes });
+        let draft = json!({ "name": name, "definition": definition });
+        self.api.change("createWorkflow", "workflow { id }", draft).await["workflow"]["id"].clone()
+    }
+
+    async fn published(&self, name: &str) -> Value {
+        let workflow = self.draft(name).await;
+        let publish = json!({ "id": workflow, "version": 1 });
+        self.api.change("publishWorkflow", "workflow { id }", publish).await;
+        workflow
+    }
+}
+
+async fn contact_cases(stage: &Stage) -> Vec<Case> {
+    let [kept, away, gone, tagged] = ["kept", "away", "gone", "tagged"].map(|name| stage.contact(name));
+    let (kept, away, gone, tagged) = (kept.await, away.await, gone.await, tagged.await);
+    stage.api.change("archiveContact", "", json!({ "id": away, "version": 1 })).await;
+    let upload = stage.api.uploaded().await;
+    let state = |state: &str| json!({ "contact": { "state": state } });
+    let event = json!({ "messageId": "dry", "name": "came0", "contact": { "id": tagged } });
+    let declared = json!({ "name": "colour", "kind": "STRING" });
+    vec![
+        case("archiveContact", json!({ "id": kept, "version": 1 }), "contact { state }", state("ARCHIVED")),
+        case("restoreContact", json!({ "id": away, "version": 2 }), "contact { state }", state("ACTIVE")),
+        case("deleteContact", json!({ "id": gone, "version": 1 }), "contact { state }", state("DELETED")),
+        case(
+            "upsertContacts",
+            json!({ "contacts": [{ "by": { "email": "new@example.org" } }] }),
+            "results { created contact { email } }",
+            json!({ "results": [{ "created": true, "contact": { "email": "new@example.org" } }] }),
+        ),
+        case(
+            "tagContacts",
+            json!({ "contactIds": [tagged], "add": ["a"] }),
+            "contacts { tags }",
+            json!({ "contacts": [{ "tags": ["a"] }] }),
+        ),
+        case(
+            "declareAttributes",
+            json!({ "attributes": [declared] }),
+            "attributes { name }",
+            json!({ "attributes": [{ "name": "colour" }] }),
+        ),
+        case(
+            "trackEvents",
+            json!({ "events": [event] }),
+            "results { duplicate userErrors { code } }",
+            json!({ "results": [{ "duplicate": false, "userErrors": [] }] }),
+        ),
+        case(
+            "declareEvents",
+            json!({ "events": [{ "name": "bought" }] }),
+            "events { name }",
+            json!({ "events": [{ "name": "bought" }] }),
+        ),
+        case(
+            "startImport",
+            json!({ "uploadId": upload }),
+            "import { state fileName }",
+            json!({ "import": { "state": "QUEUED", "fileName": "a.csv" } }),
+        ),
+    ]
+}
+
+async fn sending_cases(stage: &Stage) -> Vec<Case> {
+    let row = stage.api.row(0).await;
+    stage.api.change("setRelay", "", json!({ "url": "smtps://shop:pears@mx.example.org" })).await;
+    let (draft, live, held) = (stage.draft("D").await, stage.published("L").await, stage.published("H").await);
+    stage.api.change("pauseWorkflow", "", json!({ "id": held })).await;
+    let message = json!({
+        "idempotencyKey": "dry", "class": "TRANSACTIONAL", "senderId": row.sender,
+        "templateVersionId": row.version, "to": { "contactId": row.contact },
+    });
+    let state = |state: &str| json!({ "workflow": { "state": state } });
+    vec![
+        case("removeRelay", json!({}), "relay { host }", json!({ "relay": null })),
+        case(
+            "sendMessages",
+            json!({ "messages": [message] }),
+            "results { created message { state } }",
+            json!({ "results": [{ "created": true, "message": { "state": "QUEUED" } }] }),
+        ),
+        case("cancelMessages", json!({ "ids": [row.message] }), "count", json!({ "count": 1 })),
+        case("publishWorkflow", json!({ "id": draft, "version": 1 }), "workflow { state }", state("LIVE")),
+        case("pauseWorkflow", json!({ "id": live }), "workflow { state }", state("PAUSED")),
+        case("resumeWorkflow", json!({ "id": held }), "workflow { state }", state("LIVE")),
+        case(
+            "archiveWorkflow",
+            json!({ "id": row.workflow }),
+            "workflow { state }",
+            json!({ "workflow": { "state": "ARCHIVED" } }),
+        ),
+    ]
+}
+
+/// The answer is that of the real thing, which the same key then still does.
+#[actix_web::test]
+async fn a_dry_run_answers_as_the_mutation_would_and_leaves_nothing() {
+    let stage = Stage::new().await;
+    let mut cases = sending_cases(&stage).await;
+    cases.extend(contact_cases(&stage).await);
+    let sdl = Sdl::of(&stage.api.schema);
+    let takes_it = |name: &&str| {
+        let input = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
+        sdl.inputs[&input].iter().any(|field| field.name.node == "dryRun")
+    };
+    let names = sdl.fields("Mutation").iter().map(|mutation| mutation.name.node.as_str());
+    let known: BTreeSet<_> = names.filter(takes_it).collect();
+    assert_eq!(cases.iter().map(|case| case.name).collect::<BTreeSet<_>>(), known, "a case for each");
+    for case in &cases {
+        let (before, rung) = (stage.rows().await, stage.bell.0.load(Ordering::Relaxed));
+        assert_eq!(stage.run(case, true).await, case.payload, "{}", case.name);
+        let after = stage.rows().await;
+        let changed: Vec<_> = before.symmetric_difference(&after).collect();
+        assert!(changed.is_empty(), "{} changed {changed:#?}", case.name);
+        assert_eq!(stage.bell.0.load(Ordering::Relaxed), rung, "{} rang", case.name);
+        assert_eq!(stage.run(case, false).await, case.payload, "{}", case.name);
+        assert_ne!(stage.rows().await, before, "{} has an effect", case.name);
+    }
+    assert!(stage.bell.0.load(Ordering::Relaxed) > 0, "the real ones ring");
+    stage.served.stop().await;
+}
+
+#[actix_web::test]
+async fn a_dry_run_is_refused_like_the_mutation() {
+    let stage = Stage::new().await;
+    let id = stage.contact("ada").await;
+    let query =
+        "mutation($input: DeleteContactInput!) { deleteContact(input: $input) { contact { id } userErrors { code } } }";
+    for dry_run in [true, false] {
+        let input = json!({ "id": id, "version": 7, "dryRun": dry_run });
+        let answer = stage.served.ask(query, json!({ "input": input })).await;
+        assert_eq!(answer["data"]["deleteContact"]["userErrors"], json!([{ "code": "CONFLICT" }]), "{answer}");
+    }
+    stage.served.stop().await;
+}
+
+/// What a dry run locked is free before the next mutation of its document begins, in whatever space that works.
+#[actix_web::test]
+async fn what_follows_a_dry_run_in_its_document_does_not_wait_for_it() {
+    let stage = Stage::new().await;
+    let id = stage.contact("ada").await;
+    let key = json!({ "name": "K", "scopes": ["contacts.read"], "role": "VIEWER" });
+    let key = stage.api.change("createApiKey", "apiKey { id }", key).await["apiKey"]["id"].clone();
+    let query = "mutation($dry: DeleteContactInput!, $key: RevokeApiKeyInput!, $real: ArchiveContactInput!) { \
+        deleteContact(input: $dry) { contact { state email } } \
+        revokeApiKey(input: $key) { apiKey { name } } \
+        archiveContact(input: $real) { contact { state email } } }";
+    let variables = json!({
+        "dry": { "id": id, "version": 1, "dryRun": true }, "key": { "id": key }, "real": { "id": id, "version": 1 },
+    });
+    let answer = stage.served.ask(query, variables).await;
+    let data = &answer["data"];
+    assert_eq!(data["deleteContact"]["contact"], json!({ "state": "DELETED", "email": null }), "{answer}");
+    assert_eq!(data["revokeApiKey"]["apiKey"], json!({ "name": "K" }), "{answer}");
+    assert_eq!(
+        data["archiveContact"]["contact"],
+        json!({ "state": "ARCHIVED", "email": "ada@example.org" }),
+        "{answer}"
+    );
+    stage.served.stop().await;
+}
