@@ -124,7 +124,7 @@ async fn a_scrape_tells_what_happened_and_nothing_about_anybody() {
     }
     let of =
         |start: &'static str| series.iter().filter(move |(name, _)| name.starts_with(start)).map(|(_, value)| *value);
-    let sum = |start: &str| of(start).sum::<f64>();
+    let sum = |start: &'static str| of(start).sum::<f64>();
     // What was asked of the public port, without the probe: three operations, a link, and metrics that are not there.
     assert!((sum("carillon_http_requests_total{") - 5.0).abs() < 0.5, "{text}");
     assert!((sum("carillon_gate_refusals_total{") - 1.0).abs() < 0.5, "{text}");
