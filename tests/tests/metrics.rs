@@ -122,8 +122,9 @@ async fn a_scrape_tells_what_happened_and_nothing_about_anybody() {
     for (name, value) in expected {
         assert_eq!(series.get(name), Some(&value), "{name} in\n{text}");
     }
-    let of = |start: &str| series.iter().filter(|(name, _)| name.starts_with(start)).map(|(_, value)| *value);
-    let sum = |start: &str| of(start).sum::<f64>();
+    let of =
+        |start: &'static str| series.iter().filter(move |(name, _)| name.starts_with(start)).map(|(_, value)| *value);
+    let sum = |start: &'static str| of(start).sum::<f64>();
     // What was asked of the public port, without the probe: three operations, a link, and metrics that are not there.
     assert!((sum("carillon_http_requests_total{") - 5.0).abs() < 0.5, "{text}");
     assert!((sum("carillon_gate_refusals_total{") - 1.0).abs() < 0.5, "{text}");

@@ -283,7 +283,7 @@ mod tests {
     async fn wrong_in(folder: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> {
         let data = [("CARILLON_DATA", folder.to_str().unwrap())];
         let source = crate::config::Source::of(settings.iter().copied().chain(data)).unwrap();
-        let wrong = wrong(&Config::new(&source).unwrap(), &[]).await;
+        let wrong = Box::pin(wrong(&Config::new(&source).unwrap(), &[])).await;
         wrong.iter().map(|line| line.split_once(": ").unwrap().0.to_owned()).collect()
     }
 

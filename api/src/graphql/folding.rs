@@ -22,7 +22,9 @@ pub fn fold(document: &mut ExecutableDocument) {
     match &mut document.operations {
         DocumentOperations::Single(operation) => folding.operation(&mut operation.node),
         DocumentOperations::Multiple(operations) => {
-            operations.values_mut().for_each(|operation| folding.operation(&mut operation.node));
+            for operation in operations.values_mut() {
+                folding.operation(&mut operation.node);
+            }
         }
     }
     // What nobody spreads stays, for the library to refuse it.

@@ -156,11 +156,11 @@ async fn answer(
         }
         let bill = (caller.payers(), cost);
         let (response, standings) = rate::paid(rates, bill, &charged, execute(gateway, http, caller, request)).await;
-        Ok(Answered::Response(response, standings))
+        Ok(Answered::Response(Box::new(response), standings))
     };
     let answered = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
         Ok(Ok(answered)) => answered,
-        Ok(Err(Stop::Answer(response))) => Answered::Response(*response, Standings::default()),
+        Ok(Err(Stop::Answer(response))) => Answered::Response(response, Standings::default()),
         Ok(Err(Stop::Problem(problem))) => Answered::Problem(problem),
         Err(_) => {
             // Whoever got no answer does not pay for one.
@@ -190,7 +190,7 @@ async fn answer(
 
 /// What a request came to.
 enum Answered {
-    Response(Response, Standings),
+    Response(Box<Response>, Standings),
     Stream(HttpResponse),
     Problem(Problem),
 }

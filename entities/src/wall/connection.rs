@@ -179,7 +179,7 @@ impl Pools {
         match self {
             Self::Postgres { app, links, identity, dispatch, .. } => {
                 let pools = [Some(app), Some(links), identity.as_ref(), dispatch.as_ref()];
-                futures::future::join_all(pools.into_iter().flatten().map(Pool::close)).await;
+                futures::future::join_all(pools.into_iter().flatten().map(|pool| pool.close())).await;
             }
             Self::Sqlite { readers, writer, .. } => {
                 futures::future::join(readers.close(), writer.close()).await;

@@ -107,7 +107,7 @@ fn codes(payload: &Value) -> Vec<&str> {
 
 #[actix_web::test]
 async fn a_draft_says_what_is_wrong_and_a_version_never_changes() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let mut definition = welcome();
     definition["nodes"]["pause"]["next"] = json!("nowhere");
     let workflow = desk.draft("Welcome", &definition).await;
@@ -155,7 +155,7 @@ async fn a_draft_says_what_is_wrong_and_a_version_never_changes() {
 
 #[actix_web::test]
 async fn bad_graphs_are_refused_by_code_and_node() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let node = |name: &str, node: Value| {
         let mut definition = welcome();
         definition["nodes"][name] = node;
@@ -213,7 +213,7 @@ async fn bad_graphs_are_refused_by_code_and_node() {
 
 #[actix_web::test]
 async fn workflows_are_paused_resumed_and_archived() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let workflow = desk.draft("Welcome", &welcome()).await;
     let turn = async |name: &str| {
         desk.change(name, "workflow { state liveVersion { id } }", json!({ "id": workflow["id"] })).await
@@ -236,7 +236,7 @@ async fn workflows_are_paused_resumed_and_archived() {
 
 #[actix_web::test]
 async fn the_answers_tell_who_is_where() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let workflow = desk.draft("Welcome", &welcome()).await;
     desk.publish(&workflow, 1).await;
     let contact = desk.change("createContact", "contact { id }", json!({ "email": "eva@example.org" })).await;

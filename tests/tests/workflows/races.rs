@@ -23,7 +23,7 @@ async fn c184_a_cart_and_an_order_told_side_by_side_send_no_reminder() {
         let at = |name: &str| if name == "bought" { now } else { before };
         let [first, second] = order.map(|name| vec![(ada, name, at(name), Map::new())]);
         let first = field.doing(first).await.expect("told");
-        field.meanwhile(first, field.try_did(second)).await.expect("told");
+        Box::pin(field.meanwhile(first, field.try_did(second))).await.expect("told");
         assert_eq!(field.stands(ada).await, "goal goal", "{order:?}");
         field.advance(TimeDelta::hours(2));
         field.drain().await;
@@ -38,7 +38,7 @@ async fn who_enters_while_a_workflow_is_archived_gets_nothing() {
     let (ada, bob) = (field.person("ada@example.org").await, field.person("bob@example.org").await);
     field.does(bob, "started").await;
     let enters = field.doing(vec![(ada, "started", field.ports().now(), Map::new())]).await.expect("told");
-    field.meanwhile(enters, field.archive(workflow)).await;
+    Box::pin(field.meanwhile(enters, field.archive(workflow))).await;
     field.drain().await;
     for who in [ada, bob] {
         assert_eq!(field.stands(who).await, "exited workflow_archived");
@@ -73,7 +73,7 @@ async fn an_event_told_while_another_version_is_published_starts_somebody() {
     other["nodes"]["first"]["seconds"] = json!(60);
     let (publishing, version) = field.republishing(workflow, &other).await;
     let told = field.try_did(vec![(ada, "started", field.ports().now(), Map::new())]);
-    field.meanwhile(publishing, told).await.expect("told");
+    Box::pin(field.meanwhile(publishing, told)).await.expect("told");
     let ways = field.ways(ada).await;
     assert_eq!(ways.iter().map(|way| way.version).collect::<Vec<_>>(), [version.id]);
 }
@@ -215,6 +215,6 @@ async fn of_two_that_let_go_at_once_the_second_lets_people_go() {
         workflows::hold_all_workflows(&writer, &mut tx, field.ports(), false).await.expect("let go");
         tx.commit().await.expect("the end");
     };
-    field.meanwhile(tx, all).await;
+    Box::pin(field.meanwhile(tx, all)).await;
     assert_eq!(field.stands(ada).await, "active first");
 }

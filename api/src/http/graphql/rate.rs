@@ -126,8 +126,8 @@ mod tests {
 
     use super::*;
 
-    fn standing(payer: Payer, remaining: u32) -> Option<Standing> {
-        Some(Standing { payer, limit: 1_000, remaining, full_in: TimeDelta::milliseconds(1_001) })
+    fn standing(payer: Payer, remaining: u32) -> Standing {
+        Standing { payer, limit: 1_000, remaining, full_in: TimeDelta::milliseconds(1_001) }
     }
 
     fn told(standings: Standings) -> [Option<String>; 2] {
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn c234_headers_tell_the_policies_and_what_is_left() {
-        let tenant = standing(Payer::Tenant(TenantId(Uuid::nil())), 7);
-        let key = standing(Payer::Key(CredentialId(Uuid::nil())), 1_000);
-        let user = standing(Payer::User(UserId(Uuid::nil()), None), 0);
+        let tenant = Some(standing(Payer::Tenant(TenantId(Uuid::nil())), 7));
+        let key = Some(standing(Payer::Key(CredentialId(Uuid::nil())), 1_000));
+        let user = Some(standing(Payer::User(UserId(Uuid::nil()), None), 0));
         let shown = |policy: &str, limit: &str| [Some(policy.to_owned()), Some(limit.to_owned())];
         assert_eq!(
             told([tenant, key]),

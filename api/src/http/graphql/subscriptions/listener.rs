@@ -123,11 +123,11 @@ impl Listener {
         self.count(Answer::Ok);
         let open = Open::new(&self.gateway.process.ports.metrics);
         let answers = execute::subscribe(&self.gateway.schema, scope, live, catcher, request);
-        Some(answers.inspect(move |_| open.stays()))
+        Some(answers.inspect(move |_| _ = &open))
     }
 
     /// Pays for the start of a subscription (C-234).
-    pub async fn charge(&self, Cost(points): Cost) -> Result<(), RateLimited> {
+    pub async fn charge(&self, Cost(points): Cost) -> Result<(), Box<RateLimited>> {
         self.gateway.process.desk.rates.charge(&self.payers(), points).await.map(drop)
     }
 
@@ -160,9 +160,6 @@ impl Open {
         metrics.subscriptions.inc();
         Self(Arc::clone(metrics))
     }
-
-    /// For the closure that keeps it.
-    fn stays(&self) {}
 }
 
 impl Drop for Open {
