@@ -87,5 +87,5 @@ async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
     let url = if is_postgres(url) || url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);
-    Database::connect(options).await
+    Box::pin(Database::connect(options)).await
 }

@@ -146,7 +146,7 @@ pub fn apart<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T>
 pub async fn connect(url: &str) -> Result<DatabaseConnection> {
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false).connect_timeout(Duration::from_secs(30));
-    Ok(sea_orm::Database::connect(options).await?)
+    Ok(Box::pin(sea_orm::Database::connect(options)).await?)
 }
 
 async fn sqlite_template() -> Result<&'static [u8]> {

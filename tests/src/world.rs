@@ -76,7 +76,7 @@ pub struct World {
 impl World {
     /// The usual world, on the database that `CARILLON_TEST_BACKEND` names.
     pub async fn new() -> Self {
-        Self::with(WorldOptions::default()).await
+        Box::pin(Self::with(WorldOptions::default())).await
     }
 
     /// A world with other options.

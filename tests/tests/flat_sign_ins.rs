@@ -46,7 +46,7 @@ async fn c216_five_hundred_sign_ins_take_the_memory_of_two_and_hold_up_nobody() 
         judged.load(Ordering::Relaxed) + turned_away.load(Ordering::Relaxed)
     };
     let most = settings.permits as u64 * u64::from(settings.memory_kib) * 1024 + REST;
-    let (_, ended) = flat_within(most, "sign-ins", async { futures::join!(crowd, others) }).await;
+    let (_, ended) = flat_within(most, "sign-ins", Box::pin(async { futures::join!(crowd, others) })).await;
     assert!(ended < CROWD, "whoever needs no password waited for all who do");
     assert_eq!(judged.into_inner() + turned_away.into_inner(), CROWD);
     // The doors are open again.

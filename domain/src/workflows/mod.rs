@@ -38,8 +38,8 @@ pub use definition::{
 };
 pub use engine::{EngineGrants, PEOPLE, advance_due};
 pub use manage::{
-    UpdateWorkflow, archive_workflow, create_workflow, hold_all_workflows, hold_contact,
-    pause_workflow, resume_workflow, update_workflow,
+    UpdateWorkflow, archive_workflow, create_workflow, hold_all_workflows, hold_contact, pause_workflow,
+    resume_workflow, update_workflow,
 };
 pub use publish::{PublishedWorkflow, check_workflows, publish_workflow};
 pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};

@@ -128,13 +128,13 @@ async fn contact_cases(stage: &Stage) -> Vec<Case> {
     let (kept, away, gone, tagged) = (kept.await, away.await, gone.await, tagged.await);
     stage.api.change("archiveContact", "", json!({ "id": away, "version": 1 })).await;
     let upload = stage.api.uploaded().await;
-    let state = |state: &str| json!({ "contact": { "state": state } });
+    let is = |state: &str| json!({ "contact": { "state": state } });
     let event = json!({ "messageId": "dry", "name": "came0", "contact": { "id": tagged } });
     let declared = json!({ "name": "colour", "kind": "STRING" });
     vec![
-        case("archiveContact", json!({ "id": kept, "version": 1 }), "contact { state }", state("ARCHIVED")),
-        case("restoreContact", json!({ "id": away, "version": 2 }), "contact { state }", state("ACTIVE")),
-        case("deleteContact", json!({ "id": gone, "version": 1 }), "contact { state }", state("DELETED")),
+        case("archiveContact", json!({ "id": kept, "version": 1 }), "contact { state }", is("ARCHIVED")),
+        case("restoreContact", json!({ "id": away, "version": 2 }), "contact { state }", is("ACTIVE")),
+        case("deleteContact", json!({ "id": gone, "version": 1 }), "contact { state }", is("DELETED")),
         case(
             "upsertContacts",
             json!({ "contacts": [{ "by": { "email": "new@example.org" } }] }),
@@ -183,7 +183,7 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
         "idempotencyKey": "dry", "class": "TRANSACTIONAL", "senderId": row.sender,
         "templateVersionId": row.version, "to": { "contactId": row.contact },
     });
-    let state = |state: &str| json!({ "workflow": { "state": state } });
+    let is = |state: &str| json!({ "workflow": { "state": state } });
     vec![
         case("removeRelay", json!({}), "relay { host }", json!({ "relay": null })),
         case(
@@ -193,9 +193,9 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
             json!({ "results": [{ "created": true, "message": { "state": "QUEUED" } }] }),
         ),
         case("cancelMessages", json!({ "ids": [row.message] }), "count", json!({ "count": 1 })),
-        case("publishWorkflow", json!({ "id": draft, "version": 1 }), "workflow { state }", state("LIVE")),
-        case("pauseWorkflow", json!({ "id": live }), "workflow { state }", state("PAUSED")),
-        case("resumeWorkflow", json!({ "id": held }), "workflow { state }", state("LIVE")),
+        case("publishWorkflow", json!({ "id": draft, "version": 1 }), "workflow { state }", is("LIVE")),
+        case("pauseWorkflow", json!({ "id": live }), "workflow { state }", is("PAUSED")),
+        case("resumeWorkflow", json!({ "id": held }), "workflow { state }", is("LIVE")),
         case(
             "archiveWorkflow",
             json!({ "id": row.workflow }),

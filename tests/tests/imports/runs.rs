@@ -146,7 +146,7 @@ async fn a_batch_costs_the_same_whatever_its_rows() {
     let statements = async |from, n| {
         people.start(file(from, n), options.clone()).await.unwrap();
         let claim = people.claim().await.unwrap();
-        let (done, statements) = people.world.statements_of(people.slice(claim)).await;
+        let (done, statements) = people.world.statements_of(Box::pin(people.slice(claim))).await;
         assert_eq!(done.unwrap(), Progress::Done);
         statements
     };
