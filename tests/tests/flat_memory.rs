@@ -160,10 +160,10 @@ async fn over_smtp(people: &People) {
 
 async fn over_import(people: &People) {
     const LINE: u64 = 48 << 20;
-    let upload = flat("a header without end", line(people, "email", LINE)).await;
+    let upload = Box::pin(flat("a header without end", line(people, "email", LINE))).await;
     let started = flat("a header without end", people.start_upload(upload.id, ImportOptions::default())).await;
     assert_eq!(codes(started), ["ROW_ENDLESS"]);
-    let upload = flat("a row without end", line(people, "email\na@example.org\n", LINE)).await;
+    let upload = Box::pin(flat("a row without end", line(people, "email\na@example.org\n", LINE))).await;
     let import = people.start_upload(upload.id, ImportOptions::default()).await.unwrap();
     Box::pin(flat("a row without end", people.world.drain())).await;
     let import = people.import(import.id).await;

@@ -95,7 +95,7 @@ async fn statements_grow_with_groups_and_not_with_messages() {
         let intents: Vec<_> = batch.iter().map(|contact| post.intent(&format!("{}", contact.0), *contact)).collect();
         let (_, accepting) = post.statements_of(post.send(&intents)).await;
         let worker = post.worker("counted").await;
-        let (done, delivering) = post.statements_of(worker.run_until_quiet()).await;
+        let (done, delivering) = Box::pin(post.statements_of(worker.run_until_quiet())).await;
         assert_eq!(done.unwrap(), batch.len());
         costs.push((accepting, delivering));
     }

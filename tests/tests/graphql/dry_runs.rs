@@ -208,9 +208,9 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
 /// The answer is that of the real thing, which the same key then still does.
 #[actix_web::test]
 async fn a_dry_run_answers_as_the_mutation_would_and_leaves_nothing() {
-    let stage = Stage::new().await;
+    let stage = Box::pin(Stage::new()).await;
     let mut cases = sending_cases(&stage).await;
-    cases.extend(contact_cases(&stage).await);
+    cases.extend(Box::pin(contact_cases(&stage)).await);
     let sdl = Sdl::of(&stage.api.schema);
     let takes_it = |name: &&str| {
         let input = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
@@ -235,7 +235,7 @@ async fn a_dry_run_answers_as_the_mutation_would_and_leaves_nothing() {
 
 #[actix_web::test]
 async fn a_dry_run_is_refused_like_the_mutation() {
-    let stage = Stage::new().await;
+    let stage = Box::pin(Stage::new()).await;
     let id = stage.contact("ada").await;
     let query =
         "mutation($input: DeleteContactInput!) { deleteContact(input: $input) { contact { id } userErrors { code } } }";
@@ -250,7 +250,7 @@ async fn a_dry_run_is_refused_like_the_mutation() {
 /// What a dry run locked is free before the next mutation of its document begins, in whatever space that works.
 #[actix_web::test]
 async fn what_follows_a_dry_run_in_its_document_does_not_wait_for_it() {
-    let stage = Stage::new().await;
+    let stage = Box::pin(Stage::new()).await;
     let id = stage.contact("ada").await;
     let key = json!({ "name": "K", "scopes": ["contacts.read"], "role": "VIEWER" });
     let key = stage.api.change("createApiKey", "apiKey { id }", key).await["apiKey"]["id"].clone();

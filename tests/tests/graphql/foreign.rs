@@ -214,9 +214,9 @@ fn missing(kind: &str) -> Value {
 
 #[actix_web::test]
 async fn c204_another_tenants_id_is_answered_like_the_id_of_nothing_everywhere() {
-    let theirs = Side::new(Api::new().await, 0).await;
+    let theirs = Box::pin(Side::new(Api::new().await, 0)).await;
     let (schema, foreign) = (theirs.api.schema.clone(), theirs.ids);
-    let own = Side::new(Api::within(theirs.api.world, "eve@example.org").await, 1).await;
+    let own = Box::pin(Side::new(Api::within(theirs.api.world, "eve@example.org").await, 1)).await;
     let sdl = Sdl::of(&schema);
     let places = places(&sdl);
     assert!(places.len() > 40, "only {}: the search is wrong", places.len());

@@ -55,7 +55,7 @@ impl Told {
 
 impl Till {
     async fn new() -> Self {
-        Self::with(RATES).await
+        Box::pin(Self::with(RATES)).await
     }
 
     async fn with(rates: RateSettings) -> Self {
@@ -98,7 +98,7 @@ async fn sent(request: reqwest::RequestBuilder) -> Told {
 
 #[actix_web::test]
 async fn c234_an_answer_tells_what_it_cost_and_what_is_left() {
-    let till = Till::new().await;
+    let till = Box::pin(Till::new()).await;
     let told = till.ask(PAGE).await;
     let cost = json!({ "requested": 51, "bucket": "user", "limit": 150, "remaining": 99 });
     assert_eq!((told.status, &told.body["extensions"]["cost"]), (200, &cost), "{}", told.body);
@@ -123,7 +123,7 @@ async fn c234_an_answer_tells_what_it_cost_and_what_is_left() {
 
 #[actix_web::test]
 async fn c234_who_has_too_few_points_is_refused_before_anything_runs() {
-    let till = Till::new().await;
+    let till = Box::pin(Till::new()).await;
     for n in 0..13 {
         let input = json!({ "input": { "email": format!("a{n}@example.org") } });
         let told = till.ask_as(&till.token, CREATE, input).await;
@@ -152,7 +152,7 @@ async fn c234_who_has_too_few_points_is_refused_before_anything_runs() {
 
 #[actix_web::test]
 async fn c234_tenants_of_an_agency_and_its_keys_do_not_drain_each_other() {
-    let till = Till::new().await;
+    let till = Box::pin(Till::new()).await;
     let other = till.api.world.new_tenant(&till.api.ada, till.api.account, "Brot").await;
     let elsewhere = token(&till.api, &till.api.ada, other).await;
     let (_, key) = till.api.world.new_key(&till.api.ada, till.api.tenant).await;
@@ -177,7 +177,7 @@ async fn c234_tenants_of_an_agency_and_its_keys_do_not_drain_each_other() {
 
 #[actix_web::test]
 async fn c234_what_does_not_run_is_free() {
-    let till = Till::new().await;
+    let till = Box::pin(Till::new()).await;
     for (query, refused) in [
         ("{ contacts { nodes { id } } nothing }", "BAD_REQUEST"),
         ("{ contacts {", "BAD_REQUEST"),
@@ -215,8 +215,9 @@ async fn c234_what_is_not_answered_in_time_is_free() {
 
 #[actix_web::test]
 async fn c221_a_flood_of_aliases_is_paid_for() {
-    let till = Till::with(RateSettings { tenant: 5_000, ..RATES }).await;
-    let flood: String = (0..20).map(|n| format!("a{n}: contacts(first: 100) {{ nodes {{ id }} }} ")).collect();
+    let till = Box::pin(Till::with(RateSettings { tenant: 5_000, ..RATES })).await;
+    let flood =
+        (0..20).map(|n| format!("a{n}: contacts(first: 100) {{ nodes {{ id }} }} ")).collect::<Vec<_>>().concat();
     let told = till.ask(&format!("{{ {flood} }}")).await;
     assert_eq!((told.status, &told.body["extensions"]["cost"]["requested"]), (200, &json!(2_020)));
     assert_eq!((told.left("user").0, told.left("tenant").0), (0, 2_980), "dearer than a bucket: all of it");
@@ -238,7 +239,7 @@ async fn what_is_asked_for_twice_runs_twice() {
 #[actix_web::test]
 async fn c234_a_subscription_pays_when_it_starts() {
     const PROGRESS: &str = "subscription { messageProgress { total } }";
-    let hall = Hall::poor(RateSettings { tenant: 1_000, key: 1_000, user: 1_000 }).await;
+    let hall = Box::pin(Hall::poor(RateSettings { tenant: 1_000, key: 1_000, user: 1_000 })).await;
     let mut socket = hall.owner().await;
     socket.subscribe("1", "subscription { nothing }").await;
     assert_eq!(socket.error().await, "BAD_REQUEST");

@@ -35,7 +35,7 @@ pub struct Hall {
 
 impl Hall {
     pub async fn new() -> Self {
-        Self::with(|_| {}).await
+        Box::pin(Self::with(|_| {})).await
     }
 
     /// One with other settings.

@@ -68,7 +68,8 @@ impl Events {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let block = block.to_owned();
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 return Some(block);
             }
             let chunk = tokio::time::timeout(PATIENCE, self.chunks.next()).await.expect("in time")?;
@@ -115,7 +116,7 @@ impl Events {
 
 #[actix_web::test]
 async fn what_changes_is_told_as_events_until_it_is_over() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let id = hall.api.row(1).await.workflow;
     let mut events = hall.events(&workflow(&id)).await;
     let told = |answer: Value| answer["data"]["workflowProgress"]["state"].clone();
@@ -135,7 +136,7 @@ async fn what_changes_is_told_as_events_until_it_is_over() {
 
 #[actix_web::test]
 async fn documents_are_judged_as_everywhere_and_faults_are_events() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let aliases = (0..40).map(|n| format!("a{n}: total")).collect::<Vec<_>>().join(" ");
     let cases = [
         ("subscription {", "BAD_REQUEST"),
@@ -170,7 +171,7 @@ async fn documents_are_judged_as_everywhere_and_faults_are_events() {
 
 #[actix_web::test]
 async fn c223_a_mutation_is_no_get_whatever_is_accepted() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let mutation = "mutation { signOut(input: {}) { userErrors { code } } }";
     let response = hall.request(Method::GET, Some(&hall.token), mutation).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 405);
@@ -182,7 +183,7 @@ async fn c223_a_mutation_is_no_get_whatever_is_accepted() {
 
 #[actix_web::test]
 async fn c224_a_stream_is_for_who_has_a_credential_and_ends_with_it() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let unauthenticated = (401, json!("UNAUTHENTICATED"));
     assert_eq!(hall.no_events(None).await, unauthenticated);
     assert_eq!(hall.no_events(Some("x")).await, unauthenticated);
@@ -197,7 +198,7 @@ async fn c224_a_stream_is_for_who_has_a_credential_and_ends_with_it() {
 
 #[actix_web::test]
 async fn c224_streams_are_counted_with_sockets() {
-    let hall = Hall::with(|sockets| (sockets.process_max, sockets.tenant_max) = (3, 2)).await;
+    let hall = Box::pin(Hall::with(|sockets| (sockets.process_max, sockets.tenant_max) = (3, 2))).await;
     let _socket = hall.owner().await;
     let mut events = hall.events(MESSAGES).await;
     assert_eq!(events.next().await["data"]["messageProgress"]["total"], 0);
@@ -210,7 +211,7 @@ async fn c224_streams_are_counted_with_sockets() {
 
 #[actix_web::test]
 async fn c185_streams_end_before_the_process_does() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let mut events = hall.events(MESSAGES).await;
     assert_eq!(events.next().await["data"]["messageProgress"]["total"], 0);
     hall.gateway.sockets.drain();
@@ -221,7 +222,7 @@ async fn c185_streams_end_before_the_process_does() {
 
 #[actix_web::test]
 async fn a_stream_has_heartbeats_and_leaves_nothing_behind() {
-    let hall = Hall::with(|sockets| sockets.heartbeat = SHORT).await;
+    let hall = Box::pin(Hall::with(|sockets| sockets.heartbeat = SHORT)).await;
     let mut events = hall.events(MESSAGES).await;
     let mut beats = 0;
     while beats < 4 {

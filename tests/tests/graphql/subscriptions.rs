@@ -36,7 +36,7 @@ pub fn workflow(id: &Value) -> String {
 
 #[actix_web::test]
 async fn c223_a_socket_is_opened_with_its_protocol_and_from_here() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     assert_eq!(hall.refused(hall.asking(None)).await, 400);
     assert_eq!(hall.refused(hall.asking(Some("graphql-ws"))).await, 400);
     for (origin, allowed) in [("https://carillon.test", true), ("https://evil.test", false), ("null", false)] {
@@ -54,7 +54,7 @@ async fn c223_a_socket_is_opened_with_its_protocol_and_from_here() {
 
 #[actix_web::test]
 async fn c224_who_does_not_say_who_they_are_is_closed() {
-    let hall = Hall::with(|sockets| sockets.init_timeout = SHORT).await;
+    let hall = Box::pin(Hall::with(|sockets| sockets.init_timeout = SHORT)).await;
     let mut socket = hall.open().await;
     assert_eq!(socket.closed().await, (4408, "Connection initialisation timeout".to_owned()));
     let mut socket = hall.open().await;
@@ -66,7 +66,7 @@ async fn c224_who_does_not_say_who_they_are_is_closed() {
 
 #[actix_web::test]
 async fn c211_a_credential_that_does_not_verify_opens_nothing() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     for payload in [
         Value::Null,
         json!({}),
@@ -85,7 +85,7 @@ async fn c211_a_credential_that_does_not_verify_opens_nothing() {
 
 #[actix_web::test]
 async fn what_the_protocol_forbids_closes_the_socket() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let mut early = hall.open().await;
     early.subscribe("1", MESSAGES).await;
     assert_eq!(early.code().await, 4401);
@@ -114,7 +114,7 @@ async fn what_the_protocol_forbids_closes_the_socket() {
 
 #[actix_web::test]
 async fn an_import_is_told_until_it_has_ended() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let (_, id) = hall.api.importing().await;
     let mut socket = hall.owner().await;
     socket.subscribe("a", &import(&id)).await;
@@ -148,7 +148,7 @@ async fn an_import_is_told_until_it_has_ended() {
 
 #[actix_web::test]
 async fn a_workflow_is_told_with_its_numbers_until_it_is_archived() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let id = hall.api.row(1).await.workflow;
     let mut socket = hall.owner().await;
     socket.subscribe("w", &workflow(&id)).await;
@@ -166,7 +166,7 @@ async fn a_workflow_is_told_with_its_numbers_until_it_is_archived() {
 
 #[actix_web::test]
 async fn messages_are_told_as_they_come_until_nobody_wants_to_know() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let mut socket = hall.owner().await;
     socket.subscribe("1", MESSAGES).await;
     assert_eq!(socket.hear().await["payload"]["data"]["messageProgress"], json!({ "total": 0, "byState": [] }));
@@ -184,7 +184,7 @@ async fn messages_are_told_as_they_come_until_nobody_wants_to_know() {
 
 #[actix_web::test]
 async fn while_it_waits_a_subscription_holds_no_connection() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let mut socket = hall.owner().await;
     // More than the pool has connections.
     for n in 0..20 {
@@ -201,7 +201,7 @@ async fn while_it_waits_a_subscription_holds_no_connection() {
 
 #[actix_web::test]
 async fn documents_are_judged_as_those_of_queries() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let mut socket = hall.owner().await;
     let twice = "subscription { messageProgress { total } b: messageProgress { total } }";
     let aliases = (0..40).map(|n| format!("a{n}: total")).collect::<Vec<_>>().join(" ");
@@ -232,7 +232,7 @@ async fn documents_are_judged_as_those_of_queries() {
 /// Every subscription that takes an id, as somebody who may have none of the others' (C-204).
 #[actix_web::test]
 async fn c204_a_foreign_id_and_a_missing_one_are_told_the_same() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let row = hall.api.row(1).await;
     let (_, own) = hall.api.importing().await;
     let mut socket = hall.owner().await;
@@ -269,7 +269,7 @@ async fn c204_a_foreign_id_and_a_missing_one_are_told_the_same() {
 
 #[actix_web::test]
 async fn l2_permissions_are_asked_for_as_everywhere() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let (_, id) = hall.api.importing().await;
     // The key reads contacts and nothing else.
     let (_, key) = hall.api.world.new_key(&hall.api.ada, hall.api.tenant).await;
@@ -309,7 +309,7 @@ async fn two(hall: &Hall, credential: &str, query: &str) -> (Socket, Socket) {
 
 #[actix_web::test]
 async fn c224_a_socket_ends_with_its_token() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let (watching, idle) = two(&hall, &hall.token, MESSAGES).await;
     hall.api.world.advance(AccessTokens::LIFETIME);
     both_end(watching, idle).await;
@@ -321,7 +321,7 @@ async fn c224_a_socket_ends_with_its_token() {
 
 #[actix_web::test]
 async fn c224_a_revoked_key_ends_its_sockets() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let Caller::User(_, Some(context)) = &hall.api.owner else { panic!("the owner is in the tenant") };
     let grant = context.grant::<AdministerTenant>().unwrap();
     let command = CreateApiKey {
@@ -346,7 +346,7 @@ async fn member(hall: &Hall, email: &str) -> (Scope, String, String) {
 
 #[actix_web::test]
 async fn c213_another_role_or_none_ends_the_sockets_of_a_user() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let outside = Caller::User(hall.api.ada, None);
     let (_, membership, credential) = member(&hall, "bea@example.org").await;
     let (watching, idle) = two(&hall, &credential, MESSAGES).await;
@@ -369,7 +369,9 @@ async fn c213_another_role_or_none_ends_the_sockets_of_a_user() {
 
 #[actix_web::test]
 async fn c224_sockets_and_subscriptions_are_limited() {
-    let hall = Hall::with(|sockets| (sockets.process_max, sockets.tenant_max, sockets.running_max) = (3, 1, 2)).await;
+    let hall =
+        Box::pin(Hall::with(|sockets| (sockets.process_max, sockets.tenant_max, sockets.running_max) = (3, 1, 2)))
+            .await;
     let mut first = hall.owner().await;
     let mut second = hall.open().await;
     second.init(&hall.token).await;
@@ -394,7 +396,7 @@ async fn c224_sockets_and_subscriptions_are_limited() {
 
 #[actix_web::test]
 async fn who_is_not_heard_of_is_dropped_and_who_answers_is_not() {
-    let hall = Hall::with(|sockets| sockets.heartbeat = SHORT).await;
+    let hall = Box::pin(Hall::with(|sockets| sockets.heartbeat = SHORT)).await;
     let mut alive = hall.owner().await;
     let mut pings = 0;
     while pings < 4 {
@@ -413,7 +415,7 @@ async fn who_is_not_heard_of_is_dropped_and_who_answers_is_not() {
 
 #[actix_web::test]
 async fn c185_sockets_are_closed_before_the_process_ends() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let mut watching = hall.owner().await;
     watching.subscribe("1", MESSAGES).await;
     assert_eq!(watching.hear().await["type"], "next");
@@ -428,7 +430,7 @@ async fn c185_sockets_are_closed_before_the_process_ends() {
 
 #[actix_web::test]
 async fn a_client_that_goes_leaves_nothing_behind() {
-    let hall = Hall::new().await;
+    let hall = Box::pin(Hall::new()).await;
     let mut rude = hall.owner().await;
     rude.subscribe("1", MESSAGES).await;
     assert_eq!(rude.hear().await["type"], "next");
