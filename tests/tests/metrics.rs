@@ -147,7 +147,7 @@ async fn what_is_due_is_measured_by_lane() {
     let ada = post.person("ada@example.org").await;
     let due = async |lane| due_in(post.ports(), lane).await.unwrap();
     assert_eq!(due(Work::Bulk).await, Due::default());
-    let intents: Vec<_> = (0..3).map(|n| post.intent(&format!("hello {n}"), ada)).collect();
+    let intents: Vec<_> = (0..3).map(|n| post.intent(&format!("hello-{n}"), ada)).collect();
     post.send(&intents).await;
     post.advance(TimeDelta::seconds(30));
     let before = post.ports().wall.statements();
@@ -160,7 +160,7 @@ async fn what_is_due_is_measured_by_lane() {
     }
     let beside = post.beside("Torten").await;
     let bob = beside.person("bob@example.org").await;
-    let intents: Vec<_> = (0..40).map(|n| beside.intent(&format!("hello {n}"), bob)).collect();
+    let intents: Vec<_> = (0..40).map(|n| beside.intent(&format!("hello-{n}"), bob)).collect();
     beside.send(&intents).await;
     let before = post.ports().wall.statements();
     assert_eq!(due(Work::Bulk).await.rows, 43, "of all tenants");

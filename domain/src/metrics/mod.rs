@@ -308,7 +308,7 @@ mod tests {
             }
             metrics.scrape(|_| {})
         };
-        assert!(!count(&Metrics::new(false)).contains("tenant"));
+        assert!(!count(&Metrics::new(false)).contains("tenant="));
         let scrape = count(&Metrics::new(true));
         assert_eq!(scrape.lines().filter(|line| line.starts_with("carillon_tenant_messages_total{")).count(), 501);
         assert_eq!(line(&scrape, "carillon_tenant_messages_total{outcome=\"sent\",tenant=\"other\"}"), Some("1"));

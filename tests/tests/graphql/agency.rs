@@ -100,15 +100,3 @@ async fn c213_figures_end_with_the_membership() {
     let after = api.ask_as(&Caller::User(eve, None), query, json!({})).await;
     assert_eq!(code(&after), "UNAUTHENTICATED", "{after}");
 }
-
-/// Reading a tenant costs a hundred fields, so a document reads few pages of them (C-221).
-#[actix_web::test]
-async fn c221_a_document_reads_a_bounded_number_of_tenants() {
-    let api = Api::new().await;
-    let page = |alias: &str| format!("{alias}: tenants(first: 100) {{ nodes {{ messageStats {{ total }} }} }}");
-    let ada = Caller::User(api.ada, None);
-    let one = api.ask_as(&ada, &format!("{{ viewer {{ {} }} }}", page("a")), json!({})).await;
-    assert!(one.get("errors").is_none(), "{one}");
-    let two = api.ask_as(&ada, &format!("{{ viewer {{ {} {} }} }}", page("a"), page("b")), json!({})).await;
-    assert!(two["data"].is_null() && two["errors"][0]["message"].is_string(), "{two}");
-}

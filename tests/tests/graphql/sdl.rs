@@ -100,6 +100,7 @@ const PLAIN_LISTS: &[(&str, &str)] = &[
     ("MessageStats.refused", "the reasons"),
     ("Query.nodes", "a hundred ids"),
     ("Query.trackingCounts", "the days that are asked for"),
+    ("RateLimit.buckets", "the tenant, and who asks in it"),
     ("Template.versions", "the locales"),
     ("Workflow.findings", "the nodes of a definition"),
     ("WorkflowNodeAnswer.exited", "the reasons of a definition"),

@@ -239,6 +239,15 @@ mod tests {
     }
 
     #[test]
+    fn c221_a_document_reads_a_bounded_number_of_tenants() {
+        let page = |alias: &str| format!("{alias}: tenants(first: 100) {{ nodes {{ messageStats {{ total }} }} }}");
+        let one = format!("{{ viewer {{ {} }} }}", page("a"));
+        assert_eq!(cost(&one), 1 + 1 + 100 * (1 + 100));
+        let two = format!("{{ viewer {{ {} {} }} }}", page("a"), page("b"));
+        assert!(cost_of(&two, json!({}), None).is_err());
+    }
+
+    #[test]
     fn c221_a_flood_of_aliases_has_its_price() {
         let flood =
             (0..20).map(|n| format!("a{n}: contacts(first: 100) {{ nodes {{ id }} }} ")).collect::<Vec<_>>().concat();
