@@ -6,8 +6,9 @@ use std::time::Duration;
 use actix_web::web;
 use carillon::http::{Gateway, HttpSettings};
 use carillon_domain::settings::Settings;
-use carillon_domain::tenancy::{RateSettings, VerifiedAccess, enter_tenant};
+use carillon_domain::tenancy::{RateSettings, TrackEvents, VerifiedAccess, enter_tenant};
 use carillon_entities::ids::TenantId;
+use carillon_entities::rows::contacts::contacts;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -198,15 +199,21 @@ async fn c234_what_does_not_run_is_free() {
 
 #[actix_web::test]
 async fn c234_what_is_not_answered_in_time_is_free() {
-    let settings = HttpSettings { request_timeout: Duration::ZERO, ..HttpSettings::default() };
+    let settings = HttpSettings { request_timeout: Duration::from_millis(300), ..HttpSettings::default() };
     let api = Api::new().await;
+    let contact = api.change("createContact", "contact { id version }", json!({ "email": "ada@example.org" })).await;
     let gateway = Arc::into_inner(poor(&api, RATES).into_inner()).unwrap();
     let gateway = web::Data::new(Gateway { settings, ..gateway });
     let served = Served::with(&api, gateway.clone()).await;
     let token = token(&api, &api.ada, api.tenant).await;
     let client = reqwest::Client::new();
     let request = client.post(format!("http://{}/graphql", served.address)).bearer_auth(token);
-    let told = sent(request.json(&json!({ "query": PAGE }))).await;
+    // Somebody else has the contact for as long as it takes.
+    let mut held = api.world.grant::<TrackEvents>(api.tenant).begin().await.unwrap();
+    held.select::<contacts::Entity>().for_update().one().await.unwrap();
+    let query = "mutation($input: ArchiveContactInput!) { archiveContact(input: $input) { contact { id } } }";
+    let told = sent(request.json(&json!({ "query": query, "variables": { "input": contact["contact"] } }))).await;
+    held.rollback().await.unwrap();
     assert_eq!((told.status, code(&told.body)), (503, "TIMEOUT"));
     let standings = gateway.process.desk.rates.standings(&api.owner.payers());
     assert!(standings.into_iter().flatten().all(|standing| standing.remaining == standing.limit), "{standings:?}");
