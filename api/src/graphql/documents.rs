@@ -8,10 +8,14 @@ use async_graphql::Request;
 use async_graphql::parser::types::ExecutableDocument;
 use lru::LruCache;
 
+use super::limits;
+
 /// How many are kept: those used last.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
 /// The longest text that is kept, in bytes: a longer one is rarely sent twice.
 const LONGEST: usize = 4_096;
+/// The largest document that is kept: a short text may unfold to a large one, and whoever sends it need not have signed in.
+const LARGEST: u64 = 2_000;
 
 /// The documents of one process.
 pub struct Documents(Mutex<LruCache<String, Arc<ExecutableDocument>>>);
@@ -36,8 +40,12 @@ impl Documents {
         if request.query.len() > LONGEST {
             return;
         }
-        let Ok(document) = request.parsed_query().cloned() else { return };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(request.query.clone(), Arc::new(document));
+        let Ok(document) = request.parsed_query() else { return };
+        if limits::size_of(document) > LARGEST {
+            return;
+        }
+        let document = Arc::new(document.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(request.query.clone(), document);
     }
 }
 
@@ -62,9 +70,11 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_long_one_nor_a_wrong_one_is_kept() {
+    fn neither_a_long_one_nor_a_large_or_wrong_one_is_kept() {
         let documents = Documents::default();
-        for text in [format!("{{ serverTime }}{}", " ".repeat(LONGEST)), "{".to_owned()] {
+        let large = format!("{{ {}}}", "a ".repeat(2_040));
+        assert!(large.len() <= LONGEST);
+        for text in [format!("{{ serverTime }}{}", " ".repeat(LONGEST)), large, "{".to_owned()] {
             documents.keep(&mut Request::new(&text));
             assert!(!documents.recall(&mut Request::new(text)));
         }

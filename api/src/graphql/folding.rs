@@ -3,21 +3,24 @@
 //!
 //! A valid document is folded before it is kept: fragments are put where they are spread, and fields under one key become
 //! one that asks for all that was asked of them. Its fields were counted with fragments expanded, so it has an end. What is
-//! asked under a directive stays apart.
+//! asked under a directive stays apart, which for a query is work done twice; a mutation made twice is refused.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, FragmentDefinition, InlineFragment, OperationDefinition, Selection,
-    SelectionSet,
+    DocumentOperations, ExecutableDocument, FragmentDefinition, InlineFragment, OperationDefinition, OperationType,
+    Selection, SelectionSet,
 };
-use async_graphql::{Name, Positioned};
+use async_graphql::{Name, Positioned, ServerError};
 
 use super::types::{TYPES, name_of, root_of};
 
 /// Folds a valid document.
-pub fn fold(document: &mut ExecutableDocument) {
+///
+/// # Errors
+/// The refusal of one whose mutations share a key and cannot be made one.
+pub fn fold(document: &mut ExecutableDocument) -> Result<(), ServerError> {
     let mut folding = Folding { fragments: std::mem::take(&mut document.fragments), used: HashSet::new() };
     match &mut document.operations {
         DocumentOperations::Single(operation) => folding.operation(&mut operation.node),
@@ -30,6 +33,23 @@ pub fn fold(document: &mut ExecutableDocument) {
     // What nobody spreads stays, for the library to refuse it.
     document.fragments = folding.fragments;
     document.fragments.retain(|name, _| !folding.used.contains(name));
+    let mutations = document.operations.iter().filter(|(_, operation)| operation.node.ty == OperationType::Mutation);
+    mutations
+        .map(|(_, operation)| &operation.node.selection_set.node)
+        .try_for_each(|set| once(set, &mut HashSet::new()))
+}
+
+/// Refuses a key that is there again, under a directive or in a fragment that is.
+fn once<'a>(set: &'a SelectionSet, seen: &mut HashSet<&'a Name>) -> Result<(), ServerError> {
+    set.items.iter().try_for_each(|item| match &item.node {
+        Selection::Field(field) if !seen.insert(&field.node.response_key().node) => {
+            let message =
+                "A mutation that is asked for twice, and under a condition, may be made twice: ask for it once.";
+            Err(ServerError::new(message, Some(item.pos)))
+        }
+        Selection::InlineFragment(fragment) => once(&fragment.node.selection_set.node, seen),
+        Selection::Field(_) | Selection::FragmentSpread(_) => Ok(()),
+    })
 }
 
 struct Folding {
@@ -178,7 +198,7 @@ mod tests {
 
     fn folded(query: &str) -> String {
         let mut document = parse_query(query).unwrap();
-        fold(&mut document);
+        fold(&mut document).unwrap();
         let left: Vec<_> = document.fragments.keys().map(Name::to_string).collect();
         let (_, operation) = document.operations.iter().next().unwrap();
         format!("{} {}", shown(&operation.node.selection_set.node), left.join(" ")).trim().to_owned()
@@ -204,6 +224,19 @@ mod tests {
             ("{ __schema { ...S } } fragment S on __Schema { types { name } }", "__schema{__Schema:{types{name}}}"),
         ] {
             assert_eq!(folded(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_mutation_that_would_be_made_twice_is_refused() {
+        let made = |query: &str| fold(&mut parse_query(query).unwrap());
+        for again in ["a @include(if: $x) { c }", "... @include(if: $x) { a { c } }", "...F @include(if: $x)"] {
+            let rest = "fragment F on Mutation { a { c } }";
+            assert!(made(&format!("mutation {{ a {{ b }} {again} }} {rest}")).is_err(), "{again}");
+            assert!(made(&format!("mutation {{ {again} a {{ b }} }} {rest}")).is_err(), "{again}");
+            assert!(made(&format!("mutation {{ {again} b {{ b }} }} {rest}")).is_ok(), "{again}");
+            let query = format!("query {{ a {{ b }} {} }}", again.replace("...F", "... on Query { a { c } } b"));
+            assert!(made(&query).is_ok(), "{query}");
         }
     }
 

@@ -40,6 +40,9 @@ const MAX_PAGE: u64 = 100;
 const DEFAULT_PAGE: u64 = 50;
 /// Values of arguments, each as often as it is copied: wherever a field uses it, for each row the field lies in.
 const WEIGHT: u64 = 1_000_000;
+/// Values that an operation says itself, after fragments are expanded: folding copies those of a fragment to wherever it is
+/// spread, and what a variable holds to nowhere.
+const WRITTEN: u64 = 10_000;
 /// Fields of an operation after fragments are expanded.
 const FIELDS: usize = 1_000;
 /// Aliased fields after fragments are expanded.
@@ -90,6 +93,13 @@ pub fn check_document(
         let is_run = name.is_none() || known.map(Name::as_str) == name;
         Ok(if is_run { Cost(points) } else { cost })
     })
+}
+
+/// Selections and values of a document as it stands, which tell how much it takes to hold it.
+pub fn size_of(document: &ExecutableDocument) -> u64 {
+    let operations = document.operations.iter().map(|(_, operation)| &operation.node.selection_set.node);
+    let fragments = document.fragments.values().map(|fragment| &fragment.node.selection_set.node);
+    operations.chain(fragments).map(weight::held).sum()
 }
 
 /// The specification gives a subscription one root field (5.2.3), and the library overlooks one in a fragment.
@@ -240,6 +250,29 @@ mod tests {
             "b(x: $v) ".repeat(4)
         );
         assert!(check_with(&default, "{}").is_err() && check_with(&default, r#"{"v": []}"#).is_ok());
+    }
+
+    /// A text of four thousand octets would otherwise unfold to millions of values, in the memory of documents too.
+    #[test]
+    fn c221_what_a_fragment_says_is_not_said_often() {
+        let fragment = |values: usize| format!("fragment F on Query {{ a(x: [{}]) }}", "1 ".repeat(values));
+        let spreads = |times: usize| numbered(times, |n| format!("f{n} {{ ...F }}"));
+        let document = |values, times| format!("{{ b {{ {} }} }} {}", spreads(times), fragment(values));
+        assert_eq!(check(&document(100, 90)), Ok(()));
+        for query in [document(1_000, 100), document(1_000, 100).replace("a(x:", "a @include(if:")] {
+            assert!(check(&query).is_err_and(|message| message.contains("values of its own")), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_a_document_holds_is_counted_as_it_stands() {
+        for (query, size) in [
+            ("{ a b { c } }", 3),
+            ("query($v: Int) { a(x: [1, { y: $v }]) @include(if: true) }", 1 + 5 + 2),
+            ("{ ...F ...F } fragment F on Query { a ... { b } }", 2 + 3),
+        ] {
+            assert_eq!(size_of(&parse_query(query).unwrap()), size, "{query}");
+        }
     }
 
     #[test]

@@ -4,17 +4,18 @@
 mod merging;
 mod variables;
 
-use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{ServerError, Value, Variables};
+use async_graphql::parser::types::{ExecutableDocument, VariableDefinition};
+use async_graphql::{Name, Positioned, ServerError, Value, Variables};
 
 /// Refuses a document that the specification does not let run; its limits were judged before.
 pub fn check_document(document: &ExecutableDocument) -> Result<(), ServerError> {
     if let Some(fragment) = document.fragments.get("on") {
         return Err(ServerError::new("No fragment is called \"on\".", Some(fragment.pos)));
     }
+    let mut looks = merging::LOOKS;
     document.operations.iter().try_for_each(|(_, operation)| {
         variables::check(document, &operation.node)?;
-        merging::check(document, &operation.node)
+        merging::check(document, &operation.node, &mut looks)
     })
 }
 
@@ -24,17 +25,34 @@ pub fn check_variables(
     operation: Option<&str>,
     variables: &Variables,
 ) -> Result<(), ServerError> {
-    let asked = document
-        .operations
-        .iter()
-        .filter(|(name, _)| operation.is_none_or(|asked| name.is_some_and(|name| name.as_str() == asked)));
-    for definition in asked.flat_map(|(_, operation)| &operation.node.variable_definitions) {
+    for definition in definitions(document, operation) {
         let name = &definition.node.name.node;
         if !definition.node.var_type.node.nullable && variables.get(name) == Some(&Value::Null) {
             return Err(ServerError::new(format!("Variable \"${name}\" may not be null."), Some(definition.pos)));
         }
     }
     Ok(())
+}
+
+/// Gives variables that were left out their defaults (6.1.2): where a condition asks, the library knows those alone that a
+/// request sends.
+pub fn complete_variables(document: &ExecutableDocument, operation: Option<&str>, variables: &mut Variables) {
+    for definition in definitions(document, operation) {
+        if let Some(default) = &definition.node.default_value {
+            variables.entry(definition.node.name.node.clone()).or_insert_with(|| default.node.clone());
+        }
+    }
+}
+
+/// The variables of the operation that a request runs.
+fn definitions<'a>(
+    document: &'a ExecutableDocument,
+    operation: Option<&'a str>,
+) -> impl Iterator<Item = &'a Positioned<VariableDefinition>> {
+    let is_asked =
+        move |name: Option<&Name>| operation.is_none_or(|asked| name.is_some_and(|name| name.as_str() == asked));
+    let operations = document.operations.iter().filter(move |(name, _)| is_asked(*name));
+    operations.flat_map(|(_, operation)| &operation.node.variable_definitions)
 }
 
 #[cfg(test)]
@@ -182,5 +200,18 @@ mod tests {
         assert!(!check("query ($a: Int! = 1) { contacts(first: $a) { nodes { id } } }", None, r#"{"a": null}"#));
         let two = "query A($a: Int) { contacts(first: $a) { nodes { id } } } query B($a: Int!) { contacts(first: $a) { nodes { id } } }";
         assert!(check(two, Some("A"), r#"{"a": null}"#) && !check(two, Some("B"), r#"{"a": null}"#));
+    }
+
+    #[test]
+    fn what_is_left_out_is_what_its_default_says() {
+        let completed = |operation, variables: &str| {
+            let query = "query A($a: Int = 1, $b: Int, $c: Int = null) { a } query B($a: Int = 2) { a }";
+            let mut variables = Variables::from_json(serde_json::from_str(variables).unwrap());
+            complete_variables(&parse_query(query).unwrap(), Some(operation), &mut variables);
+            serde_json::to_value(&variables).unwrap()
+        };
+        assert_eq!(completed("A", "{}"), serde_json::json!({ "a": 1, "c": null }));
+        assert_eq!(completed("B", "{}"), serde_json::json!({ "a": 2 }));
+        assert_eq!(completed("A", r#"{"a": null, "c": 3}"#), serde_json::json!({ "a": null, "c": 3 }));
     }
 }

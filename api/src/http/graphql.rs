@@ -218,7 +218,7 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
     let Some(query) = params.query.filter(|query| !query.is_empty()) else {
         return Err(Problem::Malformed("The request has no query.").into());
     };
-    let variables = Variables::from_json(serde_json::Value::Object(params.variables.unwrap_or_default()));
+    let mut variables = Variables::from_json(serde_json::Value::Object(params.variables.unwrap_or_default()));
     let mut request = Request::new(query);
     let is_known = documents.recall(&mut request);
     if !is_known {
@@ -231,10 +231,11 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
         validity::check_document(document)?;
     }
     validity::check_variables(document, operation, &variables)?;
+    validity::complete_variables(document, operation, &mut variables);
     let kind = limits::operation_type(document, operation);
     if !is_known {
         let mut document = document.clone();
-        folding::fold(&mut document);
+        folding::fold(&mut document)?;
         // What runs is paid for: one key is run once.
         cost = limits::check_document(&document, &variables, operation)?;
         request.set_parsed_query(document);

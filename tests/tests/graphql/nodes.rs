@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use carillon::graphql::scope::Caller;
-use carillon_domain::tenancy::{Role, Scope};
+use carillon_domain::tenancy::{
+    AdministerTenant, CreateApiKey, Name, Permission, Role, Scope, authenticate_key, create_api_key,
+};
+use carillon_tests::access::KEY_LIFE;
 use serde_json::{Value, json};
 
 use crate::sdl::Sdl;
@@ -96,6 +99,34 @@ async fn nodes_that_are_forbidden_are_null_beside_their_errors() {
     assert_eq!(answer["data"]["nodes"], json!([null, brand, null]), "{answer}");
     let errors: Vec<_> = answer["errors"].as_array().unwrap().iter().map(|error| &error["path"]).collect();
     assert_eq!((errors, code(&answer)), (vec![&json!(["nodes", 0])], "FORBIDDEN"), "{answer}");
+}
+
+/// What proves an entry of the ledger is for who may read both the ledger and personal data.
+#[actix_web::test]
+async fn c225_evidence_is_no_way_around_the_ledger() {
+    let api = Api::new().await;
+    let row = api.row(0).await;
+    let agreed =
+        json!({ "contactId": row.contact, "topicId": row.topic, "basis": "CONSENT", "evidence": { "text": "Yes" } });
+    api.change("recordOptIn", "consent { status }", agreed).await;
+    let ledger = "query($id: ID!) { contact(id: $id) { ledger { nodes { evidenceId } } } }";
+    let ledger = api.ask(ledger, json!({ "id": row.contact })).await;
+    let evidence = &ledger["data"]["contact"]["ledger"]["nodes"].as_array().unwrap().last().unwrap()["evidenceId"];
+    let Caller::User(_, Some(context)) = &api.owner else { panic!("the owner is in the tenant") };
+    let (grant, ports) = (context.grant::<AdministerTenant>().unwrap(), api.world.ports());
+    for (scopes, expected) in [
+        (vec![Permission::ReadPersonalData], "FORBIDDEN"),
+        (vec![Permission::ReadConsent], "FORBIDDEN"),
+        (vec![Permission::ReadConsent, Permission::ReadPersonalData], ""),
+    ] {
+        let expires_at = Some(ports.now() + KEY_LIFE);
+        let command = CreateApiKey { name: Name::parse("Key").unwrap(), role: Role::Owner, scopes, expires_at };
+        let (_, text) = create_api_key(&grant, ports, command, None).await.unwrap();
+        let key = Caller::ApiKey(authenticate_key(ports, &text).await.unwrap());
+        let answer = api.ask_as(&key, QUERY, json!({ "ids": [evidence] })).await;
+        assert_eq!(code(&answer), expected, "{answer}");
+        assert_eq!(answer["data"]["nodes"][0]["id"].is_string(), expected.is_empty(), "{answer}");
+    }
 }
 
 /// Whatever has an id is found by it, or says above why not: the ids of payloads and lists lead somewhere.

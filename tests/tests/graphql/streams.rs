@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carillon_domain::tenancy::AccessTokens;
+use carillon_domain::tenancy::{AccessTokens, RateSettings};
 use futures::{Stream, StreamExt as _};
 use reqwest::{Client, Method, RequestBuilder, Response, Url, header};
 use serde_json::{Value, json};
@@ -166,6 +166,20 @@ async fn documents_are_judged_as_everywhere_and_faults_are_events() {
     assert!(accept(both, MESSAGES).await.starts_with(EVENTS));
     assert!(accept(both, "{ serverTime }").await.starts_with("application/graphql-response+json"));
     assert!(accept("application/json", MESSAGES).await.starts_with("application/json"));
+    hall.served.stop().await;
+}
+
+#[actix_web::test]
+async fn c234_a_stream_that_does_not_run_is_free() {
+    let hall = Box::pin(Hall::poor(RateSettings { tenant: 1_000, key: 1_000, user: 1_000 })).await;
+    // Each costs five hundred.
+    for _ in 0..3 {
+        let mut events = hall.events("subscription { messageProgress { nothing } }").await;
+        assert_eq!(events.next().await["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+        events.is_complete().await;
+    }
+    let standings = hall.gateway.process.desk.rates.standings(&hall.api.owner.payers());
+    assert!(standings.into_iter().flatten().all(|standing| standing.remaining == standing.limit), "{standings:?}");
     hall.served.stop().await;
 }
 

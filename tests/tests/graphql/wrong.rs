@@ -163,6 +163,8 @@ async fn a_document_that_is_not_valid_runs_neither_by_post_nor_by_get() {
         "{ serverTime } fragment F on Query { serverTime }",
         "{ ...F }",
         "{ ...on } fragment on on Query { serverTime }",
+        "mutation { a: signOut(input: {}) { userErrors { code } } a: signOut(input: {}) @include(if: true) { userErrors { code } } }",
+        "mutation { signOut(input: {}) { userErrors { code } } ...F @skip(if: false) } fragment F on Mutation { signOut(input: {}) { userErrors { code } } }",
     ] {
         for answer in [served.post(query, json!({})).await, served.get(query).await] {
             assert!(code(&answer) == "BAD_REQUEST" && answer.get("data").is_none(), "{query}: {answer}");
@@ -172,5 +174,24 @@ async fn a_document_that_is_not_valid_runs_neither_by_post_nor_by_get() {
     let answer = served.post(required, json!({ "a": null })).await;
     assert!(code(&answer) == "BAD_REQUEST" && answer.get("data").is_none(), "{answer}");
     assert!(served.post(required, json!({ "a": false })).await["data"]["serverTime"].is_string());
+    served.stop().await;
+}
+
+/// The library knows those variables alone that a request sends: it would make a mutation that is to be skipped.
+#[actix_web::test]
+async fn a_condition_that_is_left_out_is_what_its_default_says() {
+    let api = Api::new().await;
+    let served = Served::new(&api).await;
+    for (default, directive, is_there) in
+        [(true, "skip", false), (false, "skip", true), (true, "include", true), (false, "include", false)]
+    {
+        let query = format!("query($a: Boolean = {default}) {{ __typename serverTime @{directive}(if: $a) }}");
+        // The second time the document is known.
+        for (given, expected) in [(json!({}), is_there), (json!({ "a": !default }), !is_there), (json!({}), is_there)] {
+            let answer = served.post(&query, given).await;
+            assert_eq!(answer["data"]["__typename"], "Query", "{query}: {answer}");
+            assert_eq!(answer["data"]["serverTime"].is_string(), expected, "{query}: {answer}");
+        }
+    }
     served.stop().await;
 }

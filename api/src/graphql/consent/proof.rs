@@ -6,7 +6,7 @@ use async_graphql::dataloader::Loader;
 use async_graphql::{Context, ID, Result, SimpleObject};
 use carillon_domain::consent::{ActorKind, Evidence, SourceKind, read_evidence};
 use carillon_domain::ids::{CredentialId, EvidenceId, ImportId, MessageId, UserId};
-use carillon_domain::tenancy::ReadPersonalData;
+use carillon_domain::tenancy::{ReadConsent, ReadPersonalData};
 use uuid::Uuid;
 
 use crate::graphql::loader::{self, LoadError, Rows};
@@ -48,6 +48,8 @@ impl Loader<EvidenceId> for Rows {
     type Error = LoadError;
 
     async fn load(&self, keys: &[EvidenceId]) -> Result<HashMap<EvidenceId, Evidence>, LoadError> {
+        // It is part of the ledger, and `node` finds it without its entry.
+        self.0.grant::<ReadConsent>()?;
         let (grant, mut tx) = self.0.read::<ReadPersonalData>().await?;
         Ok(read_evidence(&grant, &mut tx, self.0.ports(), keys).await?)
     }

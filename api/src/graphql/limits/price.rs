@@ -21,8 +21,10 @@ const AGGREGATE: u64 = 500;
 const LIST_ROWS: u64 = 10;
 
 /// Fields that cost this instead of their objects: what they compute is not what they show.
-const OWN: [(&str, &str, u64); 11] = [
+const OWN: [(&str, &str, u64); 12] = [
     ("MatchingContacts", "totalCount", AGGREGATE),
+    // No object, but a look at the database: without a price anybody could ask for it without end.
+    ("Query", "allWorkflowsPaused", 1),
     ("Query", "messageStats", AGGREGATE),
     ("Query", "previewTemplate", 1_000),
     ("Query", "rateLimit", 0),
@@ -165,6 +167,7 @@ mod tests {
         for (query, points) in [
             ("{ __typename }", 0),
             ("{ serverTime }", 0),
+            ("{ allWorkflowsPaused }", 1),
             ("{ rateLimit { cost buckets { limit remaining } } }", 0),
             ("{ contact(id: 1) { id tags attributes } }", 1),
             ("{ node(id: 1) { id ... on Message { contact { id } } } }", 2),
@@ -233,7 +236,7 @@ mod tests {
         assert_eq!(cost_of(two, json!({}), Some("B")), Ok(6));
         assert_eq!(cost_of(two, json!({}), Some("C")), Ok(0), "which runs nothing");
 
-        // The library runs it twice and merges the answers.
+        // What is not folded is run twice, and the answers are merged.
         let twice = "{ contact(id: 1) { id } ...F } fragment F on Query { contact(id: 1) { state } }";
         assert_eq!(cost(twice), 2);
     }

@@ -9,7 +9,7 @@ use async_graphql::parser::types::{Directive, ExecutableDocument, Selection, Sel
 use async_graphql::{Positioned, ServerError, Value, Variables};
 use async_graphql_value::Value as Written;
 
-use super::{WEIGHT, refused};
+use super::{WEIGHT, WRITTEN, refused};
 
 /// Octets of a text that weigh as much as a value.
 const OCTETS: usize = 32;
@@ -29,16 +29,22 @@ pub(super) struct Weights<'a> {
     /// Weights of variables that were used.
     weighed: HashMap<&'a str, u64>,
     sum: u64,
+    /// What the document says itself, wherever its fragments say it.
+    written: u64,
 }
 
 impl<'a> Weights<'a> {
     /// Nothing was used yet.
     pub(super) fn new(variables: &'a Variables, definitions: &'a [Positioned<VariableDefinition>]) -> Self {
-        Self { variables, definitions, weighed: HashMap::new(), sum: 0 }
+        Self { variables, definitions, weighed: HashMap::new(), sum: 0, written: 0 }
     }
 
     /// Adds an argument of a field that is asked for so many times.
     pub(super) fn add(&mut self, value: &'a Written, times: u64) -> Result<(), ServerError> {
+        self.written = self.written.saturating_add(of_written(value));
+        if self.written > WRITTEN {
+            return Err(refused("values of its own, with fragments expanded", WRITTEN));
+        }
         self.sum = self.sum.saturating_add(self.written(value).saturating_mul(times));
         if self.sum > WEIGHT { Err(refused("values, counted wherever they are used", WEIGHT)) } else { Ok(()) }
     }
@@ -145,6 +151,35 @@ impl<'a> Weights<'a> {
         let weight = self.given(name).map_or(1, of_value);
         self.weighed.insert(name, weight);
         weight
+    }
+}
+
+/// Selections of a set and the values that are written there.
+pub(super) fn held(set: &SelectionSet) -> u64 {
+    let of_selection = |selection: &Positioned<Selection>| {
+        let directives = selection.node.directives();
+        let conditions = directives.iter().flat_map(|directive| &directive.node.arguments);
+        let conditions: u64 = conditions.map(|(_, value)| 1 + of_written(&value.node)).sum();
+        let inner = match &selection.node {
+            Selection::Field(field) => {
+                let values: u64 = field.node.arguments.iter().map(|(_, value)| of_written(&value.node)).sum();
+                values + held(&field.node.selection_set.node)
+            }
+            Selection::InlineFragment(fragment) => held(&fragment.node.selection_set.node),
+            Selection::FragmentSpread(_) => 0,
+        };
+        1 + conditions + inner
+    };
+    set.items.iter().map(of_selection).sum()
+}
+
+/// What is written, a variable as one value.
+fn of_written(value: &Written) -> u64 {
+    match value {
+        Written::String(text) => of_text(text),
+        Written::List(items) => items.iter().fold(1, |sum, item| sum + of_written(item)),
+        Written::Object(fields) => fields.iter().fold(1, |sum, (name, value)| sum + of_text(name) + of_written(value)),
+        _ => 1,
     }
 }
 

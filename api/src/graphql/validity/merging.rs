@@ -14,8 +14,8 @@ use async_graphql::{Positioned, ServerError};
 use crate::graphql::limits;
 use crate::graphql::types::{TYPES, name_of, root_of};
 
-/// Fields that are looked at, each as often as it is: far more than any honest document has.
-const LOOKS: usize = 50_000;
+/// Fields of a document that are looked at, each as often as it is: far more than any honest one has.
+pub(super) const LOOKS: usize = 50_000;
 
 /// A selection set and the type it is asked of; none for a type of the schema's own description.
 type Set<'a> = (Option<&'a str>, &'a SelectionSet);
@@ -27,11 +27,17 @@ struct Selected<'a> {
 }
 
 /// Refuses an operation two fields of which cannot share their key.
-pub(super) fn check(document: &ExecutableDocument, operation: &OperationDefinition) -> Result<(), ServerError> {
-    let mut merging = Merging { document, looks: LOOKS };
+pub(super) fn check(
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+    looks: &mut usize,
+) -> Result<(), ServerError> {
+    let mut merging = Merging { document, looks: *looks };
     let root = [(Some(root_of(operation.ty)), &operation.selection_set.node)];
     merging.shapes(&root)?;
-    merging.fields(&root)
+    merging.fields(&root)?;
+    *looks = merging.looks;
+    Ok(())
 }
 
 struct Merging<'a> {

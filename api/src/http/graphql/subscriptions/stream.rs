@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::super::{MediaType, Stop, rate, text};
+use super::super::{MediaType, Stop, is_not_run, rate, text};
 use super::listener::{self, Listener};
 use super::protocol::Close;
 use super::wire::Outgoing;
@@ -59,7 +59,7 @@ pub(in crate::http::graphql) async fn open(
     let running = listener::run(answers, told, |response| response);
     let (queue, body) = channel(1);
     let outgoing = Outgoing::new(queue, listener.settings.patience);
-    let stream = Stream { listener, outgoing, answers: answers_of_it, running };
+    let stream = Stream { listener, cost: Some(cost), outgoing, answers: answers_of_it, running };
     rt::spawn(stream.run().instrument(tracing::Span::current()));
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, MediaType::EventStream.content_type()))
@@ -71,6 +71,8 @@ pub(in crate::http::graphql) async fn open(
 /// One stream.
 struct Stream {
     listener: Listener,
+    /// What its start cost, until it is known whether it ran.
+    cost: Option<Cost>,
     outgoing: Outgoing<Sender<Result<Bytes, Infallible>>>,
     /// None after the last.
     answers: mpsc::Receiver<Option<Box<Response>>>,
@@ -111,6 +113,9 @@ impl Stream {
             return Err(Close::NORMAL);
         };
         self.listener.present(&mut response)?;
+        if let Some(cost) = self.cost.take().filter(|_| is_not_run(&response)) {
+            self.listener.refund(cost);
+        }
         self.send(next(&text(&response).map_err(|_| Close::INTERNAL)?)).await
     }
 
