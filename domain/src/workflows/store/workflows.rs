@@ -1,6 +1,6 @@
 //! Workflows, their versions, and who listens to what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use carillon_entities::ids::{EnrollmentId, EventDefinitionId, WorkflowId, WorkflowVersionId};
 use carillon_entities::rows::workflows::{workflow_listeners, workflow_versions, workflows};
@@ -40,11 +40,6 @@ statements! {
     LISTENERS_LOCK(Uuid) =
         "SELECT event_id FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 \
          ORDER BY event_id, role, version_id {for_update}";
-    /// Hands a trigger over to another version: an event that waits for this finds the row, and starts people on what is
-    /// live now.
-    TRIGGER_MOVE(Uuid, Uuid, Uuid) =
-        "UPDATE workflow_listeners SET version_id = $3 WHERE tenant_id = $1 AND workflow_id = $2 AND role = 'trigger' \
-         AND event_id = $4";
     /// Forgets triggers of versions that are live no more.
     TRIGGERS_FORGET(Uuid, Uuid) =
         "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 AND role = 'trigger'";
@@ -284,9 +279,6 @@ pub(in crate::workflows) async fn listeners_replace(
 ) -> Result<()> {
     // Whoever is being let in by an older trigger is let in first: what is asked after this sees them.
     listeners_lock(tx, workflow).await?;
-    for event in watches.iter().filter(|watch| watch.starts).filter_map(|watch| watch.event) {
-        tx.sql(&TRIGGER_MOVE, Args::of([workflow.into(), version.into(), event.into()]))?.execute().await?;
-    }
     tx.sql(&TRIGGERS_FORGET, Args::of([workflow.into(), version.into()]))?.execute().await?;
     tx.sql(&ENDS_FORGET, Args::of([workflow.into(), version.into()]))?.execute().await?;
     let rows = watches.into_iter().map(|watch| workflow_listeners::ActiveModel {
@@ -330,13 +322,22 @@ impl From<ListenerRow> for Listener {
     }
 }
 
+/// Who listens to events, and does so until the transaction ends. Whoever waited for a version to be published read what was
+/// there before it: so it is read until two readings agree.
 pub(in crate::workflows) async fn listeners_of_events(
     tx: &mut TenantTx,
-    events: impl IntoIterator<Item = EventDefinitionId>,
+    events: &BTreeSet<EventDefinitionId>,
 ) -> Result<Vec<Listener>> {
-    let batch = events.into_iter().map(|id| vec![Value::from(id)]);
-    let rows: Vec<ListenerRow> = tx.sql(&LISTENERS_OF_EVENTS, Args::batch(batch))?.all().await?;
-    Ok(rows.into_iter().map(Listener::from).collect())
+    let mut before: Option<Vec<Listener>> = None;
+    loop {
+        let batch = events.iter().map(|id| vec![Value::from(*id)]);
+        let rows: Vec<ListenerRow> = tx.sql(&LISTENERS_OF_EVENTS, Args::batch(batch))?.all().await?;
+        let found: Vec<Listener> = rows.into_iter().map(Listener::from).collect();
+        if before.as_ref() == Some(&found) {
+            return Ok(found);
+        }
+        before = Some(found);
+    }
 }
 
 pub(in crate::workflows) async fn listeners_of_contacts(tx: &mut TenantTx) -> Result<Vec<Listener>> {
