@@ -57,8 +57,8 @@ pub async fn due_sweeps(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(due)
 }
 
-/// What is due in a lane, for operators: messages and people are counted to a thousand, of imports and sweeps the tenants
-/// that have some.
+/// What is due in a lane, for operators: messages and people on live workflows are counted to a thousand, of imports and sweeps
+/// the tenants that have some.
 pub async fn due_in(ports: &Ports, lane: Work) -> Result<Due> {
     let now = ports.now();
     let tenants = match lane {

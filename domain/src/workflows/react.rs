@@ -49,7 +49,7 @@ pub async fn react_to_events(tx: &mut TenantTx, ports: &Ports, events: &[Occurre
     if kinds.is_empty() {
         return Ok(());
     }
-    let listeners = listeners_of_events(tx, kinds).await?;
+    let listeners = listeners_of_events(tx, &kinds).await?;
     if listeners.is_empty() {
         return Ok(());
     }

@@ -78,6 +78,22 @@ async fn an_event_told_while_another_version_is_published_starts_somebody() {
     assert_eq!(ways.iter().map(|way| way.version).collect::<Vec<_>>(), [version.id]);
 }
 
+/// What another version listens to is heard by whoever waited for it: of a person who was the first on it, too.
+#[tokio::test]
+async fn c184_a_goal_told_while_another_version_is_published_ends_a_way_on_that_one() {
+    let field = Field::new().await;
+    let (workflow, _) = field.live("Cart", &cart(&field)).await;
+    let ada = field.person("ada@example.org").await;
+    let mut other = cart(&field);
+    other["nodes"]["first"]["seconds"] = json!(60);
+    let [now, before] = [field.ports().now(), field.ports().now() - TimeDelta::minutes(1)];
+    let (mut publishing, version) = field.republishing(workflow, &other).await;
+    field.tell(&mut publishing, &[(ada, "started", before, Map::new())]).await.expect("told");
+    let told = field.try_did(vec![(ada, "bought", now, Map::new())]);
+    Box::pin(field.meanwhile(publishing, told)).await.expect("told");
+    assert_eq!((field.stands(ada).await.as_str(), field.ways(ada).await[0].version), ("goal goal", version.id));
+}
+
 /// Two tell of the same message at once, in calls that hold others: it is one event.
 #[tokio::test]
 async fn a_message_told_twice_at_once_is_one_event() {

@@ -177,8 +177,17 @@ impl Field {
         &self,
         what: Vec<(ContactId, &str, Timestamp, Map<String, Json>)>,
     ) -> carillon_domain::error::Result<TenantTx> {
-        let grant = self.grant::<TrackEvents>(self.tenant);
-        let mut tx = grant.begin().await?;
+        let mut tx = self.grant::<TrackEvents>(self.tenant).begin().await?;
+        self.tell(&mut tx, &what).await?;
+        Ok(tx)
+    }
+
+    /// The same, in a transaction that is there.
+    pub async fn tell(
+        &self,
+        tx: &mut TenantTx,
+        what: &[(ContactId, &str, Timestamp, Map<String, Json>)],
+    ) -> carillon_domain::error::Result<()> {
         let definitions = tx.select::<event_definitions::Entity>().all().await?;
         let of = |name: &str| definitions.iter().find(|one| one.name == name).expect("a declared event").id;
         let events: Vec<Occurred<'_>> = what
@@ -200,8 +209,7 @@ impl Field {
             ..Default::default()
         });
         tx.insert_many(rows.collect(), OnConflict::Fail).await?;
-        workflows::react_to_events(&mut tx, self.ports(), &events).await?;
-        Ok(tx)
+        workflows::react_to_events(tx, self.ports(), &events).await
     }
 
     /// Lets something else run until it is over or waits for a transaction, and then ends that.

@@ -1,6 +1,6 @@
 //! Workflows, their versions, and who listens to what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use carillon_entities::ids::{EnrollmentId, EventDefinitionId, WorkflowId, WorkflowVersionId};
 use carillon_entities::rows::workflows::{workflow_listeners, workflow_versions, workflows};
@@ -36,20 +36,21 @@ statements! {
     /// The newest number of a workflow's versions.
     WORKFLOW_VERSION_LAST(Uuid) =
         "SELECT COALESCE(MAX(number), 0) AS number FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2";
-    /// Hands a trigger over to another version: an event that waits for this finds the row, and starts people on what is
-    /// live now.
-    TRIGGER_MOVE(Uuid, Uuid, Uuid) =
-        "UPDATE workflow_listeners SET version_id = $3 WHERE tenant_id = $1 AND workflow_id = $2 AND role = 'trigger' \
-         AND event_id = $4";
+    /// Waits for whoever is told what happened just now and has it locked: in their order, so that neither waits for the other.
+    LISTENERS_LOCK(Uuid) =
+        "SELECT event_id FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 \
+         ORDER BY event_id, role, version_id {for_update}";
     /// Forgets triggers of versions that are live no more.
     TRIGGERS_FORGET(Uuid, Uuid) =
         "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 AND role = 'trigger'";
-    /// Forgets ends of versions that are live no more, and that nobody is on.
+    /// Forgets ends of versions that are live no more, and that nobody is on, nor has a mail of that has not left (C-184).
+    /// Two questions, each with an index of its own: of those who came to an exit nobody is looked at.
     ENDS_FORGET(Uuid, Uuid) =
         "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 AND role = 'end' \
-         AND NOT EXISTS (SELECT 1 FROM enrollments WHERE tenant_id = $1 AND version_id = workflow_listeners.version_id AND (state IN ('active', 'paused', 'parked') OR (state = 'completed' AND EXISTS ( \
-            SELECT 1 FROM messages m WHERE m.tenant_id = $1 AND m.enrollment_id = enrollments.id \
-            AND m.state IN ('queued', 'claimed')))))";
+         AND NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.tenant_id = $1 AND e.version_id = workflow_listeners.version_id \
+            AND e.state IN ('active', 'paused', 'parked')) \
+         AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = $1 \
+            AND m.workflow_version_id = workflow_listeners.version_id AND m.state IN ('queued', 'claimed'))";
     /// Live workflows with people due, of whom somebody waits longest first: a probe for each, and none of what is held.
     WORKFLOWS_DUE(Time, BigInt) =
         "SELECT due.id FROM (SELECT w.id, (SELECT e.due_at FROM enrollments e WHERE e.tenant_id = $1 \
@@ -276,10 +277,8 @@ pub(in crate::workflows) async fn listeners_replace(
     (workflow, version): (WorkflowId, WorkflowVersionId),
     watches: Vec<Watch>,
 ) -> Result<()> {
-    for event in watches.iter().filter(|watch| watch.starts).filter_map(|watch| watch.event) {
-        tx.sql(&TRIGGER_MOVE, Args::of([workflow.into(), version.into(), event.into()]))?.execute().await?;
-    }
     // Whoever is being let in by an older trigger is let in first: what is asked after this sees them.
+    listeners_lock(tx, workflow).await?;
     tx.sql(&TRIGGERS_FORGET, Args::of([workflow.into(), version.into()]))?.execute().await?;
     tx.sql(&ENDS_FORGET, Args::of([workflow.into(), version.into()]))?.execute().await?;
     let rows = watches.into_iter().map(|watch| workflow_listeners::ActiveModel {
@@ -297,7 +296,13 @@ pub(in crate::workflows) async fn listeners_replace(
 /// Has a workflow listen to nothing any more. Whoever is being let in is let in first: what is asked after this sees them.
 pub(in crate::workflows) async fn listeners_forget(tx: &mut TenantTx, workflow: WorkflowId) -> Result<()> {
     use workflow_listeners::Column;
+    listeners_lock(tx, workflow).await?;
     tx.delete::<workflow_listeners::Entity>().eq(Column::WorkflowId, workflow).execute().await?;
+    Ok(())
+}
+
+async fn listeners_lock(tx: &mut TenantTx, workflow: WorkflowId) -> Result<()> {
+    tx.sql(&LISTENERS_LOCK, Args::of([workflow.into()]))?.execute().await?;
     Ok(())
 }
 
@@ -317,13 +322,22 @@ impl From<ListenerRow> for Listener {
     }
 }
 
+/// Who listens to events, and does so until the transaction ends. Whoever waited for a version to be published read what was
+/// there before it: so it is read until two readings agree.
 pub(in crate::workflows) async fn listeners_of_events(
     tx: &mut TenantTx,
-    events: impl IntoIterator<Item = EventDefinitionId>,
+    events: &BTreeSet<EventDefinitionId>,
 ) -> Result<Vec<Listener>> {
-    let batch = events.into_iter().map(|id| vec![Value::from(id)]);
-    let rows: Vec<ListenerRow> = tx.sql(&LISTENERS_OF_EVENTS, Args::batch(batch))?.all().await?;
-    Ok(rows.into_iter().map(Listener::from).collect())
+    let mut before: Option<Vec<Listener>> = None;
+    loop {
+        let batch = events.iter().map(|id| vec![Value::from(*id)]);
+        let rows: Vec<ListenerRow> = tx.sql(&LISTENERS_OF_EVENTS, Args::batch(batch))?.all().await?;
+        let found: Vec<Listener> = rows.into_iter().map(Listener::from).collect();
+        if before.as_ref() == Some(&found) {
+            return Ok(found);
+        }
+        before = Some(found);
+    }
 }
 
 pub(in crate::workflows) async fn listeners_of_contacts(tx: &mut TenantTx) -> Result<Vec<Listener>> {
