@@ -165,6 +165,9 @@ async fn what_is_due_is_measured_by_lane() {
     let before = post.ports().wall.statements();
     assert_eq!(due(Work::Bulk).await.rows, 43, "of all tenants");
     assert_eq!(post.ports().wall.statements() - before, cost, "L5");
+    post.execute("UPDATE tenants SET suspended_at = created_at WHERE name = 'Torten'").await;
+    assert_eq!(due(Work::Bulk).await.rows, 3, "a suspended tenant's wait for its resumption");
+    post.execute("UPDATE tenants SET suspended_at = NULL WHERE name = 'Torten'").await;
     post.settle().await;
     assert_eq!(due(Work::Bulk).await, Due::default());
 }

@@ -88,7 +88,8 @@ pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {
         GROUP BY lapsed.tenant_id ORDER BY lapsed.tenant_id",
 };
 
-/// Due messages of a lane, counted to a thousand and no further than the tenant in which that is reached.
+/// Due messages of a lane, counted to a thousand and no further than the tenant in which that is reached; a suspended
+/// tenant's wait for its resumption, not for workers.
 pub(super) static DUE_MESSAGES_COUNT: IdentitySql = IdentitySql {
     name: "DUE_MESSAGES_COUNT",
     text: "WITH RECURSIVE found (tenant_id, amount) AS (
@@ -97,13 +98,16 @@ pub(super) static DUE_MESSAGES_COUNT: IdentitySql = IdentitySql {
             UNION ALL
             SELECT (SELECT m.tenant_id FROM messages m WHERE m.lane = $1 AND m.state = 'queued'
                 AND m.tenant_id > found.tenant_id ORDER BY m.tenant_id LIMIT 1),
-                found.amount + (SELECT COUNT(*) FROM (SELECT 1 AS one FROM messages m WHERE m.lane = $1
-                    AND m.state = 'queued' AND m.tenant_id = found.tenant_id AND m.due_at <= $2 LIMIT 1000) AS due)
+                found.amount + CASE WHEN (SELECT t.suspended_at FROM tenants t WHERE t.id = found.tenant_id) IS NULL
+                    THEN (SELECT COUNT(*) FROM (SELECT 1 AS one FROM messages m WHERE m.lane = $1
+                        AND m.state = 'queued' AND m.tenant_id = found.tenant_id AND m.due_at <= $2 LIMIT 1000) AS due)
+                    ELSE CAST(0 AS BIGINT) END
             FROM found WHERE found.tenant_id IS NOT NULL AND found.amount < 1000)
         SELECT MAX(found.amount) AS amount FROM found",
 };
 
-/// People due on workflows, counted the same way; those of a suspended tenant stand still.
+/// People due on live workflows, counted the same way. Who is held is not due: on a paused workflow, by a tenant that holds
+/// all, or in a suspended one.
 pub(super) static DUE_WORKFLOWS_COUNT: IdentitySql = IdentitySql {
     name: "DUE_WORKFLOWS_COUNT",
     text: "WITH RECURSIVE found (tenant_id, amount) AS (
@@ -113,8 +117,12 @@ pub(super) static DUE_WORKFLOWS_COUNT: IdentitySql = IdentitySql {
             SELECT (SELECT e.tenant_id FROM enrollments e WHERE e.state = 'active'
                 AND e.tenant_id > found.tenant_id ORDER BY e.tenant_id LIMIT 1),
                 found.amount + CASE WHEN (SELECT t.suspended_at FROM tenants t WHERE t.id = found.tenant_id) IS NULL
-                    THEN (SELECT COUNT(*) FROM (SELECT 1 AS one FROM enrollments e WHERE e.state = 'active'
-                        AND e.tenant_id = found.tenant_id AND e.due_at <= $1 LIMIT 1000) AS due)
+                    AND (SELECT p.paused_at FROM pauses p
+                        WHERE p.tenant_id = found.tenant_id AND p.subject_id = found.tenant_id) IS NULL
+                    THEN (SELECT CAST(COALESCE(SUM((SELECT COUNT(*) FROM (SELECT 1 AS one FROM enrollments e
+                            WHERE e.state = 'active' AND e.tenant_id = w.tenant_id AND e.workflow_id = w.id
+                            AND e.due_at <= $1 LIMIT 1000) AS due)), 0) AS BIGINT)
+                        FROM workflows w WHERE w.tenant_id = found.tenant_id AND w.state = 'live')
                     ELSE CAST(0 AS BIGINT) END
             FROM found WHERE found.tenant_id IS NOT NULL AND found.amount < 1000)
         SELECT MAX(found.amount) AS amount FROM found",

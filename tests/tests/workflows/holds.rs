@@ -4,6 +4,7 @@
 use carillon_domain::dispatch;
 use carillon_domain::ids::{ContactId, WorkflowId};
 use carillon_domain::messaging::{self, ContentCache, Lane};
+use carillon_domain::metrics::labels::Work;
 use carillon_domain::tenancy::{PublishWorkflows, RunWorkflows, SendMessages, WriteWorkflows};
 use carillon_domain::workflows::{self, EngineGrants, advance_due};
 use carillon_entities::wall::TenantTx;
@@ -96,6 +97,7 @@ async fn whoever_is_due_on_a_paused_workflow_keeps_nobody_else_waiting() {
     field.drain().await;
     field.advance(TimeDelta::hours(2));
     assert!(is_due(&field).await);
+    assert_eq!(dispatch::due_in(field.ports(), Work::Workflows).await.expect("counted").rows, 1, "as operators see it");
     assert_eq!(advance_due(&engine(&field), field.ports(), 10).await.expect("moved"), 1);
     assert_eq!(field.stands(bob).await, "completed completed");
     assert!(!is_due(&field).await, "who is held is not due");
