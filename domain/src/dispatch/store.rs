@@ -107,7 +107,7 @@ pub(super) static DUE_MESSAGES_COUNT: IdentitySql = IdentitySql {
 };
 
 /// People due on live workflows, counted the same way. Who is held is not due: on a paused workflow, by a tenant that holds
-/// all, or in a suspended one.
+/// all, or in a suspended one; who leaves an archived one is not counted.
 pub(super) static DUE_WORKFLOWS_COUNT: IdentitySql = IdentitySql {
     name: "DUE_WORKFLOWS_COUNT",
     text: "WITH RECURSIVE found (tenant_id, amount) AS (
