@@ -190,7 +190,11 @@ impl App {
         let address = listener.local_addr().map_err(unusable)?;
         let server = self.watch_on(listener)?;
         let handle = server.handle();
-        tokio::spawn(server);
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "metrics and probes are no longer answered");
+            }
+        });
         tracing::info!(%address, "metrics");
         Ok(Some(handle))
     }

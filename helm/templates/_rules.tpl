@@ -80,6 +80,9 @@
 {{- if and $values.monitoring.podMonitor.enabled (not .scrapers) -}}
 {{- fail "networkPolicy.scrapers: name Prometheus; it could not read the metrics" -}}
 {{- end -}}
+{{- if and $values.worker.autoscaling.enabled (not $values.worker.autoscaling.query) (not .scrapers) -}}
+{{- fail "networkPolicy.scrapers: name Prometheus; worker.autoscaling asks it how long work waits" -}}
+{{- end -}}
 {{- $needed := list "dns" "postgres" "redis" "smtp" -}}
 {{- if hasPrefix "s3:" $values.blobs -}}{{- $needed = append $needed "objectStore" -}}{{- end -}}
 {{- range $name := $needed -}}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::{ClientOptions, RetryConfig};
 
 /// A bucket that is away is told so soon: whoever waits for it holds something.
@@ -42,14 +42,23 @@ pub struct BucketSettings {
 
 impl BucketSettings {
     pub(super) fn open(&self, bucket: &str) -> object_store::Result<AmazonS3> {
-        let mut builder = AmazonS3Builder::from_env()
+        self.over(AmazonS3Builder::from_env(), bucket).build()
+    }
+
+    /// What is said here, over what the variables said.
+    fn over(&self, variables: AmazonS3Builder, bucket: &str) -> AmazonS3Builder {
+        let mut builder = variables
             .with_bucket_name(bucket)
             .with_client_options(ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST))
-            .with_retry(RetryConfig { max_retries: 2, retry_timeout: REQUEST, ..RetryConfig::default() })
-            .with_virtual_hosted_style_request(self.in_host);
+            .with_retry(RetryConfig { max_retries: 2, retry_timeout: REQUEST, ..RetryConfig::default() });
+        // The style of an endpoint that the variables name is for them to say, too.
+        if self.endpoint.is_some() || self.in_host {
+            builder = builder.with_virtual_hosted_style_request(self.in_host);
+        }
         if let Some(endpoint) = &self.endpoint {
-            let plain = endpoint.starts_with("http://");
-            builder = builder.with_endpoint(self.place(endpoint, bucket)).with_allow_http(plain);
+            let (place, plain) = (self.place(endpoint, bucket), endpoint.starts_with("http://"));
+            // AWS_ENDPOINT_URL_S3 has a place of its own, which would win over what is said here.
+            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, place).with_allow_http(plain);
         }
         if let Some(region) = &self.region {
             builder = builder.with_region(region);
@@ -57,7 +66,7 @@ impl BucketSettings {
         if let Some(key) = &self.key {
             builder = builder.with_access_key_id(&key.id).with_secret_access_key(&key.secret);
         }
-        builder.build()
+        builder
     }
 
     /// The endpoint as the store's client wants it: with the bucket in the host's name, or without the bucket.
@@ -79,6 +88,23 @@ mod tests {
         let settings = |in_host| BucketSettings { in_host, ..BucketSettings::default() };
         assert_eq!(settings(false).place("http://minio:9000/", "mail"), "http://minio:9000");
         assert_eq!(settings(true).place("https://s3.example.com", "mail"), "https://mail.s3.example.com");
+    }
+
+    #[test]
+    fn variables_stand_but_for_what_is_said() {
+        use AmazonS3ConfigKey::{S3Endpoint, VirtualHostedStyleRequest};
+        let variables = || {
+            let builder = AmazonS3Builder::new().with_virtual_hosted_style_request(true);
+            builder.with_config(S3Endpoint, "https://mail.s3.example.com")
+        };
+        let settings = BucketSettings::default();
+        let builder = settings.over(variables(), "mail");
+        assert_eq!(builder.get_config_value(&S3Endpoint).as_deref(), Some("https://mail.s3.example.com"));
+        assert_eq!(builder.get_config_value(&VirtualHostedStyleRequest).as_deref(), Some("true"));
+        let endpoint = Some("https://minio.example.com".to_owned());
+        let builder = BucketSettings { endpoint, ..settings }.over(variables(), "mail");
+        assert_eq!(builder.get_config_value(&S3Endpoint).as_deref(), Some("https://minio.example.com"));
+        assert_eq!(builder.get_config_value(&VirtualHostedStyleRequest).as_deref(), Some("false"));
     }
 
     #[test]

@@ -219,7 +219,7 @@ impl Answer {
             "UNSUPPORTED_MEDIA_TYPE" => Self::UnsupportedMediaType,
             "UNAUTHENTICATED" => Self::Unauthenticated,
             "FORBIDDEN" | "FOREIGN_ORIGIN" | "TENANT_SUSPENDED" => Self::Forbidden,
-            "TOO_MANY" => Self::TooMany,
+            "TOO_MANY" | "RATE_LIMITED" => Self::TooMany,
             "TIMEOUT" => Self::Timeout,
             "UNAVAILABLE" => Self::Unavailable,
             "INTERNAL" => Self::Internal,

@@ -46,7 +46,8 @@ mod tests {
         assert_eq!(of(value!({ "createContact": { "userErrors": [{ "code": "TAKEN" }] } })), Answer::UserError);
         let mut error = ServerError::new("gone", None);
         assert_eq!(answer(&Response::from_errors(vec![error.clone()])), Answer::BadRequest);
-        for (code, expected) in [("NOT_FOUND", Answer::Refused), ("INTERNAL", Answer::Internal)] {
+        let codes = [("NOT_FOUND", Answer::Refused), ("RATE_LIMITED", Answer::TooMany), ("INTERNAL", Answer::Internal)];
+        for (code, expected) in codes {
             error.extensions.get_or_insert_default().set("code", code);
             assert_eq!(answer(&Response::from_errors(vec![error.clone()])), expected);
         }

@@ -257,7 +257,7 @@ pub(in crate::tenancy) async fn keys_count(tx: &mut IdentityTx, tenant: TenantId
     Ok(select.eq(credentials::Column::Kind, API_KEY).count().await?)
 }
 
-/// A page of a tenant's keys, revoked ones too, in order of arrival.
+/// Keys of a tenant, revoked ones too; unknown ids are left out.
 pub(in crate::tenancy) async fn keys_find(
     tx: &mut IdentityTx,
     tenant: TenantId,
@@ -268,6 +268,7 @@ pub(in crate::tenancy) async fn keys_find(
     select.eq(credentials::Column::Kind, API_KEY).all().await?.into_iter().map(api_key).collect()
 }
 
+/// A page of a tenant's keys, revoked ones too, in order of arrival.
 pub(in crate::tenancy) async fn keys_page(
     tx: &mut IdentityTx,
     tenant: TenantId,
