@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 const README: &str = include_str!("../../README.md");
 const GUIDE: &str = include_str!("../../frontend-contract/INTEGRATION.md");
+const CODES: &str = include_str!("../../frontend-contract/error-codes.json");
 /// Where the documents say that it is.
 const SHOWN: &str = "http://127.0.0.1:8080";
 /// What ends the output of a block.
@@ -166,4 +167,15 @@ fn an_answer_that_is_not_the_one_shown_is_noticed() {
     assert!(!typed[1].shown.is("something"));
     assert!(Shown::Text("<h1>Yes..\nb".to_owned()).is("<h1>Yes</h1>\nb"));
     assert!(!Shown::Text("<h1>Yes..".to_owned()).is("<h1>Yes</h1>\nb"));
+}
+
+#[test]
+fn the_guide_says_of_every_code_that_may_pass_when_to_try_again() {
+    let codes: Vec<Value> = serde_json::from_str(CODES).unwrap();
+    let text = |code: &Value, name: &str| code[name].as_str().unwrap().to_owned();
+    let passing: Vec<_> = codes.iter().map(|code| (text(code, "retry"), text(code, "code"))).collect();
+    for (retry, code) in passing.iter().filter(|(retry, _)| retry != "NEVER") {
+        let is_row = |line: &str| line.starts_with(&format!("| `{retry}` |")) && line.contains(&format!("`{code}`"));
+        assert_eq!(GUIDE.lines().filter(|line| is_row(line)).count(), 1, "{code} {retry}");
+    }
 }
