@@ -91,8 +91,8 @@ impl Shown {
                 is_json(shown, &answer)
             }),
             Self::Text(shown) => {
-                let lines = || shown.lines().zip(answer.lines());
-                shown.lines().count() == answer.lines().count() && lines().all(|(shown, answer)| is_text(shown, answer))
+                let mut lines = shown.lines().zip(answer.lines());
+                shown.lines().count() == answer.lines().count() && lines.all(|(shown, answer)| is_text(shown, answer))
             }
         }
     }
