@@ -1,4 +1,4 @@
-//! What a field costs, in points (the formula is in README, "What requests cost"). Prices are read off the schema, so that a
+//! What a field costs, in points (the formula is in frontend-contract/INTEGRATION.md). Prices are read off the schema, so that a
 //! new field has one by its type.
 
 use std::collections::{HashMap, HashSet};
