@@ -132,11 +132,12 @@ pub(crate) fn learn(known: &mut Known, properties: &Map<String, Json>) -> Vec<St
     let mut learned = Vec::new();
     for (name, value) in properties {
         let Some(kind) = PropertyKind::of(value) else { continue };
+        let has_room = known.len() < PROPERTIES_MAX;
         match known.get_mut(name) {
             Some(property) if property.is_declared || [kind, PropertyKind::Mixed].contains(&property.kind) => continue,
             Some(property) => property.kind = PropertyKind::Mixed,
             // The value is kept; only the catalogue is full.
-            None if known.len() >= PROPERTIES_MAX => continue,
+            None if !has_room => continue,
             None => {
                 let Ok(parsed) = PropertyName::parse(name) else { continue };
                 known.insert(name.clone(), EventProperty { name: parsed, kind, is_declared: false });
