@@ -18,4 +18,4 @@ pub use click_token::{
 pub use fingerprint::Fingerprinter;
 pub use keyring::{KeyId, Keyring, KeyringError, Purpose};
 pub use link_token::{LinkPurpose, LinkToken, NoLink, VerifiedLink};
-pub use seal::{Place, SealBroken, SubjectKey};
+pub use seal::{Opener, Place, SealBroken, SubjectKey};

@@ -76,10 +76,42 @@ impl Keyring {
 
     /// Opens what [`Keyring::seal`] made for the same place, under any live key.
     pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
+        self.opener(place.tenant).open(place, sealed)
+    }
+
+    /// Opens many values of one tenant.
+    pub fn opener(&self, tenant: Option<TenantId>) -> Opener<'_> {
+        Opener { ring: self, tenant, last: None }
+    }
+}
+
+/// Opens values of one tenant, and derives the key for them once.
+pub struct Opener<'a> {
+    ring: &'a Keyring,
+    tenant: Option<TenantId>,
+    last: Option<(KeyId, LessSafeKey)>,
+}
+
+impl Opener<'_> {
+    /// Opens what [`Keyring::seal`] made for the same place, under any live key.
+    pub fn open(&mut self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
         let [VERSION, high, low, rest @ ..] = sealed else { return Err(SealBroken) };
         let id = KeyId(u16::from_be_bytes([*high, *low]));
-        let key = self.derive(id, Purpose::Seal, place.tenant).ok_or(SealBroken)?;
-        open_under(&key, &place.aad(), rest)
+        if place.tenant != self.tenant {
+            return Err(SealBroken);
+        }
+        let key = match self.last.take_if(|(last, _)| *last == id) {
+            Some((_, key)) => key,
+            None => cipher(&self.ring.derive(id, Purpose::Seal, self.tenant).ok_or(SealBroken)?),
+        };
+        let (_, key) = self.last.insert((id, key));
+        open_under(key, &place.aad(), rest)
+    }
+}
+
+impl std::fmt::Debug for Opener<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opener(..)")
     }
 }
 
@@ -107,7 +139,17 @@ impl SubjectKey {
         subject: SubjectId,
         wrapped: &[u8],
     ) -> Result<Self, SealBroken> {
-        let key = ring.open(&Self::place(tenant, subject), wrapped)?;
+        Self::unwrap_with(&mut ring.opener(Some(tenant)), tenant, subject, wrapped)
+    }
+
+    /// The same, of many.
+    pub fn unwrap_with(
+        opener: &mut Opener<'_>,
+        tenant: TenantId,
+        subject: SubjectId,
+        wrapped: &[u8],
+    ) -> Result<Self, SealBroken> {
+        let key = opener.open(&Self::place(tenant, subject), wrapped)?;
         key.try_into().map(Self).map_err(|_| SealBroken)
     }
 
@@ -121,7 +163,7 @@ impl SubjectKey {
     /// Opens evidence.
     pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
         let [VERSION, rest @ ..] = sealed else { return Err(SealBroken) };
-        open_under(&self.0, &place.aad(), rest)
+        open_under(&cipher(&self.0), &place.aad(), rest)
     }
 
     fn place(tenant: TenantId, subject: SubjectId) -> Place {
@@ -151,10 +193,10 @@ fn seal_under(key: &[u8; 32], aad: &[u8], plain: &[u8], entropy: &dyn Entropy, o
     out.append(&mut body);
 }
 
-fn open_under(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
+fn open_under(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealBroken> {
     let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(SealBroken)?;
     let mut body = body.to_vec();
-    let plain = cipher(key)
+    let plain = key
         .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut body)
         .map_err(|_| SealBroken)?
         .len();

@@ -163,6 +163,9 @@ async fn stands(
 
 /// Begins ways: of a contact that is held they begin held.
 async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut new: Vec<Entry>) -> Result<()> {
+    let enters_once = |entry: &Entry| definitions.get(&entry.version).is_some_and(|one| enters_once(one));
+    let entries = ports.versions.entries();
+    new.retain(|entry| !(enters_once(entry) && entries.has(entry)));
     if new.is_empty() {
         return Ok(());
     }
@@ -180,10 +183,13 @@ async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut 
     ways.sort_by(|one, other| key_of(&one.entry).cmp(&key_of(&other.entry)));
     let begun = ways_begin(tx, &ways).await?;
     let is_taken = |way: &NewWay| !begun.contains(&way.entry.id);
-    // Who enters once was there before. Else somebody began the same way just now: then all of it is looked at anew.
-    let enters_once = |way: &NewWay| definitions.get(&way.entry.version).is_some_and(|one| enters_once(one));
-    if ways.iter().any(|way| is_taken(way) && !enters_once(way)) {
-        return Err(WallError::Retry.into());
+    for way in ways.iter().filter(|way| is_taken(way)) {
+        if !enters_once(&way.entry) {
+            // Somebody else began the same way just now: then all of it is looked at anew.
+            return Err(WallError::Retry.into());
+        }
+        // Whoever was waited for has committed.
+        entries.put(&way.entry);
     }
     ways.retain(|way| !is_taken(way));
     let mut steps: Vec<NewStep> = Vec::with_capacity(ways.len());

@@ -1,13 +1,16 @@
-//! What published versions say, read once.
+//! What never changes about workflows, read once: what published versions say, and who entered what one enters once.
 
 use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use carillon_entities::ids::{TenantId, WorkflowVersionId};
 use carillon_entities::wall::TenantTx;
 use lru::LruCache;
 
 use super::Definition;
+use super::entry::Entry;
 use super::store::workflows::versions_find;
 use crate::error::Result;
 
@@ -19,9 +22,52 @@ type Key = (TenantId, WorkflowVersionId);
 /// Octets of JSON of all that is kept: thousands of ordinary versions, and dozens of the longest.
 const KEPT_MAX: usize = 32 << 20;
 
+/// Entries that are kept.
+const ENTRIES_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
+
 /// Published versions of one process, those used last; they never change, so none is ever stale.
 #[derive(Debug, Default)]
-pub struct VersionCache(Mutex<Kept>);
+pub struct VersionCache {
+    kept: Mutex<Kept>,
+    entries: Entries,
+}
+
+/// Entries that were found taken, those asked for last: whoever does again what begins a way once need not be looked up
+/// again. Ways are never deleted.
+#[derive(Debug)]
+pub(super) struct Entries(Mutex<LruCache<[u8; 16], ()>>);
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(ENTRIES_MAX)))
+    }
+}
+
+impl Entries {
+    /// Whether an entry is known to be taken.
+    pub fn has(&self, entry: &Entry) -> bool {
+        self.lock().get(&Self::key(entry)).is_some()
+    }
+
+    /// Keeps one that a committed way has.
+    pub fn put(&self, entry: &Entry) {
+        self.lock().put(Self::key(entry), ());
+    }
+
+    /// Long enough that no two entries of a workflow share one.
+    fn key(entry: &Entry) -> [u8; 16] {
+        let mut hash = Context::new(&SHA256);
+        hash.update(entry.workflow.0.as_bytes());
+        hash.update(entry.key.as_bytes());
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash.finish().as_ref()[..16]);
+        key
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<[u8; 16], ()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Versions and their lengths.
 #[derive(Debug)]
@@ -76,12 +122,18 @@ impl VersionCache {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn entries(&self) -> &Entries {
+        &self.entries
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use carillon_entities::ids::{ContactId, EnrollmentId, WorkflowId};
+    use chrono::DateTime;
     use serde_json::json;
     use uuid::Uuid;
 
@@ -115,5 +167,26 @@ mod tests {
         assert_eq!((lost(&mut kept), kept.octets), (vec![1], 1_000 * longest));
         put(&mut kept, 2_000, KEPT_MAX + 1);
         assert_eq!((kept.versions.len(), kept.octets), (0, 0), "what is longer than all the room is not kept");
+    }
+
+    #[test]
+    fn an_entry_is_known_by_workflow_and_key() {
+        let entries = Entries::default();
+        let entry = |workflow, key: &str| Entry {
+            id: EnrollmentId(Uuid::from_u128(9)),
+            workflow: WorkflowId(Uuid::from_u128(workflow)),
+            version: WorkflowVersionId(Uuid::from_u128(1)),
+            contact: ContactId(Uuid::from_u128(2)),
+            key: key.to_owned(),
+            number: 1,
+            event: None,
+            entered_at: DateTime::UNIX_EPOCH,
+            ended: None,
+            has_mail: false,
+            is_new: true,
+        };
+        entries.put(&entry(1, "ada"));
+        let known = [(1, "ada"), (1, "bob"), (2, "ada")].map(|(workflow, key)| entries.has(&entry(workflow, key)));
+        assert_eq!(known, [true, false, false]);
     }
 }

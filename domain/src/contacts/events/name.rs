@@ -17,7 +17,7 @@ impl EventName {
 
     /// Parses a name; nothing is folded.
     pub fn parse(text: &str) -> Result<Self, InvalidEventName> {
-        if is_name(text, Self::MAX) { Ok(Self(text.to_owned())) } else { Err(InvalidEventName) }
+        if is_name(text, Self::MAX, None) { Ok(Self(text.to_owned())) } else { Err(InvalidEventName) }
     }
 
     /// The name.
@@ -43,8 +43,12 @@ impl PropertyName {
 
     /// Parses a name; nothing is folded.
     pub fn parse(text: &str) -> Result<Self, InvalidPropertyName> {
-        let rest = text.replace('$', "_");
-        if is_name(&rest, Self::MAX) { Ok(Self(text.to_owned())) } else { Err(InvalidPropertyName) }
+        if Self::is(text) { Ok(Self(text.to_owned())) } else { Err(InvalidPropertyName) }
+    }
+
+    /// Whether a text is one.
+    pub fn is(text: &str) -> bool {
+        is_name(text, Self::MAX, Some('$'))
     }
 
     /// The name.
@@ -53,10 +57,11 @@ impl PropertyName {
     }
 }
 
-fn is_name(text: &str, max: usize) -> bool {
-    let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | ':');
-    let fits = !text.is_empty() && text.chars().count() <= max && text.trim() == text;
-    fits && text.chars().all(allowed) && is_nfc(text)
+fn is_name(text: &str, max: usize, also: Option<char>) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | ':') || also == Some(c);
+    let fits = !text.is_empty() && text.trim() == text && text.chars().all(allowed);
+    // ASCII is composed, and as many characters as octets.
+    fits && if text.is_ascii() { text.len() <= max } else { text.chars().count() <= max && is_nfc(text) }
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub(crate) fn bounded(properties: &Map<String, Json>) -> Result<Vec<u8>, Refusal
     if properties.len() > PROPERTIES_MAX {
         return refuse("INVALID_PROPERTIES", format!("An event has at most {PROPERTIES_MAX} properties."));
     }
-    if properties.keys().any(|name| PropertyName::parse(name).is_err()) {
+    if !properties.keys().all(|name| PropertyName::is(name)) {
         return refuse("INVALID_PROPERTY_NAME", super::InvalidPropertyName.to_string());
     }
     if properties.values().any(|value| !is_plain(value, DEPTH_MAX - 1)) {
@@ -131,21 +131,19 @@ pub(crate) fn check_kinds(known: &Known, properties: &Map<String, Json>) -> Resu
 pub(crate) fn learn(known: &mut Known, properties: &Map<String, Json>) -> Vec<String> {
     let mut learned = Vec::new();
     for (name, value) in properties {
-        let (Some(kind), Ok(parsed)) = (PropertyKind::of(value), PropertyName::parse(name)) else { continue };
-        let room = known.len() < PROPERTIES_MAX;
+        let Some(kind) = PropertyKind::of(value) else { continue };
+        let has_room = known.len() < PROPERTIES_MAX;
         match known.get_mut(name) {
-            Some(property) if property.is_declared || [kind, PropertyKind::Mixed].contains(&property.kind) => {}
-            Some(property) => {
-                property.kind = PropertyKind::Mixed;
-                learned.push(name.clone());
-            }
-            None if room => {
-                known.insert(name.clone(), EventProperty { name: parsed, kind, is_declared: false });
-                learned.push(name.clone());
-            }
+            Some(property) if property.is_declared || [kind, PropertyKind::Mixed].contains(&property.kind) => continue,
+            Some(property) => property.kind = PropertyKind::Mixed,
             // The value is kept; only the catalogue is full.
-            None => {}
+            None if !has_room => continue,
+            None => {
+                let Ok(parsed) = PropertyName::parse(name) else { continue };
+                known.insert(name.clone(), EventProperty { name: parsed, kind, is_declared: false });
+            }
         }
+        learned.push(name.clone());
     }
     learned
 }

@@ -7,7 +7,8 @@ use std::pin::Pin;
 use carillon_entities::ids::{ContactEventId, ContactId, TenantId};
 use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
-use serde_json::{Map, Value as Json, json};
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
 use super::EventName;
 use super::catalogue::Catalogue;
@@ -19,7 +20,7 @@ use crate::contacts::store::events::{event_keys_find, event_keys_take, events_ap
 use crate::contacts::store::subject_keys::history_keys_ensure;
 use crate::error::{Error, Refusal, Result};
 use crate::idempotency::check_key;
-use crate::keys::{Fingerprinter, Place};
+use crate::keys::{Fingerprinter, Place, SubjectKey};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, TrackEvents, WriteContacts};
 use crate::time::{Timestamp, to_micros};
@@ -130,7 +131,8 @@ pub async fn track_events(
     let names = all_fresh(&verdicts).map(|fresh| fresh.item.name.as_str().to_owned()).collect();
     let mut catalogue = Catalogue::load(tx, names).await?;
     catalogue.check(&mut verdicts);
-    Named::by(&verdicts).find(tx).await?.place(&mut verdicts);
+    let found = Named::by(&verdicts).find(tx, ports).await?;
+    found.place(&mut verdicts);
     recall(tx, &fingerprints, events, &mut verdicts).await?;
     make(tx, ports, &mut verdicts).await?;
     let new = take(tx, ports, &fingerprints, events, &mut verdicts).await?;
@@ -138,7 +140,7 @@ pub async fn track_events(
     for event in &new {
         catalogue.learn(event.name, event.properties);
     }
-    store(tx, ports, catalogue, new).await?;
+    store(tx, ports, catalogue, (new, found.into_keys())).await?;
     Ok(answers)
 }
 
@@ -152,13 +154,20 @@ fn key_of(item: &TrackEvent) -> EventKey<'_> {
 
 /// What makes it the same event again.
 fn identity(item: &TrackEvent, properties: &[u8]) -> Vec<u8> {
-    let contact = match &item.contact {
-        EventContact::Id(id) => json!({"id": id}),
-        EventContact::ExternalId(id) => json!({"externalId": id}),
-        EventContact::Email(email) => json!({"email": email.norm()}),
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    enum Who<'a> {
+        Id(ContactId),
+        ExternalId(&'a str),
+        Email(&'a str),
+    }
+    let who = match &item.contact {
+        EventContact::Id(id) => Who::Id(*id),
+        EventContact::ExternalId(id) => Who::ExternalId(id),
+        EventContact::Email(email) => Who::Email(email.norm()),
     };
     let at = item.occurred_at.map(|at| at.timestamp_micros());
-    let mut identity = json!([item.name.as_str(), contact, at]).to_string().into_bytes();
+    let mut identity = serde_json::to_vec(&(item.name.as_str(), who, at)).unwrap_or_default();
     identity.extend(properties);
     identity
 }
@@ -287,7 +296,12 @@ fn answers(
 }
 
 /// Writes the new ones and tells workflows of them.
-async fn store(tx: &mut TenantTx, ports: &Ports, catalogue: Catalogue, new: Vec<NewEvent<'_>>) -> Result<()> {
+async fn store(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    catalogue: Catalogue,
+    (new, mut keys): (Vec<NewEvent<'_>>, HashMap<ContactId, SubjectKey>),
+) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }
@@ -295,9 +309,11 @@ async fn store(tx: &mut TenantTx, ports: &Ports, catalogue: Catalogue, new: Vec<
     let names: BTreeSet<String> = new.iter().map(|event| event.name.to_owned()).collect();
     let ids = catalogue.store(tx, ports, names).await?;
     let with_properties = new.iter().filter(|event| !event.properties.is_empty());
-    let owners: BTreeSet<ContactId> = with_properties.map(|event| event.contact).collect();
-    let owners: Vec<ContactId> = owners.into_iter().collect();
-    let keys = history_keys_ensure(tx, ports, &owners).await?;
+    let lacking = with_properties.map(|event| event.contact).filter(|contact| !keys.contains_key(contact));
+    let lacking: BTreeSet<ContactId> = lacking.collect();
+    if !lacking.is_empty() {
+        keys.extend(history_keys_ensure(tx, ports, &lacking.into_iter().collect::<Vec<_>>()).await?);
+    }
     let (mut rows, mut occurred) = (Vec::with_capacity(new.len()), Vec::with_capacity(new.len()));
     for NewEvent { id, contact, at, name, properties, json, .. } in new {
         let event = *ids.get(name).ok_or_else(|| Error::fault("an event has no definition"))?;

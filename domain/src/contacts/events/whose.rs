@@ -1,6 +1,6 @@
 //! Whose events they are: contacts by id, external id or address, made where that is permitted.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use carillon_entities::ids::ContactId;
 use carillon_entities::wall::TenantTx;
@@ -10,11 +10,12 @@ use crate::contacts::contact::Identity;
 use crate::contacts::definitions::Definitions;
 use crate::contacts::history::Author;
 use crate::contacts::plan::{Fate, Find, Reach, Wish};
-use crate::contacts::store::contacts::contacts_living;
 use crate::contacts::store::identities::identity_owners;
+use crate::contacts::store::subject_keys::living_with_history_keys;
 use crate::contacts::write::write;
 use crate::contacts::{ContactPatch, IdentityKind, Patch};
 use crate::error::{Refusal, Result};
+use crate::keys::SubjectKey;
 use crate::ports::Ports;
 
 /// Whom events name.
@@ -26,7 +27,7 @@ pub(super) struct Named {
 
 /// Who these are.
 pub(super) struct Found {
-    living: HashSet<ContactId>,
+    living: HashMap<ContactId, Option<SubjectKey>>,
     owners: HashMap<Identity, ContactId>,
 }
 
@@ -44,8 +45,8 @@ impl Named {
     }
 
     /// Finds them.
-    pub async fn find(self, tx: &mut TenantTx) -> Result<Found> {
-        let living = contacts_living(tx, self.ids).await?;
+    pub async fn find(self, tx: &mut TenantTx, ports: &Ports) -> Result<Found> {
+        let living = living_with_history_keys(tx, ports, self.ids).await?;
         let owners = identity_owners(tx, self.identities.iter().collect()).await?;
         Ok(Found { living, owners })
     }
@@ -57,10 +58,15 @@ impl Found {
         for verdict in verdicts {
             let Ok(Stage::Fresh(fresh)) = verdict else { continue };
             fresh.contact = match &fresh.item.contact {
-                EventContact::Id(id) => self.living.get(id).copied(),
+                EventContact::Id(id) => self.living.contains_key(id).then_some(*id),
                 other => identity_of(other).and_then(|identity| self.owners.get(&identity)).copied(),
             };
         }
+    }
+
+    /// Keys of contacts' histories, as far as they came with them.
+    pub fn into_keys(self) -> HashMap<ContactId, SubjectKey> {
+        self.living.into_iter().filter_map(|(id, key)| Some((id, key?))).collect()
     }
 }
 

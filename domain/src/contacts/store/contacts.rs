@@ -27,9 +27,6 @@ statements! {
     /// Contacts by id.
     CONTACT_GET() [id: Uuid] = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 \
         AND c.id IN (SELECT b.id FROM ({batch}) AS b)";
-    /// Which of the ids are contacts that are not deleted.
-    CONTACT_LIVING() [id: Uuid] = "SELECT c.id AS id FROM contacts AS c WHERE c.tenant_id = $1 \
-        AND c.id IN (SELECT b.id FROM ({batch}) AS b) AND c.state <> 'deleted'";
     /// New contacts.
     CONTACT_INSERT(Uuid) [id: Uuid, state: Text, external_id: Text, email: Text, email_norm: Text, phone_norm: Text,
         first_name: Text, last_name: Text, name_norm: Text, locale: Text, zone: Text, country: Text, attributes: Json,
@@ -59,14 +56,6 @@ pub(in crate::contacts) async fn contact_find(tx: &mut TenantTx, id: ContactId) 
 pub(crate) async fn contacts_get(tx: &mut TenantTx, ids: &[ContactId]) -> Result<Vec<Contact>> {
     let rows: Vec<contacts::Model> = read(tx, &CONTACT_GET, id_rows(ids)).await?;
     rows.into_iter().map(Contact::try_from).collect()
-}
-
-/// Those that are there and not deleted.
-pub(in crate::contacts) async fn contacts_living(
-    tx: &mut TenantTx,
-    ids: BTreeSet<ContactId>,
-) -> Result<HashSet<ContactId>, WallError> {
-    ids_of(tx, &CONTACT_LIVING, ids).await
 }
 
 async fn ids_of(

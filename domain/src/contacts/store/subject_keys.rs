@@ -20,6 +20,12 @@ statements! {
     HISTORY_KEY_FIND() [subject_id: Uuid] =
         "SELECT k.subject_id AS subject_id, k.wrapped AS wrapped FROM subject_keys AS k WHERE k.tenant_id = $1 \
          AND k.subject_id IN (SELECT b.subject_id FROM ({batch}) AS b)";
+    /// Contacts that are not deleted, each with its key as stored. A sub-select for each, so that no plan made while the
+    /// table was small reads all of it when it is large.
+    HISTORY_KEY_LIVING() [id: Uuid] =
+        "SELECT c.id AS subject_id, (SELECT k.wrapped FROM subject_keys AS k WHERE k.tenant_id = $1 \
+            AND k.subject_id = c.id) AS wrapped \
+         FROM contacts AS c WHERE c.tenant_id = $1 AND c.id IN (SELECT b.id FROM ({batch}) AS b) AND c.state <> 'deleted'";
     /// New keys.
     HISTORY_KEY_INSERT(Time) [subject_id: Uuid, wrapped: Bytes] =
         "INSERT INTO subject_keys (tenant_id, subject_id, wrapped, created_at) \
@@ -43,15 +49,29 @@ pub(in crate::contacts) async fn history_keys(
     ports: &Ports,
     contacts: &[ContactId],
 ) -> Result<HashMap<ContactId, SubjectKey>> {
-    let tenant = tx.tenant();
     let stored: Vec<Stored> =
         read(tx, &HISTORY_KEY_FIND, contacts.iter().map(|id| vec![id.0.into()]).collect()).await?;
+    Ok(unwrapped(tx, ports, stored)?.into_iter().filter_map(|(id, key)| Some((id, key?))).collect())
+}
+
+/// Which of the ids are contacts that are not deleted, and their keys; none for those whose key never was.
+pub(in crate::contacts) async fn living_with_history_keys(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    contacts: impl IntoIterator<Item = ContactId>,
+) -> Result<HashMap<ContactId, Option<SubjectKey>>> {
+    let rows = contacts.into_iter().map(|id| vec![id.0.into()]).collect();
+    let stored: Vec<Stored> = read(tx, &HISTORY_KEY_LIVING, rows).await?;
+    unwrapped(tx, ports, stored)
+}
+
+fn unwrapped(tx: &TenantTx, ports: &Ports, stored: Vec<Stored>) -> Result<HashMap<ContactId, Option<SubjectKey>>> {
+    let tenant = tx.tenant();
+    let mut opener = ports.keys.opener(Some(tenant));
     let mut keys = HashMap::with_capacity(stored.len());
-    for row in stored {
-        if let Some(wrapped) = row.wrapped {
-            let key = SubjectKey::unwrap_stored(&ports.keys, tenant, SubjectId(row.subject_id), &wrapped)?;
-            keys.insert(ContactId(row.subject_id), key);
-        }
+    for Stored { subject_id, wrapped } in stored {
+        let unwrap = |wrapped: Vec<u8>| SubjectKey::unwrap_with(&mut opener, tenant, SubjectId(subject_id), &wrapped);
+        keys.insert(ContactId(subject_id), wrapped.map(unwrap).transpose()?);
     }
     Ok(keys)
 }
