@@ -16,6 +16,7 @@ import schemathesis
 from graphql import build_schema, is_enum_type, is_input_object_type, is_introspection_type, is_object_type, parse_value
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 
 SDL = Path(__file__).resolve().parents[3] / "frontend-contract" / "schema.graphql"
 URL, TOKEN = os.environ["CARILLON_GRAPHQL"], os.environ["CARILLON_TOKEN"]
@@ -90,7 +91,7 @@ def names() -> list[str]:
     return sorted(found)
 
 
-async def guess(session: aiohttp.ClientSession) -> None:
+async def guess(session: aiohttp.ClientSession, folder: str) -> None:
     """Nearly right names are not put right, and the tool that lives on that finds no schema."""
     near = [name[:-1] for name in names() if len(name) > 3]
     for query in (
@@ -102,19 +103,20 @@ async def guess(session: aiohttp.ClientSession) -> None:
         *(f"query ($a: {name}) {{ serverTime }}" for name in near),
     ):
         judge(query, await ask(session, query))
-    with tempfile.TemporaryDirectory() as folder:
-        words, schema = Path(folder, "words"), Path(folder, "schema.json")
-        words.write_text("\n".join(names()))
-        command = [sys.executable, "-m", "clairvoyance", URL, "-w", str(words), "-o", str(schema), "-m", "1"]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert not schema.exists() and "Unable to get TypeRef" in run.stderr, (run, schema.exists())
+    words, schema = Path(folder, "words"), Path(folder, "schema.json")
+    words.write_text("\n".join(names()))
+    command = [sys.executable, "-m", "clairvoyance", URL, "-w", str(words), "-o", str(schema), "-m", "1"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert not schema.exists() and "Unable to get TypeRef" in run.stderr, (run, schema.exists())
     print("clairvoyance:", len(near), "near names and", len(names()), "right ones, no schema")
 
 
 async def main() -> None:
-    async with aiohttp.ClientSession() as session:
-        await guess(session)
-        await fuzz(session)
+    with tempfile.TemporaryDirectory() as folder:
+        set_hypothesis_home_dir(folder)
+        async with aiohttp.ClientSession() as session:
+            await guess(session, folder)
+            await fuzz(session)
 
 
 asyncio.run(asyncio.wait_for(main(), 100))

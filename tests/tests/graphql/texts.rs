@@ -23,7 +23,7 @@ const HOSTILE: &[&str] = &[
 
 /// What would tell how we are made (C-226).
 const OURS: &[&str] =
-    &["panicked", "src/", ".rs", "sqlx", "sea_orm", "sqlite", "postgres", "SELECT ", "INSERT INTO", "syntax error"];
+    &["panicked", "src/", ".rs", "sqlx", "sea_orm", "sqlite", "postgres", "SELECT ", "INSERT INTO", "error at or near"];
 
 /// What an answer says that it should not.
 fn fault(answer: &Value) -> Option<String> {
