@@ -205,7 +205,9 @@ impl Stranger {
             let answer = request.send().await.unwrap();
             let challenge = answer.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned());
             let (status, mut body) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
-            body["errors"][0]["extensions"]["traceId"].take();
+            if let Some(trace) = body.pointer_mut("/errors/0/extensions/traceId") {
+                assert!(trace.take().is_string(), "{body}");
+            }
             told.push((status, challenge, body));
         }
         told

@@ -18,6 +18,7 @@ mod nodes;
 mod nulls;
 mod places;
 mod rate;
+mod raw;
 mod rows;
 mod sdl;
 mod served;
