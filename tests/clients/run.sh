@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # GraphQL clients that people use, compiled against frontend-contract and run against a server of their own: what
-# CARILLON_BIN names.
+# CARILLON_BIN names; then tools that attack it.
 # Packages come as they are locked: npm's into node_modules, Python's into a cache directory. AUDIT=write rewrites the
 # report of the audits instead of comparing it.
 set -euo pipefail

@@ -201,6 +201,19 @@ async fn c212_a_refresh_token_is_good_once_and_its_reuse_ends_the_family() {
 }
 
 #[tokio::test]
+async fn c212_of_two_who_bring_one_token_at_once_neither_keeps_a_session() {
+    let world = AccessWorld::new().await;
+    world.owner("ada@example.org").await;
+    let refresh = async |token: String| refresh_session(world.ports(), world.desk(), &token, None).await;
+    let token = world.sign_in("ada@example.org", PASSWORD).await.unwrap().refresh_token;
+    let (one, two) = futures::join!(refresh(token.clone()), refresh(token));
+    assert!(one.is_ok() != two.is_ok(), "one of them is the thief");
+    let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
+    assert_eq!(code(lost), "SESSION_ENDED");
+    assert_eq!(code(refresh(won.unwrap().refresh_token).await), "SESSION_ENDED", "nobody knows which");
+}
+
+#[tokio::test]
 async fn c216_many_people_behind_one_address_refresh_and_one_session_does_not_spin() {
     let world = AccessWorld::new().await;
     world.owner("ada@example.org").await;

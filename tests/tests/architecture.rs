@@ -189,6 +189,34 @@ fn c209_only_carillons_own_work_enters_a_tenant_without_a_credential() {
     assert_eq!(found, listed, "files that enter tenants of their own accord");
 }
 
+/// What opens connections, and who says where they lead. A tenant's word is not enough: its address must be public.
+const CONNECTS: &[(&str, &str)] = &[
+    ("api/src/commands/demo/client.rs", "the demo, to itself"),
+    ("api/src/commands/demo/recipients.rs", "the demo, to itself"),
+    ("domain/src/files/blobs.rs", "the operator's bucket"),
+    ("domain/src/files/bucket.rs", "the operator's bucket"),
+    ("domain/src/files/receive.rs", "the operator's bucket"),
+    ("jobs/src/catcher/mod.rs", "it is connected to"),
+    ("jobs/src/channels/email/connect.rs", "a relay, a tenant's only where it is public"),
+];
+
+/// Whatever begins to fetch comes here first (C-227).
+#[test]
+fn c227_what_connects_to_somewhere_is_on_a_list() {
+    let mut found = Vec::new();
+    for room in ["entities", "migration", "domain", "jobs", "api"] {
+        let sources = sources(room).into_iter().filter(|(file, text)| {
+            let words = words(text);
+            let ways = ["TcpStream", "UdpSocket", "lookup_host", "ToSocketAddrs", "reqwest", "object_store", "awc"];
+            !file.contains("tests") && ways.iter().any(|way| words.contains(*way))
+        });
+        found.extend(sources.map(|(file, _)| file));
+    }
+    found.sort();
+    let listed: Vec<&str> = CONNECTS.iter().map(|(file, _)| *file).collect();
+    assert_eq!(found, listed, "files that connect to somewhere");
+}
+
 /// A statement that is not registered is run by no test.
 #[test]
 fn every_statement_of_the_other_roles_is_registered() {

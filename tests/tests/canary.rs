@@ -344,12 +344,34 @@ async fn failures(stage: &Stage, token: &str) {
         stage.http(TestRequest::get().uri(path)).await;
         stage.http(TestRequest::put().uri(path).set_payload("quexalot")).await;
     }
+    headers(stage).await;
     // The database refuses a statement whose arguments are personal.
     stage.world.execute("ALTER TABLE contact_identities RENAME TO contact_identities_gone").await;
     let person = json!({ "email": "quexalot.c@example.org", "firstName": "Quexalot" });
     stage.change(token, "createContact", "contact { id }", person).await;
     stage.world.execute("ALTER TABLE contact_identities_gone RENAME TO contact_identities").await;
     std::thread::spawn(|| panic!("{EMAIL} {PASSWORD}")).join().unwrap_err();
+}
+
+/// What a header says reaches no line, however it tries to end one and to begin another (C-200).
+async fn headers(stage: &Stage) {
+    for (name, value) in [
+        ("x-request-id", "quexalot\",\"level\":\"ERROR"),
+        ("x-request-id", "quexalot\tquexalot"),
+        ("x-request-id", "quexalot%0d%0aquexalot"),
+        ("user-agent", "quexalot\\r\\n{\"level\":\"ERROR\"}"),
+        ("x-forwarded-for", "quexalot, \"status\":200"),
+        ("forwarded", "for=quexalot"),
+        ("traceparent", "00-quexalot-quexalot-01"),
+        ("authorization", "Bearer quexalot\\n"),
+        ("accept", "quexalot/quexalot"),
+        ("origin", "https://quexalot.example"),
+        ("referer", "https://quexalot.example/\"}"),
+        ("cookie", "quexalot=quexalot"),
+    ] {
+        let query = json!({ "query": "{ serverTime }" });
+        stage.http(TestRequest::post().uri("/graphql").insert_header((name, value)).set_json(query)).await;
+    }
 }
 
 #[actix_web::test]

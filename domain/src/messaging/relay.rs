@@ -102,7 +102,10 @@ impl Relay {
         match self.host.parse::<IpAddr>() {
             Ok(ip) => is_global(ip),
             Err(_) => {
-                self.host.contains('.') && !self.host.ends_with(".localhost") && !self.host.ends_with(".internal")
+                // A name may end with the dot of the root.
+                let name = self.host.trim_end_matches('.');
+                let last = name.rsplit_once('.').map(|(_, last)| last);
+                last.is_some_and(|last| !["localhost", "internal", "local"].contains(&last))
             }
         }
     }
@@ -226,12 +229,17 @@ mod tests {
         for text in ["smtp://mx.example.org", "smtp://9.9.9.9", "smtps://[2620:fe::9]"] {
             assert!(relay(text).unwrap().is_public(), "{text}");
         }
-        let names = ["localhost", "postgres", "x.internal", "a.localhost"];
-        let plain = ["127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"];
-        let disguised = ["127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "10.0.0.1."];
-        let v6 = ["[::1]", "[fd00::1]", "[fe80::1]", "[::ffff:10.0.0.1]", "[64:ff9b::a00:1]", "[2002:a00:1::]"];
-        for host in names.iter().chain(&plain).chain(&disguised).chain(&v6) {
-            assert!(!relay(&format!("smtp://{host}")).unwrap().is_public(), "{host}");
+        let names = ["localhost", "LocalHost.", "postgres", "redis.", "x.internal", "a.localhost", "b.local"];
+        let services = ["metadata.google.internal", "metadata.google.internal.", "db.default.svc.cluster.local"];
+        let plain = ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"];
+        let short = ["127.1", "0x7f.1", "0x7f000001", "2130706433", "017700000001", "0177.0.0.1", "10.0.0.1.", "0"];
+        let metadata = ["2852039166", "0xa9fea9fe", "0xa9.0xfe.0xa9.0xfe", "0251.0376.0251.0376", "169.16689662"];
+        let look_alike = ["①②⑦.⓪.⓪.①", "１２７.0.0.1", "127。0。0。1", "ⓛocalhost"];
+        let v6 = ["[::1]", "[::]", "[fd00::1]", "[fe80::1]", "[fd00:ec2::254]", "[64:ff9b::a00:1]", "[2002:a00:1::]"];
+        let v4_in_v6 = ["[::ffff:10.0.0.1]", "[::ffff:7f00:1]", "[::ffff:169.254.169.254]", "[::127.0.0.1]"];
+        let hosts = [&names[..], &services, &plain, &short, &metadata, &look_alike, &v6, &v4_in_v6].concat();
+        for host in hosts {
+            assert!(!relay(&format!("smtp://{host}")).is_ok_and(|relay| relay.is_public()), "{host}");
         }
     }
 

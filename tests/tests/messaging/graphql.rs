@@ -108,8 +108,11 @@ async fn c233_a_relays_credentials_are_never_shown() {
         is(&refused, "INVALID_RELAY", "url");
         assert!(!refused.to_string().contains("s3cret"), "{refused}");
     }
-    for url in ["smtp://127.0.0.1:25", "smtp://localhost", "smtp://10.0.0.1", "smtp://[::1]:25", "smtp://redis"] {
-        is(&set(url).await, "RELAY_NOT_PUBLIC", "url");
+    let inside =
+        ["127.0.0.1:25", "localhost", "localhost.", "10.0.0.1", "[::1]:25", "redis", "0x7f000001", "0251.254.43518"];
+    let metadata = ["169.254.169.254", "[::ffff:a9fe:a9fe]", "[fd00:ec2::254]", "metadata.google.internal."];
+    for host in inside.iter().chain(&metadata) {
+        is(&set(&format!("smtp://{host}")).await, "RELAY_NOT_PUBLIC", "url");
     }
     let shown = setup.ask("{ relay { host } }", json!({})).await;
     assert_eq!(shown["data"]["relay"]["host"], "mx.example.org:465", "{shown}");

@@ -31,6 +31,15 @@ async fn c227_a_tenants_relay_is_never_inside() {
         assert!(matches!(outcome, HandOver::Accepted(_)), "{host}: {outcome:?}");
     }
     assert_eq!(sink.totals().stored, 3);
+    // However the text was taken when it was set: what it means at the moment is what counts.
+    let mail = prepared(&marketing("ann@example.org"));
+    for host in ["localhost.", "0x7f000001", "2130706433", "0177.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:7f00:1]"]
+    {
+        let relay: Relay = format!("smtp://{host}:{}?tls=none", sink.addr().port()).parse().unwrap();
+        let outcome = channel().hand_over(&relay.of_a_tenant(), &mail, may_start).await;
+        assert_eq!(outcome, HandOver::NotHandedOver(Obstacle::Connect), "{host}");
+    }
+    assert_eq!(sink.totals().stored, 3);
 }
 
 #[tokio::test]
