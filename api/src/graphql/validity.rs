@@ -7,6 +7,8 @@ mod variables;
 use async_graphql::parser::types::{ExecutableDocument, VariableDefinition};
 use async_graphql::{Name, Positioned, ServerError, Value, Variables};
 
+use variables::{fits_int, is_int};
+
 /// Refuses a document that the specification does not let run; its limits were judged before.
 pub fn check_document(document: &ExecutableDocument) -> Result<(), ServerError> {
     if let Some(fragment) = document.fragments.get("on") {
@@ -19,17 +21,23 @@ pub fn check_document(document: &ExecutableDocument) -> Result<(), ServerError> 
     })
 }
 
-/// Refuses null for a variable that may not be null (6.1.2).
+/// Refuses values that variables cannot have (6.1.2): none where one is required, null where null may not be, whole numbers out
+/// of range.
 pub fn check_variables(
     document: &ExecutableDocument,
     operation: Option<&str>,
     variables: &Variables,
 ) -> Result<(), ServerError> {
     for definition in definitions(document, operation) {
-        let name = &definition.node.name.node;
-        if !definition.node.var_type.node.nullable && variables.get(name) == Some(&Value::Null) {
-            return Err(ServerError::new(format!("Variable \"${name}\" may not be null."), Some(definition.pos)));
-        }
+        let VariableDefinition { name, var_type, default_value, .. } = &definition.node;
+        let (name, kind) = (&name.node, &var_type.node);
+        let wrong = match variables.get(name) {
+            Some(Value::Null) if !kind.nullable => "may not be null",
+            None if !kind.nullable && default_value.is_none() => "is required",
+            Some(Value::Number(number)) if is_int(kind) && !fits_int(number) => "is out of the range of Int",
+            _ => continue,
+        };
+        return Err(ServerError::new(format!("Variable \"${name}\" {wrong}."), Some(definition.pos)));
     }
     Ok(())
 }

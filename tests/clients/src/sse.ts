@@ -18,7 +18,7 @@ export function sse(world: World): void {
 
   describe('graphql-sse', { timeout: 60_000 }, () => {
     test('a subscription tells what is, what changes, and when it is over', async () => {
-      const { createWorkflow } = await world.call(CreateWorkflowDocument, { input: { name: 'Told', definition: {} } });
+      const { createWorkflow } = await world.call(CreateWorkflowDocument, { input: { name: 'Told by events', definition: {} } });
       const { id, version } = made(createWorkflow, createWorkflow.workflow);
       const client = connect(`Bearer ${world.token}`);
       const progress = watch(client, id);

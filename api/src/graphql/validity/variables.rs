@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use async_graphql::parser::types::{
     BaseType, Directive, ExecutableDocument, OperationDefinition, Selection, SelectionSet, Type, VariableDefinition,
 };
-use async_graphql::{Pos, Positioned, ServerError, Value};
+use async_graphql::{Number, Pos, Positioned, ServerError, Value};
 use async_graphql_value::Value as Written;
 
 use crate::graphql::types::{TYPES, name_of, root_of};
@@ -89,6 +89,9 @@ impl<'a> Places<'a> {
             }
             // One for a list of one.
             (value, BaseType::List(of)) => self.value(value, pos, of, false),
+            (Written::Number(number), BaseType::Named(_)) if is_int(ty) && !fits_int(number) => {
+                Err(ServerError::new("The number is out of the range of Int.", Some(pos)))
+            }
             (Written::String(_), BaseType::Named(name)) if TYPES.is_enum(name) => {
                 Err(ServerError::new("A value of an enum is written without quotation marks.", Some(pos)))
             }
@@ -112,6 +115,16 @@ impl<'a> Places<'a> {
         let Written::Variable(name) = value else { return false };
         self.definitions.get(name.as_str()).is_some_and(|definition| definition.var_type.node.nullable)
     }
+}
+
+/// True for the type of whole numbers.
+pub(super) fn is_int(ty: &Type) -> bool {
+    matches!(&ty.base, BaseType::Named(name) if name == "Int")
+}
+
+/// A whole number has 32 bits (3.5.1); a fraction is refused by the library.
+pub(super) fn fits_int(number: &Number) -> bool {
+    number.as_i64().map_or(!number.is_u64(), |number| i32::try_from(number).is_ok())
 }
 
 /// What the specification calls `IsVariableUsageAllowed`.
