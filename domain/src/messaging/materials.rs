@@ -9,6 +9,7 @@ use super::template::{
     Built, INCLUDE_DEPTH, INCLUDES_MAX, Known, PART_MAX, Part, Partials, TemplateProblem, Written, build, included,
 };
 use super::{MessageClass, store};
+use crate::contacts::events::EventName;
 use crate::error::{Error, Refusal, Result};
 
 /// Partials that are read at once.
@@ -32,7 +33,9 @@ impl Materials {
         let attributes = store::attribute_kinds(tx).await?;
         let (event, properties) = match event_name {
             Some(name) => {
-                let event = store::event_find(tx, name).await?.ok_or_else(|| Refusal::not_found("eventName"))?;
+                let name = EventName::parse(name).map_err(|_| Refusal::not_found("eventName"))?;
+                let event = store::event_find(tx, name.as_str()).await?;
+                let event = event.ok_or_else(|| Refusal::not_found("eventName"))?;
                 (Some(event), store::event_properties(tx, event).await?)
             }
             None => (None, BTreeMap::new()),

@@ -99,15 +99,13 @@ impl Relay {
     /// True for what a tenant may name as its relay, as far as the text tells: a public address, or a name that is not
     /// plainly one of the deployment's own network. What a name resolves to is judged at each connection (C-227).
     pub fn is_public(&self) -> bool {
-        match self.host.parse::<IpAddr>() {
-            Ok(ip) => is_global(ip),
-            Err(_) => {
-                // A name may end with the dot of the root.
-                let name = self.host.trim_end_matches('.');
-                let last = name.rsplit_once('.').map(|(_, last)| last);
-                last.is_some_and(|last| !["localhost", "internal", "local"].contains(&last))
-            }
+        if let Ok(ip) = self.host.parse::<IpAddr>() {
+            return is_global(ip);
         }
+        // A name may end with the dot of the root.
+        let name = self.host.trim_end_matches('.');
+        let last = name.rsplit_once('.').map(|(_, last)| last);
+        last.is_some_and(|last| !["localhost", "internal", "local"].contains(&last))
     }
 }
 

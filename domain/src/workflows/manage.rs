@@ -122,7 +122,21 @@ fn draft_of(draft: Json) -> Result<Json, Refusal> {
         let message = format!("A definition has at most {DEFINITION_MAX} octets.");
         return Err(Refusal::new("DEFINITION_TOO_LARGE", "definition", message));
     }
+    if has_nul(&draft) {
+        let message = "Neither texts nor names in a definition have a NUL.";
+        return Err(Refusal::new("DEFINITION_UNREADABLE", "definition", message));
+    }
     Ok(draft)
+}
+
+/// NUL is what Postgres keeps in no text.
+fn has_nul(value: &Json) -> bool {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+        Json::String(text) => text.contains('\0'),
+        Json::Array(items) => items.iter().any(has_nul),
+        Json::Object(fields) => fields.iter().any(|(key, item)| key.contains('\0') || has_nul(item)),
+    }
 }
 
 /// Holds a live workflow: people enter and stay where they are, and what is queued of it waits at the gate. Only the

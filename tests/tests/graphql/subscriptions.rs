@@ -25,9 +25,8 @@ pub const MESSAGES: &str = "subscription { messageProgress { total byState { sta
 pub const SHORT: Duration = Duration::from_millis(50);
 
 fn import(id: &Value) -> String {
-    format!(
-        "subscription {{ importProgress(id: {id}) {{ id state rowsSeen rowsFailed errors {{ nodes {{ code }} }} }} }}"
-    )
+    let shown = "id state doneBytes fileSha256 rowsSeen rowsFailed errors { nodes { code } }";
+    format!("subscription {{ importProgress(id: {id}) {{ {shown} }} }}")
 }
 
 pub fn workflow(id: &Value) -> String {
