@@ -29,12 +29,12 @@ export function sse(world: World): void {
         return told?.data?.workflowProgress;
       };
       assert.deepEqual(await next(), { id, name: 'Told by events', state: 'DRAFT' });
-      const { updateWorkflow } = await world.call(UpdateWorkflowDocument, { input: { id, version, name: 'Renamed' } });
+      const { updateWorkflow } = await world.call(UpdateWorkflowDocument, { input: { id, version, name: 'Renamed by events' } });
       made(updateWorkflow, updateWorkflow.workflow);
-      assert.deepEqual(await next(), { id, name: 'Renamed', state: 'DRAFT' });
+      assert.deepEqual(await next(), { id, name: 'Renamed by events', state: 'DRAFT' });
       const { archiveWorkflow } = await world.call(ArchiveWorkflowDocument, { input: { id } });
       made(archiveWorkflow, archiveWorkflow.workflow);
-      assert.deepEqual(await next(), { id, name: 'Renamed', state: 'ARCHIVED' });
+      assert.deepEqual(await next(), { id, name: 'Renamed by events', state: 'ARCHIVED' });
       assert.equal((await progress.next()).done, true);
       client.dispose();
     });
