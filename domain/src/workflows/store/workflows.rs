@@ -16,11 +16,19 @@ use crate::time::Timestamp;
 use crate::workflows::{Definition, Listener, Version, Watch, Workflow};
 
 statements! {
-    /// Who listens to events; locked, so that whoever forgets them waits, and then sees whom they let in.
+    /// Holds events that are being told: whoever changes who listens to them waits. In the order of their names, as
+    /// whoever declares them.
+    EVENTS_HOLD() [event_id: Uuid] =
+        "SELECT d.id FROM event_definitions d WHERE d.tenant_id = $1 AND d.id IN (SELECT b.event_id FROM ({batch}) AS b) \
+         ORDER BY d.name {for_share}";
+    /// Waits for whoever tells events just now, in the same order.
+    EVENTS_LOCK() [event_id: Uuid] =
+        "SELECT d.id FROM event_definitions d WHERE d.tenant_id = $1 AND d.id IN (SELECT b.event_id FROM ({batch}) AS b) \
+         ORDER BY d.name {no_key_update}";
+    /// Who listens to events.
     LISTENERS_OF_EVENTS() [event_id: Uuid] =
         "SELECT event_id, role, version_id, workflow_id FROM workflow_listeners WHERE tenant_id = $1 \
-         AND watches = 'event' AND event_id IN (SELECT b.event_id FROM ({batch}) AS b) \
-         ORDER BY event_id, role, version_id {for_share}";
+         AND watches = 'event' AND event_id IN (SELECT b.event_id FROM ({batch}) AS b)";
     /// Who listens to changes of contacts.
     LISTENERS_OF_CONTACTS() =
         "SELECT event_id, role, version_id, workflow_id FROM workflow_listeners WHERE tenant_id = $1 AND watches = 'contact'";
@@ -36,10 +44,6 @@ statements! {
     /// The newest number of a workflow's versions.
     WORKFLOW_VERSION_LAST(Uuid) =
         "SELECT COALESCE(MAX(number), 0) AS number FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2";
-    /// Waits for whoever is told what happened just now and has it locked: in their order, so that neither waits for the other.
-    LISTENERS_LOCK(Uuid) =
-        "SELECT event_id FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 \
-         ORDER BY event_id, role, version_id {for_update}";
     /// Forgets triggers of versions that are live no more.
     TRIGGERS_FORGET(Uuid, Uuid) =
         "DELETE FROM workflow_listeners WHERE tenant_id = $1 AND workflow_id = $2 AND version_id <> $3 AND role = 'trigger'";
@@ -278,7 +282,7 @@ pub(in crate::workflows) async fn listeners_replace(
     watches: Vec<Watch>,
 ) -> Result<()> {
     // Whoever is being let in by an older trigger is let in first: what is asked after this sees them.
-    listeners_lock(tx, workflow).await?;
+    events_lock(tx, workflow, &watches).await?;
     tx.sql(&TRIGGERS_FORGET, Args::of([workflow.into(), version.into()]))?.execute().await?;
     tx.sql(&ENDS_FORGET, Args::of([workflow.into(), version.into()]))?.execute().await?;
     let rows = watches.into_iter().map(|watch| workflow_listeners::ActiveModel {
@@ -296,13 +300,21 @@ pub(in crate::workflows) async fn listeners_replace(
 /// Has a workflow listen to nothing any more. Whoever is being let in is let in first: what is asked after this sees them.
 pub(in crate::workflows) async fn listeners_forget(tx: &mut TenantTx, workflow: WorkflowId) -> Result<()> {
     use workflow_listeners::Column;
-    listeners_lock(tx, workflow).await?;
+    events_lock(tx, workflow, &[]).await?;
     tx.delete::<workflow_listeners::Entity>().eq(Column::WorkflowId, workflow).execute().await?;
     Ok(())
 }
 
-async fn listeners_lock(tx: &mut TenantTx, workflow: WorkflowId) -> Result<()> {
-    tx.sql(&LISTENERS_LOCK, Args::of([workflow.into()]))?.execute().await?;
+/// Locks the events that a workflow listens to, or is about to: one row each, however many listen.
+async fn events_lock(tx: &mut TenantTx, workflow: WorkflowId, watches: &[Watch]) -> Result<()> {
+    use workflow_listeners::{Column, Entity};
+    let old = tx.select::<Entity>().eq(Column::WorkflowId, workflow).all().await?;
+    let events: BTreeSet<EventDefinitionId> =
+        old.into_iter().map(|row| row.event_id).chain(watches.iter().filter_map(|watch| watch.event)).collect();
+    let rows: Vec<Vec<Value>> = events.into_iter().map(|id| vec![Value::from(id)]).collect();
+    for chunk in rows.chunks(tx.max_batch(&EVENTS_LOCK)) {
+        tx.sql(&EVENTS_LOCK, Args::batch(chunk.to_vec()))?.execute().await?;
+    }
     Ok(())
 }
 
@@ -322,22 +334,16 @@ impl From<ListenerRow> for Listener {
     }
 }
 
-/// Who listens to events, and does so until the transaction ends. Whoever waited for a version to be published read what was
-/// there before it: so it is read until two readings agree.
+/// Who listens to events, and does so until the transaction ends: whoever publishes or archives is waited for first, so
+/// that what is read then is what they left.
 pub(in crate::workflows) async fn listeners_of_events(
     tx: &mut TenantTx,
     events: &BTreeSet<EventDefinitionId>,
 ) -> Result<Vec<Listener>> {
-    let mut before: Option<Vec<Listener>> = None;
-    loop {
-        let batch = events.iter().map(|id| vec![Value::from(*id)]);
-        let rows: Vec<ListenerRow> = tx.sql(&LISTENERS_OF_EVENTS, Args::batch(batch))?.all().await?;
-        let found: Vec<Listener> = rows.into_iter().map(Listener::from).collect();
-        if before.as_ref() == Some(&found) {
-            return Ok(found);
-        }
-        before = Some(found);
-    }
+    let batch = || events.iter().map(|id| vec![Value::from(*id)]);
+    tx.sql(&EVENTS_HOLD, Args::batch(batch()))?.execute().await?;
+    let rows: Vec<ListenerRow> = tx.sql(&LISTENERS_OF_EVENTS, Args::batch(batch()))?.all().await?;
+    Ok(rows.into_iter().map(Listener::from).collect())
 }
 
 pub(in crate::workflows) async fn listeners_of_contacts(tx: &mut TenantTx) -> Result<Vec<Listener>> {

@@ -30,7 +30,8 @@ use super::set::{Set, enter};
 
 const EVENTS: u32 = 100_000;
 const PEOPLE: u32 = 10_000;
-const CALLERS: usize = 2;
+/// As many as keep both processors busy while others wait for the disk, for both sides.
+const CALLERS: usize = 4;
 const LIVE: u32 = 200;
 const LISTENING: u32 = 20;
 /// Workflows that do not listen may cost no more than what two runs of the same differ by.
