@@ -1,6 +1,6 @@
 # Every target is one line into cargo or tests/run.sh, where the logic is.
 .DEFAULT_GOAL := help
-.PHONY: help test test-sqlite crash selftest bench schema clients audit chart chart-snapshots deny fmt lint clean
+.PHONY: help test test-sqlite crash upgrade selftest bench schema clients audit chart chart-snapshots deny fmt lint clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -13,6 +13,9 @@ test-sqlite: ## The tests on SQLite only, without any service
 
 crash: ## 20,000 intents under 30 seeded faults, three seeds, release build (CRASH_SEEDS="1 2 3")
 	@tests/run.sh crash
+
+upgrade: ## A migration and a rolling restart under load, of which nobody may notice anything, release build
+	@tests/run.sh upgrade
 
 selftest: ## Seeds known bugs one by one and expects the harness to catch each
 	@tests/run.sh selftest

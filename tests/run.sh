@@ -164,6 +164,16 @@ crash() {
   done
 }
 
+# An upgrade without faults, of which nobody may notice anything.
+upgrade() {
+  local out=$logs/upgrade.out key last
+  harness "$1" crash upgrade | tee "$out"
+  last=$(tail -n 1 "$out")
+  for key in lost=0 repeated=0 after_unsubscribe=0 after_goal=0 unknown=0 failed=0; do
+    [[ " $last " == *" $key "* ]] || { echo "the upgrade's last line lacks $key"; return 1; }
+  done
+}
+
 # --- chart ------------------------------------------------------------------------------------------------------
 
 chart() {
@@ -232,7 +242,7 @@ test_all() {
   part 'demo' demo
   if [[ $lacking == *' postgres '* || $lacking == *' redis-server '* ]]; then
     skip "tests on postgres and redis"
-    skip "crash"
+    skip "crash and upgrade"
     skip "bench"
   else
     part 'tests on postgres' tests_postgres
@@ -248,8 +258,9 @@ test_all() {
     fi
     if ! have redis-server; then skip 'tests that stop redis (no redis-server here)'; fi
     if are_given; then
-      skip 'crash (DATABASE_URL or REDIS_URL is given)'
+      skip 'crash and upgrade (DATABASE_URL or REDIS_URL is given)'
     else
+      part 'upgrade and rolling restart under load' upgrade debug
       export CRASH_SECONDS=${CRASH_SECONDS:-60} CRASH_SEEDS=${CRASH_SEEDS:-1}
       part 'crash, short form' crash debug
     fi
@@ -268,7 +279,7 @@ test_all() {
   summary
 }
 
-usage() { echo "usage: tests/run.sh test | test-sqlite | crash | selftest | bench [NAME ..] | schema | clients | chart | deny" >&2; }
+usage() { echo "usage: tests/run.sh test | test-sqlite | crash | upgrade | selftest | bench [NAME ..] | schema | clients | chart | deny" >&2; }
 
 verb=${1:-}
 if (($#)); then shift; fi
@@ -278,6 +289,7 @@ case $verb in
   demo-on-postgres) demo_on_postgres ;;
   test-sqlite) test_sqlite ;;
   crash) crash release ;;
+  upgrade) upgrade release ;;
   selftest) harness debug selftest ;;
   bench) harness release bench "$@" ;;
   schema) schema_write ;;
