@@ -127,6 +127,12 @@ clients() {
   git describe --tags --abbrev=0 >/dev/null 2>&1 || note 'there is no tag: the schema was compared with no release'
 }
 
+# What operators type, with the executable and services of its own.
+guides() {
+  cargo build -q -p carillon --bin carillon
+  CARILLON_BIN=$(cd "$target/debug" && pwd)/carillon "$SERVICES" run -- tests/guides.sh
+}
+
 # --- harnesses --------------------------------------------------------------------------------------------------
 
 # harness PROFILE NAME ARGS ..: builds the executable, then runs the harness on durable private services. The harness
@@ -243,6 +249,7 @@ test_all() {
   if [[ $lacking == *' postgres '* || $lacking == *' redis-server '* ]]; then
     skip "tests on postgres and redis"
     skip "crash and upgrade"
+    skip "guides"
     skip "bench"
   else
     part 'tests on postgres' tests_postgres
@@ -255,6 +262,13 @@ test_all() {
     if [[ -n ${DATABASE_URL:-} ]]; then
       skip 'tests that stop postgres (DATABASE_URL is given)'
       skip 'tests through pgbouncer (DATABASE_URL is given)'
+    fi
+    if are_given; then
+      skip 'guides (DATABASE_URL or REDIS_URL is given)'
+    elif [[ $lacking == *' smtp-sink '* ]] || ! have helm || ! have curl; then
+      skip 'guides (smtp-sink, helm, curl)'
+    else
+      part 'guides' guides
     fi
     if ! have redis-server; then skip 'tests that stop redis (no redis-server here)'; fi
     if are_given; then
@@ -290,6 +304,7 @@ case $verb in
   test-sqlite) test_sqlite ;;
   crash) crash release ;;
   upgrade) upgrade release ;;
+  guides) guides ;;
   selftest) harness debug selftest ;;
   bench) harness release bench "$@" ;;
   schema) schema_write ;;
