@@ -184,11 +184,13 @@ upgrade() {
 
 chart() {
   local lacking
+  part 'image' tests/image.sh check
   if ! have helm; then skip 'helm'; return 0; fi
   part 'chart' tests/chart.sh check
   lacking=$(tests/chart.sh lacking | tr '\n' ' ')
   if [[ -n $lacking ]]; then skip "chart against kubernetes and the executable (${lacking% })"; return 0; fi
   part 'chart against kubernetes' tests/chart.sh schemas
+  part 'compose.yaml' tests/image.sh compose
   part 'chart against the executable' chart_settings
 }
 
@@ -204,6 +206,22 @@ deny() {
   if cargo deny check advisories 2>&1 | tee "$out"; then return 0; fi
   grep -q 'failed to fetch advisory database' "$out" || return 1
   note 'the advisory database is out of reach, advisories were not checked'
+}
+
+# What the executable is made of, as a CycloneDX document; and is everything in it that cargo links, and nothing that is for
+# tests alone? The tool writes one beside the manifest of each member.
+sbom() {
+  local out=$target/carillon.cdx.json crate
+  cargo cyclonedx --manifest-path api/Cargo.toml --format json --spec-version 1.5 --all --quiet
+  mkdir -p "$target"
+  mv api/carillon.cdx.json "$out"
+  rm -f -- {domain,jobs,entities,migration,tests}/*.cdx.json
+  cargo tree --locked -q -p carillon -e normal --prefix none | sed 's/^\([^ ]*\) v\([^ ]*\).*/\1@\2/; s/+/%2B/' | sort -u |
+    while read -r crate; do
+      grep -qE "pkg:cargo/$crate[\"?]" "$out" || { echo "$out lacks $crate"; return 1; }
+    done
+  if grep -oE 'pkg:cargo/(carillon-tests|insta|proptest|wiremock)@' "$out"; then echo "$out has what is not shipped"; return 1; fi
+  echo "$out: $(grep -oE '"purl": *"pkg:cargo/[^"?]*' "$out" | sort -u | wc -l) crates"
 }
 
 # --- the whole --------------------------------------------------------------------------------------------------
@@ -290,10 +308,11 @@ test_all() {
   if [[ -z $lacking ]]; then part 'clients' clients; else skip "clients ($lacking)"; fi
   chart
   if have cargo-deny; then part 'licences' deny; else skip 'cargo-deny'; fi
+  if have cargo-cyclonedx; then part 'bill of materials' sbom; else skip 'cargo-cyclonedx'; fi
   summary
 }
 
-usage() { echo "usage: tests/run.sh test | test-sqlite | crash | upgrade | selftest | bench [NAME ..] | schema | clients | chart | deny" >&2; }
+usage() { echo "usage: tests/run.sh test | test-sqlite | crash | upgrade | selftest | bench [NAME ..] | schema | guides | clients | chart | deny | sbom" >&2; }
 
 verb=${1:-}
 if (($#)); then shift; fi
@@ -311,5 +330,6 @@ case $verb in
   clients) clients ;;
   chart) chart; summary ;;
   deny) deny ;;
+  sbom) sbom ;;
   *) usage; exit 64 ;;
 esac
