@@ -24,6 +24,7 @@ demo --postgres URL	a part of `make test` of its own
 make test	this is a part of it
 make test-sqlite	a part of `make test`
 make crash	in its short form a part of `make test`
+make upgrade	a part of `make test`
 docker compose up --build --detach	the images of others are out of reach; tests/chart.sh asks whether the file holds together
 docker compose exec gateway carillon check --for serve	the command inside is typed
 docker compose exec worker carillon check --for work	the command inside is typed

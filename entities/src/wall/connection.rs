@@ -169,11 +169,11 @@ impl Pools {
         match self {
             Self::Postgres { links, .. } => {
                 let rows = asked.fetch_all(&**links).await?;
-                rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+                rows.iter().map(|row| row.try_get(0).map_err(WallError::from)).collect()
             }
             Self::Sqlite { readers, .. } => {
                 let rows = asked.fetch_all(&**readers).await?;
-                rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+                rows.iter().map(|row| row.try_get(0).map_err(WallError::from)).collect()
             }
         }
     }
