@@ -127,6 +127,12 @@ clients() {
   git describe --tags --abbrev=0 >/dev/null 2>&1 || note 'there is no tag: the schema was compared with no release'
 }
 
+# What operators type, with the executable and services of its own.
+guides() {
+  cargo build -q -p carillon --bin carillon
+  CARILLON_BIN=$(cd "$target/debug" && pwd)/carillon "$SERVICES" run -- tests/guides.sh
+}
+
 # --- harnesses --------------------------------------------------------------------------------------------------
 
 # harness PROFILE NAME ARGS ..: builds the executable, then runs the harness on durable private services. The harness
@@ -164,15 +170,27 @@ crash() {
   done
 }
 
+# An upgrade without faults, of which nobody may notice anything.
+upgrade() {
+  local out=$logs/upgrade.out key last
+  harness "$1" crash upgrade | tee "$out"
+  last=$(tail -n 1 "$out")
+  for key in lost=0 repeated=0 after_unsubscribe=0 after_goal=0 unknown=0 failed=0; do
+    [[ " $last " == *" $key "* ]] || { echo "the upgrade's last line lacks $key"; return 1; }
+  done
+}
+
 # --- chart ------------------------------------------------------------------------------------------------------
 
 chart() {
   local lacking
+  part 'image' tests/image.sh check
   if ! have helm; then skip 'helm'; return 0; fi
   part 'chart' tests/chart.sh check
   lacking=$(tests/chart.sh lacking | tr '\n' ' ')
   if [[ -n $lacking ]]; then skip "chart against kubernetes and the executable (${lacking% })"; return 0; fi
   part 'chart against kubernetes' tests/chart.sh schemas
+  part 'compose.yaml' tests/image.sh compose
   part 'chart against the executable' chart_settings
 }
 
@@ -188,6 +206,22 @@ deny() {
   if cargo deny check advisories 2>&1 | tee "$out"; then return 0; fi
   grep -q 'failed to fetch advisory database' "$out" || return 1
   note 'the advisory database is out of reach, advisories were not checked'
+}
+
+# What the executable is made of, as a CycloneDX document; and is everything in it that cargo links, and nothing that is for
+# tests alone? The tool writes one beside the manifest of each member.
+sbom() {
+  local out=$target/carillon.cdx.json crate
+  cargo cyclonedx --manifest-path api/Cargo.toml --format json --spec-version 1.5 --all --quiet
+  mkdir -p "$target"
+  mv api/carillon.cdx.json "$out"
+  rm -f -- {domain,jobs,entities,migration,tests}/*.cdx.json
+  cargo tree --locked -q -p carillon -e normal --prefix none | sed 's/^\([^ ]*\) v\([^ ]*\).*/\1@\2/; s/+/%2B/' | sort -u |
+    while read -r crate; do
+      grep -qE "pkg:cargo/$crate[\"?]" "$out" || { echo "$out lacks $crate"; return 1; }
+    done
+  if grep -oE 'pkg:cargo/(carillon-tests|insta|proptest|wiremock)@' "$out"; then echo "$out has what is not shipped"; return 1; fi
+  echo "$out: $(grep -oE '"purl": *"pkg:cargo/[^"?]*' "$out" | sort -u | wc -l) crates"
 }
 
 # --- the whole --------------------------------------------------------------------------------------------------
@@ -232,7 +266,8 @@ test_all() {
   part 'demo' demo
   if [[ $lacking == *' postgres '* || $lacking == *' redis-server '* ]]; then
     skip "tests on postgres and redis"
-    skip "crash"
+    skip "crash and upgrade"
+    skip "guides"
     skip "bench"
   else
     part 'tests on postgres' tests_postgres
@@ -246,10 +281,18 @@ test_all() {
       skip 'tests that stop postgres (DATABASE_URL is given)'
       skip 'tests through pgbouncer (DATABASE_URL is given)'
     fi
+    if are_given; then
+      skip 'guides (DATABASE_URL or REDIS_URL is given)'
+    elif [[ $lacking == *' smtp-sink '* ]] || ! have helm || ! have curl; then
+      skip 'guides (smtp-sink, helm, curl)'
+    else
+      part 'guides' guides
+    fi
     if ! have redis-server; then skip 'tests that stop redis (no redis-server here)'; fi
     if are_given; then
-      skip 'crash (DATABASE_URL or REDIS_URL is given)'
+      skip 'crash and upgrade (DATABASE_URL or REDIS_URL is given)'
     else
+      part 'upgrade and rolling restart under load' upgrade debug
       export CRASH_SECONDS=${CRASH_SECONDS:-60} CRASH_SEEDS=${CRASH_SEEDS:-1}
       part 'crash, short form' crash debug
     fi
@@ -265,10 +308,11 @@ test_all() {
   if [[ -z $lacking ]]; then part 'clients' clients; else skip "clients ($lacking)"; fi
   chart
   if have cargo-deny; then part 'licences' deny; else skip 'cargo-deny'; fi
+  if have cargo-cyclonedx; then part 'bill of materials' sbom; else skip 'cargo-cyclonedx'; fi
   summary
 }
 
-usage() { echo "usage: tests/run.sh test | test-sqlite | crash | selftest | bench [NAME ..] | schema | clients | chart | deny" >&2; }
+usage() { echo "usage: tests/run.sh test | test-sqlite | crash | upgrade | selftest | bench [NAME ..] | schema | guides | clients | chart | deny | sbom" >&2; }
 
 verb=${1:-}
 if (($#)); then shift; fi
@@ -278,11 +322,14 @@ case $verb in
   demo-on-postgres) demo_on_postgres ;;
   test-sqlite) test_sqlite ;;
   crash) crash release ;;
+  upgrade) upgrade release ;;
+  guides) guides ;;
   selftest) harness debug selftest ;;
   bench) harness release bench "$@" ;;
   schema) schema_write ;;
   clients) clients ;;
   chart) chart; summary ;;
   deny) deny ;;
+  sbom) sbom ;;
   *) usage; exit 64 ;;
 esac

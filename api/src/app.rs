@@ -5,6 +5,7 @@ mod clock;
 pub mod engine;
 pub(crate) mod keys;
 mod news;
+mod schema;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -135,7 +136,8 @@ impl App {
         if let Some(limits) = works.limits.clone() {
             desk = desk.sharing(Arc::new(limits), &keys.tokens);
         }
-        let mut checks = vec![http::database_check(ports.wall.clone()), clock::check(clock)];
+        let mut checks =
+            vec![http::database_check(ports.wall.clone()), schema::check(ports.wall.clone()), clock::check(clock)];
         if config.redis_url.is_some() && serves == Serves::Everything {
             checks.push(works.redis_check());
         }
@@ -382,7 +384,7 @@ async fn migrate(config: &Config) -> Result<(), AppError> {
     // The database may not be reachable through the wall yet, and the partitions only need the month.
     let now = DatabaseClock::new().now();
     let done = carillon_migration::migrate(url.reveal(), now).await;
-    done.map_err(|error| AppError::Migration(error.to_string()))
+    done.map(drop).map_err(|error| AppError::Migration(error.to_string()))
 }
 
 /// Ends when the process is told to stop: SIGTERM, or Ctrl-C.

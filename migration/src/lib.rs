@@ -1,6 +1,8 @@
 //! Schema history, row-level security, grants and partitions.
 //!
-//! Run as the owner role; no other process has DDL. `migrate` is safe to run twice and from several places at once.
+//! Run as the owner role; no other process has DDL. `migrate` is safe to run twice and from several places at once, and
+//! while processes work on the database: what it changes it waits for only briefly, again and again, so that nobody waits
+//! long behind it. A release runs on its own schema and on the next one's ([`Standing`]).
 
 pub mod inspect;
 mod m0001_core;
@@ -9,12 +11,17 @@ mod render;
 pub mod roles;
 pub mod schema;
 mod seeded_bugs;
+mod standing;
+mod waiting;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+pub use standing::{Standing, standing};
+pub use waiting::LOCK_TIMEOUT_MS;
 
 /// Partitions are made this far ahead.
 pub const MONTHS_AHEAD: u32 = 3;
@@ -27,14 +34,30 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Brings a database to the newest schema; on Postgres also makes the partitions around `now`.
-pub async fn migrate(url: &str, now: DateTime<Utc>) -> Result<(), DbErr> {
-    let connection = connect(url).await?;
-    Migrator::up(&connection, None).await?;
+/// Brings a database to this release's schema and says how it stands then: one that a later release has migrated is left
+/// as it is. On Postgres also makes the partitions around `now`.
+pub async fn migrate(url: &str, now: DateTime<Utc>) -> Result<Standing, DbErr> {
+    let connection = waiting::connect(url).await?;
+    if standing::of(&connection).await? == Standing::Older {
+        bring_up(&connection).await?;
+    }
     if is_postgres(url) {
         partitions::maintain(&connection, now, MONTHS_AHEAD, None).await?;
     }
-    connection.close().await
+    let stands = standing::of(&connection).await?;
+    connection.close().await?;
+    Ok(stands)
+}
+
+/// Each migration is a transaction of its own: the next try goes on with the one that had to wait.
+async fn bring_up(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    let mut patience = waiting::Patience::default();
+    loop {
+        let done = Migrator::up(connection, None).await;
+        if !patience.lasts(waiting::is_held(&done)).await {
+            return done;
+        }
+    }
 }
 
 /// A number that changes with the schema: names what was made by these migrations, such as a test's template.
@@ -55,18 +78,10 @@ pub async fn maintain(
     if !is_postgres(url) {
         return Ok(partitions::Maintained::default());
     }
-    let connection = connect(url).await?;
+    let connection = waiting::connect(url).await?;
     let done = partitions::maintain(&connection, now, MONTHS_AHEAD, keep_from).await?;
     connection.close().await?;
     Ok(done)
-}
-
-/// True when no migration is left to run.
-pub async fn is_current(url: &str) -> Result<bool, DbErr> {
-    let connection = connect(url).await?;
-    let pending = Migrator::get_pending_migrations(&connection).await?;
-    connection.close().await?;
-    Ok(pending.is_empty())
 }
 
 /// Sets the password of one of [`roles::ROLES`]; the owner needs CREATEROLE for it.
@@ -84,8 +99,12 @@ fn is_postgres(url: &str) -> bool {
 }
 
 async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
+    Box::pin(Database::connect(one_connection(url))).await
+}
+
+fn one_connection(url: &str) -> ConnectOptions {
     let url = if is_postgres(url) || url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);
-    Box::pin(Database::connect(options)).await
+    options
 }

@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, State
 use uuid::Uuid;
 
 use crate::schema::{Access, tables};
+use crate::waiting::{Patience, is_held};
 
 /// What a maintenance run did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -41,22 +42,37 @@ pub async fn maintain(
             if existing.contains(&name) {
                 continue;
             }
-            let whole = connection.begin().await?;
-            for ddl in partition_ddl(table.name, &name, from, until) {
-                whole.execute_unprepared(&ddl).await?;
-            }
-            whole.commit().await?;
+            whole(connection, &partition_ddl(table.name, &name, from, until)).await?;
             done.made.push(name);
         }
         if let (Some(keep_from), true) = (keep_from, table.name == "message_events") {
             let oldest = partition_name(table.name, month(keep_from));
             for partition in existing.into_iter().filter(|partition| *partition < oldest) {
-                connection.execute_unprepared(&format!("DROP TABLE {partition}")).await?;
+                whole(connection, &[format!("DROP TABLE {partition}")]).await?;
                 done.dropped.push(partition);
             }
         }
     }
     Ok(done)
+}
+
+/// All of these or none, tried again while a table is in use.
+async fn whole(connection: &DatabaseConnection, ddl: &[String]) -> Result<(), DbErr> {
+    let mut patience = Patience::default();
+    loop {
+        let done = at_once(connection, ddl).await;
+        if !patience.lasts(is_held(&done)).await {
+            return done;
+        }
+    }
+}
+
+async fn at_once(connection: &DatabaseConnection, ddl: &[String]) -> Result<(), DbErr> {
+    let transaction = connection.begin().await?;
+    for ddl in ddl {
+        transaction.execute_unprepared(ddl).await?;
+    }
+    transaction.commit().await
 }
 
 /// Partitions of this month and the next that are not there: without them writes will fail.
@@ -89,19 +105,21 @@ fn partition_name(table: &str, from: NaiveDate) -> String {
     format!("{table}_{:04}_{:02}", from.year(), from.month())
 }
 
-fn partition_ddl(table: &str, name: &str, from: NaiveDate, until: NaiveDate) -> [String; 4] {
+fn partition_ddl(table: &str, name: &str, from: NaiveDate, until: NaiveDate) -> [String; 5] {
     [
-        format!(
-            "CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ('{}') TO ('{}')",
-            lowest_id(from),
-            lowest_id(until)
-        ),
+        // Made apart and attached when it is whole: made as a partition, it would lock out who reads and writes the table.
+        format!("CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"),
         // Nobody reaches a partition but through its parent, and even the owner is held by the wall.
         format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"),
         format!("ALTER TABLE {name} FORCE ROW LEVEL SECURITY"),
         format!(
             "CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {name} \
              FOR EACH STATEMENT EXECUTE FUNCTION carillon_refuse_change()"
+        ),
+        format!(
+            "ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{}') TO ('{}')",
+            lowest_id(from),
+            lowest_id(until)
         ),
     ]
 }

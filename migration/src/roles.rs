@@ -95,10 +95,12 @@ pub const AFTER_TABLES: [&str; 14] = [
 ];
 
 /// What the application role reads of the tables without a tenant, in the transaction of the send or the read that
-/// depends on it: whether the credential is still good (C-213), whether the tenant is suspended, and its daily limit.
+/// depends on it: whether the credential is still good (C-213), whether the tenant is suspended, and its daily limit; and
+/// for readiness the names of the migrations that the database has had.
 /// Named columns only; and of tenants and credentials only the rows of the tenant that is set. A user belongs to no
 /// tenant, so of users it is the columns alone: no address, no name, no password.
-pub const APPLICATION_READS: [&str; 11] = [
+pub const APPLICATION_READS: [&str; 12] = [
+    "GRANT SELECT (version) ON seaql_migrations TO carillon_app",
     "GRANT SELECT (id, auth_version, disabled_at) ON users TO carillon_app",
     "GRANT SELECT (id, suspended_at, max_messages_per_day, default_zone, default_locale) ON tenants TO carillon_app",
     "GRANT SELECT (id, scope_kind, scope_id, revoked_at, expires_at) ON credentials TO carillon_app",

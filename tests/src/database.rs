@@ -192,8 +192,8 @@ async fn make_postgres_template(admin: &DatabaseConnection, admin_url: &str, nam
     admin.execute_unprepared(&format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)")).await?;
     admin.execute_unprepared(&format!("CREATE DATABASE {making} TEMPLATE template0")).await?;
     let url = url_of(admin_url, None, &making);
-    carillon_migration::migrate(&url, start()).await?;
-    ensure!(carillon_migration::is_current(&url).await?, "the migrations did not run");
+    let stands = carillon_migration::migrate(&url, start()).await?;
+    ensure!(stands == carillon_migration::Standing::Same, "the migrations did not run");
     if has_password(admin_url) {
         for role in roles::ROLES {
             carillon_migration::set_password(&url, role, ROLE_PASSWORD).await?;

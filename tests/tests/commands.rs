@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::TcpListener;
+
 use carillon::app::{App, AppError};
 use carillon::commands::{check, migrate};
 use carillon::config::{Config, Duty, Source};
@@ -12,9 +14,11 @@ use carillon_domain::messaging::{OtherKeys, key_mismatch};
 use carillon_domain::tenancy::bootstrap;
 use carillon_entities::wall::{DatabaseSettings, TxMode, Wall, WallError};
 use carillon_migration::inspect::connection_limit;
+use carillon_migration::{Standing, standing};
 use carillon_tests::database::start;
 use carillon_tests::{World, WorldOptions};
 use chrono::{DateTime, Months, Utc};
+use tokio_util::task::AbortOnDropHandle;
 
 /// The URLs of the three roles in the world's database.
 fn logins(world: &World) -> [String; 3] {
@@ -104,16 +108,7 @@ async fn c205_logins_into_different_databases_are_refused() {
 #[tokio::test]
 async fn c205_who_serves_recipients_starts_without_a_way_to_accounts() {
     let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
-    let [app, ..] = logins(&world);
-    let keys = Keyring::generate(&SeededEntropy::new(1)).to_secret_text();
-    let own = [
-        ("CARILLON_PUBLIC_URL", "https://carillon.test"),
-        ("CARILLON_TRUSTED_PROXIES", "none"),
-        ("CARILLON_KEYS", &keys),
-        ("DATABASE_URL", &app),
-    ];
-    let config = Config::for_duty(Duty::Recipient, &Source::of(own).unwrap()).unwrap();
-    let app = App::build_serving(config, Serves::Recipients).await.unwrap();
+    let app = recipients(&world).await;
     let wall = &app.ports().wall;
     let accounts = wall.begin_identity(TxMode::Read).await.map(drop);
     assert!(matches!(accounts, Err(WallError::NoLogin("carillon_identity"))), "{accounts:?}");
@@ -184,6 +179,65 @@ async fn c157_a_database_is_not_served_with_other_keys_than_its_own() {
         let started = App::build(with(&keys)).await;
         assert!(matches!(started, Err(AppError::OtherKeys(_))), "{started:?}");
     }
+}
+
+/// A process that serves recipients, which starts without anything but the database.
+async fn recipients(world: &World) -> App {
+    let [app, ..] = logins(world);
+    let keys = Keyring::generate(&SeededEntropy::new(1)).to_secret_text();
+    let own = [
+        ("CARILLON_PUBLIC_URL", "https://carillon.test"),
+        ("CARILLON_TRUSTED_PROXIES", "none"),
+        ("CARILLON_KEYS", &keys),
+        ("DATABASE_URL", &app),
+    ];
+    let config = Config::for_duty(Duty::Recipient, &Source::of(own).unwrap()).unwrap();
+    App::build_serving(config, Serves::Recipients).await.unwrap()
+}
+
+/// What the readiness of a process says.
+async fn readiness(app: &App) -> (u16, serde_json::Value) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/health/ready", listener.local_addr().unwrap());
+    let server = app.serve_on(listener).unwrap();
+    let _serving = AbortOnDropHandle::new(tokio::spawn(async move { server.await.unwrap() }));
+    let answer = reqwest::get(url).await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+const CORE: &str = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m0001_core', 0)";
+const LATER: &str = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_later', 0)";
+
+#[tokio::test]
+async fn a_process_is_not_ready_on_an_older_schema_and_says_what_to_do() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let [login, ..] = logins(&world);
+    world.execute("DELETE FROM seaql_migrations").await;
+    assert_eq!(standing(&login).await.unwrap(), Standing::Older, "every process may ask");
+    let app = recipients(&world).await;
+    let (status, told) = readiness(&app).await;
+    let older = "the schema is older than this release: run `carillon migrate`";
+    assert_eq!((status, &told["checks"]["schema"]), (503, &older.into()), "{told}");
+    let told = check::wrong(app.config(), &[]).await;
+    assert!(told.contains(&format!("database schema: {older}")), "{told:?}");
+    world.execute(CORE).await;
+    let (status, told) = readiness(&app).await;
+    assert_eq!((status, &told["checks"]["schema"]), (200, &"ok".into()), "{told}");
+    app.ports().wall.close().await;
+}
+
+#[tokio::test]
+async fn a_release_runs_on_the_next_ones_schema_and_leaves_it_alone() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let [login, ..] = logins(&world);
+    world.execute(LATER).await;
+    assert_eq!(standing(&login).await.unwrap(), Standing::Newer);
+    let app = recipients(&world).await;
+    let (status, told) = readiness(&app).await;
+    assert_eq!((status, &told["checks"]["schema"]), (200, &"ok".into()), "{told}");
+    migrate::run(&config(&world, &[]), &migrate::Arguments { maintain: false }, start()).await.unwrap();
+    assert_eq!(standing(&login).await.unwrap(), Standing::Newer);
+    app.ports().wall.close().await;
 }
 
 async fn partitions(world: &World, table: &str) -> Vec<String> {

@@ -12,7 +12,7 @@ use carillon_domain::messaging::key_mismatch;
 use carillon_domain::ports::Wall;
 use carillon_domain::time::{Clock, DatabaseClock};
 use carillon_entities::wall::{Login, Role};
-use carillon_migration::{self as migration, inspect};
+use carillon_migration::{self as migration, Standing, inspect};
 
 use crate::app::engine::channel;
 use crate::app::{database_settings, keys, logins};
@@ -156,10 +156,11 @@ async fn connections(config: &Config, replicas: &[Replicas]) -> Result<String> {
 }
 
 async fn pending(url: &Secret) -> Result<String> {
-    // Whoever asks what is pending in an empty database has written to it.
-    let is_empty = inspect::missing_tables(url.reveal()).await?.len() == migration::schema::tables().count();
-    let is_current = !is_empty && migration::is_current(url.reveal()).await?;
-    Ok(if is_current { "current".to_owned() } else { "`carillon migrate` has work to do".to_owned() })
+    Ok(match migration::standing(url.reveal()).await? {
+        Standing::Older => "`carillon migrate` has work to do",
+        stands => stands.told(),
+    }
+    .to_owned())
 }
 
 async fn database(config: &Config, report: &mut Report) {
@@ -194,20 +195,20 @@ async fn services(config: &Config, report: &mut Report) {
 }
 
 async fn schema(config: &Config) -> Result<String> {
-    let database = &config.database;
-    let missing = inspect::missing_tables(database.url.reveal()).await?;
-    if !missing.is_empty() {
-        bail!("{} tables are missing; run `carillon migrate`", missing.len());
+    let url = config.database.url.reveal();
+    let stands = migration::standing(url).await?;
+    if stands == Standing::Older {
+        bail!(stands.told());
     }
-    let missing = inspect::missing_partitions(database.url.reveal(), DatabaseClock::new().now()).await?;
+    let missing = inspect::missing_tables(url).await?;
+    if !missing.is_empty() {
+        bail!("{} tables are missing, {} first", missing.len(), missing[0]);
+    }
+    let missing = inspect::missing_partitions(url, DatabaseClock::new().now()).await?;
     if !missing.is_empty() {
         bail!("partitions are missing, {} first; run `carillon migrate --maintain`", missing[0]);
     }
-    let Some(owner) = &database.owner_url else { return Ok("every table is there".to_owned()) };
-    if migration::is_current(owner.reveal()).await? {
-        return Ok("current".to_owned());
-    }
-    bail!("migrations are pending; run `carillon migrate`")
+    Ok(stands.told().to_owned())
 }
 
 async fn clock(config: &Config) -> Result<String> {

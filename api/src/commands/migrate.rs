@@ -36,14 +36,14 @@ pub async fn run(config: &Config, arguments: &Arguments, now: Timestamp) -> Resu
         println!("{} partitions made, {} dropped", done.made.len(), done.dropped.len());
         return Ok(());
     }
-    migration::migrate(owner.reveal(), now).await.context("migration")?;
+    let stands = migration::migrate(owner.reveal(), now).await.context("migration")?;
     if database.is_postgres() {
         let roles = [Some(&database.url), database.identity_url.as_ref(), database.dispatch_url.as_ref()];
         for url in roles.into_iter().flatten() {
             set_password(owner, url).await?;
         }
     }
-    println!("the schema is current");
+    println!("the schema is {}", stands.told());
     Ok(())
 }
 

@@ -163,6 +163,21 @@ impl Pools {
         }
     }
 
+    pub(super) async fn migrations(&self) -> Result<Vec<String>, WallError> {
+        // Unnamed, so that it works behind a pooler too.
+        let asked = sqlx::raw_sql("SELECT version FROM seaql_migrations");
+        match self {
+            Self::Postgres { links, .. } => {
+                let rows = asked.fetch_all(&**links).await?;
+                rows.iter().map(|row| row.try_get(0).map_err(WallError::from)).collect()
+            }
+            Self::Sqlite { readers, .. } => {
+                let rows = asked.fetch_all(&**readers).await?;
+                rows.iter().map(|row| row.try_get(0).map_err(WallError::from)).collect()
+            }
+        }
+    }
+
     /// How each pool is, without asking the database.
     pub(super) fn states(&self) -> Vec<PoolState> {
         match self {

@@ -122,6 +122,11 @@ impl Wall {
         self.pools.now().await
     }
 
+    /// The names of the migrations that the database has had.
+    pub async fn migrations(&self) -> Result<Vec<String>, WallError> {
+        self.pools.migrations().await
+    }
+
     /// How many statements this process has sent, `BEGIN` and `COMMIT` included: what budgets are kept in (L5).
     pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)

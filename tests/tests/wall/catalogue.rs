@@ -18,12 +18,13 @@ const WITHOUT_TENANT: [&str; 9] = [
 ];
 
 /// What the application role reads of them all the same, in the transaction of a tenant that depends on it, and why.
-const APPLICATION_READS: [(&str, &str); 13] = [
+const APPLICATION_READS: [(&str, &str); 14] = [
     ("credentials.id", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.scope_kind", "only keys of the tenant that is set"),
     ("credentials.scope_id", "only keys of the tenant that is set"),
     ("credentials.expires_at", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.revoked_at", "an API key is still good (C-213), asked with BEGIN"),
+    ("seaql_migrations.version", "the schema is not older than the process, asked by readiness"),
     ("tenants.id", "the tenant is not suspended: asked with BEGIN, and by the gate"),
     ("tenants.default_zone", "the time of day for somebody whose zone is not known, asked in the batch"),
     ("tenants.default_locale", "the language of a mail to somebody whose own is not known, chosen in the batch"),

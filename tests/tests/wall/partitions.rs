@@ -1,10 +1,13 @@
 //! Partitions of the append-only tables: made ahead of time, whole, and dropped only where history may go.
 
+use std::time::Duration;
+
 use carillon_migration::schema::{Access, tables};
-use carillon_migration::{MONTHS_AHEAD, inspect, maintain};
+use carillon_migration::{LOCK_TIMEOUT_MS, MONTHS_AHEAD, inspect, maintain};
 use carillon_tests::database::start;
 use carillon_tests::{World, WorldOptions};
 use chrono::Months;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 fn partitioned() -> usize {
     tables().filter(|table| table.access == Access::AppendOnlyPartitioned).count()
@@ -35,6 +38,42 @@ async fn maintenance_makes_the_coming_months_and_drops_only_events_past_their_ti
     let mut dropped = done.dropped;
     dropped.sort();
     assert_eq!(dropped, ["message_events_2026_02", "message_events_2026_03"], "decisions and changes are evidence");
+}
+
+/// To drop a month the whole table is locked: who asks for it after that waits, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_waits_only_briefly_behind_maintenance_which_tries_again() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let reader = world.database.admin().await.unwrap();
+    let reading = reader.begin().await.unwrap();
+    reading.execute_unprepared("SELECT 1 FROM message_events").await.unwrap();
+    let url = world.database.admin_url.clone();
+    let maintaining = tokio::spawn(async move { maintain(&url, start(), Some(start())).await });
+    world.until_waiting(|| maintaining.is_finished()).await;
+    let patience = Duration::from_millis(2 * u64::from(LOCK_TIMEOUT_MS));
+    let behind = world.number("SELECT COUNT(*) AS amount FROM message_events");
+    assert_eq!(tokio::time::timeout(patience, behind).await.expect("it is let pass"), 0);
+    assert!(!maintaining.is_finished(), "it did not wait, or gave up");
+    reading.commit().await.unwrap();
+    let done = tokio::time::timeout(Duration::from_mins(1), maintaining).await.expect("it tries again").unwrap();
+    assert_eq!(done.unwrap().dropped, ["message_events_2026_02"]);
+    reader.close().await.unwrap();
+}
+
+/// A new month makes nobody wait at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn months_are_made_beside_those_who_read_and_write() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let writer = world.database.admin().await.unwrap();
+    let writing = writer.begin().await.unwrap();
+    writing.execute_unprepared("LOCK TABLE message_events, gate_decisions IN ROW EXCLUSIVE MODE").await.unwrap();
+    let url = world.database.admin_url.clone();
+    let later = start() + Months::new(1);
+    let done =
+        tokio::time::timeout(Duration::from_mins(1), maintain(&url, later, None)).await.expect("it does not wait");
+    assert_eq!(done.unwrap().made.len(), partitioned());
+    writing.commit().await.unwrap();
+    writer.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -191,16 +191,26 @@ impl Sender {
 
     /// The verdicts of a call; none when it was not acknowledged, or not all of it.
     async fn call(&self, url: &str, body: &Json) -> Option<Vec<Json>> {
-        let answer = self.client.post(url).bearer_auth(&self.cast.token).json(body).send().await.ok()?;
-        let answer: Json = answer.json().await.ok()?;
+        let answer = match self.answer(url, body).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.processes.fail(format!("sendMessages: {error:?}"));
+                return None;
+            }
+        };
         if let Some(errors) = answer["errors"].as_array() {
             let code = errors[0]["extensions"]["code"].as_str().unwrap_or_default();
+            self.processes.fail(format!("sendMessages: {code}"));
             if !matches!(code, "UNAVAILABLE" | "INTERNAL") {
                 eprintln!("crash: sendMessages answered {errors:?}");
             }
             return None;
         }
         answer["data"]["sendMessages"]["results"].as_array().cloned()
+    }
+
+    async fn answer(&self, url: &str, body: &Json) -> reqwest::Result<Json> {
+        self.client.post(url).bearer_auth(&self.cast.token).json(body).send().await?.json().await
     }
 
     /// Some of those who just had a mail queued, and got one before, unsubscribe.
@@ -263,9 +273,11 @@ pub async fn unsubscribe(
 ) -> Option<Instant> {
     for turn in 0..50 {
         let url = format!("{}{path}", processes.gateway(gateway + turn));
-        let answer = client.post(&url).body("List-Unsubscribe=One-Click").send().await;
-        if answer.is_ok_and(|answer| answer.status().is_success()) {
-            return Some(Instant::now());
+        match client.post(&url).body("List-Unsubscribe=One-Click").send().await {
+            Ok(answer) if answer.status().is_success() => return Some(Instant::now()),
+            Ok(answer) => processes.fail(format!("one-click: {}", answer.status())),
+            // The address of the request holds a token.
+            Err(error) => processes.fail(format!("one-click: {:?}", error.without_url())),
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }

@@ -5,14 +5,18 @@
 //! seed=N`; status 0 only if the first four are zero, `unknown` (of both classes) is at most sixteen per worker slot and
 //! kill, plus what the sink hid, and the run was one that could have shown otherwise: most faults struck a system at work,
 //! enough people left, and of the ways through the workflow enough came to its end and enough to its goal.
+//!
+//! `crash upgrade` is the run without faults: what an operator does, of which nobody may notice anything.
 
 mod count;
 mod faults;
+mod guests;
 mod journeys;
 mod links;
 mod load;
 mod processes;
 mod rush;
+mod upgrade;
 mod verdict;
 mod ways;
 
@@ -22,7 +26,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use carillon_domain::settings::Settings;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
-use carillon_tests::stage::Stage;
+use carillon_tests::stage::{Cast, Stage};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
@@ -36,6 +40,8 @@ use processes::Processes;
 pub const LEASE_S: i64 = 6;
 pub const PERMIT_S: i64 = 3;
 pub const RECONCILE_S: i64 = 5;
+/// `CARILLON_DRAIN_SECONDS`.
+pub const DRAIN_S: u64 = 5;
 /// `CARILLON_WORKERS`: tickets of one lane that a process works on at the same time.
 const WORKERS: usize = 2;
 /// What a killed engine may have been working on: both lanes have workers of their own.
@@ -62,19 +68,43 @@ const SHORT: Size =
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let holds = match std::env::args().nth(1).as_deref() {
+        None => Box::pin(crash()).await?,
+        Some("upgrade") => Box::pin(upgrade::run()).await?,
+        Some(other) => anyhow::bail!("there is no run called {other}"),
+    };
+    if holds { Ok(()) } else { std::process::exit(1) }
+}
+
+/// What every run begins with: tenants with people, a sink for their mail, and processes at work.
+pub struct Play {
+    pub sink: Arc<Catcher>,
+    pub stage: Stage,
+    pub cast: Vec<Cast>,
+    pub processes: Arc<Processes>,
+}
+
+impl Play {
+    /// With so many people in each tenant.
+    pub async fn prepare(people: usize) -> Result<Self> {
+        let settings = CatcherSettings { max_mails: 200_000, ..CatcherSettings::default() };
+        let sink = Arc::new(Catcher::start("127.0.0.1:0".parse()?, settings).await.context("the sink")?);
+        let mut stage = Stage::build(&format!("crash_{}", std::process::id()), self::settings()).await?;
+        stage.environment.extend(environment(&sink)?);
+        let mut cast = Vec::new();
+        for name in ["ash", "birch", "cedar"] {
+            cast.push(stage.cast(name, people).await?);
+        }
+        let processes = Arc::new(Processes::start(&stage.environment).await?);
+        Ok(Self { sink, stage, cast, processes })
+    }
+}
+
+async fn crash() -> Result<bool> {
     let seed = number("CRASH_SEED").unwrap_or(1);
     let size = if number("CRASH_SECONDS").is_some() { SHORT } else { FULL };
-    let sink =
-        Catcher::start("127.0.0.1:0".parse()?, CatcherSettings { max_mails: 200_000, ..CatcherSettings::default() });
-    let sink = Arc::new(sink.await.context("the sink")?);
-    let mut stage = Stage::build(&format!("crash_{}", std::process::id()), settings()).await?;
-    stage.environment.extend(environment(&sink)?);
-    let mut cast = Vec::new();
-    for name in ["ash", "birch", "cedar"] {
-        cast.push(stage.cast(name, size.people).await?);
-    }
+    let Play { sink, stage, cast, processes } = Play::prepare(size.people).await?;
     eprintln!("crash: {} intents, {} faults, seed {seed}", size.intents, size.faults);
-    let processes = Arc::new(Processes::start(&stage.environment).await?);
     let crowd = stage.cast("crowd", size.rush).await?;
     let mut load = Load::start((&processes, &stage), &sink, &cast, size.intents, seed).await?;
     let mut faults = Faults::new(StdRng::seed_from_u64(seed), Arc::clone(&processes), Arc::clone(&sink));
@@ -94,7 +124,7 @@ async fn main() -> Result<()> {
         stage.strike().await?;
     }
     println!("{verdict}");
-    if passed { Ok(()) } else { std::process::exit(1) }
+    Ok(passed)
 }
 
 /// A wave of intents, and in the middle of it a fault, again and again; returns how many faults struck an idle system.
@@ -139,7 +169,7 @@ fn environment(sink: &Catcher) -> Result<Vec<(String, String)>> {
         ("CARILLON_RECONCILE_SECONDS", RECONCILE_S.to_string()),
         ("CARILLON_RETRY_FIRST_SECONDS", "1".to_owned()),
         ("CARILLON_RETRY_LONGEST_SECONDS", "5".to_owned()),
-        ("CARILLON_DRAIN_SECONDS", "5".to_owned()),
+        ("CARILLON_DRAIN_SECONDS", DRAIN_S.to_string()),
         ("CARILLON_LOG", std::env::var("CARILLON_LOG").unwrap_or_else(|_| "error,apalis_core=off".to_owned())),
         ("DATABASE_POOL", "8".to_owned()),
     ];
