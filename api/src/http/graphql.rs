@@ -143,7 +143,7 @@ async fn answer(
     };
     let media_type = accepted.answer;
     let operation = Cell::new(Operation::Unknown);
-    let (rates, charged) = (&gateway.process.desk.rates, Cell::new(None));
+    let rates = &gateway.process.desk.rates;
     let run = async {
         let (request, kind, cost) = prepare(&gateway.documents, params?)?;
         operation.set(counted::operation(kind));
@@ -155,20 +155,14 @@ async fn answer(
             return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, (request, cost)).await?));
         }
         let bill = (caller.payers(), cost);
-        let (response, standings) = rate::paid(rates, bill, &charged, execute(gateway, http, caller, request)).await;
+        let (response, standings) = rate::paid(rates, bill, execute(gateway, http, caller, request)).await;
         Ok(Answered::Response(Box::new(response), standings))
     };
     let answered = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
         Ok(Ok(answered)) => answered,
         Ok(Err(Stop::Answer(response))) => Answered::Response(response, Standings::default()),
         Ok(Err(Stop::Problem(problem))) => Answered::Problem(problem),
-        Err(_) => {
-            // Whoever got no answer does not pay for one.
-            if let Some((payers, Cost(points))) = charged.take() {
-                rates.refund(&payers, points);
-            }
-            Answered::Problem(Problem::Timeout)
-        }
+        Err(_) => Answered::Problem(Problem::Timeout),
     };
     let answer = match answered {
         // Its own answers are counted where they are told.
