@@ -8,7 +8,7 @@ use super::catcher::CatcherPort;
 use super::live::Live;
 use super::rounds::Rounds;
 use super::scope::{Caller, RequestScope};
-use super::{CarillonSchema, loader, nulls};
+use super::{CarillonSchema, emptied, loader, nulls};
 
 /// True for who said nothing, and for who says so with a token that is no longer good (C-213): a token of a disabled
 /// user still has its signature. Only a document that names the schema costs the look; keys were looked up already.
@@ -37,11 +37,15 @@ pub async fn execute(
         request = request.disable_introspection();
     }
     let (query, operation) = (request.query.clone(), request.operation_name.clone());
+    let is_marked = emptied::mark(&mut request);
     let rounds = Rounds::default();
     let request = equipped(request, &scope, &rounds, catcher);
     let mut response = rounds.run(schema.execute(request)).await;
     scope.end_reading().await;
     nulls::complete(&mut response, &query, operation.as_deref());
+    if is_marked {
+        emptied::unmark(&mut response);
+    }
     response
 }
 
@@ -51,9 +55,10 @@ pub fn subscribe(
     scope: RequestScope,
     live: Live,
     catcher: CatcherPort,
-    request: Request,
+    mut request: Request,
 ) -> impl Stream<Item = Response> + Send + use<> {
     let (query, operation) = (request.query.clone(), request.operation_name.clone());
+    let is_marked = emptied::mark(&mut request);
     let rounds = Rounds::default();
     let request = equipped(request, &scope, &rounds, catcher).data(live);
     let answers = schema.execute_stream(request);
@@ -63,6 +68,9 @@ pub fn subscribe(
             let mut response = rounds.run(answers.next()).await?;
             scope.end_reading().await;
             nulls::complete(&mut response, &query, operation.as_deref());
+            if is_marked {
+                emptied::unmark(&mut response);
+            }
             Some((response, (answers, scope, rounds)))
         }
     })

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod consent;
 pub mod contacts;
 pub mod documents;
+mod emptied;
 pub mod error;
 pub mod error_code;
 pub mod execute;
