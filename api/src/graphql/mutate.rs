@@ -6,7 +6,7 @@ use std::pin::Pin;
 use async_graphql::{InputType, Value};
 use carillon_domain::doorbell::{Doorbell, NoDoorbell};
 use carillon_domain::error::{Error, Result, WallError};
-use carillon_domain::idempotency::{self, Call, Reserved};
+use carillon_domain::idempotency::{self, Call, Reserved, Run};
 use carillon_domain::ports::TenantTx;
 use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::{Grant, WriteAction};
@@ -44,6 +44,11 @@ impl Once {
     pub fn call(&self) -> Result<Option<Call>> {
         let call = self.key.as_deref().map(|key| Call::new(self.operation, key, &self.input)).transpose();
         Ok(call?)
+    }
+
+    /// The run that it asks for, of what has transactions of its own.
+    pub fn run<'a>(&self, call: Option<&'a Call>) -> Run<'a> {
+        if self.is_dry { Run::Dry } else { Run::Real(call) }
     }
 }
 

@@ -62,6 +62,15 @@ impl Call {
     }
 }
 
+/// How a change is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run<'a> {
+    /// To be made, once for all calls under the same key.
+    Real(Option<&'a Call>),
+    /// To learn what would come of it: nothing of it stays, and its key is left alone.
+    Dry,
+}
+
 /// Checks a key that a client chose, of a call or of one message.
 ///
 /// # Errors
