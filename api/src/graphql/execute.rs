@@ -46,6 +46,10 @@ pub async fn execute(
     if is_marked {
         emptied::unmark(&mut response);
     }
+    let replayed = scope.replayed().await;
+    if !replayed.is_empty() {
+        response.extensions.insert("replayed".to_owned(), replayed.into());
+    }
     response
 }
 

@@ -41,9 +41,9 @@ impl Once {
     ///
     /// # Errors
     /// A refusal of a key that is none.
-    pub fn call(&self) -> Result<Option<Call>> {
-        let call = self.key.as_deref().map(|key| Call::new(self.operation, key, &self.input)).transpose();
-        Ok(call?)
+    pub fn call(&self, scope: &RequestScope) -> Result<Option<Call>> {
+        let call = self.key.as_deref().map(|key| Call::new(self.operation, key, &self.input)).transpose()?;
+        Ok(call.map(|call| call.raising(scope.replay())))
     }
 
     /// The run that it asks for, of what has transactions of its own.
@@ -93,7 +93,7 @@ impl RequestScope {
         T: Serialize + DeserializeOwned + Sync,
         F: for<'t> FnMut(&'t mut TenantTx, Outlives<'t, 'env>) -> Work<'t, T>,
     {
-        let call = once.call()?.filter(|_| !once.is_dry);
+        let call = once.call(self)?.filter(|_| !once.is_dry);
         self.end_reading().await;
         let mut reruns = Reruns::default();
         loop {
