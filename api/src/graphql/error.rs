@@ -111,6 +111,23 @@ fn path(field: &str) -> Option<Vec<String>> {
     (!field.is_empty()).then(|| field.split('.').map(str::to_owned).collect())
 }
 
+/// Leaves out of a response what its errors tell of the schema: strangers do not learn it from their mistakes (C-222). What
+/// a limit refused or the language does not have names nothing that was not sent.
+pub fn blunt(response: &mut Response) {
+    for error in response.errors.iter_mut().filter(|error| is_about_schema(error)) {
+        "The document or its variables do not fit the schema.".clone_into(&mut error.message);
+    }
+}
+
+/// True for an error of a document that was read and not run.
+pub fn is_about_schema(error: &ServerError) -> bool {
+    let has_code = error.extensions.as_ref().is_some_and(|values| values.get("code").is_some());
+    error.path.is_empty() && error.source.is_none() && !has_code && !error.message.starts_with(UNREADABLE)
+}
+
+/// How errors of documents begin that cannot be read.
+pub const UNREADABLE: &str = "The document is not GraphQL: ";
+
 /// True when an error of the response has the code.
 pub fn has_code(response: &Response, code: &str) -> bool {
     let code = Value::from(code);

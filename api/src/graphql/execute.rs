@@ -1,6 +1,7 @@
 //! Running a request: the one place that knows what resolvers find in its data.
 
 use async_graphql::{Request, Response};
+use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::viewer;
 use futures::{Stream, StreamExt as _, stream};
 
@@ -11,13 +12,14 @@ use super::scope::{Caller, RequestScope};
 use super::{CarillonSchema, emptied, loader, nulls};
 
 /// True for who said nothing, and for who says so with a token that is no longer good (C-213): a token of a disabled
-/// user still has its signature. Only a document that names the schema costs the look; keys were looked up already.
-async fn is_stranger(scope: &RequestScope, query: &str) -> bool {
-    match scope.caller() {
-        Caller::Anonymous => true,
-        Caller::User(access, _) => names_schema(query) && viewer(scope.ports(), access).await.is_err(),
-        Caller::ApiKey(_) => false,
-    }
+/// user still has its signature. To know costs a look; keys were looked up already. In the embedded mode nobody is one.
+pub async fn is_stranger(ports: &Ports, caller: &Caller) -> bool {
+    !ports.settings.embedded
+        && match caller {
+            Caller::Anonymous => true,
+            Caller::User(access, _) => viewer(ports, access).await.is_err(),
+            Caller::ApiKey(_) => false,
+        }
 }
 
 /// True for a document that may ask for more of the schema than `__typename`, which every client sends along.
@@ -33,7 +35,7 @@ pub async fn execute(
     mut request: Request,
 ) -> Response {
     // Strangers learn no schema from a production server (C-222).
-    if !scope.ports().settings.embedded && is_stranger(&scope, &request.query).await {
+    if names_schema(&request.query) && is_stranger(scope.ports(), scope.caller()).await {
         request = request.disable_introspection();
     }
     let (query, operation) = (request.query.clone(), request.operation_name.clone());

@@ -29,10 +29,10 @@ async fn every_mutation_takes_a_client_id_and_lets_its_payload_be_queried() {
 async fn a_payload_has_the_clients_id_and_what_is_read_after_the_mutation() {
     let api = Api::new().await;
     let ask = async |input: Value| api.ask(CREATE, json!({ "input": input })).await;
-    let dry = ask(json!({ "email": "ada@example.org" })).await;
-    let made = &dry["data"]["made"];
-    assert_eq!((&made["clientMutationId"], &made["userErrors"]), (&Value::Null, &json!([])), "{dry}");
-    assert_eq!(made["query"]["contacts"]["nodes"], json!([{ "email": "ada@example.org" }]), "{dry}");
+    let answer = ask(json!({ "email": "ada@example.org" })).await;
+    let made = &answer["data"]["made"];
+    assert_eq!((&made["clientMutationId"], &made["userErrors"]), (&Value::Null, &json!([])), "{answer}");
+    assert_eq!(made["query"]["contacts"]["nodes"], json!([{ "email": "ada@example.org" }]), "{answer}");
 
     let spread = "mutation($id: String) { a: signOut(input: { refreshToken: \"x\", clientMutationId: $id }) { ...F ... { q: query { serverTime } } } \
         b: signOut(input: { refreshToken: \"x\", clientMutationId: \"two\" }) { ...F } } \
@@ -41,10 +41,9 @@ async fn a_payload_has_the_clients_id_and_what_is_read_after_the_mutation() {
     assert_eq!((&answer["data"]["a"]["id"], &answer["data"]["b"]["id"]), (&json!("one"), &json!("two")), "{answer}");
     assert!(answer["data"]["a"]["q"]["serverTime"].is_string(), "{answer}");
 
-    let wrong =
-        "mutation { signOut(input: { refreshToken: \"x\" }) { query { tenant { id } account(id: 1) { id } } } }";
+    let wrong = "mutation { signOut(input: { refreshToken: \"x\" }) { query { tenant { id } } } }";
     let answer = api.ask_as(&carillon::graphql::scope::Caller::Anonymous, wrong, json!({})).await;
-    assert_eq!(answer["errors"][0]["path"][0..2], [json!("signOut"), json!("query")], "{answer}");
+    assert_eq!(answer["errors"][0]["path"], json!(["signOut", "query", "tenant"]), "{answer}");
     assert_eq!(code(&answer), "UNAUTHENTICATED", "{answer}");
 }
 
