@@ -16,6 +16,7 @@ mod leaves;
 mod looks;
 mod nodes;
 mod nulls;
+mod paging;
 mod payloads;
 mod places;
 mod rate;
