@@ -13,6 +13,7 @@ mod forged;
 mod hostile;
 mod keys;
 mod leaves;
+mod limits;
 mod looks;
 mod nodes;
 mod nulls;
