@@ -18,8 +18,8 @@ fn nested(open: &str, depth: usize, inner: &str) -> String {
 fn attacks() -> Vec<(&'static str, String, Value)> {
     let fragment = |n: usize| format!("fragment F{n} on Query {{ {} }}", format!("...F{} ", n + 1).repeat(10));
     let bomb = format!("{{ ...F0 }} {} fragment F20 on Query {{ serverTime }}", numbered(20, fragment));
-    let ids = "query($v: [ID!]!) { contacts(first: 100) { nodes { id } } ";
-    let often = format!("{ids} {} }}", numbered(20, |n| format!("n{n}: nodes(ids: $v) {{ id }}")));
+    let rows = "query($v: String) { contacts(first: 100) { nodes { events(first: 1, after: $v) { nodes { id } } } } }";
+    let stats = |n: usize| format!("a{n}: tenants(first: 100) {{ nodes {{ messageStats {{ total }} }} }}");
     let sign_out = |n: usize| format!("m{n}: signOut(input: {{ refreshToken: \"x\" }}) {{ userErrors {{ code }} }}");
     let circle = nested("fields { type { ", 3, "name");
     vec![
@@ -34,11 +34,7 @@ fn attacks() -> Vec<(&'static str, String, Value)> {
             json!({}),
         ),
         ("lists of the schema", format!("{{ __schema {{ types {{ {circle} }} }} }}"), json!({})),
-        (
-            "costs more",
-            "{ contacts(first: 100) { nodes { messages(first: 100) { nodes { id contact { id } } } } } }".to_owned(),
-            json!({}),
-        ),
+        ("costs more", format!("{{ viewer {{ {} }} }}", numbered(2, stats)), json!({})),
         (
             "values",
             "{ contacts(first: 100) { nodes { messages(first: 100) { nodes { id state } } } } }".to_owned(),
@@ -54,7 +50,7 @@ fn attacks() -> Vec<(&'static str, String, Value)> {
         ("directives", format!("{{ serverTime {} }}", "@include(if: true) ".repeat(5)), json!({})),
         ("fields", bomb, json!({})),
         ("operations", numbered(11, |n| format!("query Q{n} {{ serverTime }}")), json!({})),
-        ("values, counted wherever", often, json!({ "v": vec!["x"; 60_000] })),
+        ("values, counted wherever", rows.to_owned(), json!({ "v": "x".repeat(900_000) })),
         (
             "the only one",
             format!(
