@@ -9,7 +9,7 @@ use super::catcher::CatcherPort;
 use super::live::Live;
 use super::rounds::Rounds;
 use super::scope::{Caller, RequestScope};
-use super::{CarillonSchema, emptied, loader, nulls};
+use super::{CarillonSchema, deprecated, emptied, loader, nulls};
 
 /// True for who said nothing, and for who says so with a token that is no longer good (C-213): a token of a disabled
 /// user still has its signature. To know costs a look; keys were looked up already. In the embedded mode nobody is one.
@@ -83,6 +83,7 @@ pub fn subscribe(
 }
 
 /// A request with what resolvers find in its data.
-fn equipped(request: Request, scope: &RequestScope, rounds: &Rounds, catcher: CatcherPort) -> Request {
+fn equipped(mut request: Request, scope: &RequestScope, rounds: &Rounds, catcher: CatcherPort) -> Request {
+    deprecated::count(&scope.ports().metrics, &mut request);
     request.data(loader::loaders(scope, rounds.clone())).data(catcher).data(scope.clone())
 }

@@ -4,6 +4,7 @@ pub mod catcher;
 pub mod connection;
 pub mod consent;
 pub mod contacts;
+mod deprecated;
 pub mod documents;
 mod emptied;
 pub mod error;
