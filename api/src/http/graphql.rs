@@ -148,7 +148,7 @@ async fn answer(
     let run = async {
         let (request, kind, cost) = match prepare(&gateway.documents, params?) {
             Ok(prepared) => prepared,
-            Err(Stop::Answer(response)) => return refused(gateway, http, response).await,
+            Err(Stop::Answer(response)) => return Err(refused(gateway, http, response).await),
             Err(stop) => return Err(stop),
         };
         operation.set(counted::operation(kind));
@@ -270,15 +270,15 @@ async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, request:
     response
 }
 
-/// The answer to a document that is not run, for who sent it.
-async fn refused(
-    gateway: &web::Data<Gateway>,
-    http: &HttpRequest,
-    mut response: Box<Response>,
-) -> Result<Answered, Stop> {
-    let caller = authenticate(gateway, http).await?;
-    veil(gateway, &caller, &mut response).await;
-    Err(Stop::Answer(response))
+/// What a document that is not run comes to, for who sent it.
+async fn refused(gateway: &web::Data<Gateway>, http: &HttpRequest, mut response: Box<Response>) -> Stop {
+    match authenticate(gateway, http).await {
+        Ok(caller) => {
+            veil(gateway, &caller, &mut response).await;
+            Stop::Answer(response)
+        }
+        Err(problem) => problem.into(),
+    }
 }
 
 /// Tells strangers that their document is wrong, and not in what (C-222).

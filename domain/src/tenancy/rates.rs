@@ -102,11 +102,10 @@ pub struct RateLimited {
 /// What was taken for a request: who has it can give it back, once, to where it came from.
 #[derive(Debug)]
 pub struct Payment {
-    payers: Payers,
     cost: u64,
     /// For each payer whether a slice paid, and not the bucket as this process counts it.
     by_slice: [bool; 2],
-    /// How the buckets stood then.
+    /// Who paid, and how their buckets stood then.
     pub standings: Standings,
 }
 
@@ -194,7 +193,8 @@ impl Rates {
     /// Gives back what was taken for something that did not run. What the bucket of this process paid does not go into
     /// a slice, or an absence of the limiter would be a way to save points.
     pub fn refund(&self, payment: Payment) -> Standings {
-        let Payment { payers, cost, by_slice, .. } = payment;
+        let Payment { cost, by_slice, standings } = payment;
+        let payers = standings.map(|standing| standing.map(|standing| standing.payer));
         let now = self.now();
         let mut state = self.state();
         for (payer, by_slice) in payers.into_iter().zip(by_slice) {
@@ -238,7 +238,7 @@ impl Rates {
             })
         });
         let standings = self.standings_in(&mut state, payers, now);
-        Tried::Charged(Payment { payers: *payers, cost, by_slice, standings })
+        Tried::Charged(Payment { cost, by_slice, standings })
     }
 
     /// Asks the limiter for a slice; afterwards there is one, or none for a while, or the limiter is away.
