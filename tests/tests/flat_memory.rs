@@ -152,10 +152,12 @@ async fn over_http(people: &People) {
 /// Documents of a few lines that would unfold to more than a machine holds.
 async fn documents(addr: SocketAddr) {
     let spread = |n: usize| format!("fragment F{n} on Query {{ {} }}", format!("...F{} ", n + 1).repeat(10));
-    let bomb =
-        format!("{{ ...F0 }} {} fragment F20 on Query {{ serverTime }}", (0..20).map(spread).collect::<String>());
+    let bomb = format!(
+        "{{ ...F0 }} {} fragment F20 on Query {{ serverTime }}",
+        (0..20).map(spread).collect::<Vec<_>>().concat()
+    );
     let values = format!("fragment F on Query {{ nodes(ids: [{}]) {{ id }} }}", "\"x\" ".repeat(1_000));
-    let repeated = (0..100).map(|n| format!("... @include(if: true) {{ ...F }} # {n}\n")).collect::<String>();
+    let repeated = (0..100).map(|n| format!("... @include(if: true) {{ ...F }} # {n}\n")).collect::<Vec<_>>().concat();
     let pages = "messages(first: 100) { nodes { contact { ".repeat(3) + "id" + &" } } }".repeat(3);
     let client = reqwest::Client::new();
     for query in

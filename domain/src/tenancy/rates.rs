@@ -109,6 +109,13 @@ pub struct Payment {
     pub standings: Standings,
 }
 
+impl Payment {
+    fn parts(self) -> (Payers, u64, [bool; 2]) {
+        let payers = self.standings.map(|standing| standing.map(|standing| standing.payer));
+        (payers, self.cost, self.by_slice)
+    }
+}
+
 /// The buckets of one process.
 #[derive(Debug)]
 pub struct Rates {
@@ -193,8 +200,7 @@ impl Rates {
     /// Gives back what was taken for something that did not run. What the bucket of this process paid does not go into
     /// a slice, or an absence of the limiter would be a way to save points.
     pub fn refund(&self, payment: Payment) -> Standings {
-        let Payment { cost, by_slice, standings } = payment;
-        let payers = standings.map(|standing| standing.map(|standing| standing.payer));
+        let (payers, cost, by_slice) = payment.parts();
         let now = self.now();
         let mut state = self.state();
         for (payer, by_slice) in payers.into_iter().zip(by_slice) {
