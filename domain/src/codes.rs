@@ -38,6 +38,12 @@ const fn reload(code: &'static str, meaning: &'static str) -> Code {
     Code { code, meaning, retry: Retry::Reload }
 }
 
+/// True for a code whose request may be answered later as it is.
+pub fn is_retryable(code: &str) -> bool {
+    let place = CODES.binary_search_by(|known| known.code.cmp(code));
+    place.ok().and_then(|place| CODES.get(place)).is_some_and(|known| known.retry == Retry::Later)
+}
+
 /// All of them, in order of the alphabet.
 pub static CODES: &[Code] = &[
     later("ACCOUNT_SUSPENDED", "The account, or one above it, is suspended."),

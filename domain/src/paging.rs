@@ -39,6 +39,14 @@ pub struct Paged<T> {
     pub has_previous: bool,
 }
 
+impl<K> Page<K> {
+    /// The same part of the list the other way round.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        Self { forward: !self.forward, ..self }
+    }
+}
+
 impl<K: Clone> Page<K> {
     /// The first items of a list.
     pub fn first(size: u32) -> Self {
@@ -106,6 +114,13 @@ impl<K> Ahead<K> {
 }
 
 impl<T> Paged<T> {
+    /// The same part the other way round.
+    #[must_use]
+    pub fn turned(mut self) -> Self {
+        self.items.reverse();
+        Self { items: self.items, has_next: self.has_previous, has_previous: self.has_next }
+    }
+
     /// The same page of other things.
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> Paged<U> {
         Paged {

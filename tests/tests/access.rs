@@ -1,6 +1,7 @@
 //! Signing up, in and out, passwords and API keys, on a real database.
 
 use carillon_domain::error::{Error, Result};
+use carillon_domain::idempotency::Run;
 use carillon_domain::messaging::own_user;
 use carillon_domain::paging::Page;
 use carillon_domain::settings::SignUpMode;
@@ -414,7 +415,7 @@ async fn c220_an_api_key_is_shown_once_scoped_expiring_and_revocable() {
     let admin = world.entered(&ada, tenant).await.grant::<AdministerTenant>().unwrap();
     let listed = api_keys(&admin, ports, &Page::first(10)).await.unwrap().items;
     assert_eq!((listed.len(), listed[0].id, listed[0].last_used_at.is_some()), (1, key.id, true));
-    revoke_api_key(&admin, ports, key.id, None).await.unwrap();
+    revoke_api_key(&admin, ports, key.id, Run::Real(None)).await.unwrap();
     assert!(matches!(read.begin_read().await, Err(Error::Unauthenticated)), "with the next request");
     assert!(matches!(authenticate_key(ports, &text).await, Err(Error::Unauthenticated)));
 

@@ -144,8 +144,32 @@ async fn over_http(people: &People) {
         let unknown = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
         refused(&format!("{kind} in chunks"), addr, (&unknown, &chunked), "413 Payload Too Large").await;
     }
+    flat("documents that unfold", Box::pin(documents(addr))).await;
     handle.stop(true).await;
     running.await.unwrap().unwrap();
+}
+
+/// Documents of a few lines that would unfold to more than a machine holds.
+async fn documents(addr: SocketAddr) {
+    let spread = |n: usize| format!("fragment F{n} on Query {{ {} }}", format!("...F{} ", n + 1).repeat(10));
+    let bomb = format!(
+        "{{ ...F0 }} {} fragment F20 on Query {{ serverTime }}",
+        (0..20).map(spread).collect::<Vec<_>>().concat()
+    );
+    let values = format!("fragment F on Query {{ nodes(ids: [{}]) {{ id }} }}", "\"x\" ".repeat(1_000));
+    let repeated = (0..100).map(|n| format!("... @include(if: true) {{ ...F }} # {n}\n")).collect::<Vec<_>>().concat();
+    let pages = "messages(first: 100) { nodes { contact { ".repeat(3) + "id" + &" } } }".repeat(3);
+    let client = reqwest::Client::new();
+    for query in
+        [bomb, format!("{{ {repeated} }} {values}"), format!("{{ {pages} }}"), format!("{{{}", "a{".repeat(200_000))]
+    {
+        let body = serde_json::json!({ "query": query });
+        for _ in 0..50 {
+            let answer = client.post(format!("http://{addr}/graphql")).json(&body).send().await.unwrap();
+            let text = answer.text().await.unwrap();
+            assert!(text.contains("DOCUMENT_TOO_LARGE"), "{} {text}", &query[..40]);
+        }
+    }
 }
 
 async fn over_smtp(people: &People) {

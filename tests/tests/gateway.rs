@@ -16,7 +16,7 @@ use carillon::graphql::scope::{Caller, Process, RequestScope};
 use carillon::http::Gateway;
 use carillon_domain::error::{Error, Refusal, Result, WallError};
 use carillon_domain::files::Files;
-use carillon_domain::idempotency::forget_expired;
+use carillon_domain::idempotency::{Run, forget_expired};
 use carillon_domain::tenancy::{
     AdministerTenant, CreateApiKey, Doorkeeper, Grant, Name, PasswordSettings, Permission, ReadContacts, Role,
     TenantContext, VerifiedAccess, WriteContacts, create_api_key, disable_user, enter_tenant, operate, revoke_api_key,
@@ -228,7 +228,7 @@ async fn c220_an_api_key_opens_its_tenant_until_it_is_revoked() {
     let (status, body) = stage.ask(&text, query).await;
     assert_eq!((status, &body["errors"][0]["extensions"]["code"]), (StatusCode::OK, &json!("FORBIDDEN")), "{body}");
     let grant = stage.context.grant::<AdministerTenant>().unwrap();
-    revoke_api_key(&grant, stage.world.ports(), key.id, None).await.unwrap();
+    revoke_api_key(&grant, stage.world.ports(), key.id, Run::Real(None)).await.unwrap();
     let (status, body) = stage.ask(&text, query).await;
     assert_eq!(
         (status, &body["errors"][0]["extensions"]["code"]),

@@ -1,7 +1,7 @@
 //! Accounts, tenants and who belongs to them, on a real database.
 
 use carillon_domain::error::{Error, WallError};
-use carillon_domain::idempotency::Call;
+use carillon_domain::idempotency::{Call, Run};
 use carillon_domain::paging::Page;
 use carillon_domain::ports::Ports;
 use carillon_domain::settings::Settings;
@@ -135,15 +135,15 @@ async fn c204_what_is_foreign_answers_like_what_is_missing() {
     assert_eq!(inviting(Scope::Tenant(tenant)).await, inviting(Scope::Tenant(no_tenant)).await);
     let changing = async |id| refusals(change_member_role(ports, &eve, id, Role::Viewer, None).await);
     assert_eq!(changing(membership).await, changing(no_membership).await);
-    let removing = async |id| refusals(remove_member(ports, &eve, id, None).await);
+    let removing = async |id| refusals(remove_member(ports, &eve, id, Run::Real(None)).await);
     assert_eq!(removing(membership).await, removing(no_membership).await);
-    let leaving = async |scope| refusals(leave(ports, &eve, scope, "accountId", None).await);
+    let leaving = async |scope| refusals(leave(ports, &eve, scope, "accountId", Run::Real(None)).await);
     assert_eq!(leaving(Scope::Account(hers)).await, leaving(Scope::Account(no_account)).await);
 
     let (eves, _) = world.made_tenant_of(&eve, "Eve's").await;
     let key = world.new_key(&ada, tenant).await.0;
     let grant = eves.grant::<AdministerTenant>().unwrap();
-    let revoking = async |id| refusals(revoke_api_key(&grant, ports, id, None).await);
+    let revoking = async |id| refusals(revoke_api_key(&grant, ports, id, Run::Real(None)).await);
     assert_eq!(revoking(key.id).await, revoking(CredentialId(Uuid::from_u128(9))).await);
 }
 
@@ -167,7 +167,7 @@ async fn a_token_bound_to_a_tenant_reaches_no_other() {
     let behind = Page { forward: true, cursor: Some(one), size: 10 };
     assert!(viewer_tenants(ports, &bound, &behind).await.unwrap().items.is_empty());
     let membership = world.membership_on(account).await;
-    assert_eq!(code(remove_member(ports, &bound, membership, None).await), "NOT_FOUND");
+    assert_eq!(code(remove_member(ports, &bound, membership, Run::Real(None)).await), "NOT_FOUND");
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn c213_a_changed_role_acts_with_the_next_request() {
     assert!(matches!(entered.grant::<SendMessages>(), Err(Error::Forbidden)));
 
     let read = entered.grant::<ReadTenant>().unwrap();
-    remove_member(world.ports(), &ada, membership.id, None).await.unwrap();
+    remove_member(world.ports(), &ada, membership.id, Run::Real(None)).await.unwrap();
     assert!(matches!(read.begin_read().await, Err(Error::Unauthenticated)));
     let bob = world.access("bob@example.org").await;
     assert_eq!(code(enter_tenant(world.ports(), world.desk(), &bob, tenant).await), "NOT_FOUND");
@@ -218,9 +218,9 @@ async fn nobody_gives_or_takes_a_role_above_their_own() {
     let (viewers, owners) = (of(&viewer).await, of(&owner).await);
     assert_eq!(code(change_member_role(ports, &admin, viewers, Role::Owner, None).await), "ROLE_ABOVE_YOURS");
     assert_eq!(code(change_member_role(ports, &admin, owners, Role::Viewer, None).await), "ROLE_ABOVE_YOURS");
-    assert_eq!(code(remove_member(ports, &admin, owners, None).await), "ROLE_ABOVE_YOURS");
+    assert_eq!(code(remove_member(ports, &admin, owners, Run::Real(None)).await), "ROLE_ABOVE_YOURS");
     change_member_role(ports, &admin, viewers, Role::Admin, None).await.unwrap();
-    remove_member(ports, &ada, owners, None).await.unwrap();
+    remove_member(ports, &ada, owners, Run::Real(None)).await.unwrap();
 }
 
 #[tokio::test]
@@ -229,13 +229,16 @@ async fn an_account_keeps_an_owner() {
     let (ada, account) = world.owner_and_account("ada@example.org").await;
     let ports = world.ports();
     let hers = world.membership_on(account).await;
-    assert_eq!(code(leave(ports, &ada, Scope::Account(account), "accountId", None).await), "LAST_OWNER");
-    assert_eq!(code(remove_member(ports, &ada, hers, None).await), "LAST_OWNER");
+    assert_eq!(code(leave(ports, &ada, Scope::Account(account), "accountId", Run::Real(None)).await), "LAST_OWNER");
+    assert_eq!(code(remove_member(ports, &ada, hers, Run::Real(None)).await), "LAST_OWNER");
     assert_eq!(code(change_member_role(ports, &ada, hers, Role::Admin, None).await), "LAST_OWNER");
 
     let bob = world.invited(&ada, Scope::Account(account), "bob@example.org", Role::Owner).await;
     let bobs = world.own_membership(&bob, Scope::Account(account)).await;
-    let (one, two) = futures::join!(remove_member(ports, &ada, bobs, None), remove_member(ports, &bob, hers, None));
+    let (one, two) = futures::join!(
+        remove_member(ports, &ada, bobs, Run::Real(None)),
+        remove_member(ports, &bob, hers, Run::Real(None))
+    );
     assert!(one.is_ok() != two.is_ok(), "of two owners who remove each other at once one stays");
 }
 
@@ -324,12 +327,15 @@ async fn c213_who_leaves_is_out_with_the_next_request() {
     let read = world.entered(&bob, tenant).await.grant::<ReadTenant>().unwrap();
     read.begin_read().await.unwrap().commit().await.unwrap();
     let ports = world.ports();
-    leave(ports, &bob, Scope::Tenant(tenant), "tenantId", None).await.unwrap();
+    leave(ports, &bob, Scope::Tenant(tenant), "tenantId", Run::Real(None)).await.unwrap();
     assert!(matches!(read.begin_read().await, Err(Error::Unauthenticated)));
     let bob = world.access("bob@example.org").await;
     assert_eq!(code(enter_tenant(ports, world.desk(), &bob, tenant).await), "NOT_FOUND");
     // The account's owner belongs to the tenant through the account alone.
-    assert_eq!(code(leave(ports, &ada, Scope::Tenant(tenant), "tenantId", None).await), "NOT_A_DIRECT_MEMBER");
+    assert_eq!(
+        code(leave(ports, &ada, Scope::Tenant(tenant), "tenantId", Run::Real(None)).await),
+        "NOT_A_DIRECT_MEMBER"
+    );
     assert!(enter_tenant(ports, world.desk(), &ada, tenant).await.is_ok());
 }
 
@@ -379,7 +385,7 @@ async fn administration_is_on_the_record() {
     let context = world.entered(&ada, tenant).await;
     let grant = context.grant::<AdministerTenant>().unwrap();
     world.advance(chrono::TimeDelta::milliseconds(1));
-    revoke_api_key(&grant, world.ports(), key.id, None).await.unwrap();
+    revoke_api_key(&grant, world.ports(), key.id, Run::Real(None)).await.unwrap();
     let mut tx = grant.begin_read().await.unwrap();
     let first = audit_events(&grant, &mut tx, &Page::first(2)).await.unwrap();
     let actions: Vec<_> = first.items.iter().map(|event| event.action.as_str()).collect();
@@ -441,9 +447,9 @@ async fn c204_a_token_bound_to_a_tenant_is_told_no_stored_answer_from_elsewhere(
     let eve = world.invited(&ada, Scope::Account(account), "eve@example.org", Role::Viewer).await;
     let membership = world.own_membership(&eve, Scope::Account(account)).await;
     let call = Call::new("removeMember", "one", b"{}").unwrap();
-    remove_member(world.ports(), &ada, membership, Some(&call)).await.unwrap();
+    remove_member(world.ports(), &ada, membership, Run::Real(Some(&call))).await.unwrap();
     let session = enter_tenant(world.ports(), world.desk(), &ada, tenant).await.unwrap();
     let bound = world.verified(&session.access_token);
-    assert_eq!(code(remove_member(world.ports(), &bound, membership, Some(&call)).await), "NOT_FOUND");
-    assert!(remove_member(world.ports(), &ada, membership, Some(&call)).await.is_ok());
+    assert_eq!(code(remove_member(world.ports(), &bound, membership, Run::Real(Some(&call))).await), "NOT_FOUND");
+    assert!(remove_member(world.ports(), &ada, membership, Run::Real(Some(&call))).await.is_ok());
 }

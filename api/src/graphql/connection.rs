@@ -4,8 +4,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use async_graphql::OutputType;
 use async_graphql::connection::{Connection, CursorType, Edge};
+use async_graphql::{Enum, OutputType};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carillon_domain::error::{Refusal, Result};
@@ -103,6 +103,35 @@ impl PageArgs {
     pub fn ahead<K: FromStr>(first: Option<i32>, after: Option<String>) -> Result<Ahead<K>> {
         let page = Self::forward(first, after).page()?;
         Ok(Ahead { after: page.cursor, size: page.size })
+    }
+}
+
+/// In which order a list is told. Lists are ordered by what never changes: one that moves would be skipped by who reads
+/// page by page, or seen twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Enum)]
+pub enum ListOrder {
+    /// What was made first comes first.
+    #[default]
+    OldestFirst,
+    /// What was made last comes first.
+    NewestFirst,
+}
+
+impl ListOrder {
+    /// The page that is to be read, of a list that is kept with the oldest first.
+    pub fn page<K>(self, page: Page<K>) -> Page<K> {
+        match self {
+            Self::OldestFirst => page,
+            Self::NewestFirst => page.turned(),
+        }
+    }
+
+    /// The page as it is told.
+    pub fn told<T>(self, page: Paged<T>) -> Paged<T> {
+        match self {
+            Self::OldestFirst => page,
+            Self::NewestFirst => page.turned(),
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! Resolvers use `?` on domain errors; [`present`] gives each error of a response its code and logs once what is ours.
 //! A message that this house did not write on purpose never leaves.
 
-use async_graphql::{Response, ServerError, SimpleObject, Value};
+use async_graphql::{ErrorExtensionValues, Response, ServerError, SimpleObject, Value};
+use carillon_domain::codes;
 use carillon_domain::error::{Error, Refusal, Result, WallError};
 
 use super::error_code::ErrorCode;
@@ -34,6 +35,15 @@ pub fn payload<T>(result: Result<T>) -> async_graphql::Result<(Option<T>, Vec<Us
     }
 }
 
+/// As [`payload`], of a change that names the version it saw: beside `CONFLICT` stands what there is now, so that its caller
+/// can decide again.
+pub fn payload_at<T>(result: Result<T>, seen: T) -> async_graphql::Result<(Option<T>, Vec<UserError>)> {
+    let is_conflict = |refusal: &Refusal| refusal.code == "CONFLICT";
+    let has_changed = matches!(&result, Err(Error::Refused(refusals)) if refusals.iter().any(is_conflict));
+    let (value, user_errors) = payload(result)?;
+    Ok((value.or_else(|| has_changed.then_some(seen)), user_errors))
+}
+
 /// Refusals as a payload shows them.
 pub fn user_errors(refusals: impl IntoIterator<Item = Refusal>) -> Vec<UserError> {
     refusals.into_iter().map(UserError::from).collect()
@@ -45,7 +55,7 @@ const INTERNAL: &str = "INTERNAL";
 const ABOUT_INPUT: [&str; 4] =
     ["Failed to parse \"", "Expected input type", "Invalid value for argument", "Variable \""];
 
-/// Gives each error its code and the trace id, and logs what the operator must know. Several refusals of one field are
+/// Gives each error its code, the trace id and whether to try again, and logs what the operator must know. Several refusals of one field are
 /// as many errors, each with the path of the argument to blame.
 pub fn present(response: &mut Response, trace_id: &str) {
     let errors = std::mem::take(&mut response.errors);
@@ -60,10 +70,24 @@ pub fn present(response: &mut Response, trace_id: &str) {
         if let Some(seconds) = retry_after {
             extensions.set("retryAfter", Value::from(seconds));
         }
+        tell_retry(extensions);
         if let Some(message) = message {
             error.message = message;
         }
         error.source = None;
+    }
+}
+
+/// Says for programs that know no codes whether the same request may be answered later, and after how long.
+fn tell_retry(extensions: &mut ErrorExtensionValues) {
+    let is_retryable = matches!(extensions.get("code"), Some(Value::String(code)) if codes::is_retryable(code));
+    extensions.set("retryable", is_retryable);
+    let millis = match extensions.get("retryAfter") {
+        Some(Value::Number(seconds)) => seconds.as_u64().and_then(|seconds| seconds.checked_mul(1_000)),
+        _ => None,
+    };
+    if let Some(millis) = millis {
+        extensions.set("retryAfterMs", millis);
     }
 }
 
@@ -86,6 +110,23 @@ fn one_per_refusal(error: ServerError) -> Vec<ServerError> {
 fn path(field: &str) -> Option<Vec<String>> {
     (!field.is_empty()).then(|| field.split('.').map(str::to_owned).collect())
 }
+
+/// Leaves out of a response what its errors tell of the schema: strangers do not learn it from their mistakes (C-222). What
+/// a limit refused or the language does not have names nothing that was not sent.
+pub fn blunt(response: &mut Response) {
+    for error in response.errors.iter_mut().filter(|error| is_about_schema(error)) {
+        "The document or its variables do not fit the schema.".clone_into(&mut error.message);
+    }
+}
+
+/// True for an error of a document that was read and not run.
+pub fn is_about_schema(error: &ServerError) -> bool {
+    let has_code = error.extensions.as_ref().is_some_and(|values| values.get("code").is_some());
+    error.path.is_empty() && error.source.is_none() && !has_code && !error.message.starts_with(UNREADABLE)
+}
+
+/// How errors of documents begin that cannot be read.
+pub const UNREADABLE: &str = "The document is not GraphQL: ";
 
 /// True when an error of the response has the code.
 pub fn has_code(response: &Response, code: &str) -> bool {
@@ -175,7 +216,22 @@ mod tests {
         assert_eq!(code(Error::Forbidden), "FORBIDDEN");
         assert_eq!(code(Refusal::not_found("id").into()), "NOT_FOUND");
         assert_eq!(code(Error::Wall(WallError::Unavailable)), "UNAVAILABLE");
-        assert_eq!(presented(Error::TooMany { retry_after_s: 7 })["extensions"]["retryAfter"], 7);
+        let told = presented(Error::TooMany { retry_after_s: 7 })["extensions"].clone();
+        assert_eq!(
+            told,
+            serde_json::json!({
+                "code": "TOO_MANY", "traceId": "trace", "retryable": true, "retryAfter": 7, "retryAfterMs": 7_000,
+            })
+        );
+        let told = presented(Error::Forbidden)["extensions"].clone();
+        assert_eq!(told, serde_json::json!({ "code": "FORBIDDEN", "traceId": "trace", "retryable": false }));
+    }
+
+    #[test]
+    fn a_conflict_shows_what_there_is_now() {
+        let refused = |code| payload_at(Err(Refusal::new(code, "version", "x").into()), 7).unwrap();
+        assert_eq!((refused("CONFLICT").0, refused("NOT_FOUND").0), (Some(7), None));
+        assert_eq!(payload_at(Ok(1), 7).unwrap(), (Some(1), Vec::new()));
     }
 
     #[test]

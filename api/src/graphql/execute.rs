@@ -1,6 +1,7 @@
 //! Running a request: the one place that knows what resolvers find in its data.
 
 use async_graphql::{Request, Response};
+use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::viewer;
 use futures::{Stream, StreamExt as _, stream};
 
@@ -8,16 +9,17 @@ use super::catcher::CatcherPort;
 use super::live::Live;
 use super::rounds::Rounds;
 use super::scope::{Caller, RequestScope};
-use super::{CarillonSchema, loader, nulls};
+use super::{CarillonSchema, deprecated, emptied, loader, nulls};
 
 /// True for who said nothing, and for who says so with a token that is no longer good (C-213): a token of a disabled
-/// user still has its signature. Only a document that names the schema costs the look; keys were looked up already.
-async fn is_stranger(scope: &RequestScope, query: &str) -> bool {
-    match scope.caller() {
-        Caller::Anonymous => true,
-        Caller::User(access, _) => names_schema(query) && viewer(scope.ports(), access).await.is_err(),
-        Caller::ApiKey(_) => false,
-    }
+/// user still has its signature. To know costs a look; keys were looked up already. In the embedded mode nobody is one.
+pub async fn is_stranger(ports: &Ports, caller: &Caller) -> bool {
+    !ports.settings.embedded
+        && match caller {
+            Caller::Anonymous => true,
+            Caller::User(access, _) => viewer(ports, access).await.is_err(),
+            Caller::ApiKey(_) => false,
+        }
 }
 
 /// True for a document that may ask for more of the schema than `__typename`, which every client sends along.
@@ -33,15 +35,23 @@ pub async fn execute(
     mut request: Request,
 ) -> Response {
     // Strangers learn no schema from a production server (C-222).
-    if !scope.ports().settings.embedded && is_stranger(&scope, &request.query).await {
+    if names_schema(&request.query) && is_stranger(scope.ports(), scope.caller()).await {
         request = request.disable_introspection();
     }
     let (query, operation) = (request.query.clone(), request.operation_name.clone());
+    let is_marked = emptied::mark(&mut request);
     let rounds = Rounds::default();
     let request = equipped(request, &scope, &rounds, catcher);
     let mut response = rounds.run(schema.execute(request)).await;
     scope.end_reading().await;
     nulls::complete(&mut response, &query, operation.as_deref());
+    if is_marked {
+        emptied::unmark(&mut response);
+    }
+    let replayed = scope.replayed().await;
+    if !replayed.is_empty() {
+        response.extensions.insert("replayed".to_owned(), replayed.into());
+    }
     response
 }
 
@@ -51,9 +61,10 @@ pub fn subscribe(
     scope: RequestScope,
     live: Live,
     catcher: CatcherPort,
-    request: Request,
+    mut request: Request,
 ) -> impl Stream<Item = Response> + Send + use<> {
     let (query, operation) = (request.query.clone(), request.operation_name.clone());
+    let is_marked = emptied::mark(&mut request);
     let rounds = Rounds::default();
     let request = equipped(request, &scope, &rounds, catcher).data(live);
     let answers = schema.execute_stream(request);
@@ -63,12 +74,16 @@ pub fn subscribe(
             let mut response = rounds.run(answers.next()).await?;
             scope.end_reading().await;
             nulls::complete(&mut response, &query, operation.as_deref());
+            if is_marked {
+                emptied::unmark(&mut response);
+            }
             Some((response, (answers, scope, rounds)))
         }
     })
 }
 
 /// A request with what resolvers find in its data.
-fn equipped(request: Request, scope: &RequestScope, rounds: &Rounds, catcher: CatcherPort) -> Request {
+fn equipped(mut request: Request, scope: &RequestScope, rounds: &Rounds, catcher: CatcherPort) -> Request {
+    deprecated::count(&scope.ports().metrics, &mut request);
     request.data(loader::loaders(scope, rounds.clone())).data(catcher).data(scope.clone())
 }

@@ -4,7 +4,9 @@ pub mod catcher;
 pub mod connection;
 pub mod consent;
 pub mod contacts;
+mod deprecated;
 pub mod documents;
+mod emptied;
 pub mod error;
 pub mod error_code;
 pub mod execute;
@@ -18,6 +20,7 @@ pub mod messaging;
 pub mod mutate;
 pub mod node;
 mod nulls;
+mod payloads;
 pub mod rounds;
 pub mod scope;
 pub mod segments;
@@ -76,14 +79,19 @@ struct Mutations(
     catcher::CatcherMutation,
 );
 
-/// Every mutation. Each ends what its payload was read from before the next begins: that of a dry run holds locks.
+/// Every mutation. Each completes its payload, and ends what that was read from before the next begins: that of a dry run
+/// holds locks.
 #[derive(Debug, Default)]
 pub struct Mutation(Mutations);
 
 impl ContainerType for Mutation {
     async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
-        let answer = self.0.resolve_field(ctx).await;
-        RequestScope::of(ctx).end_reading().await;
+        let mut answer = self.0.resolve_field(ctx).await;
+        if let Ok(Some(payload)) = &mut answer {
+            payloads::complete(ctx, payload).await;
+        }
+        let scope = RequestScope::of(ctx);
+        scope.end_mutation(&ctx.item.node.response_key().node).await;
         answer
     }
 }
@@ -94,7 +102,9 @@ impl OutputType for Mutation {
     }
 
     fn create_type_info(registry: &mut Registry) -> String {
-        Mutations::create_type_info(registry)
+        let name = Mutations::create_type_info(registry);
+        payloads::describe(registry, &Self::type_name());
+        name
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {

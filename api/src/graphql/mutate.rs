@@ -6,7 +6,7 @@ use std::pin::Pin;
 use async_graphql::{InputType, Value};
 use carillon_domain::doorbell::{Doorbell, NoDoorbell};
 use carillon_domain::error::{Error, Result, WallError};
-use carillon_domain::idempotency::{self, Call, Reserved};
+use carillon_domain::idempotency::{self, Call, Reserved, Run};
 use carillon_domain::ports::TenantTx;
 use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::{Grant, WriteAction};
@@ -41,9 +41,14 @@ impl Once {
     ///
     /// # Errors
     /// A refusal of a key that is none.
-    pub fn call(&self) -> Result<Option<Call>> {
-        let call = self.key.as_deref().map(|key| Call::new(self.operation, key, &self.input)).transpose();
-        Ok(call?)
+    pub fn call(&self, scope: &RequestScope) -> Result<Option<Call>> {
+        let call = self.key.as_deref().map(|key| Call::new(self.operation, key, &self.input)).transpose()?;
+        Ok(call.map(|call| call.raising(scope.replay())))
+    }
+
+    /// The run that it asks for, of what has transactions of its own.
+    pub fn run<'a>(&self, call: Option<&'a Call>) -> Run<'a> {
+        if self.is_dry { Run::Dry } else { Run::Real(call) }
     }
 }
 
@@ -88,7 +93,7 @@ impl RequestScope {
         T: Serialize + DeserializeOwned + Sync,
         F: for<'t> FnMut(&'t mut TenantTx, Outlives<'t, 'env>) -> Work<'t, T>,
     {
-        let call = once.call()?.filter(|_| !once.is_dry);
+        let call = once.call(self)?.filter(|_| !once.is_dry);
         self.end_reading().await;
         let mut reruns = Reruns::default();
         loop {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_graphql::Context;
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::files::Files;
+use carillon_domain::idempotency::Replay;
 use carillon_domain::ports::{Ports, TenantTx};
 use carillon_domain::tenancy::{
     Actor, Doorkeeper, Grant, Payer, Payers, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer,
@@ -79,6 +80,10 @@ struct Inner {
     reading: Mutex<Option<TenantTx>>,
     /// The subscription's look that the reading is part of.
     look: Mutex<Option<Look>>,
+    /// Raised where the mutation at hand was answered with what was stored.
+    replay: Replay,
+    /// The keys of such mutations.
+    replayed: Mutex<Vec<String>>,
 }
 
 /// The request's read transaction, held until dropped; drop it before anything else is awaited.
@@ -87,8 +92,9 @@ pub type Reading<'a> = MappedMutexGuard<'a, TenantTx>;
 impl RequestScope {
     /// The scope of a request.
     pub fn new(process: Arc<Process>, caller: Caller, client_ip: Option<IpAddr>, request_id: String) -> Self {
-        let (reading, look) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { process, caller, client_ip, request_id, reading, look }))
+        let (reading, look, replayed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let replay = Replay::default();
+        Self(Arc::new(Inner { process, caller, client_ip, request_id, reading, look, replay, replayed }))
     }
 
     /// The scope of the request a resolver runs in.
@@ -190,6 +196,24 @@ impl RequestScope {
     /// Reads go on in the transaction of a dry run, until [`Self::end_reading`] undoes it.
     pub async fn read_in(&self, tx: TenantTx) {
         *self.0.reading.lock().await = Some(tx);
+    }
+
+    /// What a call of the mutation at hand raises when its answer was stored before.
+    pub fn replay(&self) -> &Replay {
+        &self.0.replay
+    }
+
+    /// Ends what the payload of a mutation was read from, and keeps in mind whether it was a stored answer.
+    pub async fn end_mutation(&self, key: &str) {
+        if self.0.replay.take() {
+            self.0.replayed.lock().await.push(key.to_owned());
+        }
+        self.end_reading().await;
+    }
+
+    /// The mutations so far that were answered with what was stored, by their keys in the answer.
+    pub async fn replayed(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.replayed.lock().await)
     }
 
     /// Ends the read transaction, and the look it was part of; the next read begins another, which sees everything

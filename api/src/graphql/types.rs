@@ -11,7 +11,7 @@ use async_graphql::parser::types::{
 };
 
 /// The schema's types, but for those that describe it.
-pub static TYPES: LazyLock<Types> = LazyLock::new(Types::read);
+pub static TYPES: LazyLock<Types> = LazyLock::new(|| Types::of(&super::schema().sdl()));
 
 /// Types by name.
 #[derive(Debug)]
@@ -35,7 +35,8 @@ pub struct Input {
 }
 
 impl Types {
-    fn read() -> Self {
+    /// Those of a schema.
+    pub fn of(sdl: &str) -> Self {
         let required = |name| Type { base: BaseType::Named(Name::new(name)), nullable: false };
         let mut types = Self {
             fields: HashMap::new(),
@@ -45,7 +46,7 @@ impl Types {
             typename: required("String"),
             condition: required("Boolean"),
         };
-        for definition in parse_schema(super::schema().sdl()).map(|read| read.definitions).unwrap_or_default() {
+        for definition in parse_schema(sdl).map(|read| read.definitions).unwrap_or_default() {
             if let TypeSystemDefinition::Type(definition) = definition {
                 types.take(definition.node);
             }

@@ -25,6 +25,7 @@ use super::compress::compressed;
 use super::negotiate::{Accepted, MediaType};
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
+use crate::graphql::error::UNREADABLE;
 use crate::graphql::limits::Cost;
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{self, error, folding, limits, validity};
@@ -143,9 +144,13 @@ async fn answer(
     };
     let media_type = accepted.answer;
     let operation = Cell::new(Operation::Unknown);
-    let (rates, charged) = (&gateway.process.desk.rates, Cell::new(None));
+    let rates = &gateway.process.desk.rates;
     let run = async {
-        let (request, kind, cost) = prepare(&gateway.documents, params?)?;
+        let (request, kind, cost) = match prepare(&gateway.documents, params?) {
+            Ok(prepared) => prepared,
+            Err(Stop::Answer(response)) => return Err(refused(gateway, http, response).await),
+            Err(stop) => return Err(stop),
+        };
         operation.set(counted::operation(kind));
         if !may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
@@ -155,20 +160,14 @@ async fn answer(
             return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, (request, cost)).await?));
         }
         let bill = (caller.payers(), cost);
-        let (response, standings) = rate::paid(rates, bill, &charged, execute(gateway, http, caller, request)).await;
+        let (response, standings) = rate::paid(rates, bill, execute(gateway, http, caller, request)).await;
         Ok(Answered::Response(Box::new(response), standings))
     };
     let answered = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
         Ok(Ok(answered)) => answered,
         Ok(Err(Stop::Answer(response))) => Answered::Response(response, Standings::default()),
         Ok(Err(Stop::Problem(problem))) => Answered::Problem(problem),
-        Err(_) => {
-            // Whoever got no answer does not pay for one.
-            if let Some((payers, Cost(points))) = charged.take() {
-                rates.refund(&payers, points);
-            }
-            Answered::Problem(Problem::Timeout)
-        }
+        Err(_) => Answered::Problem(Problem::Timeout),
     };
     let answer = match answered {
         // Its own answers are counted where they are told.
@@ -249,7 +248,7 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
 /// its place.
 fn unquoted(error: ServerError) -> ServerError {
     let rule = error.message.rsplit("\n  = ").next().filter(|rule| !rule.contains('\n'));
-    let message = format!("The document is not GraphQL: {}.", rule.unwrap_or("it cannot be read"));
+    let message = format!("{UNREADABLE}{}.", rule.unwrap_or("it cannot be read"));
     ServerError { message, ..error }
 }
 
@@ -265,8 +264,29 @@ fn unquote_value(error: &mut ServerError) {
 
 async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, request: Request) -> Response {
     let address = client_ip(http, &gateway.settings.trusted_proxies);
-    let scope = RequestScope::new(Arc::clone(&gateway.process), caller, address, RequestId::of(http));
-    graphql::execute::execute(&gateway.schema, scope, gateway.catcher.clone(), request).await
+    let scope = RequestScope::new(Arc::clone(&gateway.process), caller.clone(), address, RequestId::of(http));
+    let mut response = graphql::execute::execute(&gateway.schema, scope, gateway.catcher.clone(), request).await;
+    veil(gateway, &caller, &mut response).await;
+    response
+}
+
+/// What a document that is not run comes to, for who sent it.
+async fn refused(gateway: &web::Data<Gateway>, http: &HttpRequest, mut response: Box<Response>) -> Stop {
+    match authenticate(gateway, http).await {
+        Ok(caller) => {
+            veil(gateway, &caller, &mut response).await;
+            Stop::Answer(response)
+        }
+        Err(problem) => problem.into(),
+    }
+}
+
+/// Tells strangers that their document is wrong, and not in what (C-222).
+async fn veil(gateway: &Gateway, caller: &Caller, response: &mut Response) {
+    let tells = response.errors.iter().any(error::is_about_schema);
+    if tells && graphql::execute::is_stranger(&gateway.process.ports, caller).await {
+        error::blunt(response);
+    }
 }
 
 /// Makes of a response what may leave.

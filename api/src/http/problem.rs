@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
+use carillon_domain::codes::is_retryable;
 use serde_json::{Value, json};
 
 /// Why a request is not run.
@@ -84,7 +85,7 @@ impl Problem {
     /// The answer in a media type, with the request's id.
     pub fn answer(self, media_type: &'static str, trace_id: Option<&str>) -> HttpResponse {
         let (status, code, message) = self.parts();
-        let mut extensions = json!({ "code": code });
+        let mut extensions = json!({ "code": code, "retryable": is_retryable(code) });
         if let Some(id) = trace_id {
             extensions["traceId"] = Value::from(id);
         }

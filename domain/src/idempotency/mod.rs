@@ -9,6 +9,9 @@
 
 mod store;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aws_lc_rs::digest::{SHA256, digest};
 use carillon_entities::wall::{IdentityTx, WallError};
 use chrono::TimeDelta;
@@ -30,12 +33,36 @@ const SWEEP_MAX: usize = 16;
 pub const MAX_KEY: usize = 255;
 
 /// One call of a mutation under a key; its input may hold anything, so it is not shown.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Call {
     operation: &'static str,
     key: String,
     input: Vec<u8>,
+    replay: Replay,
 }
+
+/// Raised where a call was answered with what was stored.
+#[derive(Debug, Clone, Default)]
+pub struct Replay(Arc<AtomicBool>);
+
+impl Replay {
+    fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was raised; it no longer is.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        (self.operation, &self.key, &self.input) == (other.operation, &other.key, &other.input)
+    }
+}
+
+impl Eq for Call {}
 
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,7 +77,13 @@ impl Call {
     /// A refusal when the key is empty, too long, or not visible ASCII.
     pub fn new(operation: &'static str, key: &str, input: &[u8]) -> Result<Self, Refusal> {
         check_key(key)?;
-        Ok(Self { operation, key: key.to_owned(), input: input.to_vec() })
+        Ok(Self { operation, key: key.to_owned(), input: input.to_vec(), replay: Replay::default() })
+    }
+
+    /// The same call, which raises this when its answer was stored before.
+    #[must_use]
+    pub fn raising(self, replay: &Replay) -> Self {
+        Self { replay: replay.clone(), ..self }
     }
 
     /// A name for the row of the call; `owner` is what its key has beside operation and text, each of fixed length.
@@ -60,6 +93,15 @@ impl Call {
         row.copy_from_slice(&digest(&SHA256, &name).as_ref()[..16]);
         Uuid::from_bytes(row)
     }
+}
+
+/// How a change is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run<'a> {
+    /// To be made, once for all calls under the same key.
+    Real(Option<&'a Call>),
+    /// To learn what would come of it: nothing of it stays, and its key is left alone.
+    Dry,
 }
 
 /// Checks a key that a client chose, of a call or of one message.
@@ -101,7 +143,9 @@ pub async fn reserve<T: DeserializeOwned>(keys: &mut impl Keys, ports: &Ports, c
         return Err(Refusal::new("IDEMPOTENCY_MISMATCH", "idempotencyKey", message).into());
     }
     let answer = ports.keys.open(&place, &stored.sealed_answer)?;
-    serde_json::from_slice(&answer).map(Reserved::Answered).map_err(|error| misfit(&error))
+    let answer = serde_json::from_slice(&answer).map_err(|error| misfit(&error))?;
+    call.replay.raise();
+    Ok(Reserved::Answered(answer))
 }
 
 /// Stores the answer beside the effect.

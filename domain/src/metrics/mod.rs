@@ -32,6 +32,7 @@ pub struct Metrics {
     pub request_times: Times<(Route,)>,
     /// Operations, also those that were refused.
     pub operations: Counts<(Operation, Answer)>,
+    deprecated: IntCounterVec,
     /// Open sockets.
     pub sockets: IntGauge,
     /// Running subscriptions.
@@ -101,6 +102,9 @@ impl Metrics {
         let request_times =
             all.times("carillon_http_request_seconds", "From a request's arrival to the head of its answer.");
         let operations = all.counts("carillon_graphql_operations_total", "GraphQL operations by their first error.");
+        let name = "carillon_graphql_deprecated_total";
+        let options = Opts::new(name, "Operations that asked for a deprecated field, by the field.");
+        let deprecated = all.add(name, IntCounterVec::new(options, &["field"]));
         let sockets = gauge(all, "carillon_sockets", "Open sockets of subscriptions.");
         let subscriptions = gauge(all, "carillon_subscriptions", "Running subscriptions.");
         let messages = all.counts("carillon_messages_total", "Messages by what became of them; queued: put off.");
@@ -141,6 +145,7 @@ impl Metrics {
             requests,
             request_times,
             operations,
+            deprecated,
             sockets,
             subscriptions,
             decisions,
@@ -172,6 +177,11 @@ impl Metrics {
     /// The name of every metric.
     pub fn names(&self) -> &[&'static str] {
         &self.names
+    }
+
+    /// An operation asked for a deprecated field, such as `Query.example`: one of the schema's, so there are few.
+    pub fn deprecated_use(&self, field: &str) {
+        self.deprecated.with_label_values(&[field]).inc();
     }
 
     /// A message got a status.

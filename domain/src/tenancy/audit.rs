@@ -114,8 +114,5 @@ pub async fn audit_events(
     page: &Page<AuditEventId>,
 ) -> Result<Paged<AuditEvent>> {
     // Pages are made in order of arrival; this list is the other way round.
-    let turned = Page { forward: !page.forward, ..*page };
-    let mut paged = store::audit::events_page(tx, &turned).await?;
-    paged.items.reverse();
-    Ok(Paged { items: paged.items, has_next: paged.has_previous, has_previous: paged.has_next })
+    Ok(store::audit::events_page(tx, &page.turned()).await?.turned())
 }

@@ -13,7 +13,7 @@ use super::once::Once;
 use super::standing::{assert_fresh, place_of};
 use super::{Actor, AdministerTenant, Grant, Name, NewApiKey, Permission, Role, Scope, store};
 use crate::error::{Error, Refusal, Result};
-use crate::idempotency::Call;
+use crate::idempotency::{Call, Run};
 use crate::paging::{Page, Paged};
 use crate::ports::Ports;
 use crate::time::Timestamp;
@@ -151,11 +151,11 @@ pub async fn revoke_api_key(
     grant: &Grant<AdministerTenant>,
     ports: &Ports,
     id: CredentialId,
-    call: Option<&Call>,
+    run: Run<'_>,
 ) -> Result<ApiKey> {
     let by = fresh_user(grant).await?;
     let now = ports.now();
-    let done = store::write_once!(ports, Once::within(by, grant.tenant(), call), |tx| {
+    let done = store::write_once!(ports, Once::within(by, grant.tenant(), None).run(run), |tx| {
         let key = store::credentials::key_find(tx, grant.tenant(), id).await?;
         let key = key.ok_or_else(|| Refusal::not_found("id"))?;
         store::credentials::key_revoke(tx, id, now).await?;
@@ -163,7 +163,7 @@ pub async fn revoke_api_key(
         Ok((ApiKey { revoked_at: key.revoked_at.or(Some(now)), ..key }, was_live))
     })?;
     let (key, was_live): (ApiKey, bool) = done.value;
-    if was_live {
+    if was_live && run != Run::Dry {
         let deed = Deed::new("api_key.revoke", id.0).once(done.entry);
         record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed).await?;
     }

@@ -13,7 +13,7 @@ use super::standing::{MemberGrant, assert_fresh, is_bound_elsewhere, place_of, s
 use super::viewer::strongest;
 use super::{Account, Actor, Grant, Membership, Permission, ReadTenant, Role, Scope, User, VerifiedAccess, store};
 use crate::error::{Error, Refusal, Result};
-use crate::idempotency::Call;
+use crate::idempotency::{Call, Run};
 use crate::paging::{Ahead, Page, Paged};
 use crate::ports::Ports;
 
@@ -157,34 +157,30 @@ pub async fn remove_member(
     ports: &Ports,
     access: &VerifiedAccess,
     id: MembershipId,
-    call: Option<&Call>,
+    run: Run<'_>,
 ) -> Result<Membership> {
     let by = caller(ports, access).await?;
-    let done = store::write_once!(ports, Once::of(by, call), |tx| {
+    let done = store::write_once!(ports, Once::of(by, None).run(run), |tx| {
         let (_, membership) = changeable(tx, access, id).await?;
         end(tx, &membership).await?;
         Ok(membership)
     })?;
     let membership: Membership = done.value;
     within_reach(access, membership.scope)?;
-    let deed = Deed::new("member.remove", id.0).with(json!({ "user": membership.user }));
-    record_apart(ports, Some(membership.scope), Actor::User(by), deed.once(done.entry)).await?;
+    if run != Run::Dry {
+        let deed = Deed::new("member.remove", id.0).with(json!({ "user": membership.user }));
+        record_apart(ports, Some(membership.scope), Actor::User(by), deed.once(done.entry)).await?;
+    }
     Ok(membership)
 }
 
 /// Ends the caller's own membership on exactly this account or tenant.
-pub async fn leave(
-    ports: &Ports,
-    access: &VerifiedAccess,
-    scope: Scope,
-    field: &str,
-    call: Option<&Call>,
-) -> Result<()> {
+pub async fn leave(ports: &Ports, access: &VerifiedAccess, scope: Scope, field: &str, run: Run<'_>) -> Result<()> {
     let by = caller(ports, access).await?;
     if is_bound_elsewhere(access, scope) {
         return Err(Error::Forbidden);
     }
-    let done = store::write_once!(ports, Once::of(by, call), |tx| {
+    let done = store::write_once!(ports, Once::of(by, None).run(run), |tx| {
         let standing = stand_on(tx, access, scope, field).await?;
         hold_owners(tx, scope).await?;
         let membership = store::memberships::membership_of(tx, standing.user.id, scope).await?;
@@ -195,6 +191,9 @@ pub async fn leave(
         Ok(membership.id)
     })?;
     let id: MembershipId = done.value;
+    if run == Run::Dry {
+        return Ok(());
+    }
     record_apart(ports, Some(scope), Actor::User(by), Deed::new("member.leave", id.0).once(done.entry)).await
 }
 

@@ -64,7 +64,7 @@ pub use mail::{INVITATION_PAGE, RESET_PAGE, VERIFY_PAGE, is_mailed_link_good};
 pub use members::{Member, account_members, change_member_role, leave, members, remove_member};
 pub use password::{NewPassword, PasswordCheck, PasswordSettings, Passwords};
 pub use policy::*;
-pub use rates::{Payer, Payers, RateLimited, RateSettings, Rates, Standing, Standings};
+pub use rates::{Payer, Payers, Payment, RateLimited, RateSettings, Rates, Standing, Standings};
 pub use reset::{ChangePassword, change_password, request_password_reset, reset_password};
 pub use role::{Actor, Role};
 pub use secret_token::{NewSecret, SecretKind};

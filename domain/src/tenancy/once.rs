@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::idempotency::{self, Call, Reserved, UserKeys};
+use crate::idempotency::{self, Call, Reserved, Run, UserKeys};
 use crate::ports::Ports;
 
 /// A change that a user asked for, once however often they ask.
@@ -20,6 +20,7 @@ pub(super) struct Once<'a> {
     user: UserId,
     scope: Uuid,
     call: Option<&'a Call>,
+    is_dry: bool,
 }
 
 /// What came of it.
@@ -33,12 +34,25 @@ pub(super) struct Done<T> {
 impl<'a> Once<'a> {
     /// A change whose input names all it is about.
     pub fn of(user: UserId, call: Option<&'a Call>) -> Self {
-        Self { user, scope: user.0, call }
+        Self { user, scope: user.0, call, is_dry: false }
     }
 
     /// A change that is about the tenant the user is in.
     pub fn within(user: UserId, tenant: TenantId, call: Option<&'a Call>) -> Self {
-        Self { user, scope: tenant.0, call }
+        Self { user, scope: tenant.0, call, is_dry: false }
+    }
+
+    /// The same change, as the run that was asked for; a dry one leaves its key alone.
+    pub fn run(self, run: Run<'a>) -> Self {
+        match run {
+            Run::Real(call) => Self { call, ..self },
+            Run::Dry => Self { call: None, is_dry: true, ..self },
+        }
+    }
+
+    /// True for a change of which nothing is to stay.
+    pub fn is_dry(&self) -> bool {
+        self.is_dry
     }
 
     /// True under a key: what became of an unknown commit can be read back (C-187).

@@ -99,6 +99,23 @@ pub struct RateLimited {
     pub standings: Standings,
 }
 
+/// What was taken for a request: who has it can give it back, once, to where it came from.
+#[derive(Debug)]
+pub struct Payment {
+    cost: u64,
+    /// For each payer whether a slice paid, and not the bucket as this process counts it.
+    by_slice: [bool; 2],
+    /// Who paid, and how their buckets stood then.
+    pub standings: Standings,
+}
+
+impl Payment {
+    fn parts(self) -> (Payers, u64, [bool; 2]) {
+        let payers = self.standings.map(|standing| standing.map(|standing| standing.payer));
+        (payers, self.cost, self.by_slice)
+    }
+}
+
 /// The buckets of one process.
 #[derive(Debug)]
 pub struct Rates {
@@ -140,7 +157,7 @@ enum Verdict {
 }
 
 enum Tried {
-    Charged(Standings),
+    Charged(Payment),
     Short(Payer),
     Limited(Box<RateLimited>),
 }
@@ -170,25 +187,28 @@ impl Rates {
     ///
     /// # Errors
     /// The refusal, where one of them has too few.
-    pub async fn charge(&self, payers: &Payers, cost: u64) -> Result<Standings, Box<RateLimited>> {
+    pub async fn charge(&self, payers: &Payers, cost: u64) -> Result<Payment, Box<RateLimited>> {
         loop {
             match self.try_charge(payers, cost) {
-                Tried::Charged(standings) => return Ok(standings),
+                Tried::Charged(payment) => return Ok(payment),
                 Tried::Limited(limited) => return Err(limited),
                 Tried::Short(payer) => self.take_slice(payer, cost).await,
             }
         }
     }
 
-    /// Gives back what was taken for something that did not run.
-    pub fn refund(&self, payers: &Payers, cost: u64) -> Standings {
+    /// Gives back what was taken for something that did not run. What the bucket of this process paid does not go into
+    /// a slice, or an absence of the limiter would be a way to save points.
+    pub fn refund(&self, payment: Payment) -> Standings {
+        let (payers, cost, by_slice) = payment.parts();
         let now = self.now();
         let mut state = self.state();
-        for payer in payers.iter().flatten() {
-            let quota = self.quota(*payer);
-            state.bucket(*payer, now, quota).refund(cost.min(quota), self.sharing.is_some());
+        for (payer, by_slice) in payers.into_iter().zip(by_slice) {
+            let Some(payer) = payer else { continue };
+            let quota = self.quota(payer);
+            state.bucket(payer, now, quota).refund(cost.min(quota), by_slice);
         }
-        self.standings_in(&mut state, payers, now)
+        self.standings_in(&mut state, &payers, now)
     }
 
     /// How the buckets stand.
@@ -217,11 +237,14 @@ impl Rates {
             let standings = self.standings_in(&mut state, payers, now);
             return Tried::Limited(Box::new(RateLimited { payer, wait, standings }));
         }
-        for payer in payers.iter().flatten() {
-            let quota = self.quota(*payer);
-            state.bucket(*payer, now, quota).pay(cost.min(quota));
-        }
-        Tried::Charged(self.standings_in(&mut state, payers, now))
+        let by_slice = payers.map(|payer| {
+            payer.is_some_and(|payer| {
+                let quota = self.quota(payer);
+                state.bucket(payer, now, quota).pay(cost.min(quota))
+            })
+        });
+        let standings = self.standings_in(&mut state, payers, now);
+        Tried::Charged(Payment { cost, by_slice, standings })
     }
 
     /// Asks the limiter for a slice; afterwards there is one, or none for a while, or the limiter is away.
@@ -312,22 +335,35 @@ impl Bucket {
         }
         if shares {
             let wait = u64::try_from(self.none_until.saturating_sub(now)).unwrap_or(0);
-            return if wait > 0 { Verdict::Wait(wait) } else { Verdict::Short };
+            return if wait > 0 {
+                Verdict::Wait(wait.saturating_add(self.until_enough(price, quota)))
+            } else {
+                Verdict::Short
+            };
         }
         let over = self.debt.saturating_add(parts(price)).saturating_sub(parts(quota));
         if over == 0 { Verdict::Enough } else { Verdict::Wait(over.div_ceil(quota)) }
     }
 
-    /// Pays what was judged to be enough.
-    fn pay(&mut self, price: u64) {
-        match self.slice.checked_sub(price) {
+    /// How long after the next slice those come that a larger price needs as well, in microseconds.
+    fn until_enough(&self, price: u64, quota: u64) -> u64 {
+        let (limit, size) = slices(quota);
+        let missing = price.saturating_sub(self.slice).div_ceil(size);
+        missing.saturating_sub(1).saturating_mul(every_us(limit))
+    }
+
+    /// Pays what was judged to be enough; true where a slice did.
+    fn pay(&mut self, price: u64) -> bool {
+        let left = self.slice.checked_sub(price);
+        match left {
             Some(left) => self.slice = left,
             None => self.debt = self.debt.saturating_add(parts(price)),
         }
+        left.is_some()
     }
 
-    fn refund(&mut self, price: u64, into_slice: bool) {
-        if into_slice {
+    fn refund(&mut self, price: u64, by_slice: bool) {
+        if by_slice {
             self.slice = self.slice.saturating_add(price);
         } else {
             self.debt = self.debt.saturating_sub(parts(price));
@@ -342,8 +378,7 @@ impl Bucket {
             self.debt = parts(quota);
             return;
         }
-        let every = limit.every.num_microseconds().and_then(|every| u64::try_from(every).ok()).unwrap_or(1).max(1);
-        let room = (wait.unsigned_abs() / every).saturating_mul(size);
+        let room = (wait.unsigned_abs() / every_us(limit)).saturating_mul(size);
         self.slice = self.slice.saturating_add(size);
         self.debt = parts(quota.saturating_sub(room));
     }
@@ -358,6 +393,11 @@ impl Bucket {
             full_in: TimeDelta::microseconds(full_in),
         }
     }
+}
+
+/// How often there is a slice, in microseconds.
+fn every_us(limit: Limit) -> u64 {
+    limit.every.num_microseconds().and_then(|every| u64::try_from(every).ok()).unwrap_or(1).max(1)
 }
 
 /// Points in the parts that debts are counted in.

@@ -1,7 +1,11 @@
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use chrono::DateTime;
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::*;
+use crate::entropy::SystemEntropy;
 use crate::time::ManualClock;
 
 const TENANT: Payer = Payer::Tenant(TenantId(Uuid::from_u128(1)));
@@ -19,7 +23,7 @@ fn rates() -> (Arc<ManualClock>, Rates) {
 
 async fn charged(rates: &Rates, payers: Payers, cost: u64) -> Result<Vec<u32>, (&'static str, i64)> {
     match rates.charge(&payers, cost).await {
-        Ok(standings) => Ok(standings.into_iter().flatten().map(|standing| standing.remaining).collect()),
+        Ok(payment) => Ok(payment.standings.into_iter().flatten().map(|standing| standing.remaining).collect()),
         Err(limited) => Err((limited.payer.kind(), limited.wait.num_milliseconds())),
     }
 }
@@ -66,14 +70,74 @@ async fn c234_tenants_keys_and_users_are_counted_apart() {
 
 #[tokio::test]
 async fn what_costs_more_than_a_bucket_takes_a_full_one_and_comes_back() {
-    let (_clock, rates) = rates();
+    let (clock, rates) = rates();
     let key = [Some(KEY), None];
-    assert_eq!(charged(&rates, key, 20_000).await, Ok(vec![0]));
+    let payment = rates.charge(&key, 20_000).await.unwrap();
+    assert_eq!(payment.standings[0].map(|standing| standing.remaining), Some(0));
     assert_eq!(charged(&rates, key, 20_000).await, Err(("key", 60_000)));
-    let [Some(standing), None] = rates.refund(&key, 20_000) else { panic!("one payer") };
-    assert_eq!(standing.remaining, 60);
-    let [Some(standing), None] = rates.refund(&key, 20_000) else { panic!("one payer") };
-    assert_eq!(standing.remaining, 60, "and no more");
+    clock.advance(TimeDelta::seconds(30));
+    let [Some(standing), None] = rates.refund(payment) else { panic!("one payer") };
+    assert_eq!(standing.remaining, 60, "a full bucket, and no more");
+}
+
+/// A limiter that gives slices or a wait, or is away.
+#[derive(Debug)]
+struct Shop {
+    /// Slices that are left; below zero it is away.
+    slices: AtomicI64,
+}
+
+impl SharedLimits for Shop {
+    fn take<'a>(&'a self, _: &'a str, limit: Limit) -> BoxFuture<'a, Option<TimeDelta>> {
+        let answer = match self.slices.load(Ordering::Relaxed) {
+            ..0 => None,
+            0 => Some(limit.every),
+            _ => {
+                self.slices.fetch_sub(1, Ordering::Relaxed);
+                Some(TimeDelta::zero())
+            }
+        };
+        Box::pin(async move { answer })
+    }
+}
+
+/// A process whose tenant has 600 points a minute, in slices of 30, one every three seconds.
+fn sharing(slices: i64) -> (Arc<ManualClock>, Arc<Shop>, Rates) {
+    let (clock, rates) = rates();
+    let shop = Arc::new(Shop { slices: slices.into() });
+    let keys = Keyring::generate(&SystemEntropy);
+    (clock, Arc::clone(&shop), rates.sharing(shop, &keys))
+}
+
+#[tokio::test]
+async fn c234_who_needs_several_slices_is_told_to_wait_for_all_of_them() {
+    let (clock, shop, rates) = sharing(1);
+    let tenant = [Some(TENANT), None];
+    assert_eq!(charged(&rates, tenant, 100).await, Err(("tenant", 9_000)), "thirty are there, three slices come");
+    assert_eq!(charged(&rates, tenant, 31).await, Err(("tenant", 3_000)), "one is enough");
+    clock.advance(TimeDelta::seconds(9));
+    shop.slices.store(3, Ordering::Relaxed);
+    assert!(rates.charge(&tenant, 100).await.is_ok(), "and then it is");
+}
+
+#[tokio::test]
+async fn c234_nothing_is_saved_up_while_the_limiter_is_away() {
+    let (clock, shop, rates) = sharing(-1);
+    let tenant = [Some(TENANT), None];
+    for _ in 0..50 {
+        let payment = rates.charge(&tenant, 100).await.unwrap();
+        rates.refund(payment);
+    }
+    clock.advance(TimeDelta::seconds(6));
+    shop.slices.store(0, Ordering::Relaxed);
+    assert_eq!(charged(&rates, tenant, 1).await, Err(("tenant", 3_000)), "there is nothing but what it gives");
+
+    clock.advance(TimeDelta::seconds(3));
+    shop.slices.store(1, Ordering::Relaxed);
+    let payment = rates.charge(&tenant, 30).await.unwrap();
+    rates.refund(payment);
+    assert!(rates.charge(&tenant, 30).await.is_ok(), "what a slice paid goes back into it");
+    assert!(rates.charge(&tenant, 1).await.is_err());
 }
 
 #[test]

@@ -3,18 +3,21 @@
 //! A definition that has no error always brings everybody to an end or to a wait: no way leads nowhere, and every circle
 //! has a wait in it.
 
+mod conditions;
+mod shape;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use carillon_entities::ids::{BrandId, EventDefinitionId, SenderId, TemplateId, TopicId};
 use serde_json::Value as Json;
 
 use super::local_time::TimeOfDay;
-use super::{BASIS_POINTS, Definition, End, Node, PropertyFilter, Reentry, Variant};
+use super::{BASIS_POINTS, Definition, End, Node, Reentry, Variant};
 use crate::contacts::events::KnownProperties;
 use crate::contacts::{AttributeKind, AttributeValue, Definitions, Tag};
 use crate::error::Refusal;
 use crate::messaging::{MessageClass, UsableTemplate};
-use crate::segments::{Condition, MailDid};
+use crate::segments::MailDid;
 
 /// The longest wait and the longest window: two years.
 pub const WAIT_MAX_SECONDS: u64 = 2 * 366 * 86_400;
@@ -179,48 +182,6 @@ impl Check<'_> {
         }
     }
 
-    fn filters(&mut self, event: &str, filters: &[PropertyFilter]) {
-        if filters.len() > 20 {
-            return self.error(None, "TOO_MANY_FILTERS", "More than 20 properties are tested.", "Test fewer.");
-        }
-        for filter in filters {
-            self.property(event, &filter.property);
-            // A property is tested as an attribute is; whatever its name.
-            let as_condition = Condition::Attribute { name: "property".to_owned(), test: filter.test.clone() };
-            if let Some(why) = as_condition.check().into_iter().next() {
-                let message = format!("The test of \"{}\" cannot be used: {}", filter.property, why.message);
-                self.error(None, "FILTER_UNUSABLE", message, "Compare with values of one kind.");
-            } else {
-                self.filter_kind(event, filter);
-            }
-        }
-    }
-
-    /// What is learned of a property binds nobody, and text may be a day: only a declared kind is held against the test.
-    fn filter_kind(&mut self, event: &str, filter: &PropertyFilter) {
-        let known = self.known.events.get(event).and_then(|id| self.known.properties.get(id));
-        let declared = known.and_then(|known| known.get(&filter.property)).filter(|one| one.is_declared);
-        if let Some(kind) = declared.and_then(|one| one.kind.attribute_kind())
-            && !filter.test.fits(kind)
-        {
-            let message = format!("\"{}\" of \"{event}\" is declared as {}.", filter.property, kind.as_str());
-            self.error(None, "FILTER_KIND", message, KIND);
-        }
-    }
-
-    /// Events may have properties that nobody declared: only where some are declared is another one a mistake.
-    fn property(&mut self, event: &str, property: &str) {
-        let known = self.known.events.get(event).and_then(|id| self.known.properties.get(id));
-        if known.is_some_and(|known| known.contains_key(property)) {
-            return;
-        }
-        let is_declared = known.is_some_and(|known| known.values().any(|one| one.is_declared));
-        let message = format!("No property \"{property}\" of \"{event}\" was declared or seen.");
-        let finding = error(None, "PROPERTY_UNKNOWN", message, "Declare it, or check its spelling.");
-        let severity = if is_declared { Severity::Error } else { Severity::Warning };
-        self.findings.push(Finding { severity, ..finding });
-    }
-
     fn send(&mut self, name: &str, template: TemplateId, sender: SenderId, topic: Option<TopicId>) {
         let brand = self.known.senders.get(&sender);
         if brand.is_none() {
@@ -303,137 +264,9 @@ impl Check<'_> {
         let message = format!("No attribute \"{name}\" is declared.");
         self.error(node, "ATTRIBUTE_UNKNOWN", message, "Declare it, or check its spelling.");
     }
-
-    fn condition(&mut self, node: Option<&str>, condition: &Condition) {
-        let unusable = condition.check();
-        if !unusable.is_empty() {
-            for why in unusable.into_iter().take(10) {
-                let message = format!("In the condition, at \"{}\": {}", why.field, why.message);
-                self.error(node, "CONDITION_UNUSABLE", message, "Mend it.");
-            }
-            return;
-        }
-        let needs = condition.needs();
-        for name in &needs.attributes {
-            if !name.starts_with("contact.") && self.known.attributes.get(name).is_none() {
-                self.attribute_unknown(node, name);
-            }
-        }
-        for leaf in condition.leaves() {
-            if let Condition::Attribute { name, test } = leaf
-                && let Some(kind) = self.known.attributes.get(name).map(|one| one.kind)
-                && !test.fits(kind)
-            {
-                let message = format!("In the condition, \"{name}\" is a {}.", kind.as_str());
-                self.error(node, "CONDITION_KIND", message, KIND);
-            }
-        }
-        for topic in &needs.topics {
-            if !self.known.topics.contains_key(topic) {
-                let message = "The condition names a topic that is not there.";
-                self.error(node, "TOPIC_UNKNOWN", message, "Choose one of the tenant's topics.");
-            }
-        }
-        for name in needs.events.keys() {
-            self.event(node, name);
-        }
-        for (mail, _) in &needs.mails {
-            self.mail(node, mail);
-        }
-    }
-
-    /// A condition on a mail names the node that sends it.
-    fn mail(&mut self, node: Option<&str>, mail: &str) {
-        if !matches!(self.definition.nodes.get(mail), Some(Node::Send { .. })) {
-            let message = format!("The condition asks about a mail of \"{mail}\", which is no node that sends.");
-            self.error(node, "MAIL_UNKNOWN", message, "Name a node that sends.");
-        }
-    }
-
-    /// Ways that lead nowhere, nodes nobody comes to, circles in which nobody waits.
-    fn shape(&mut self) {
-        let definition = self.definition;
-        for (name, node) in &definition.nodes {
-            for (way, next) in node.ways() {
-                match next {
-                    None => {
-                        let message = format!("The way \"{way}\" ends in the air.");
-                        self.error(Some(name), "DEAD_END", message, "Lead it to a node; an exit ends a way.");
-                    }
-                    Some(next) if !definition.nodes.contains_key(next) => {
-                        let message = format!("The way \"{way}\" leads to \"{next}\", which is no node.");
-                        self.error(Some(name), "WAY_UNKNOWN", message, "Lead it to one of the nodes.");
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
-        let reached = Self::reached(definition);
-        let lost: Vec<&String> = definition.nodes.keys().filter(|name| !reached.contains(name.as_str())).collect();
-        for name in lost {
-            let finding =
-                error(Some(name), "UNREACHABLE", "Nobody comes to this node.", "Lead a way to it, or remove it.");
-            self.findings.push(Finding { severity: Severity::Warning, ..finding });
-        }
-        if let Some(name) = self.circle() {
-            let fix = "Put a wait into the circle.";
-            self.error(Some(&name), "CIRCLE_WITHOUT_WAIT", "People would go round here without end.", fix);
-        }
-    }
-
-    fn next_of<'a>(definition: &'a Definition, name: &str) -> Vec<&'a str> {
-        let ways = definition.nodes.get(name).map(Node::ways).unwrap_or_default();
-        ways.into_iter().filter_map(|(_, next)| next.map(String::as_str)).collect()
-    }
-
-    fn reached(definition: &Definition) -> BTreeSet<&str> {
-        let mut reached = BTreeSet::new();
-        let mut open = vec![definition.start.as_str()];
-        while let Some(name) = open.pop() {
-            if reached.insert(name) {
-                open.extend(Self::next_of(definition, name));
-            }
-        }
-        reached
-    }
-
-    /// A node of a circle without a wait: what is left when nodes that lead only out are taken away again and again.
-    fn circle(&self) -> Option<String> {
-        let is_instant = |name: &str| self.definition.nodes.get(name).is_some_and(|node| !node.waits());
-        let instant: Vec<&str> =
-            self.definition.nodes.keys().map(String::as_str).filter(|name| is_instant(name)).collect();
-        let mut into: HashMap<&str, Vec<&str>> = HashMap::new();
-        let mut ways_out: HashMap<&str, usize> = HashMap::new();
-        for name in &instant {
-            let next: BTreeSet<&str> =
-                Self::next_of(self.definition, name).into_iter().filter(|next| is_instant(next)).collect();
-            ways_out.insert(*name, next.len());
-            for next in next {
-                into.entry(next).or_default().push(*name);
-            }
-        }
-        let mut done: Vec<&str> = instant.iter().copied().filter(|name| ways_out[name] == 0).collect();
-        let mut taken = 0;
-        while let Some(name) = done.pop() {
-            taken += 1;
-            for before in into.get(name).into_iter().flatten() {
-                if let Some(left) = ways_out.get_mut(before) {
-                    *left -= 1;
-                    if *left == 0 {
-                        done.push(*before);
-                    }
-                }
-            }
-        }
-        if taken == instant.len() {
-            return None;
-        }
-        instant.iter().find(|name| ways_out[**name] > 0).map(|name| (*name).to_owned())
-    }
 }
 
 const RANGE: &str = "It may be one second to two years.";
-const KIND: &str = "Compare with values of its kind; only numbers and dates have an order, and only text a beginning.";
 
 fn is_of(kind: AttributeKind, value: &Json) -> bool {
     AttributeValue::from_json(kind, value).is_ok()

@@ -68,7 +68,7 @@ async fn c234_processes_spend_a_bucket_together() {
     };
     let ((_, one), (clock, two)) = (process(), process());
     let payers = [Some(Payer::Tenant(TenantId(uuid::Uuid::from_u128(1)))), None];
-    let first = one.charge(&payers, 10).await.unwrap()[0].unwrap();
+    let first = one.charge(&payers, 10).await.unwrap().standings[0].unwrap();
     assert!((980..=990).contains(&first.remaining), "{first:?}");
     // The server's clock runs on meanwhile: a slice of fifty comes back in three seconds.
     let spent = 10 + spend(&two, &payers).await + spend(&one, &payers).await;

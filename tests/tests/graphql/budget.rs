@@ -78,6 +78,55 @@ async fn l5_a_page_of_every_list_costs_the_same_whatever_its_size() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
+/// Lists within what is no row of a list above, and which test asks what they cost.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("Account.members", "l5_the_members_of_many_accounts_cost_the_same_whatever_their_number"),
+    ("Account.tenants", "l5_the_members_of_many_accounts_cost_the_same_whatever_their_number"),
+    ("MatchingContacts.contacts", "l5_those_a_condition_holds_for_cost_the_same_whatever_their_number"),
+    ("Viewer.accounts", "l5_the_members_of_many_accounts_cost_the_same_whatever_their_number"),
+    ("Viewer.tenants", "l5_the_tenants_of_somebody_cost_the_same_whatever_their_number"),
+];
+
+#[actix_web::test]
+async fn l5_every_list_within_an_object_has_its_budget() {
+    let sdl = Sdl::of(&Api::new().await.schema);
+    let within = sdl.objects.iter().filter(|(object, _)| !["Query", "Mutation"].contains(&object.as_str()));
+    let lists = within.flat_map(|(object, fields)| {
+        let lists = fields.iter().filter(|field| field.ty.node.base.to_string().ends_with("Connection"));
+        lists.map(move |field| (object.as_str(), field.name.node.as_str()))
+    });
+    let is_asked = |field: &str| LISTS.iter().any(|(_, fields)| fields.contains(&format!("{field}(first:")));
+    let is_elsewhere = |name: &str| ELSEWHERE.iter().any(|(list, _)| *list == name);
+    let (mut faults, mut seen) = (Vec::new(), 0);
+    for (object, field) in lists {
+        let name = format!("{object}.{field}");
+        seen += 1;
+        if !is_elsewhere(&name) && !is_asked(field) {
+            faults.push(name);
+        }
+    }
+    assert!(faults.is_empty(), "nobody asks what these cost: {faults:#?}");
+    assert!(seen >= ELSEWHERE.len() + 8, "only {seen}: the search is wrong");
+}
+
+#[actix_web::test]
+async fn l5_those_a_condition_holds_for_cost_the_same_whatever_their_number() {
+    let api = Api::new().await;
+    for n in 0..ROWS {
+        api.row(n).await;
+    }
+    let (_, rows) = LISTS[0];
+    let query = format!(
+        "query($first: Int!) {{ matchingContacts(condition: {{ not: {{ tag: \"nobody\" }} }}) \
+         {{ totalCount contacts(first: $first) {{ nodes {{ {rows} }} }} }} }}"
+    );
+    let (_, one) = api.world.statements_of(api.ask(&query, json!({ "first": 1 }))).await;
+    let (answer, many) = api.world.statements_of(api.ask(&query, json!({ "first": ROWS }))).await;
+    let nodes = &answer["data"]["matchingContacts"]["contacts"]["nodes"];
+    assert_eq!(nodes.as_array().map(Vec::len), Some(ROWS), "{answer}");
+    assert_eq!(one, many);
+}
+
 #[actix_web::test]
 async fn l5_many_nodes_of_a_kind_are_one_statement() {
     let api = Api::new().await;

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use carillon_domain::doorbell::Doorbell;
 use carillon_domain::messaging::Lane;
 use carillon_domain::ports::Ports;
+use carillon_domain::tenancy::{Role, Scope};
 use carillon_migration::schema::tables;
+use carillon_tests::access::PASSWORD;
 use carillon_tests::schema::columns;
 use serde_json::{Value, json};
 
@@ -39,10 +41,12 @@ struct Case {
     input: Value,
     shown: &'static str,
     payload: Value,
+    /// Whose it is; the owner's without one.
+    token: Option<String>,
 }
 
 fn case(name: &'static str, input: Value, shown: &'static str, payload: Value) -> Case {
-    Case { name, input, shown, payload }
+    Case { name, input, shown, payload, token: None }
 }
 
 struct Stage {
@@ -93,7 +97,11 @@ impl Stage {
         let (name, shown) = (case.name, case.shown);
         let query =
             format!("mutation($input: {kind}!) {{ {name}(input: $input) {{ {shown} userErrors {{ code }} }} }}");
-        let answer = self.served.ask(&query, json!({ "input": input })).await;
+        let variables = json!({ "input": input });
+        let answer = match &case.token {
+            Some(token) => self.served.ask_with(token, &query, variables).await,
+            None => self.served.ask(&query, variables).await,
+        };
         assert_eq!(answer["data"][name]["userErrors"], json!([]), "{name}: {answer}");
         let mut payload = answer["data"][name].clone();
         payload.as_object_mut().unwrap().remove("userErrors");
@@ -205,12 +213,39 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
     ]
 }
 
+/// What ends somebody's access, or anybody's mail to an address.
+async fn ending_cases(stage: &Stage) -> Vec<Case> {
+    let Api { world, ada, tenant, .. } = &stage.api;
+    let scope = Scope::Tenant(*tenant);
+    let carl = world.invited(ada, scope, "carl@example.org", Role::Viewer).await;
+    world.invited(ada, scope, "bob@example.org", Role::Viewer).await;
+    let carls = world.own_membership(&carl, scope).await.to_string();
+    let bob = world.sign_in("bob@example.org", PASSWORD).await.unwrap();
+    let key = json!({ "name": "K", "scopes": ["contacts.read"], "role": "VIEWER" });
+    let key = stage.api.change("createApiKey", "apiKey { id }", key).await["apiKey"]["id"].clone();
+    let address = json!({ "email": "no@example.org", "scope": "ALL", "reason": "MANUAL" });
+    let suppressed = json!({ "suppression": { "scope": "ALL", "reason": "MANUAL" } });
+    let leave = case("leave", json!({ "scope": { "tenantId": tenant.to_string() } }), "", json!({}));
+    vec![
+        case(
+            "removeMember",
+            json!({ "membershipId": carls }),
+            "membership { role }",
+            json!({ "membership": { "role": "VIEWER" } }),
+        ),
+        case("revokeApiKey", json!({ "id": key }), "apiKey { name }", json!({ "apiKey": { "name": "K" } })),
+        case("suppressAddress", address, "suppression { scope reason }", suppressed),
+        Case { token: Some(bob.access_token), ..leave },
+    ]
+}
+
 /// The answer is that of the real thing, which the same key then still does.
 #[actix_web::test]
 async fn a_dry_run_answers_as_the_mutation_would_and_leaves_nothing() {
     let stage = Box::pin(Stage::new()).await;
     let mut cases = sending_cases(&stage).await;
     cases.extend(Box::pin(contact_cases(&stage)).await);
+    cases.extend(Box::pin(ending_cases(&stage)).await);
     let sdl = Sdl::of(&stage.api.schema);
     let takes_it = |name: &&str| {
         let input = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);

@@ -252,6 +252,8 @@ fn selection(sdl: &Sdl, kind: &str, levels: usize) -> String {
             true => Some(format!("{name} {}", selection(sdl, kind, levels - 1))),
         }
     };
-    let shown: Vec<String> = fields.iter().filter(|field| field.arguments.is_empty()).filter_map(shown).collect();
+    // What a payload lets ask besides are places of their own.
+    let is_own = |field: &&FieldDefinition| field.arguments.is_empty() && field.name.node != "query";
+    let shown: Vec<String> = fields.iter().filter(is_own).filter_map(shown).collect();
     format!("{{ __typename {} }}", shown.join(" "))
 }

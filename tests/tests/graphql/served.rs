@@ -56,7 +56,12 @@ impl Served {
 
     /// A request of the owner's.
     pub async fn ask(&self, query: &str, variables: Value) -> Value {
-        let request = self.client.post(self.url()).bearer_auth(&self.token);
+        self.ask_with(&self.token, query, variables).await
+    }
+
+    /// A request of whoever has the token.
+    pub async fn ask_with(&self, token: &str, query: &str, variables: Value) -> Value {
+        let request = self.client.post(self.url()).bearer_auth(token);
         let request = request.json(&json!({ "query": query, "variables": variables }));
         request.send().await.unwrap().json().await.unwrap()
     }

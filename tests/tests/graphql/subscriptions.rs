@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use carillon::graphql::scope::Caller;
+use carillon_domain::idempotency::Run;
 use carillon_domain::tenancy::{
     AccessTokens, AdministerTenant, CreateApiKey, Name, Permission, Role, Scope, create_api_key, disable_user,
     enter_tenant, operate, revoke_api_key, suspend_account,
@@ -331,7 +332,7 @@ async fn c224_a_revoked_key_ends_its_sockets() {
     };
     let (key, text) = create_api_key(&grant, hall.api.world.ports(), command, None).await.unwrap();
     let (watching, idle) = two(&hall, &text, MESSAGES).await;
-    revoke_api_key(&grant, hall.api.world.ports(), key.id, None).await.unwrap();
+    revoke_api_key(&grant, hall.api.world.ports(), key.id, Run::Real(None)).await.unwrap();
     both_end(watching, idle).await;
     hall.served.stop().await;
 }

@@ -177,6 +177,34 @@ async fn a_document_that_is_not_valid_runs_neither_by_post_nor_by_get() {
     served.stop().await;
 }
 
+/// Strangers learn no schema from a production server, nor from what it says of their mistakes; who is signed in is helped.
+#[actix_web::test]
+async fn c222_a_stranger_is_not_told_what_does_not_fit() {
+    let api = Api::new().await;
+    let served = Served::new(&api).await;
+    let message = |answer: &Value| answer["errors"][0]["message"].as_str().unwrap().to_owned();
+    for (query, names) in [
+        ("{ contact { id } }", "contact"),
+        ("{ contacts(first: 1) }", "contacts"),
+        ("{ tenant { nothing } }", "Tenant"),
+        ("mutation { signIn(input: {}) { __typename } }", "email"),
+        ("mutation { signIn(input: 1) { __typename } }", "SignInInput"),
+        ("query ($a: String!) { contact(id: $a) { id } }", "variable"),
+        ("{ contacts(filter: { state: \"x\" }) { nodes { id } } }", "ContactState"),
+    ] {
+        let (told, helped) = (served.post(query, json!({})).await, served.ask(query, json!({})).await);
+        assert_eq!(message(&told), "The document or its variables do not fit the schema.", "{query}: {told}");
+        assert!(code(&told) == "BAD_REQUEST" && code(&helped) == "BAD_REQUEST", "{query}: {told} {helped}");
+        assert!(message(&helped).contains(names), "{query}: {helped}");
+    }
+    // What names nothing of the schema is told to everybody.
+    let told = served.post("{ a {", json!({})).await;
+    assert!(message(&told).starts_with("The document is not GraphQL: "), "{told}");
+    let told = served.post(&format!("{{ {} }}", "serverTime ".repeat(21)), json!({})).await;
+    assert_eq!(code(&told), "DOCUMENT_TOO_LARGE", "{told}");
+    served.stop().await;
+}
+
 /// The library knows those variables alone that a request sends: it would make a mutation that is to be skipped.
 #[actix_web::test]
 async fn a_condition_that_is_left_out_is_what_its_default_says() {

@@ -168,6 +168,8 @@ pub struct SuppressAddressInput {
     pub reason: SuppressionReason,
     /// The same key with the same input has the same answer and no second effect.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 impl SuppressAddressInput {

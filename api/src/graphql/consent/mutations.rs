@@ -170,7 +170,7 @@ impl ConsentMutation {
     ) -> Result<SuppressAddressPayload> {
         let scope = RequestScope::of(ctx);
         let grant = scope.grant::<RecordConsent>()?;
-        let once = Once::new("suppressAddress", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("suppressAddress", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let result = match input.command() {
             Ok(command) => {
                 scope

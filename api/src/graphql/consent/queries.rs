@@ -20,39 +20,48 @@ pub struct ConsentQuery;
 #[Object]
 impl ConsentQuery {
     /// The names under which the tenant writes, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn brands(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<Brand>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
         Ok(list(list_brands(&grant, &mut tx, &page).await?, |brand| brand.id, Brand::from))
     }
 
     /// What people can agree to, oldest first; each brand's reserved topic too.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn topics(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<Topic>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadTenant>().await?;
         let topics = list_topics(&grant, &mut tx, &page).await?;
         Ok(list(topics, |topic| topic.id, Topic::from))
     }
 
     /// What is never written to, oldest first; with `email` only what stands against that address.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn suppressions(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
         #[graphql(desc = "Only those of this address.")] email: Option<String>,
     ) -> Result<List<Suppression>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let scope = RequestScope::of(ctx);
         if email.is_some() {
             // Whoever may not see addresses may not guess them either (C-225).

@@ -167,13 +167,16 @@ pub struct EventQuery;
 #[Object]
 impl EventQuery {
     /// The events that are known, in the order in which they became so.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn event_definitions(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<EventDefinition>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;
         let definitions = list_event_definitions(&grant, &mut tx, page).await?;
         Ok(list(definitions, |one| one.id, EventDefinition::from))

@@ -10,7 +10,7 @@ use carillon_domain::tenancy::{Grant, ImportContacts, RecordConsent};
 
 use super::import_inputs::{CreateUploadInput, StartImportInput};
 use super::import_types::{Import, Upload};
-use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::connection::{List, ListOrder, PageArgs, list};
 use crate::graphql::error::{UserError, payload, user_errors};
 use crate::graphql::mutate::Once;
 use crate::graphql::node::{by_id, parse_id};
@@ -45,17 +45,22 @@ impl ImportQuery {
         by_id(&id, |id| Import::find(ctx, id)).await
     }
 
-    /// Imports in the order in which they were started.
+    /// Imports, by when they were started.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn imports(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+        #[graphql(desc = "In which order; the oldest first if nothing is said.")] order_by: Option<ListOrder>,
     ) -> Result<List<Import>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let order = order_by.unwrap_or_default();
+        let page = order.page(PageArgs { first, after, last, before }.page()?);
         let (grant, mut tx) = RequestScope::of(ctx).read::<ImportContacts>().await?;
         let imports = list_imports(&grant, &mut tx, page).await?;
-        Ok(list(imports, |import| import.id, Import::from))
+        Ok(list(order.told(imports), |import| import.id, Import::from))
     }
 }
 

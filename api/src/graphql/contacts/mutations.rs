@@ -16,7 +16,7 @@ use super::inputs::{
     TagContactsInput, Update, UpdateContactInput, UpsertContactsInput,
 };
 use super::types::{AttributeDefinition, Contact};
-use crate::graphql::error::{UserError, payload, user_errors};
+use crate::graphql::error::{UserError, payload, payload_at, user_errors};
 use crate::graphql::loader;
 use crate::graphql::mutate::{Once, Work};
 use crate::graphql::node::parse_id;
@@ -32,7 +32,7 @@ use crate::graphql::scope::RequestScope;
     concrete(name = "DeleteContactPayload", params(Delete))
 )]
 pub struct ContactPayload<Of: Send + Sync> {
-    /// The contact as it is now. Needs the right to see contacts.
+    /// The contact as it is now, beside `CONFLICT` too. Needs the right to see contacts.
     contact: Option<Result<Contact>>,
     /// What was refused; nothing was changed then.
     user_errors: Vec<UserError>,
@@ -106,7 +106,7 @@ impl ContactMutation {
             Err(refusals) => return refused(refusals),
         };
         let created = scope.mutate(&grant, &once, |tx, _| Box::pin(create(&grant, tx, scope, command.clone()))).await;
-        contact_payload(ctx, created).await
+        contact_payload(ctx, payload(created)?).await
     }
 
     /// Changes a contact that is at the version you saw, else `CONFLICT`. Consent does not move to a new address; what the
@@ -125,7 +125,7 @@ impl ContactMutation {
             (_, Err(refusals)) => return refused(refusals),
         };
         let changed = scope.mutate(&grant, &once, |tx, _| Box::pin(update(&grant, tx, scope, command.clone()))).await;
-        contact_payload(ctx, changed).await
+        contact_payload(ctx, payload_at(changed, command.id)?).await
     }
 
     /// Creates or changes contacts, each found by its external id or its address. Consent is not touched.
@@ -349,7 +349,7 @@ where
         Err(refusal) => return refused(vec![refusal]),
     };
     let done = scope.mutate(&grant, &once, |tx, _| turn.work(&grant, tx, scope, which)).await;
-    contact_payload(ctx, done).await
+    contact_payload(ctx, payload_at(done, which.0)?).await
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "resolvers return it as it is")]
@@ -361,8 +361,10 @@ fn untagged(refusals: Vec<Refusal>) -> TagContactsPayload {
     TagContactsPayload { contacts: Some(Ok(Vec::new())), user_errors: user_errors(refusals) }
 }
 
-async fn contact_payload<Of: Send + Sync>(ctx: &Context<'_>, done: Done<ContactId>) -> Result<ContactPayload<Of>> {
-    let (id, user_errors) = payload(done)?;
+async fn contact_payload<Of: Send + Sync>(
+    ctx: &Context<'_>,
+    (id, user_errors): (Option<ContactId>, Vec<UserError>),
+) -> Result<ContactPayload<Of>> {
     let contact = match id {
         Some(id) => Contact::find(ctx, id).await.transpose(),
         None => None,

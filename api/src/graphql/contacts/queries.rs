@@ -8,7 +8,7 @@ use carillon_domain::tenancy::{ReadContacts, ReadPersonalData};
 
 use super::inputs::ContactFilterInput;
 use super::types::{AttributeDefinition, Contact};
-use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::connection::{List, ListOrder, PageArgs, list};
 use crate::graphql::leaves::Row;
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
@@ -24,7 +24,7 @@ impl ContactQuery {
         by_id(&id, |id| Contact::find(ctx, id)).await
     }
 
-    /// Contacts in the order in which they were made. `search` finds what starts with it: addresses, names (last name
+    /// Contacts, by when they were made. `search` finds what starts with it: addresses, names (last name
     /// first) and external ids.
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn contacts(
@@ -34,10 +34,12 @@ impl ContactQuery {
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
         #[graphql(desc = "Rows from the end.")] last: Option<i32>,
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+        #[graphql(desc = "In which order; the oldest first if nothing is said.")] order_by: Option<ListOrder>,
         #[graphql(desc = "Which contacts.")] filter: Option<ContactFilterInput>,
         #[graphql(desc = "The start of an e-mail address, a name or an external id.")] search: Option<String>,
     ) -> Result<List<Row<Contact>>> {
-        let page = PageArgs { first, after, last, before }.page::<ContactId>()?;
+        let order = order_by.unwrap_or_default();
+        let page = order.page(PageArgs { first, after, last, before }.page::<ContactId>()?);
         let filter = filter.unwrap_or_default();
         let scope = RequestScope::of(ctx);
         if filter.is_personal() || search.is_some() {
@@ -47,17 +49,20 @@ impl ContactQuery {
         let filter = filter.parse(search).map_err(Error::Refused)?;
         let (grant, mut tx) = scope.read::<ReadContacts>().await?;
         let contacts = list_contacts(&grant, &mut tx, filter, page, Contact::shown(ctx)).await?;
-        Ok(list(contacts, |contact| contact.id, |card| Row(Contact::from(card))))
+        Ok(list(order.told(contacts), |contact| contact.id, |card| Row(Contact::from(card))))
     }
 
     /// The attributes that are declared.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn attribute_definitions(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<AttributeDefinition>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadContacts>().await?;
         let definitions = list_attributes(&grant, &mut tx, page).await?;
         Ok(list(definitions, |one| one.id, AttributeDefinition::from))

@@ -119,6 +119,9 @@ impl<'a> Count<'a> {
         if self.values > VALUES {
             return Err(limit_error(format!("The answer may have more than {VALUES} values; ask for fewer rows.")));
         }
+        if at.depth > 0 && at.introspection.is_none() && ["__schema", "__type"].contains(&name) {
+            return Err(ServerError::new("The schema is asked about at the root of a query.", Some(field.name.pos)));
+        }
         let introspection = match at.introspection {
             Some(lists) => Some(lists + usize::from(LISTS.contains(&name))),
             None => name.starts_with("__").then_some(0),

@@ -8,7 +8,7 @@ use carillon_domain::tenancy::ReadMessages;
 use super::content_types::{Relay, Sender};
 use super::inputs::MessageFilter;
 use super::types::{Message, MessageStats};
-use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::connection::{List, ListOrder, PageArgs, list};
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
 use crate::graphql::time::Instant;
@@ -50,7 +50,7 @@ impl MessagingQuery {
         by_id(&id, |id| Message::find(ctx, id)).await
     }
 
-    /// The tenant's messages, oldest first.
+    /// The tenant's messages, by when they were accepted.
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn messages(
         &self,
@@ -59,12 +59,15 @@ impl MessagingQuery {
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
         #[graphql(desc = "Rows from the end.")] last: Option<i32>,
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+        #[graphql(desc = "In which order; the oldest first if nothing is said.")] order_by: Option<ListOrder>,
         #[graphql(desc = "Which messages.")] filter: Option<MessageFilter>,
     ) -> Result<List<Message>> {
-        let page = PageArgs { first, after, last, before }.page()?;
+        let order = order_by.unwrap_or_default();
+        let page = order.page(PageArgs { first, after, last, before }.page()?);
         let filter = filter.unwrap_or_default().parse().map_err(Error::from)?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
-        Ok(list(messaging::messages(&grant, &mut tx, &filter, &page).await?, |message| message.id, Message))
+        let messages = messaging::messages(&grant, &mut tx, &filter, &page).await?;
+        Ok(list(order.told(messages), |message| message.id, Message))
     }
 
     /// How many messages came to what, among those accepted since an instant (the last 30 days if none is given).

@@ -12,7 +12,7 @@ use super::content_types::{Partial, Template, TemplateVersion};
 use super::template_inputs::{
     CreatePartialInput, CreateTemplateInput, PublishTemplateVersionInput, UpdatePartialInput,
 };
-use crate::graphql::error::{UserError, payload, user_errors};
+use crate::graphql::error::{UserError, payload, payload_at, user_errors};
 use crate::graphql::mutate::Once;
 use crate::graphql::scope::RequestScope;
 
@@ -105,7 +105,7 @@ impl TemplateMutation {
         let changed = scope.mutate(grant, &once, |tx, _| {
             Box::pin(async move { Ok(messaging::update_partial(grant, tx, scope.ports(), command.clone()).await?.id) })
         });
-        PartialPayload::of(ctx, changed.await).await
+        PartialPayload::showing(ctx, payload_at(changed.await, command.id)?).await
     }
 }
 
@@ -150,7 +150,7 @@ pub enum Update {}
     concrete(name = "UpdatePartialPayload", params(Update))
 )]
 pub struct PartialPayload<Of: Send + Sync> {
-    /// The partial. Needs the right to see messages.
+    /// The partial as it is now, beside `CONFLICT` too. Needs the right to see messages.
     partial: Option<Result<Partial>>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
@@ -160,7 +160,10 @@ pub struct PartialPayload<Of: Send + Sync> {
 
 impl<Of: Send + Sync> PartialPayload<Of> {
     async fn of(ctx: &Context<'_>, result: std::result::Result<PartialId, Error>) -> Result<Self> {
-        let (id, user_errors) = payload(result)?;
+        Self::showing(ctx, payload(result)?).await
+    }
+
+    async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<PartialId>, Vec<UserError>)) -> Result<Self> {
         let partial = match id {
             Some(id) => Partial::find(ctx, id).await.transpose(),
             None => None,

@@ -7,7 +7,7 @@ use carillon_domain::tenancy::{ReadContacts, ReadMessages, ReadPersonalData};
 
 use super::content_types::{Partial, Template};
 use super::template_inputs::PreviewTemplateInput;
-use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::connection::{List, ListOrder, PageArgs, list};
 use crate::graphql::error::{UserError, payload, user_errors};
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
@@ -23,7 +23,7 @@ impl TemplateQuery {
         by_id(&id, |id| Template::find(ctx, id)).await
     }
 
-    /// The tenant's templates, oldest first.
+    /// The tenant's templates, by when they were made.
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn templates(
         &self,
@@ -32,10 +32,13 @@ impl TemplateQuery {
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
         #[graphql(desc = "Rows from the end.")] last: Option<i32>,
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+        #[graphql(desc = "In which order; the oldest first if nothing is said.")] order_by: Option<ListOrder>,
     ) -> Result<List<Template>> {
-        let page = PageArgs { first, after, last, before }.page()?;
+        let order = order_by.unwrap_or_default();
+        let page = order.page(PageArgs { first, after, last, before }.page()?);
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadMessages>().await?;
-        Ok(list(messaging::templates(&grant, &mut tx, &page).await?, |template| template.id, Template))
+        let templates = messaging::templates(&grant, &mut tx, &page).await?;
+        Ok(list(order.told(templates), |template| template.id, Template))
     }
 
     /// A partial of the tenant.

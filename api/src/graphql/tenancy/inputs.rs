@@ -307,6 +307,8 @@ pub struct RemoveMemberInput {
     pub membership_id: ID,
     /// The same key again gives the same answer and changes nothing more.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// What to leave.
@@ -316,6 +318,8 @@ pub struct LeaveInput {
     scope: ScopeInput,
     /// The same key again, with a session that is good, gives the same answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 impl LeaveInput {
@@ -367,4 +371,6 @@ pub struct RevokeApiKeyInput {
     pub id: ID,
     /// The same key again gives the same answer and changes nothing more.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }

@@ -159,10 +159,10 @@ impl AccessMutation {
     ) -> Result<LeavePayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
-        let once = Once::new("leave", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("leave", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let run = async {
             let (on, field) = input.parse()?;
-            leave(scope.ports(), access, on, field, once.call()?.as_ref()).await
+            leave(scope.ports(), access, on, field, once.run(once.call(scope)?.as_ref())).await
         };
         LeavePayload::new(run.await)
     }
@@ -185,7 +185,7 @@ impl AccountMutation {
         let once = Once::new("createAccount", input.idempotency_key.as_deref(), &input);
         let run = async {
             let context = enter_account(scope.ports(), access, input.parent()?, "parentId").await?;
-            create_account(&context.grant()?, scope.ports(), &input.name()?, once.call()?.as_ref()).await
+            create_account(&context.grant()?, scope.ports(), &input.name()?, once.call(scope)?.as_ref()).await
         };
         CreateAccountPayload::new(run.await)
     }
@@ -219,7 +219,7 @@ impl AccountMutation {
         let run = async {
             let (on, field) = input.on()?;
             let grant = MemberGrant::on(scope.ports(), access, on, field).await?;
-            invite_member(&grant, scope.ports(), scope.desk(), &input.parse()?, once.call()?.as_ref()).await
+            invite_member(&grant, scope.ports(), scope.desk(), &input.parse()?, once.call(scope)?.as_ref()).await
         };
         InviteMemberPayload::new(run.await)
     }
@@ -235,7 +235,7 @@ impl AccountMutation {
         let once = Once::new("changeMemberRole", input.idempotency_key.as_deref(), &input);
         let run = async {
             let membership = parse_id(&input.membership_id, "membershipId")?;
-            change_member_role(scope.ports(), access, membership, input.role.into(), once.call()?.as_ref()).await
+            change_member_role(scope.ports(), access, membership, input.role.into(), once.call(scope)?.as_ref()).await
         };
         ChangeMemberRolePayload::new(run.await)
     }
@@ -248,10 +248,10 @@ impl AccountMutation {
     ) -> Result<RemoveMemberPayload> {
         let scope = RequestScope::of(ctx);
         let access = scope.access()?;
-        let once = Once::new("removeMember", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("removeMember", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let run = async {
             let membership = parse_id(&input.membership_id, "membershipId")?;
-            remove_member(scope.ports(), access, membership, once.call()?.as_ref()).await
+            remove_member(scope.ports(), access, membership, once.run(once.call(scope)?.as_ref())).await
         };
         RemoveMemberPayload::new(run.await)
     }
@@ -265,7 +265,7 @@ impl AccountMutation {
         let scope = RequestScope::of(ctx);
         let grant: domain::Grant<AdministerTenant> = scope.grant()?;
         let once = Once::new("createApiKey", input.idempotency_key.as_deref(), &input);
-        let run = async { create_api_key(&grant, scope.ports(), input.parse()?, once.call()?.as_ref()).await };
+        let run = async { create_api_key(&grant, scope.ports(), input.parse()?, once.call(scope)?.as_ref()).await };
         CreateApiKeyPayload::new(run.await)
     }
 
@@ -277,9 +277,11 @@ impl AccountMutation {
     ) -> Result<RevokeApiKeyPayload> {
         let scope = RequestScope::of(ctx);
         let grant: domain::Grant<AdministerTenant> = scope.grant()?;
-        let once = Once::new("revokeApiKey", input.idempotency_key.as_deref(), &input);
-        let run =
-            async { revoke_api_key(&grant, scope.ports(), parse_id(&input.id, "id")?, once.call()?.as_ref()).await };
+        let once = Once::new("revokeApiKey", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
+        let run = async {
+            let key = parse_id(&input.id, "id")?;
+            revoke_api_key(&grant, scope.ports(), key, once.run(once.call(scope)?.as_ref())).await
+        };
         RevokeApiKeyPayload::new(run.await)
     }
 }

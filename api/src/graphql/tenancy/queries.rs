@@ -38,13 +38,16 @@ impl TenancyQuery {
     }
 
     /// Who belongs to the tenant, members of the accounts above it too; in order of arrival.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn members(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<Member>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let scope = RequestScope::of(ctx);
         let context = scope.tenant()?;
         let found = members(&scope.grant::<ReadTenant>()?, scope.ports(), &page).await?;
@@ -52,26 +55,32 @@ impl TenancyQuery {
     }
 
     /// The tenant's API keys, revoked ones too; in order of arrival.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn api_keys(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<ApiKey>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let scope = RequestScope::of(ctx);
         let keys = api_keys(&scope.grant::<AdministerTenant>()?, scope.ports(), &page).await?;
         Ok(list(keys, |key| key.id, ApiKey::from))
     }
 
     /// Who administered what in the tenant; the newest first.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn audit_events(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Rows from the start.")] first: Option<i32>,
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
+        #[graphql(desc = "Rows from the end.")] last: Option<i32>,
+        #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
     ) -> Result<List<AuditEvent>> {
-        let page = PageArgs::forward(first, after).page()?;
+        let page = PageArgs { first, after, last, before }.page()?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<AdministerTenant>().await?;
         let events = audit_events(&grant, &mut tx, &page).await?;
         Ok(list(events, |event| event.id, AuditEvent::from))

@@ -1,6 +1,7 @@
 //! Drafting, publishing, holding and ending workflows.
 
 use async_graphql::{Context, Object, Result};
+use carillon_domain::error::Result as Done;
 use carillon_domain::ids::WorkflowVersionId;
 use carillon_domain::tenancy::{PublishWorkflows, WriteWorkflows};
 use carillon_domain::workflows;
@@ -11,7 +12,7 @@ use super::inputs::{
 };
 use super::payloads::{PublishWorkflowPayload, WorkflowPayload};
 use super::types::{Workflow, WorkflowFinding, WorkflowVersion};
-use crate::graphql::error::payload;
+use crate::graphql::error::payload_at;
 use crate::graphql::mutate::Once;
 use crate::graphql::node::parse_id;
 use crate::graphql::scope::RequestScope;
@@ -56,7 +57,7 @@ impl WorkflowMutation {
         let changed = scope.mutate(grant, &once, |tx, _| {
             Box::pin(async move { Ok(workflows::update_workflow(grant, tx, scope.ports(), command.clone()).await?.id) })
         });
-        WorkflowPayload::of(ctx, changed.await).await
+        WorkflowPayload::at(ctx, changed.await, command.id).await
     }
 
     /// Checks and publishes the draft of a workflow that is at the version you saw, else `CONFLICT`. The version never
@@ -81,12 +82,17 @@ impl WorkflowMutation {
                 Ok((published.version.id, findings))
             })
         });
-        let (published, user_errors): (Option<(WorkflowVersionId, _)>, _) = payload(published.await)?;
-        let Some((version, findings)) = published else {
+        let published: Done<(WorkflowVersionId, Vec<WorkflowFinding>)> = published.await;
+        let published = published.map(|(version, findings)| (Some(version), findings));
+        let (shown, user_errors) = payload_at(published, (None, Vec::new()))?;
+        let Some((version, findings)) = shown else {
             return Ok(PublishWorkflowPayload { user_errors, ..PublishWorkflowPayload::default() });
         };
-        scope.doorbell(&once).ring_workflows();
         let workflow = Workflow::find(ctx, id).await?;
+        let Some(version) = version else {
+            return Ok(PublishWorkflowPayload { workflow, user_errors, ..PublishWorkflowPayload::default() });
+        };
+        scope.doorbell(&once).ring_workflows();
         let workflow_version = WorkflowVersion::find(ctx, version).await?;
         Ok(PublishWorkflowPayload { workflow, workflow_version, findings, user_errors })
     }

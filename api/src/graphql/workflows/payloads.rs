@@ -9,7 +9,7 @@ use carillon_domain::ids::{ContactId, WorkflowId};
 use super::inputs::{Archive, Create, Pause, Resume, Update};
 use super::types::{Workflow, WorkflowFinding, WorkflowVersion};
 use crate::graphql::contacts::Contact;
-use crate::graphql::error::{UserError, payload, user_errors};
+use crate::graphql::error::{UserError, payload, payload_at, user_errors};
 
 /// The answer of a mutation of a workflow.
 #[derive(Debug, SimpleObject)]
@@ -21,7 +21,7 @@ use crate::graphql::error::{UserError, payload, user_errors};
     concrete(name = "ArchiveWorkflowPayload", params(Archive))
 )]
 pub struct WorkflowPayload<Of: Send + Sync> {
-    /// The workflow.
+    /// The workflow as it is now, beside `CONFLICT` too.
     workflow: Option<Workflow>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
@@ -32,7 +32,15 @@ pub struct WorkflowPayload<Of: Send + Sync> {
 impl<Of: Send + Sync> WorkflowPayload<Of> {
     /// The payload of a use case that names the workflow.
     pub async fn of(ctx: &Context<'_>, done: Done<WorkflowId>) -> Result<Self> {
-        let (id, user_errors) = payload(done)?;
+        Self::showing(ctx, payload(done)?).await
+    }
+
+    /// The same of one that names the version of the workflow that its caller saw.
+    pub async fn at(ctx: &Context<'_>, done: Done<WorkflowId>, seen: WorkflowId) -> Result<Self> {
+        Self::showing(ctx, payload_at(done, seen)?).await
+    }
+
+    async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<WorkflowId>, Vec<UserError>)) -> Result<Self> {
         let workflow = match id {
             Some(id) => Workflow::find(ctx, id).await?,
             None => None,
@@ -44,7 +52,7 @@ impl<Of: Send + Sync> WorkflowPayload<Of> {
 /// The answer of `publishWorkflow`.
 #[derive(Debug, Default, SimpleObject)]
 pub struct PublishWorkflowPayload {
-    /// The workflow.
+    /// The workflow as it is now, beside `CONFLICT` too.
     pub workflow: Option<Workflow>,
     /// The version that people enter from now on; the one that was live already if the draft says the same.
     pub workflow_version: Option<WorkflowVersion>,

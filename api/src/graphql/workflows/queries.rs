@@ -5,7 +5,7 @@ use carillon_domain::tenancy::ReadWorkflows;
 use carillon_domain::workflows;
 
 use super::types::Workflow;
-use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::connection::{List, ListOrder, PageArgs, list};
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
 
@@ -20,7 +20,7 @@ impl WorkflowQuery {
         by_id(&id, |id| Workflow::find(ctx, id)).await
     }
 
-    /// The tenant's workflows, oldest first.
+    /// The tenant's workflows, by when they were made.
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn workflows(
         &self,
@@ -29,10 +29,13 @@ impl WorkflowQuery {
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
         #[graphql(desc = "Rows from the end.")] last: Option<i32>,
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+        #[graphql(desc = "In which order; the oldest first if nothing is said.")] order_by: Option<ListOrder>,
     ) -> Result<List<Workflow>> {
-        let page = PageArgs { first, after, last, before }.page()?;
+        let order = order_by.unwrap_or_default();
+        let page = order.page(PageArgs { first, after, last, before }.page()?);
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadWorkflows>().await?;
-        Ok(list(workflows::workflows(&grant, &mut tx, &page).await?, |workflow| workflow.id, Workflow))
+        let workflows = workflows::workflows(&grant, &mut tx, &page).await?;
+        Ok(list(order.told(workflows), |workflow| workflow.id, Workflow))
     }
 
     /// Whether everybody of the tenant is held, as `pauseAllWorkflows` does.

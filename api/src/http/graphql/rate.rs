@@ -1,7 +1,6 @@
 //! Requests are paid for before they run (C-234). What the buckets hold is told in headers (draft-ietf-httpapi-ratelimit-headers)
 //! and beside the answer, in `extensions.cost`.
 
-use std::cell::Cell;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -19,9 +18,6 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Keys of `extensions.cost`.
 static KEYS: LazyLock<[Name; 4]> = LazyLock::new(|| ["requested", "bucket", "limit", "remaining"].map(Name::new));
-
-/// What a request was charged.
-pub(super) type Charged = Cell<Option<(Payers, Cost)>>;
 
 /// The policies of a deployment, as their header tells them to each kind of caller.
 #[derive(Debug)]
@@ -58,24 +54,23 @@ fn policy(name: &str, limit: u32) -> String {
     format!("\"{name}\";q={limit};w=60;qu=\"cost\"")
 }
 
-/// Runs what can be paid for. What did not run after all, because it does not fit the schema, is free.
+/// Runs what can be paid for. What did not run after all, because it does not fit the schema, is free; what was not
+/// answered in time ran as long as that, and is paid for.
 pub(super) async fn paid(
     rates: &Rates,
     (payers, cost): (Payers, Cost),
-    charged: &Charged,
     run: impl Future<Output = Response>,
 ) -> (Response, Standings) {
-    let standings = match rates.charge(&payers, cost.0).await {
-        Ok(standings) => standings,
+    let payment = match rates.charge(&payers, cost.0).await {
+        Ok(payment) => payment,
         Err(limited) => return (refused(&limited), limited.standings),
     };
-    charged.set(Some((payers, cost)));
     let mut response = run.await;
     if is_not_run(&response) {
-        return (response, rates.refund(&payers, cost.0));
+        return (response, rates.refund(payment));
     }
-    tell_cost(&mut response, cost, &standings);
-    (response, standings)
+    tell_cost(&mut response, cost, &payment.standings);
+    (response, payment.standings)
 }
 
 /// The answer to a request that was not run because its caller has too few points.

@@ -32,11 +32,15 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
 ];
 
 /// Runs a body in one write transaction on the tables without a tenant and commits it; runs it again when it lost a race.
+/// Where it is not to be kept, the transaction is rolled back, and the body's value is what would have been.
 ///
 /// A macro, because the compiler does not see that a generic function over async closures gives futures that are `Send`.
 /// The body must not begin another write transaction: on SQLite the single writer would wait for itself.
 macro_rules! identity_write {
-    ($ports:expr, |$tx:ident| $body:expr) => {{
+    ($ports:expr, |$tx:ident| $body:expr) => {
+        $crate::tenancy::store::write!($ports, kept: true, |$tx| $body)
+    };
+    ($ports:expr, kept: $is_kept:expr, |$tx:ident| $body:expr) => {{
         let mut reruns = $crate::reruns::Reruns::default();
         loop {
             let outcome: $crate::error::Result<_> = async {
@@ -44,7 +48,7 @@ macro_rules! identity_write {
                 let $tx = &mut held;
                 let done: $crate::error::Result<_> = async { $body }.await;
                 let done = done?;
-                held.commit().await?;
+                if $is_kept { held.commit().await? } else { held.rollback().await? }
                 Ok(done)
             }
             .await;
@@ -58,13 +62,13 @@ macro_rules! identity_write {
 pub(in crate::tenancy) use identity_write as write;
 
 /// Runs a body as [`write!`] does, once however often the same call comes: its value is kept beside the change, and a
-/// commit whose outcome is unknown is read back (C-187).
+/// commit whose outcome is unknown is read back (C-187). Of a dry run nothing is kept.
 macro_rules! identity_write_once {
     ($ports:expr, $once:expr, |$tx:ident| $body:expr) => {{
         let once: $crate::tenancy::once::Once<'_> = $once;
         let mut reruns = $crate::reruns::Reruns::default();
         loop {
-            let outcome = $crate::tenancy::store::write!($ports, |held| {
+            let outcome = $crate::tenancy::store::write!($ports, kept: !once.is_dry(), |held| {
                 if let Some(done) = once.found(held, $ports).await? {
                     return Ok(done);
                 }

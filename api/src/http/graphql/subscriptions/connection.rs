@@ -34,8 +34,8 @@ struct Answer {
 /// A subscription, which ends when this is dropped.
 struct Running {
     number: u64,
-    /// What its start cost.
-    cost: Cost,
+    /// What was paid for its start.
+    payment: Payment,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -172,18 +172,21 @@ impl Connection {
             }
         };
         // There is a place for it, so it is paid for: its start, not what it tells later.
-        if let Err(limited) = self.listener.charge(cost).await {
-            let response = rate::refused(&limited);
-            self.listener.count(counted::answer(&response));
-            return self.answer(id, response).await;
-        }
+        let payment = match self.listener.charge(cost).await {
+            Ok(payment) => payment,
+            Err(limited) => {
+                let response = rate::refused(&limited);
+                self.listener.count(counted::answer(&response));
+                return self.answer(id, response).await;
+            }
+        };
         let answers = self.listener.subscribe(request).ok_or(Close::UNAUTHORIZED)?;
         self.numbers += 1;
         let (number, id) = (self.numbers, Arc::<str>::from(id));
         let told = Arc::clone(&id);
         let tell = move |response| Answer { number, id: Arc::clone(&told), response };
         let task = listener::run(answers, self.answering.clone(), tell);
-        self.running.insert(id, Running { number, cost, _task: task });
+        self.running.insert(id, Running { number, payment, _task: task });
         Ok(())
     }
 
@@ -211,7 +214,7 @@ impl Connection {
         self.listener.present(&mut response)?;
         if is_not_run(&response) {
             if let Some(running) = self.running.remove(id) {
-                self.listener.refund(running.cost);
+                self.listener.refund(running.payment);
             }
             return self.outgoing.tell(&Told::Error { id, payload: &response.errors }).await;
         }

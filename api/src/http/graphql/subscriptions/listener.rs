@@ -14,7 +14,7 @@ use async_graphql::{Request, Response, ServerError};
 use carillon_domain::error::Error;
 use carillon_domain::metrics::Metrics;
 use carillon_domain::metrics::labels::{Answer, Operation};
-use carillon_domain::tenancy::{Payers, RateLimited};
+use carillon_domain::tenancy::{Payers, Payment, RateLimited};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -127,13 +127,13 @@ impl Listener {
     }
 
     /// Pays for the start of a subscription (C-234).
-    pub async fn charge(&self, Cost(points): Cost) -> Result<(), Box<RateLimited>> {
-        self.gateway.process.desk.rates.charge(&self.payers(), points).await.map(drop)
+    pub async fn charge(&self, Cost(points): Cost) -> Result<Payment, Box<RateLimited>> {
+        self.gateway.process.desk.rates.charge(&self.payers(), points).await
     }
 
     /// Takes back what one cost that did not run.
-    pub fn refund(&self, Cost(points): Cost) {
-        self.gateway.process.desk.rates.refund(&self.payers(), points);
+    pub fn refund(&self, payment: Payment) {
+        self.gateway.process.desk.rates.refund(payment);
     }
 
     fn payers(&self) -> Payers {

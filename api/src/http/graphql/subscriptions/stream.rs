@@ -11,6 +11,7 @@ use actix_web::http::header;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, rt};
 use async_graphql::{Request, Response};
+use carillon_domain::tenancy::Payment;
 use futures::channel::mpsc::{Sender, channel};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -53,13 +54,13 @@ pub(in crate::http::graphql) async fn open(
         }
     })?;
     // There is a place for it, so it is paid for: its start, not what it tells later.
-    listener.charge(cost).await.map_err(|limited| Stop::Answer(Box::new(rate::refused(&limited))))?;
+    let payment = listener.charge(cost).await.map_err(|limited| Stop::Answer(Box::new(rate::refused(&limited))))?;
     let answers = listener.subscribe(request).ok_or(Problem::Unauthenticated)?;
     let (told, answers_of_it) = mpsc::channel(1);
     let running = listener::run(answers, told, |response| response);
     let (queue, body) = channel(1);
     let outgoing = Outgoing::new(queue, listener.settings.patience);
-    let stream = Stream { listener, cost: Some(cost), outgoing, answers: answers_of_it, running };
+    let stream = Stream { listener, payment: Some(payment), outgoing, answers: answers_of_it, running };
     rt::spawn(stream.run().instrument(tracing::Span::current()));
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, MediaType::EventStream.content_type()))
@@ -71,8 +72,8 @@ pub(in crate::http::graphql) async fn open(
 /// One stream.
 struct Stream {
     listener: Listener,
-    /// What its start cost, until it is known whether it ran.
-    cost: Option<Cost>,
+    /// What was paid for its start, until it is known whether it ran.
+    payment: Option<Payment>,
     outgoing: Outgoing<Sender<Result<Bytes, Infallible>>>,
     /// None after the last.
     answers: mpsc::Receiver<Option<Box<Response>>>,
@@ -113,8 +114,8 @@ impl Stream {
             return Err(Close::NORMAL);
         };
         self.listener.present(&mut response)?;
-        if let Some(cost) = self.cost.take().filter(|_| is_not_run(&response)) {
-            self.listener.refund(cost);
+        if let Some(payment) = self.payment.take().filter(|_| is_not_run(&response)) {
+            self.listener.refund(payment);
         }
         self.send(next(&text(&response).map_err(|_| Close::INTERNAL)?)).await
     }
