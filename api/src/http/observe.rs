@@ -120,24 +120,17 @@ fn part(request: &ServiceRequest, gateway: Option<&Gateway>, (id, told): (&Reque
 }
 
 /// The method, if it is one of HTTP's own: others are whatever a client wrote.
-fn method(method: &http::Method) -> &'static str {
-    match *method {
-        http::Method::GET => "GET",
-        http::Method::HEAD => "HEAD",
-        http::Method::POST => "POST",
-        http::Method::PUT => "PUT",
-        http::Method::PATCH => "PATCH",
-        http::Method::DELETE => "DELETE",
-        http::Method::OPTIONS => "OPTIONS",
-        _ => "_OTHER",
-    }
+fn method(method: &http::Method) -> &str {
+    use http::Method;
+    let own = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    if own.contains(method) { method.as_str() } else { "_OTHER" }
 }
 
 /// Tells a span how its request was answered.
 fn end(part: &Span, status: StatusCode) {
     part.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
-        part.record("otel.status_code", "ERROR");
+        part.record("otel.status_code", "error");
     }
 }
 

@@ -26,8 +26,8 @@ use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::Layer;
 
 use crate::config::Secret;
-use client::Client;
 pub use client::probe;
+use client::{Client, ClientError};
 use queue::Queue;
 
 /// How long what waits has to go when the process ends.
@@ -72,7 +72,7 @@ pub struct TraceSettings {
 pub enum ExportError {
     /// No client.
     #[error("traces have no client")]
-    Client(#[from] reqwest::Error),
+    Client(#[from] ClientError),
     /// No exporter.
     #[error("traces have no exporter")]
     Exporter(#[from] ExporterBuildError),

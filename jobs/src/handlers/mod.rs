@@ -79,7 +79,7 @@ impl TicketHandler for Handlers {
         let end = self.work_on(ticket).instrument(span.clone()).instrument(told).await;
         span.record("outcome", end.as_str());
         if end == TicketEnd::Failed {
-            span.record("otel.status_code", "ERROR");
+            span.record("otel.status_code", "error");
         }
         self.ports.metrics.tickets.one((ticket.task.work(), end));
         end == TicketEnd::Worked
