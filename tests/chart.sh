@@ -132,6 +132,7 @@ secret() {
     REDIS_URL) echo redis://127.0.0.1:1 ;;
     SMTP_URL) echo smtp://127.0.0.1:1 ;;
     CARILLON_BLOBS_*) echo carillon ;;
+    OTEL_*_HEADERS) echo authorization=secret ;;
     *KEYS) echo "1:$(head -c 32 /dev/urandom | base64)" ;;
     *) return 1 ;;
   esac

@@ -144,7 +144,11 @@ impl App {
         let mut gateway = Gateway::new(Process { ports, desk, files: works.files.clone() });
         gateway.health = http::Health::new(checks);
         gateway.serves = serves;
-        gateway.settings = HttpSettings { trusted_proxies: config.trusted_proxies.clone(), ..HttpSettings::default() };
+        gateway.settings = HttpSettings {
+            trusted_proxies: config.trusted_proxies.clone(),
+            continues_traces: config.traces.as_ref().is_some_and(|traces| traces.continues_callers),
+            ..HttpSettings::default()
+        };
         gateway.catcher = works.catcher.clone().map(|catcher| catcher as Arc<dyn MailCatcher>);
         let news = news::Reader::start(&works.signals, gateway.live.clone());
         Ok(Self { config, gateway: web::Data::new(gateway), works, _clock: keeper, _news: news })

@@ -6,3 +6,4 @@ pub mod commands;
 pub mod config;
 pub mod graphql;
 pub mod http;
+pub mod traces;

@@ -24,6 +24,7 @@ pub mod segments;
 pub mod settings;
 pub mod tenancy;
 pub mod time;
+pub mod trace;
 pub mod workflows;
 
 pub use carillon_entities::{ids, seeded_bugs};

@@ -106,6 +106,21 @@ test: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL, REDIS_URL, SM
 - name: CARILLON_METRICS_BIND
   value: 0.0.0.0:9090
 {{- end }}
+{{- if and $values.tracing.endpoint (has .part (list "gateway" "recipient" "worker" "test")) }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ $values.tracing.endpoint | quote }}
+- name: OTEL_SERVICE_NAME
+  value: {{ printf "%s-%s" .root.Chart.Name .part }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ $values.tracing.sampled | quote }}
+{{- if ne $values.tracing.callers "link" }}
+- name: CARILLON_TRACE_CALLERS
+  value: {{ $values.tracing.callers }}
+{{- end }}
+{{- if $values.tracing.headersInSecret }}
+{{- $secrets = append $secrets "OTEL_EXPORTER_OTLP_HEADERS" }}
+{{- end }}
+{{- end }}
 {{- with (get $values .part | default dict).databasePool }}
 - name: DATABASE_POOL
   value: {{ . | quote }}

@@ -63,10 +63,13 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if and $values.tracing.headersInSecret (not $values.tracing.endpoint) -}}
+{{- fail "tracing.endpoint: name the collector that tracing.headersInSecret is for" -}}
+{{- end -}}
 {{- with $values.networkPolicy -}}
 {{- /* Networks in which clouds answer with credentials: at a link-local address or one of their own. */ -}}
 {{- $metadata := "^169\\.254\\.|^169\\..*/([89]|1[0-5])$|^fe[89a-f]|^fd00:+(/|ec2:)|^fd20:+(/|ce:)" -}}
-{{- range $name := list "dns" "postgres" "redis" "smtp" "objectStore" -}}
+{{- range $name := list "dns" "postgres" "redis" "smtp" "objectStore" "collector" -}}
 {{- range (get $values.networkPolicy $name).to -}}
 {{- if regexMatch $metadata (dig "ipBlock" "cidr" "" . | lower) -}}
 {{- fail (printf "networkPolicy.%s.to: %s holds a metadata address, which stays closed" $name .ipBlock.cidr) -}}
@@ -85,6 +88,7 @@
 {{- end -}}
 {{- $needed := list "dns" "postgres" "redis" "smtp" -}}
 {{- if hasPrefix "s3:" $values.blobs -}}{{- $needed = append $needed "objectStore" -}}{{- end -}}
+{{- if $values.tracing.endpoint -}}{{- $needed = append $needed "collector" -}}{{- end -}}
 {{- range $name := $needed -}}
 {{- if not (get $values.networkPolicy $name).to -}}
 {{- fail (printf "networkPolicy.%s.to: name where it is; pods could not reach it" $name) -}}

@@ -186,7 +186,7 @@ impl Post {
     /// Permission to claim so many of its bulk messages, pushed now.
     pub fn ticket(&self, n: u32) -> Ticket {
         let task = Task::DeliverMessagesV1 { lane: Lane::Bulk, n };
-        Ticket { id: self.ports().new_id(), tenant: self.tenant, pushed_at: self.ports().now(), task }
+        Ticket { id: self.ports().new_id(), tenant: self.tenant, pushed_at: self.ports().now(), trace: None, task }
     }
 
     /// A message as it is now.

@@ -193,6 +193,7 @@ fn c209_only_carillons_own_work_enters_a_tenant_without_a_credential() {
 const CONNECTS: &[(&str, &str)] = &[
     ("api/src/commands/demo/client.rs", "the demo, to itself"),
     ("api/src/commands/demo/recipients.rs", "the demo, to itself"),
+    ("api/src/traces/client.rs", "the operator's collector"),
     ("domain/src/files/blobs.rs", "the operator's bucket"),
     ("domain/src/files/bucket.rs", "the operator's bucket"),
     ("domain/src/files/receive.rs", "the operator's bucket"),

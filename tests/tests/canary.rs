@@ -1,5 +1,5 @@
-//! Canaries (C-199): personal data and secrets go through every surface and every failure, and no log line and no error
-//! shows one.
+//! Canaries (C-199): personal data and secrets go through every surface and every failure, and no log line, no error
+//! and no trace shows one.
 //!
 //! A binary of its own, with one test: the log belongs to the process. Everything personal holds one word, so it is found
 //! however it was cut or spelled; secrets are collected where they are given.
@@ -12,8 +12,10 @@ use std::sync::{Arc, Mutex};
 use actix_web::http::StatusCode;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use carillon::application;
+use carillon::traces::{Export, TraceSettings};
 use carillon_jobs::catcher::{Action, Behaviour, Moment, Rule, Whom};
 use carillon_tests::access::AccessWorld;
+use carillon_tests::collector::Collector;
 use carillon_tests::gateway::gateway_with;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -374,11 +376,27 @@ async fn headers(stage: &Stage) {
     }
 }
 
+/// What a collector got of all that shows no canary either.
+async fn traced(collector: &Collector, export: Arc<Export>, seen: &Seen) {
+    assert!(tokio::task::spawn_blocking(move || export.flush()).await.unwrap(), "not all spans went");
+    for batch in collector.batches() {
+        seen.check("a trace", &format!("{batch:?}"));
+    }
+    let spans = collector.spans();
+    for heard in ["POST /graphql", "POST /u/{token}", "GET /c/{token}", "transaction", "deliver", "gate"] {
+        assert!(spans.iter().any(|span| span.name == heard), "{heard} is in no trace");
+    }
+}
+
 #[actix_web::test]
 async fn c199_no_log_line_and_no_error_shows_a_canary() {
     let captured = Captured::default();
     let writer = captured.clone();
-    carillon::commands::logs::start_on(FILTER, false, move || writer.clone()).unwrap();
+    let collector = Collector::start();
+    // This thread does everything, and may be long about it.
+    let settings = TraceSettings { timeout: std::time::Duration::from_secs(30), ..collector.settings() };
+    let export = Arc::new(Export::start(&settings, &tokio::runtime::Handle::current()).unwrap());
+    carillon::commands::logs::start_on(FILTER, false, move || writer.clone(), Some(&export)).unwrap();
     // Production's hook goes on as it is; whoever reads a failed test sees more.
     let logged = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -401,6 +419,7 @@ async fn c199_no_log_line_and_no_error_shows_a_canary() {
     let told = |line: &Value| line["fields"]["message"] == "answered" && line["fields"]["status"] == 404;
     assert!(answers.iter().any(told), "C-200: a line of a request has its id: {answers:?}");
     let seen = std::mem::take(&mut *stage.seen.lock().unwrap());
+    traced(&collector, export, &seen).await;
     for line in log.lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("C-200: not a line of JSON: {line}"));
         seen.check("a log line", line);

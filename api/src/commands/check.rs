@@ -17,6 +17,7 @@ use carillon_migration::{self as migration, Standing, inspect};
 use crate::app::engine::channel;
 use crate::app::{database_settings, keys, logins};
 use crate::config::{Config, ConfigErrors, Duty, Secret};
+use crate::traces::probe;
 pub use connections::Replicas;
 
 /// One question may take this long.
@@ -125,6 +126,7 @@ pub async fn wrong(config: &Config, replicas: &[Replicas]) -> Vec<String> {
     } else {
         database(config, &mut report).await;
         services(config, &mut report).await;
+        collector(config).await;
     }
     if !replicas.is_empty() {
         report.ask("connections", connections(config, replicas)).await;
@@ -191,6 +193,17 @@ async fn services(config: &Config, report: &mut Report) {
     }
     if config.duty.takes("SMTP_URL") {
         report.ask("relay", relay(config)).await;
+    }
+}
+
+/// Whether spans would be taken. Nothing else depends on it, so that they would not is no more than advice.
+async fn collector(config: &Config) {
+    if let Some(traces) = &config.traces {
+        match tokio::time::timeout(PATIENCE, probe(traces)).await {
+            Ok(Ok(())) => println!("ok     traces"),
+            Ok(Err(error)) => Report::advise(&format!("OTEL_EXPORTER_OTLP_ENDPOINT: traces are lost: {error}")),
+            Err(_) => Report::advise("OTEL_EXPORTER_OTLP_ENDPOINT: traces are lost: no answer"),
+        }
     }
 }
 

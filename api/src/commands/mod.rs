@@ -15,6 +15,7 @@ use carillon_domain::time::{Clock as _, DatabaseClock};
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Duty};
+use crate::traces::Export;
 
 /// Multi-tenant marketing automation: gateway, engine and tools in one executable.
 ///
@@ -88,14 +89,18 @@ fn run(command: Command) -> Result<ExitCode> {
         (Err(errors), Command::Check(_)) => return Ok(check::unusable(&errors)),
         (config, _) => config?,
     };
-    logs::start(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let export = match (&config.traces, &command) {
+        (Some(traces), Command::Serve(_) | Command::Work) => Some(Export::start(traces, runtime.handle())?),
+        _ => None,
+    };
+    logs::start(&config, export.as_ref())?;
     if !matches!(command, Command::Check(_)) {
         for setting in &config.needless {
             tracing::warn!(setting, "a secret that this process has no use for: take it out of its environment");
         }
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         match command {
             Command::Serve(arguments) => serve::run(config, &arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Work => work::run(config).await.map(|()| ExitCode::SUCCESS),
@@ -106,7 +111,12 @@ fn run(command: Command) -> Result<ExitCode> {
             Command::Check(arguments) => check::run(&config, &arguments).await,
             Command::Admin(arguments) => admin::run(config, arguments).await.map(|()| ExitCode::SUCCESS),
         }
-    })
+    });
+    // While there is still somebody to send what waits.
+    if let Some(export) = export {
+        export.end();
+    }
+    code
 }
 
 /// What the process of a command is for.

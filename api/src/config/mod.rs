@@ -8,6 +8,7 @@ mod read;
 mod rules;
 mod source;
 pub mod table;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use carillon_domain::settings::Settings;
 use chrono::Months;
 
 use crate::http::TrustedProxies;
+use crate::traces::TraceSettings;
 pub use needs::Duty;
 pub use source::Source;
 
@@ -135,6 +137,8 @@ pub struct Config {
     pub retention: Option<Months>,
     /// Log filter.
     pub log: String,
+    /// Where traces go; nowhere without it.
+    pub traces: Option<TraceSettings>,
     /// Settings of the rules.
     pub settings: Settings,
 }

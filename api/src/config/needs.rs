@@ -27,7 +27,7 @@ pub enum Duty {
 ///
 /// The proxies are required: behind one that is not named every request has its address, so that all users together are
 /// held to the limits of one (C-216).
-const NEEDS: [(&str, &[Duty], &[Duty]); 13] = [
+const NEEDS: [(&str, &[Duty], &[Duty]); 14] = [
     ("CARILLON_BLOBS", &[Serve, Work], &[]),
     ("CARILLON_BLOBS_ACCESS_KEY_ID", &[], &[Serve, Work]),
     ("CARILLON_BLOBS_SECRET_ACCESS_KEY", &[], &[Serve, Work]),
@@ -40,6 +40,7 @@ const NEEDS: [(&str, &[Duty], &[Duty]); 13] = [
     ("DATABASE_IDENTITY_URL", &[Serve, Work, Admin], &[Migrate]),
     ("DATABASE_OWNER_URL", &[Migrate, Maintain], &[]),
     ("DATABASE_URL", &[Serve, Recipient, Work, Admin], &[Migrate]),
+    ("OTEL_EXPORTER_OTLP_HEADERS", &[], &[Serve, Recipient, Work]),
     ("REDIS_URL", &[Serve, Work], &[]),
     ("SMTP_URL", &[Work], &[]),
 ];
@@ -90,7 +91,7 @@ mod tests {
             let secrets = SETTINGS.iter().filter(|setting| setting.secret);
             secrets.map(|setting| setting.name).filter(|name| duty.takes(name)).collect()
         };
-        assert_eq!(takes(Recipient), ["DATABASE_URL", "CARILLON_KEYS"]);
+        assert_eq!(takes(Recipient), ["DATABASE_URL", "CARILLON_KEYS", "OTEL_EXPORTER_OTLP_HEADERS"]);
         assert_eq!(takes(Maintain), ["DATABASE_OWNER_URL"]);
         for duty in [Serve, Recipient, Work, Admin] {
             assert!(!duty.takes("DATABASE_OWNER_URL"), "{duty:?}");

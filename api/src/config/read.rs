@@ -13,6 +13,7 @@ use carillon_domain::settings::{Settings, SignUpMode};
 use carillon_domain::tenancy::RateSettings;
 use chrono::{Months, TimeDelta};
 
+use super::traces::traces;
 use super::{Config, Database, Duty, Keys, Mode, Secret, Source};
 use crate::http::TrustedProxies;
 
@@ -20,17 +21,17 @@ use crate::http::TrustedProxies;
 const QUIET: &str = "info,actix_server=warn,sea_orm_migration=warn,sqlx=warn";
 
 /// Collects what is wrong while values are read.
-struct Reader<'a> {
-    source: &'a Source,
-    errors: Vec<String>,
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
+    pub(super) errors: Vec<String>,
 }
 
 impl Reader<'_> {
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.source.get(name).map(str::to_owned)
     }
 
-    fn secret(&self, name: &str) -> Option<Secret> {
+    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
         self.text(name).map(Secret)
     }
 
@@ -45,7 +46,7 @@ impl Reader<'_> {
         }
     }
 
-    fn number(&mut self, name: &str, default: u32, range: std::ops::RangeInclusive<u32>) -> u32 {
+    pub(super) fn number(&mut self, name: &str, default: u32, range: std::ops::RangeInclusive<u32>) -> u32 {
         let Some(text) = self.source.get(name) else { return default };
         match text.parse() {
             Ok(number) if range.contains(&number) => number,
@@ -64,7 +65,7 @@ impl Reader<'_> {
         address
     }
 
-    fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
+    pub(super) fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
         let Some(text) = self.source.get(name) else { return default };
         if let Some((_, value)) = choices.iter().find(|(code, _)| *code == text) {
             return *value;
@@ -108,6 +109,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let retention = reader.number("CARILLON_RETENTION_MONTHS", 0, 0..=1_200);
     let retention = (retention > 0).then(|| Months::new(retention));
     let (blobs, bucket) = blobs(&mut reader, mode, &data);
+    let traces = traces(&mut reader);
     let config = bind.zip(system_from).map(|(bind, system_from)| Config {
         settings: Settings { system_from: system_from.as_sent().to_owned(), ..settings },
         mode,
@@ -131,6 +133,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         drain,
         retention,
         log,
+        traces,
     });
     (config, reader.errors)
 }

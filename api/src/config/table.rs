@@ -71,6 +71,15 @@ settings! {
     CARILLON_LOG plain ["`info,actix_server=warn,sea_orm_migration=warn,sqlx=warn`"] "What is logged, as a filter: `info,carillon_jobs=debug`.";
     CARILLON_METRICS_BIND plain ["none"] "Address and port of their own for metrics (`/metrics`, in Prometheus' format) and for the probes `/health/live` and `/health/ready`, also of `carillon work`. Nobody has to sign in there: keep it within your network.";
     CARILLON_METRICS_TENANTS plain ["`false`"] "`true` counts messages by tenant as well, of the first 500 tenants; the tenants' ids are then in the metrics.";
+    CARILLON_TRACE_CALLERS plain ["`link`"] "What a caller's `traceparent` is to the trace of its request: a `link` of it, or what it is to `continue`. Who is continued decides what is exported: only where every caller is yours.";
+    OTEL_EXPORTER_OTLP_ENDPOINT plain ["none"] "Address of an OpenTelemetry collector, `http://collector:4318`: traces go there, to `/v1/traces` under it. One that is away costs spans and nothing else.";
+    OTEL_EXPORTER_OTLP_HEADERS secret ["none"] "What the collector is shown, `name=value,name=value`.";
+    OTEL_EXPORTER_OTLP_PROTOCOL plain ["`http/protobuf`"] "The one that is spoken.";
+    OTEL_EXPORTER_OTLP_TIMEOUT plain ["`10000`"] "How long the collector may take for a batch of spans, in milliseconds.";
+    OTEL_SERVICE_NAME plain ["`carillon`"] "What traces call this process.";
+    OTEL_TRACES_SAMPLER_ARG plain ["`1`"] "Which part of all traces is exported, from 0 to 1.";
+    OTEL_BSP_MAX_QUEUE_SIZE plain ["`2048`"] "How many spans may wait for the collector; others are dropped, and counted.";
+    OTEL_BSP_SCHEDULE_DELAY plain ["`5000`"] "For how long spans are gathered before they go, in milliseconds.";
     CARILLON_CONFIG plain ["none"] "A TOML file with any of these names as keys; the environment wins over it.";
 }
 

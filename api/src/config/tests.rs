@@ -226,3 +226,44 @@ fn dangerous_combinations_are_refused() {
         assert!(!errors.concat().contains("hush"));
     }
 }
+
+#[test]
+fn traces_go_where_opentelemetrys_variables_say() {
+    assert!(config(&[("OTEL_TRACES_SAMPLER_ARG", "0.5")]).unwrap().traces.is_none(), "off without a collector");
+    let traces = production_with(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.internal:4318/"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hush, x-tenant = 7,"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+    ]);
+    let traces = traces.unwrap().traces.unwrap();
+    assert_eq!(traces.endpoint, "https://collector.internal:4318/v1/traces");
+    let headers: Vec<_> = traces.headers.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+    assert_eq!(headers, [("authorization", "Bearer hush"), ("x-tenant", "7")]);
+    assert_eq!((traces.timeout.as_millis(), traces.queue, traces.service.as_str()), (2_500, 2_048, "carillon"));
+    assert!((traces.sampled - 0.25).abs() < f64::EPSILON && !traces.continues_callers);
+    assert!(!format!("{traces:?}").contains("hush"));
+    let believing = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"), ("CARILLON_TRACE_CALLERS", "continue")];
+    assert!(config(&believing).unwrap().traces.unwrap().continues_callers);
+}
+
+#[test]
+fn traces_that_could_not_go_are_refused_and_no_value_is_repeated() {
+    for (name, wrong) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hush@collector:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318?hush"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hush"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hush hush=1"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "name=hush%0d%0aother: 1"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("CARILLON_TRACE_CALLERS", "yes"),
+    ] {
+        let errors = config(&[(name, wrong)]).unwrap_err();
+        assert!(errors.len() == 1 && errors[0].starts_with(name) && !errors[0].contains("hush"), "{errors:?}");
+    }
+}

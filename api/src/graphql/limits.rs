@@ -127,6 +127,16 @@ pub fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Opti
     }
 }
 
+/// The name of a document's one operation, if it has a name.
+pub fn only_name(document: &ExecutableDocument) -> Option<String> {
+    match &document.operations {
+        DocumentOperations::Multiple(operations) if operations.len() == 1 => {
+            operations.keys().next().map(ToString::to_string)
+        }
+        DocumentOperations::Single(_) | DocumentOperations::Multiple(_) => None,
+    }
+}
+
 fn refused(what: &str, limit: impl std::fmt::Display) -> ServerError {
     limit_error(format!("The document has more than {limit} {what}."))
 }

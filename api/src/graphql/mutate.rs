@@ -10,8 +10,10 @@ use carillon_domain::idempotency::{self, Call, Reserved, Run};
 use carillon_domain::ports::TenantTx;
 use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::{Grant, WriteAction};
+use carillon_domain::trace;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
 
 use super::scope::RequestScope;
 
@@ -97,14 +99,16 @@ impl RequestScope {
         self.end_reading().await;
         let mut reruns = Reruns::default();
         loop {
-            let result = match self.start(grant, call.as_ref()).await {
+            // Entered by each of the steps in turn: one span from begin to commit.
+            let span = tracing::info_span!(target: trace::PARTS, "transaction", operation = once.operation);
+            let result = match self.start(grant, call.as_ref()).instrument(span.clone()).await {
                 Ok(Started::Answered(answer)) => return Ok(answer),
-                Ok(Started::Fresh(mut tx)) => match work(&mut tx, PhantomData).await {
+                Ok(Started::Fresh(mut tx)) => match work(&mut tx, PhantomData).instrument(span.clone()).await {
                     Ok(outcome) if once.is_dry => {
                         self.read_in(tx).await;
                         Ok(outcome)
                     }
-                    Ok(outcome) => self.finish(tx, call.as_ref(), &outcome).await.map(|()| outcome),
+                    Ok(outcome) => self.finish(tx, call.as_ref(), &outcome).instrument(span).await.map(|()| outcome),
                     Err(error) => Err(error),
                 },
                 Err(error) => Err(error),

@@ -15,7 +15,9 @@ use carillon_domain::ports::{Ports, TenantTx};
 use carillon_domain::tenancy::{
     Actor, Doorkeeper, Grant, Payer, Payers, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer,
 };
+use carillon_domain::trace;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use tracing::Instrument as _;
 
 use super::live::Look;
 
@@ -182,7 +184,8 @@ impl RequestScope {
         let grant = self.grant::<A>()?;
         let mut reading = self.0.reading.lock().await;
         if reading.is_none() {
-            *reading = Some(grant.begin_read().await?);
+            let span = tracing::info_span!(target: trace::PARTS, "begin");
+            *reading = Some(grant.begin_read().instrument(span).await?);
         }
         let reading = MutexGuard::try_map(reading, Option::as_mut);
         Ok((grant, reading.map_err(|_| Error::fault("the read transaction went away"))?))

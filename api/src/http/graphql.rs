@@ -16,6 +16,7 @@ use async_graphql::{Request, Response, ServerError, Value, Variables};
 use bytes::BytesMut;
 use carillon_domain::metrics::labels::{Answer, Operation};
 use carillon_domain::tenancy::Standings;
+use carillon_domain::trace;
 use futures::StreamExt;
 use serde::Deserialize;
 
@@ -44,6 +45,9 @@ pub(super) fn configure(routes: &mut web::ServiceConfig) {
     );
     routes.configure(graphiql::configure);
 }
+
+/// Names of operations up to this length are told to traces.
+const OPERATION_NAME_MAX: usize = 64;
 
 /// The parameters of a request, from the body or the address.
 #[derive(Debug, Default, Deserialize)]
@@ -146,12 +150,13 @@ async fn answer(
     let operation = Cell::new(Operation::Unknown);
     let rates = &gateway.process.desk.rates;
     let run = async {
-        let (request, kind, cost) = match prepare(&gateway.documents, params?) {
+        let (mut request, kind, cost) = match prepare(&gateway.documents, params?) {
             Ok(prepared) => prepared,
             Err(Stop::Answer(response)) => return Err(refused(gateway, http, response).await),
             Err(stop) => return Err(stop),
         };
         operation.set(counted::operation(kind));
+        traced(&mut request, kind);
         if !may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
         }
@@ -242,6 +247,17 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
     }
     request.operation_name = params.operation_name;
     Ok((request.variables(variables).data(cost), kind, cost))
+}
+
+/// Tells the trace what is asked for: the kind of the operation, and its name as the document has it. Neither the document nor
+/// its variables are told (C-199), and no name that is longer than anybody writes.
+fn traced(request: &mut Request, kind: Option<OperationType>) {
+    let (Some(span), true) = (trace::part(), kind.is_some()) else { return };
+    span.record("graphql.operation.type", counted::operation(kind).as_str());
+    let only = request.operation_name.clone().or_else(|| limits::only_name(request.parsed_query().ok()?));
+    if let Some(name) = only.filter(|name| name.len() <= OPERATION_NAME_MAX) {
+        span.record("graphql.operation.name", name);
+    }
 }
 
 /// The parser quotes the line it stumbled over, and a line may hold an address (C-199): only the rule it broke is told, beside

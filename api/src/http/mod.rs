@@ -52,6 +52,8 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Proxies whose `X-Forwarded-For` is believed (C-201).
     pub trusted_proxies: TrustedProxies,
+    /// Whether a caller's trace is gone on with; else it is a link of ours.
+    pub continues_traces: bool,
     /// What sockets may cost.
     pub sockets: SocketSettings,
 }
@@ -64,6 +66,7 @@ impl Default for HttpSettings {
             upload_timeout: Duration::from_mins(15),
             request_timeout: Duration::from_secs(30),
             trusted_proxies: TrustedProxies::default(),
+            continues_traces: false,
             sockets: SocketSettings::default(),
         }
     }

@@ -9,6 +9,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use carillon_domain::metrics::{Fresh, Metrics};
 
 use super::{Gateway, health, not_found, security_headers};
+use crate::traces;
 
 /// Answers on a bound listener until the returned server is stopped through its handle.
 ///
@@ -36,6 +37,7 @@ async fn metrics(gateway: web::Data<Gateway>) -> HttpResponse {
     let pools = gateway.process.ports.wall.pools();
     let scrape = metrics.scrape(|fresh| {
         fresh.pools(&pools);
+        fresh.spans(traces::count);
         usage(metrics, fresh);
     });
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, Metrics::media_type())).body(scrape)

@@ -17,6 +17,7 @@ use crate::keys::{AddressHmac, Keyring};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, SendMessages};
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 
 /// A message in a worker's hands.
 #[derive(Debug, Clone)]
@@ -68,6 +69,8 @@ pub struct ClaimedMessage {
     pub send_at: Timestamp,
     /// When its content is stale.
     pub expires_at: Timestamp,
+    /// The span that queued it, if that was exported.
+    pub trace: Option<TraceParent>,
     /// Until when the claim holds.
     pub lease_until: Timestamp,
 }

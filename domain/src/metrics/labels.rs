@@ -98,6 +98,7 @@ labels! {
     RelayAnswer = "outcome";
     RowEnd = "outcome";
     SweepFind = "outcome";
+    SpanEnd = "outcome";
     Lane = "lane";
     MessageStatus = "outcome";
     Verdict = "verdict";
@@ -306,6 +307,18 @@ text_code! {
         TakenBack = "taken_back",
         /// Its outcome stayed unknown and was decided by class.
         Decided = "decided",
+    }
+}
+
+text_code! {
+    /// What became of a span that was to be exported.
+    pub enum SpanEnd {
+        /// The collector took it.
+        Exported = "exported",
+        /// It was away, too slow, or did not want it.
+        Failed = "failed",
+        /// There was no room to wait.
+        Dropped = "dropped",
     }
 }
 

@@ -19,7 +19,9 @@ use crate::consent::{Reason, Verdict};
 use crate::messaging::{Lane, MessageStatus};
 use family::Making;
 pub use family::{Counts, Times};
-use labels::{Answer, Label as _, Method, Operation, RelayAnswer, Route, RowEnd, Status, SweepFind, TicketEnd, Work};
+use labels::{
+    Answer, Label as _, Method, Operation, RelayAnswer, Route, RowEnd, SpanEnd, Status, SweepFind, TicketEnd, Work,
+};
 
 /// Tenants that have series of their own, if they have any; those who come later are counted together.
 const TENANTS_MAX: usize = 500;
@@ -53,6 +55,7 @@ pub struct Metrics {
     pub tickets: Counts<(Work, TicketEnd)>,
     /// What sweeps had to do.
     pub sweeps: Counts<(SweepFind,)>,
+    spans: Counts<(SpanEnd,)>,
     messages: Counts<(Lane, MessageStatus)>,
     tenant_messages: Option<Tenants>,
     due: IntGaugeVec,
@@ -118,6 +121,7 @@ impl Metrics {
         let tickets = all.counts("carillon_tickets_total", "Tickets of the engine; failed: a fault of ours.");
         let sweeps =
             all.counts("carillon_swept_messages_total", "Messages of workers that are gone, or of unknown end.");
+        let spans = all.counts("carillon_trace_spans_total", "Spans for traces; failed and dropped ones are lost.");
         let due = gauges(all, "carillon_due", "Work that is due, counted to 1000; by the elected process.", &["lane"]);
         let name = "carillon_due_oldest_seconds";
         let help = "For how long the oldest row has been due; by the elected process.";
@@ -156,6 +160,7 @@ impl Metrics {
             import_rows,
             tickets,
             sweeps,
+            spans,
             messages,
             tenant_messages,
             due,
@@ -255,6 +260,14 @@ impl Fresh<'_> {
         }
     }
 
+    /// What became of spans since the process began.
+    pub fn spans(&self, count: impl Fn(SpanEnd) -> u64) {
+        for end in SpanEnd::ALL {
+            let known = self.0.spans.get((*end,));
+            self.0.spans.add((*end,), count(*end).saturating_sub(known));
+        }
+    }
+
     /// Processor time since the process began.
     pub fn cpu(&self, time: std::time::Duration) {
         self.0.cpu.inc_by((time.as_secs_f64() - self.0.cpu.get()).max(0.0));
@@ -333,10 +346,13 @@ mod tests {
             let scrape = metrics.scrape(|fresh| {
                 fresh.pools(&[pool]);
                 fresh.cpu(std::time::Duration::from_millis(1_500));
+                fresh.spans(|end| if end == SpanEnd::Failed { 7 } else { 0 });
             });
             assert_eq!(line(&scrape, "carillon_database_waits_total{pool=\"app\"}"), Some("9"));
             assert_eq!(line(&scrape, "carillon_database_connections{pool=\"app\",state=\"idle\"}"), Some("1"));
             assert_eq!(line(&scrape, "process_cpu_seconds_total"), Some("1.5"));
+            assert_eq!(line(&scrape, "carillon_trace_spans_total{outcome=\"failed\"}"), Some("7"));
+            assert_eq!(line(&scrape, "carillon_trace_spans_total{outcome=\"dropped\"}"), Some("0"));
         }
     }
 }

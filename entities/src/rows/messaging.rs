@@ -129,6 +129,7 @@ row! {
         fence: i64,
         created_at: DateTimeUtc,
         settled_at: Option<DateTimeUtc>,
+        trace: Option<Vec<u8>>,
     }
 }
 

@@ -16,10 +16,12 @@ use carillon_domain::dispatch as due;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use carillon_domain::time::{Monotonic, Timestamp};
+use carillon_domain::trace;
 use carillon_domain::workflows::PEOPLE;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::handlers::{BATCH, Handlers};
@@ -171,9 +173,12 @@ impl Dispatcher {
             QueueName::Workflows => Task::AdvanceWorkflowsV1 { n: PEOPLE },
             QueueName::Maintenance => Task::SweepV1,
         };
-        let ticket = Ticket { id, tenant, pushed_at, task };
+        let lane = self.queue.as_str();
+        let span =
+            tracing::info_span!(target: trace::PARTS, "dispatch", otel.kind = "producer", lane, tenant.id = %tenant);
+        let ticket = Ticket { id, tenant, pushed_at, trace: trace::of(&span), task };
         self.outstanding.insert(id, (tenant, now));
-        if let Err(down) = self.backend.push(self.queue, ticket).await {
+        if let Err(down) = self.backend.push(self.queue, ticket).instrument(span).await {
             // Rows are the queue: without Redis the elected process does the work itself, as much as it has slots.
             tracing::warn!(queue = %self.queue, reason = %down, "doing the work here");
             if self.fallback.len() < self.slots.count {

@@ -1,10 +1,14 @@
 //! `DeliverMessagesV1`: claim, render, pass the gate, hand over, settle (design.md, section 5).
 
+use std::collections::BTreeSet;
+
 use carillon_domain::error::Result;
 use carillon_domain::ids::TenantId;
-use carillon_domain::messaging::{self, ClaimedMessage, Cleared, Draft, EmailMessage, Lane, OwnRelayUrl};
+use carillon_domain::messaging::{self, Claimed, ClaimedMessage, Cleared, Draft, EmailMessage, Lane, OwnRelayUrl};
 use carillon_domain::reruns::Reruns;
 use carillon_domain::tenancy::{Grant, SendMessages, enter_for_work};
+use carillon_domain::trace;
+use tracing::{Instrument as _, Span};
 
 use super::Handlers;
 use super::hand_over::{Facts, HandingOver};
@@ -18,25 +22,34 @@ impl Handlers {
         }
         let grant = enter_for_work(&self.ports.wall, tenant).grant::<SendMessages>();
         let size = (i64::from(self.pace.of(tenant, n)), self.worker.as_str());
-        let claimed = messaging::claim(&grant, &self.ports, &self.cache, lane, size).await?;
+        let claiming = tracing::info_span!(target: trace::PARTS, "claim", lane = lane.as_str());
+        let claimed = messaging::claim(&grant, &self.ports, &self.cache, lane, size).instrument(claiming).await?;
         let count = claimed.messages.len() + claimed.held;
         if claimed.messages.is_empty() {
             return Ok(count);
         }
+        let batch = span_of(lane, &claimed.messages);
+        self.deliver_batch(&grant, lane, claimed).instrument(batch).await?;
+        Ok(count)
+    }
+
+    /// Brings claimed messages to an outcome each.
+    async fn deliver_batch(&self, grant: &Grant<SendMessages>, lane: Lane, claimed: Claimed) -> Result<()> {
+        let (tenant, count) = (grant.tenant(), claimed.messages.len() + claimed.held);
         let Some(relay) = self.relay_of(claimed.relay) else {
             tracing::error!(tenant.id = %tenant, "the tenant's relay cannot be used; its mail is held");
-            messaging::hold(&grant, &self.ports, &claimed.messages, "RELAY_UNUSABLE").await?;
-            return Ok(count);
+            return messaging::hold(grant, &self.ports, &claimed.messages, "RELAY_UNUSABLE").await;
         };
         let facts = Facts::of(&claimed.messages);
         let lease_until = claimed.messages.first().map(|message| message.lease_until);
-        let cleared = self.clear(&grant, tenant, claimed.messages).await?;
+        let gate = tracing::info_span!(target: trace::PARTS, "gate");
+        let cleared = self.clear(grant, tenant, claimed.messages).instrument(gate).await?;
         if lease_until.is_some_and(|until| until <= self.ports.now()) {
             // Rendering alone took longer than a claim holds.
             self.pace.learn(tenant, count, true);
         }
-        HandingOver::new(self, &grant, (&relay, lane), facts).run(cleared).await?;
-        Ok(count)
+        let hand_over = tracing::info_span!(target: trace::PARTS, "hand_over", cleared = amount(cleared.len()));
+        HandingOver::new(self, grant, (&relay, lane), facts).run(cleared).instrument(hand_over).await
     }
 
     /// The tenant's own relay, or the deployment's; none if the own one cannot be used.
@@ -70,4 +83,19 @@ impl Handlers {
             }
         }
     }
+}
+
+/// The span of a batch: it links to those that queued its messages, for it is the work of all of them.
+fn span_of(lane: Lane, messages: &[ClaimedMessage]) -> Span {
+    let span = tracing::info_span!(
+        target: trace::PARTS, "deliver", lane = lane.as_str(), messages = amount(messages.len()),
+    );
+    let queued_by: BTreeSet<_> = messages.iter().filter_map(|message| message.trace).collect();
+    trace::link(&span, queued_by);
+    span
+}
+
+/// As a collector takes it.
+fn amount(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

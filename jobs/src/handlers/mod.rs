@@ -16,9 +16,12 @@ use carillon_domain::files::Files;
 use carillon_domain::messaging::{ContentCache, Lane};
 use carillon_domain::metrics::labels::TicketEnd;
 use carillon_domain::ports::Ports;
+use carillon_domain::trace;
 use carillon_domain::workflows::PEOPLE;
 use carillon_domain::{dispatch, error};
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 pub use pace::Pace;
 
@@ -62,22 +65,22 @@ impl TicketHandler for Handlers {
     }
 
     async fn handle(&self, ticket: Ticket) -> bool {
-        let tenant = ticket.tenant;
-        let result = match ticket.task {
-            _ if ticket.is_lost(self.ports.now()) => Ok(0),
-            Task::DeliverMessagesV1 { lane, n } => self.deliver_messages(tenant, lane, n).await,
-            Task::RunImportV1 => self.run_import(tenant).await,
-            Task::AdvanceWorkflowsV1 { n } => self.advance_workflows(tenant, n).await,
-            Task::SweepV1 => self.sweep(tenant).await,
-        };
-        let end = match &result {
-            Ok(0) => TicketEnd::Idle,
-            Ok(_) => TicketEnd::Worked,
-            Err(fault) => {
-                tracing::error!(tenant.id = %tenant, fault = %fault, "a ticket's work failed; its rows come back by lease");
-                TicketEnd::Failed
-            }
-        };
+        let (lane, tenant) = (ticket.task.work().as_str(), ticket.tenant);
+        let span = tracing::info_span!(
+            target: trace::PARTS, "ticket", otel.kind = "consumer", otel.status_code = Empty, lane, tenant.id = %tenant,
+            outcome = Empty,
+        );
+        trace::adopt(&span, ticket.trace);
+        // Lines of the log find the trace, where there is one.
+        let told = trace::of(&span).map_or_else(
+            Span::none,
+            |part| tracing::info_span!("ticket", id = %ticket.id, lane, trace_id = part.trace_id()),
+        );
+        let end = self.work_on(ticket).instrument(span.clone()).instrument(told).await;
+        span.record("outcome", end.as_str());
+        if end == TicketEnd::Failed {
+            span.record("otel.status_code", "error");
+        }
         self.ports.metrics.tickets.one((ticket.task.work(), end));
         end == TicketEnd::Worked
     }
@@ -88,6 +91,26 @@ impl TicketHandler for Handlers {
 }
 
 impl Handlers {
+    /// Does what a ticket permits, and logs what went wrong.
+    async fn work_on(&self, ticket: Ticket) -> TicketEnd {
+        let tenant = ticket.tenant;
+        let result = match ticket.task {
+            _ if ticket.is_lost(self.ports.now()) => Ok(0),
+            Task::DeliverMessagesV1 { lane, n } => self.deliver_messages(tenant, lane, n).await,
+            Task::RunImportV1 => self.run_import(tenant).await,
+            Task::AdvanceWorkflowsV1 { n } => self.advance_workflows(tenant, n).await,
+            Task::SweepV1 => self.sweep(tenant).await,
+        };
+        match result {
+            Ok(0) => TicketEnd::Idle,
+            Ok(_) => TicketEnd::Worked,
+            Err(fault) => {
+                tracing::error!(tenant.id = %tenant, fault = %fault, "a ticket's work failed; its rows come back by lease");
+                TicketEnd::Failed
+            }
+        }
+    }
+
     /// Does all due work in this task until there is none: what tests and the end of the demo wait for.
     pub async fn run_until_quiet(self: &Arc<Self>) -> error::Result<usize> {
         let mut done = 0;

@@ -9,6 +9,7 @@ use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use carillon_domain::time::Timestamp;
+use carillon_domain::trace::TraceParent;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use super::{Backend, MemoryQueue, QueueDown, QueueName, Slots, Task, Ticket, Tic
 fn ticket(number: u128) -> Ticket {
     let id = Uuid::from_u128(number);
     let task = Task::DeliverMessagesV1 { lane: Lane::Bulk, n: 100 };
-    Ticket { id, tenant: TenantId(id), pushed_at: Timestamp::UNIX_EPOCH, task }
+    Ticket { id, tenant: TenantId(id), pushed_at: Timestamp::UNIX_EPOCH, trace: None, task }
 }
 
 /// Tells what it begins and ends, and goes on only when it is let.
@@ -271,4 +272,9 @@ fn tickets_keep_their_wire_form() {
         assert_eq!(serde_json::from_str::<Ticket>(&text(task)).unwrap(), Ticket { task, ..ticket(1) });
     }
     assert!(serde_json::from_str::<Ticket>(&format!(r#"{{{of},"v":"SweepV2"}}"#)).is_err());
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = Ticket { trace: TraceParent::parse(traceparent), task: Task::SweepV1, ..ticket(1) };
+    let text = format!(r#"{{{of},"trace":"{traceparent}","v":"SweepV1"}}"#);
+    assert_eq!(serde_json::to_string(&traced).unwrap(), text);
+    assert_eq!(serde_json::from_str::<Ticket>(&text).unwrap(), traced);
 }

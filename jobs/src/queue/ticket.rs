@@ -4,6 +4,7 @@ use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use carillon_domain::metrics::labels::Work;
 use carillon_domain::time::Timestamp;
+use carillon_domain::trace::TraceParent;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,6 +19,9 @@ pub struct Ticket {
     /// When it was pushed, by the database's time.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub pushed_at: Timestamp,
+    /// The span that pushed it, where traces are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     /// What it permits.
     #[serde(flatten)]
     pub task: Task,

@@ -20,7 +20,7 @@ const QUEUE: QueueName = QueueName::Bulk;
 fn ticket(number: u128) -> Ticket {
     let id = Uuid::from_u128(number);
     let task = Task::DeliverMessagesV1 { lane: Lane::Bulk, n: 100 };
-    Ticket { id, tenant: TenantId(id), pushed_at: Timestamp::UNIX_EPOCH, task }
+    Ticket { id, tenant: TenantId(id), pushed_at: Timestamp::UNIX_EPOCH, trace: None, task }
 }
 
 /// Tells what it begins and ends; goes on when it is let.

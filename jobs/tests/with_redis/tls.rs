@@ -87,7 +87,7 @@ async fn tickets_and_signals_pass_under_tls_and_only_to_whom_we_trust() {
 async fn the_child_asks() {
     let Ok(url) = std::env::var(ASKED) else { return };
     let (id, tenant) = (Uuid::nil(), TenantId(Uuid::nil()));
-    let ticket = Ticket { id, tenant, pushed_at: Timestamp::UNIX_EPOCH, task: Task::SweepV1 };
+    let ticket = Ticket { id, tenant, pushed_at: Timestamp::UNIX_EPOCH, trace: None, task: Task::SweepV1 };
     let queue = Backend::Redis(RedisQueue::new(&url, None).unwrap());
     let pushed = queue.push(QueueName::Maintenance, ticket).await;
     let probed = probe(&url).await.map_err(|error| error.to_string());

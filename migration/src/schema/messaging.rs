@@ -129,6 +129,7 @@ pub const TABLES: &[Table] = &[
             fence BIGINT NOT NULL,
             created_at TIME NOT NULL,
             settled_at TIME,
+            trace BYTES,
             PRIMARY KEY (tenant_id, id)",
         indexes: &[
             "UNIQUE messages_intent ON messages (tenant_id, intent_key)",

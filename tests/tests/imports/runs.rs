@@ -447,8 +447,13 @@ async fn c185_a_process_that_stops_gives_its_import_back_and_takes_no_attempt() 
     people.start("email\na@example.org\n", ImportOptions::default()).await.unwrap();
     let worker = people.world.worker("stops").await;
     let pushed_at = people.world.ports().now();
-    let ticket =
-        Ticket { id: people.world.ports().new_id(), tenant: people.tenant, pushed_at, task: Task::RunImportV1 };
+    let ticket = Ticket {
+        id: people.world.ports().new_id(),
+        tenant: people.tenant,
+        pushed_at,
+        trace: None,
+        task: Task::RunImportV1,
+    };
     let mut handling = worker.handle(ticket);
     while people.world.number(RUNNING).await == 0 {
         assert!(futures::poll!(&mut handling).is_pending(), "it was over before anybody saw it");

@@ -24,7 +24,10 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     let relay = relay.filter_map(|relay| Some(format!("SMTP_URL: {}", mail(relay.tls)?)));
     let bucket = config.bucket.endpoint.iter().filter(|endpoint| is_plain(endpoint));
     let bucket = bucket.map(|_| "CARILLON_BLOBS_ENDPOINT: uploads go unencrypted; https:// encrypts them".to_owned());
-    databases.chain(redis).chain(relay).chain(bucket).collect()
+    let traces = config.traces.iter().filter(|traces| is_plain(&traces.endpoint));
+    let traces =
+        traces.map(|_| "OTEL_EXPORTER_OTLP_ENDPOINT: traces go unencrypted; https:// encrypts them".to_owned());
+    databases.chain(redis).chain(relay).chain(bucket).chain(traces).collect()
 }
 
 fn database(url: &Secret) -> Option<&'static str> {

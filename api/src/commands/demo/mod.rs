@@ -57,7 +57,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(owner) = &arguments.postgres {
         config.database = product::on_postgres(owner, &config.database)?;
     }
-    super::logs::start(&config)?;
+    super::logs::start(&config, None)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let settings = product::SETTINGS.map(|(name, value)| format!("{name}={value}"));
     println!("Carillon demo. Nothing outside this machine is touched. Settings: {}", settings.join(" "));

@@ -18,6 +18,7 @@ use crate::keys::{AddressHash, AddressHmac};
 use crate::messaging::claim::{ClaimedMessage, ContactFacts};
 use crate::messaging::{Ending, MessageClass, MessageMove};
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 
 statements! {
     /// Takes due messages of a lane. In a common table expression, because Postgres may run a sub-select again for every
@@ -29,7 +30,7 @@ statements! {
          WHERE tenant_id = $1 AND id IN (SELECT due.id FROM due) \
          RETURNING id, fence, class, contact_id, address_hmac, hmac_key_id, sealed_address, brand_id, topic_id, \
          sender_id, template_version_id, sealed_variables, internet_message_id, attempts, is_test, enrollment_id, tracking, workflow_version_id, node, variant, send_at, \
-         expires_at, \
+         expires_at, trace, \
          (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id AND a.state <> 'lapsed' \
          AND COALESCE(a.rule_id, '') NOT IN ('permit_expired', 'draining', 'busy')) AS tries, \
          (SELECT MIN(a.cleared_at) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id \
@@ -92,6 +93,7 @@ struct ClaimRow {
     enrollment_id: Option<EnrollmentId>,
     send_at: Timestamp,
     expires_at: Timestamp,
+    trace: Option<Vec<u8>>,
     tries: i64,
     first_cleared_at: Option<Timestamp>,
     accepted: i64,
@@ -185,6 +187,7 @@ fn claimed(row: ClaimRow, contact: Option<ContactFacts>, lease_until: Timestamp)
         enrollment: row.enrollment_id,
         send_at: row.send_at,
         expires_at: row.expires_at,
+        trace: row.trace.and_then(|trace| TraceParent::from_bytes(&trace)),
         tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
         first_cleared_at: row.first_cleared_at,
         is_accepted: row.accepted > 0 && !carillon_entities::seeded_bugs::on("late_evidence_ignored"),

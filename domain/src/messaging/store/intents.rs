@@ -4,13 +4,17 @@ use carillon_entities::ids::{BrandId, ContactId, EnrollmentId, MessageId, Sender
 use carillon_entities::rows::messaging::messages;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
-use sea_orm::{ActiveValue::Set, FromQueryResult, Value};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    FromQueryResult, Value,
+};
 
 use super::tracking::{ContactTracking, tracking_columns};
 use crate::error::{Error, Result};
 use crate::keys::AddressHmac;
 use crate::messaging::{MessageClass, MessageStatus, Origin, TrackingMode};
 use crate::time::Timestamp;
+use crate::trace::{self, TraceParent};
 
 statements! {
     /// The contacts that intents name.
@@ -103,8 +107,9 @@ pub(in crate::messaging) struct NewMessage {
     pub created_at: Timestamp,
 }
 
-/// Queues messages; one whose intent key is taken is left out.
+/// Queues messages; one whose intent key is taken is left out. They keep the span that queues them, if it is exported.
 pub(in crate::messaging) async fn messages_insert(tx: &mut TenantTx, new: Vec<NewMessage>) -> Result<u64> {
+    let trace = trace::current().map(TraceParent::to_bytes);
     let rows = new.into_iter().map(|message| messages::ActiveModel {
         id: Set(message.id),
         intent_key: Set(message.intent_key),
@@ -135,6 +140,8 @@ pub(in crate::messaging) async fn messages_insert(tx: &mut TenantTx, new: Vec<Ne
         expires_at: Set(message.expires_at),
         fence: Set(0),
         created_at: Set(message.created_at),
+        // Left out where there is none, so that it costs nothing there.
+        trace: trace.clone().map_or(NotSet, |trace| Set(Some(trace))),
         ..Default::default()
     });
     Ok(tx.insert_many(rows.collect(), OnConflict::Keep).await?)
