@@ -18,6 +18,7 @@ pub mod messaging;
 pub mod mutate;
 pub mod node;
 mod nulls;
+pub mod persisted;
 pub mod rounds;
 pub mod scope;
 pub mod segments;
@@ -55,6 +56,7 @@ pub struct Query(
     messaging::TrackingQuery,
     workflows::WorkflowQuery,
     messaging::TemplateQuery,
+    persisted::PersistedQuery,
     catcher::CatcherQuery,
 );
 
@@ -73,6 +75,7 @@ struct Mutations(
     workflows::WorkflowMutation,
     workflows::HoldMutation,
     messaging::TemplateMutation,
+    persisted::PersistedMutation,
     catcher::CatcherMutation,
 );
 
@@ -156,6 +159,8 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         messaging::content_types::Partial = "partials"
         messaging::content_types::Sender = "senders"
         messaging::content_types::Template = "templates"
+        persisted::DocumentSet = "document sets"
+        persisted::PersistedDocument = "persisted documents"
         workflows::Workflow = "workflows"
         workflows::WorkflowVersion = "versions of a workflow"
         workflows::Enrollment = "enrollments"

@@ -120,7 +120,8 @@ async fn c225_evidence_is_no_way_around_the_ledger() {
         (vec![Permission::ReadConsent, Permission::ReadPersonalData], ""),
     ] {
         let expires_at = Some(ports.now() + KEY_LIFE);
-        let command = CreateApiKey { name: Name::parse("Key").unwrap(), role: Role::Owner, scopes, expires_at };
+        let name = Name::parse("Key").unwrap();
+        let command = CreateApiKey { name, role: Role::Owner, scopes, document_set: None, expires_at };
         let (_, text) = create_api_key(&grant, ports, command, None).await.unwrap();
         let key = Caller::ApiKey(authenticate_key(ports, &text).await.unwrap());
         let answer = api.ask_as(&key, QUERY, json!({ "ids": [evidence] })).await;

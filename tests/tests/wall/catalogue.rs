@@ -18,10 +18,11 @@ const WITHOUT_TENANT: [&str; 9] = [
 ];
 
 /// What the application role reads of them all the same, in the transaction of a tenant that depends on it, and why.
-const APPLICATION_READS: [(&str, &str); 13] = [
+const APPLICATION_READS: [(&str, &str); 14] = [
     ("credentials.id", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.scope_kind", "only keys of the tenant that is set"),
     ("credentials.scope_id", "only keys of the tenant that is set"),
+    ("credentials.document_set_id", "an API key is still held to what it was let in with, asked with BEGIN"),
     ("credentials.expires_at", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.revoked_at", "an API key is still good (C-213), asked with BEGIN"),
     ("tenants.id", "the tenant is not suspended: asked with BEGIN, and by the gate"),
