@@ -16,6 +16,8 @@ mod leaves;
 mod looks;
 mod nodes;
 mod nulls;
+mod persisted;
+mod persisted_sets;
 mod places;
 mod rate;
 mod raw;
