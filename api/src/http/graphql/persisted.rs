@@ -52,7 +52,8 @@ fn by_apollo(params: &Params) -> Result<Option<Named>, Problem> {
     match said {
         None | Some(serde_json::Value::Null) => Ok(None),
         Some(said) => match said.get("sha256Hash").and_then(serde_json::Value::as_str) {
-            Some(digits) => Ok(Some(Named(DocumentHash::parse_bare(digits).ok()))),
+            // The hashes that graphql-codegen embeds have the prefix.
+            Some(hash) => Ok(Some(Named(DocumentHash::parse_bare(hash).or_else(|_| hash.parse()).ok()))),
             None => Err(Problem::Malformed("The extension persistedQuery has no sha256Hash.")),
         },
     }
@@ -165,6 +166,7 @@ mod tests {
             json!({ "documentId": id, "query": "{ a }" }),
             json!({ "documentId": id, "query": "" }),
             json!({ "extensions": apollo(digits) }),
+            json!({ "extensions": apollo(&id) }),
             json!({ "extensions": apollo(digits), "query": "{ a }", "documentId": id }),
         ] {
             assert_eq!(read(params.clone()), good, "{params}");
