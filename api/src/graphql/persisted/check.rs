@@ -22,7 +22,8 @@ const NOT_FOUND: &str = "Unknown operation named";
 /// Refuses a text that could not be run as it is.
 pub(super) async fn check(text: &str) -> Result<(), Refusal> {
     let request = read(text).map_err(refusal)?;
-    let wrong = SCHEMA.execute(request).await.errors.into_iter().find(|error| !error.message.starts_with(NOT_FOUND));
+    let judged = Box::pin(SCHEMA.execute(request)).await;
+    let wrong = judged.errors.into_iter().find(|error| !error.message.starts_with(NOT_FOUND));
     wrong.map_or(Ok(()), |error| Err(refusal(error)))
 }
 

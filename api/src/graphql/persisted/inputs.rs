@@ -49,7 +49,7 @@ impl RegisterDocumentsInput {
 impl DocumentInput {
     async fn judge(&self) -> Judged {
         let text = DocumentText::parse(&self.text, self.document_id.as_deref())?;
-        Box::pin(check(text.as_str())).await?;
+        check(text.as_str()).await?;
         Ok(text)
     }
 }
