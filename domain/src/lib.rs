@@ -18,6 +18,7 @@ pub mod keys;
 pub mod messaging;
 pub mod metrics;
 pub mod paging;
+pub mod persisted;
 pub mod ports;
 pub mod reruns;
 pub mod segments;

@@ -154,6 +154,10 @@ ids! {
     MessageId = "message";
     /// A reusable piece of templates.
     PartialId = "partial";
+    /// A GraphQL document that is run by its id.
+    PersistedDocumentId = "document";
+    /// A set of persisted documents that API keys can be held to.
+    DocumentSetId = "docset";
     /// A request for a pixel or a click link.
     HitId = "hit";
     /// A declared or learned kind of event.

@@ -70,11 +70,11 @@ pub const AFTER_TABLES: [&str; 14] = [
             RAISE EXCEPTION 'the tenant is suspended' USING ERRCODE = 'CA403';
         END IF;
     END $$",
-    r"CREATE PROCEDURE carillon_assert_key(wanted uuid, tenant uuid) LANGUAGE plpgsql AS $$
+    r"CREATE PROCEDURE carillon_assert_key(wanted uuid, tenant uuid, allowed uuid) LANGUAGE plpgsql AS $$
     DECLARE good boolean; live boolean;
     BEGIN
         SELECT EXISTS (SELECT 1 FROM credentials WHERE id = wanted AND scope_id = tenant AND revoked_at IS NULL
-                AND (expires_at IS NULL OR expires_at > now())),
+                AND document_set_id IS NOT DISTINCT FROM allowed AND (expires_at IS NULL OR expires_at > now())),
             EXISTS (SELECT 1 FROM tenants WHERE id = tenant AND suspended_at IS NULL) INTO good, live;
         IF NOT good THEN
             RAISE EXCEPTION 'the credential is no longer good' USING ERRCODE = 'CA401';
@@ -103,7 +103,7 @@ pub const APPLICATION_READS: [&str; 12] = [
     "GRANT SELECT (version) ON seaql_migrations TO carillon_app",
     "GRANT SELECT (id, auth_version, disabled_at) ON users TO carillon_app",
     "GRANT SELECT (id, suspended_at, max_messages_per_day, default_zone, default_locale) ON tenants TO carillon_app",
-    "GRANT SELECT (id, scope_kind, scope_id, revoked_at, expires_at) ON credentials TO carillon_app",
+    "GRANT SELECT (id, scope_kind, scope_id, document_set_id, revoked_at, expires_at) ON credentials TO carillon_app",
     "ALTER TABLE tenants ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE tenants FORCE ROW LEVEL SECURITY",
     "CREATE POLICY all_rows ON tenants TO carillon_identity USING (true) WITH CHECK (true)",

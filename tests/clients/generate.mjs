@@ -1,9 +1,10 @@
 // What clients generate of the contract, into generated/: typed documents by graphql-codegen's client preset, of the
-// operations of frontend-contract and those of documents.graphql; and Relay's artifacts.
+// operations of frontend-contract and those of documents.graphql; the same as persisted documents, with the manifest to
+// register; and Relay's artifacts.
 import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { codegen } from '@graphql-codegen/core';
-import { preset } from '@graphql-codegen/client-preset';
+import { addTypenameSelectionDocumentTransform, preset } from '@graphql-codegen/client-preset';
 import { buildSchema, parse } from 'graphql';
 import relayCompiler from 'relay-compiler';
 
@@ -18,26 +19,34 @@ files.push(new URL('documents.graphql', here));
 const documents = (await Promise.all(files.map(read))).map((file) => ({ ...file, document: parse(file.rawSDL) }));
 
 // Without assumeValid: the SDL itself is checked by the specification's rules.
-const schemaAst = buildSchema(await readFile(new URL('schema.graphql', contract), 'utf8'));
-const outputs = await preset.buildGeneratesSection({
-  baseOutputDir: into.pathname,
-  schema: parse(await readFile(new URL('schema.graphql', contract), 'utf8')),
-  schemaAst,
-  documents,
-  plugins: [],
-  pluginMap: {},
-  presetConfig: {},
-  config: {
-    strictScalars: true,
-    scalars: { DateTime: 'string', NaiveDate: 'string', JSON: 'unknown' },
-    useTypeImports: true,
-    importExtension: '.js',
-  },
-});
+const sdl = await readFile(new URL('schema.graphql', contract), 'utf8');
+const schemaAst = buildSchema(sdl);
+const typed = async (folder, documents, presetConfig) => {
+  await mkdir(folder, { recursive: true });
+  const outputs = await preset.buildGeneratesSection({
+    baseOutputDir: folder.pathname,
+    schema: parse(sdl),
+    schemaAst,
+    documents,
+    plugins: [],
+    pluginMap: {},
+    presetConfig,
+    config: {
+      strictScalars: true,
+      scalars: { DateTime: 'string', NaiveDate: 'string', JSON: 'unknown' },
+      useTypeImports: true,
+      importExtension: '.js',
+    },
+  });
+  for (const output of outputs) await writeFile(output.filename, await codegen(output));
+};
 
 await rm(into, { recursive: true, force: true });
+await typed(into, documents, {});
+// Clients that normalise ask for __typename everywhere, so what is registered has to as well.
+const whole = addTypenameSelectionDocumentTransform.transform({ documents });
+await typed(new URL('persisted/', into), whole, { persistedDocuments: { hashAlgorithm: 'sha256' } });
 await mkdir(new URL('relay/', into), { recursive: true });
-for (const output of outputs) await writeFile(output.filename, await codegen(output));
 
 const quietly = { cwd: here.pathname, stdio: ['ignore', 'ignore', 'inherit'] };
 execFileSync(relayCompiler, ['relay.config.json', '--noWatchman'], quietly);

@@ -215,6 +215,7 @@ impl AccessWorld {
             name: Name::parse("Shop").unwrap(),
             role: Role::Marketer,
             scopes: vec![Permission::ReadContacts],
+            document_set: None,
             expires_at: Some(self.ports().now() + KEY_LIFE),
         };
         create_api_key(&grant, self.ports(), command, None).await.unwrap()

@@ -435,6 +435,7 @@ async fn c220_a_key_is_no_stronger_than_who_made_it() {
         name: Name::parse("Shop").unwrap(),
         role,
         scopes: vec![Permission::ReadContacts],
+        document_set: None,
         expires_at,
     };
     let ports = world.ports();

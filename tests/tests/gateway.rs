@@ -265,6 +265,7 @@ async fn c220_a_key_reads_what_came_of_its_own_change() {
             name: Name::parse("Shop").unwrap(),
             role: Role::Marketer,
             scopes: vec![scope],
+            document_set: None,
             expires_at: Some(stage.world.ports().now() + KEY_LIFE),
         };
         let (_, text) = create_api_key(&grant, stage.world.ports(), command, None).await.unwrap();

@@ -128,6 +128,24 @@ pub fn is_about_schema(error: &ServerError) -> bool {
 /// How errors of documents begin that cannot be read.
 pub const UNREADABLE: &str = "The document is not GraphQL: ";
 
+/// The parser quotes the line it stumbled over, and a line may hold an address (C-199): only the rule it broke is told, beside
+/// its place.
+pub fn unquoted(error: ServerError) -> ServerError {
+    let rule = error.message.rsplit("\n  = ").next().filter(|rule| !rule.contains('\n'));
+    let message = format!("{UNREADABLE}{}.", rule.unwrap_or("it cannot be read"));
+    ServerError { message, ..error }
+}
+
+/// The library's messages about inputs end with the value that was given, which may be anything (C-199).
+pub fn unquote_value(error: &mut ServerError) {
+    for mark in [", found ", " does not contain the value ", " does not contain value "] {
+        if let Some(at) = error.message.find(mark).filter(|_| error.source.is_none()) {
+            error.message.truncate(at);
+            error.message.push_str(if mark == ", found " { "." } else { " does not contain the value." });
+        }
+    }
+}
+
 /// True when an error of the response has the code.
 pub fn has_code(response: &Response, code: &str) -> bool {
     let code = Value::from(code);

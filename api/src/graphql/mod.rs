@@ -21,6 +21,7 @@ pub mod mutate;
 pub mod node;
 mod nulls;
 mod payloads;
+pub mod persisted;
 pub mod rounds;
 pub mod scope;
 pub mod segments;
@@ -58,6 +59,7 @@ pub struct Query(
     messaging::TrackingQuery,
     workflows::WorkflowQuery,
     messaging::TemplateQuery,
+    persisted::PersistedQuery,
     catcher::CatcherQuery,
 );
 
@@ -76,6 +78,7 @@ struct Mutations(
     workflows::WorkflowMutation,
     workflows::HoldMutation,
     messaging::TemplateMutation,
+    persisted::PersistedMutation,
     catcher::CatcherMutation,
 );
 
@@ -166,6 +169,8 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         messaging::content_types::Partial = "partials"
         messaging::content_types::Sender = "senders"
         messaging::content_types::Template = "templates"
+        persisted::DocumentSet = "document sets"
+        persisted::PersistedDocument = "persisted documents"
         workflows::Workflow = "workflows"
         workflows::WorkflowVersion = "versions of a workflow"
         workflows::Enrollment = "enrollments"

@@ -5,15 +5,16 @@ use std::str::FromStr;
 use async_graphql::{Context, ID, Interface, Object, Result};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::{
-    AccountId, AttributeId, AuditEventId, BrandId, ConsentEventId, ContactId, CredentialId, EnrollmentId,
-    EventDefinitionId, EvidenceId, ImportId, MessageId, PartialId, SenderId, SuppressionId, TemplateId,
-    TemplateVersionId, TenantId, TopicId, UploadId, WorkflowId, WorkflowVersionId,
+    AccountId, AttributeId, AuditEventId, BrandId, ConsentEventId, ContactId, CredentialId, DocumentSetId,
+    EnrollmentId, EventDefinitionId, EvidenceId, ImportId, MessageId, PartialId, PersistedDocumentId, SenderId,
+    SuppressionId, TemplateId, TemplateVersionId, TenantId, TopicId, UploadId, WorkflowId, WorkflowVersionId,
 };
 
 use super::consent::{Brand, ConsentEvent, ConsentEvidence, Suppression, Topic};
 use super::contacts::{AttributeDefinition, Contact, EventDefinition, Import, Upload};
 use super::messaging::content_types::{Partial, Sender, Template, TemplateVersion};
 use super::messaging::types::Message;
+use super::persisted::{DocumentSet, PersistedDocument};
 use super::scope::{Caller, RequestScope};
 use super::tenancy::{Account, ApiKey, AuditEvent, Tenant};
 use super::workflows::{Enrollment, Workflow, WorkflowVersion};
@@ -38,6 +39,8 @@ pub enum Node {
     ConsentEvidence(ConsentEvidence),
     /// A contact.
     Contact(Contact),
+    /// A set of persisted documents.
+    DocumentSet(DocumentSet),
     /// Somebody on a workflow.
     Enrollment(Enrollment),
     /// An event that is known.
@@ -48,6 +51,8 @@ pub enum Node {
     Message(Message),
     /// A partial.
     Partial(Partial),
+    /// A persisted document.
+    PersistedDocument(PersistedDocument),
     /// A sender.
     Sender(Sender),
     /// An address that is not written to.
@@ -112,12 +117,14 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         ConsentEventId::KIND => by_id(id, |id| ConsentEvent::find(ctx, id)).await,
         ContactId::KIND => by_id(id, |id| Contact::find(ctx, id)).await,
         CredentialId::KIND => by_id(id, |id| ApiKey::find(ctx, id)).await,
+        DocumentSetId::KIND => by_id(id, |id| DocumentSet::find(ctx, id)).await,
         EnrollmentId::KIND => by_id(id, |id| Enrollment::find(ctx, id)).await,
         EventDefinitionId::KIND => by_id(id, |id| EventDefinition::find(ctx, id)).await,
         EvidenceId::KIND => by_id(id, |id| ConsentEvidence::find(ctx, Some(id))).await,
         ImportId::KIND => by_id(id, |id| Import::find(ctx, id)).await,
         MessageId::KIND => by_id(id, |id| Message::find(ctx, id)).await,
         PartialId::KIND => by_id(id, |id| Partial::find(ctx, id)).await,
+        PersistedDocumentId::KIND => by_id(id, |id| PersistedDocument::find(ctx, id)).await,
         SenderId::KIND => by_id(id, |id| Sender::find(ctx, id)).await,
         SuppressionId::KIND => by_id(id, |id| Suppression::find(ctx, id)).await,
         TemplateId::KIND => by_id(id, |id| Template::find(ctx, id)).await,

@@ -11,6 +11,7 @@ use async_graphql::Context;
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::files::Files;
 use carillon_domain::idempotency::Replay;
+use carillon_domain::ids::DocumentSetId;
 use carillon_domain::ports::{Ports, TenantTx};
 use carillon_domain::tenancy::{
     Actor, Doorkeeper, Grant, Payer, Payers, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer,
@@ -37,6 +38,19 @@ impl Caller {
     pub fn user(ports: &Ports, access: VerifiedAccess) -> Self {
         let context = enter_as_user(&ports.wall, &access);
         Self::User(access, context)
+    }
+
+    /// The tenant the caller is in, if any.
+    pub fn inside(&self) -> Option<&TenantContext> {
+        match self {
+            Self::User(_, Some(context)) | Self::ApiKey(context) => Some(context),
+            Self::User(_, None) | Self::Anonymous => None,
+        }
+    }
+
+    /// The set whose documents the caller may run and no others, if they are held to one.
+    pub fn document_set(&self) -> Option<DocumentSetId> {
+        self.inside().and_then(TenantContext::document_set)
     }
 
     /// Who pays for what they ask (C-234). Nobody pays for nobody: what strangers may do is limited by attempt.

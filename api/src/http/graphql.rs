@@ -1,7 +1,9 @@
 //! GraphQL over HTTP: POST for everything, GET for what changes nothing (C-223), and for sockets of subscriptions.
 
 mod counted;
+mod etag;
 mod graphiql;
+mod persisted;
 mod rate;
 mod subscriptions;
 
@@ -26,12 +28,14 @@ use super::compress::compressed;
 use super::negotiate::{Accepted, MediaType};
 use super::{Gateway, Problem, RequestId};
 use crate::graphql::documents::Documents;
-use crate::graphql::error::UNREADABLE;
+use crate::graphql::error::{unquote_value, unquoted};
 use crate::graphql::limits::Cost;
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{self, error, folding, limits, validity};
 
 pub(super) use graphiql::graphiql;
+pub use persisted::KeptDocuments;
+use persisted::Named;
 pub use rate::RatePolicies;
 pub use subscriptions::{SocketSettings, Sockets};
 
@@ -53,17 +57,21 @@ const OPERATION_NAME_MAX: usize = 64;
 #[derive(Debug, Default, Deserialize)]
 struct Params {
     query: Option<String>,
+    /// Names the document in place of `query` (GraphQL over HTTP, appendix on persisted documents).
+    #[serde(rename = "documentId")]
+    document_id: Option<String>,
     #[serde(rename = "operationName")]
     operation_name: Option<String>,
     variables: Option<serde_json::Map<String, serde_json::Value>>,
-    // Read so that a value of the wrong type is refused; no extension is known.
-    #[serde(rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    // Of these `persistedQuery` is known.
+    extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Debug, Deserialize)]
 struct AddressParams {
     query: Option<String>,
+    #[serde(rename = "documentId")]
+    document_id: Option<String>,
     #[serde(rename = "operationName")]
     operation_name: Option<String>,
     variables: Option<String>,
@@ -127,9 +135,10 @@ fn parse_address(query: &str) -> Result<Params, Problem> {
     };
     Ok(Params {
         query: params.query,
+        document_id: params.document_id.filter(|id| !id.is_empty()),
         operation_name: params.operation_name.filter(|name| !name.is_empty()),
         variables: map(params.variables, "The variables are not a JSON object.")?,
-        _extensions: map(params.extensions, "The extensions are not a JSON object.")?,
+        extensions: map(params.extensions, "The extensions are not a JSON object.")?,
     })
 }
 
@@ -147,49 +156,98 @@ async fn answer(
         return Problem::NotAcceptable.answer(MediaType::Json.of_problems(), Some(&id));
     };
     let media_type = accepted.answer;
-    let operation = Cell::new(Operation::Unknown);
-    let rates = &gateway.process.desk.rates;
-    let run = async {
-        let (mut request, kind, cost) = match prepare(&gateway.documents, params?) {
-            Ok(prepared) => prepared,
-            Err(Stop::Answer(response)) => return Err(refused(gateway, http, response).await),
-            Err(stop) => return Err(stop),
-        };
-        operation.set(counted::operation(kind));
-        traced(&mut request, kind);
-        if !may_mutate && kind == Some(OperationType::Mutation) {
-            return Err(Problem::MethodNotAllowed("POST").into());
-        }
-        let caller = authenticate(gateway, http).await?;
-        if accepted.events && kind == Some(OperationType::Subscription) {
-            return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, (request, cost)).await?));
-        }
-        let bill = (caller.payers(), cost);
-        let (response, standings) = rate::paid(rates, bill, execute(gateway, http, caller, request)).await;
-        Ok(Answered::Response(Box::new(response), standings))
-    };
-    let answered = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
-        Ok(Ok(answered)) => answered,
-        Ok(Err(Stop::Answer(response))) => Answered::Response(response, Standings::default()),
-        Ok(Err(Stop::Problem(problem))) => Answered::Problem(problem),
-        Err(_) => Answered::Problem(Problem::Timeout),
-    };
-    let answer = match answered {
+    let asked = Asked::new(gateway, http, (accepted, may_mutate));
+    let answer = match asked.answered(params).await {
         // Its own answers are counted where they are told.
         Answered::Stream(stream) => return stream,
         Answered::Response(mut response, standings) => {
             present(&mut response, &id);
-            operations.one((operation.get(), counted::answer(&response)));
+            operations.one((asked.operation.get(), counted::answer(&response)));
             let mut answer = render(&response, media_type, &id);
+            if asked.may_be_kept() {
+                answer = etag::validated(http, &response, answer);
+            }
             rate::tell(&gateway.policies, &standings, &mut answer);
             answer
         }
         Answered::Problem(problem) => {
-            operations.one((operation.get(), Answer::of(problem.parts().1)));
+            operations.one((asked.operation.get(), Answer::of(problem.parts().1)));
             problem.answer(media_type.of_problems(), Some(&id))
         }
     };
     compressed(http, answer)
+}
+
+/// A request on its way to its answer, and what became known of it meanwhile.
+struct Asked<'a> {
+    gateway: &'a web::Data<Gateway>,
+    http: &'a HttpRequest,
+    accepted: Accepted,
+    may_mutate: bool,
+    operation: Cell<Operation>,
+    /// Whether its document was named by its id.
+    by_id: Cell<bool>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(gateway: &'a web::Data<Gateway>, http: &'a HttpRequest, (accepted, may_mutate): (Accepted, bool)) -> Self {
+        let (operation, by_id) = (Cell::new(Operation::Unknown), Cell::new(false));
+        Self { gateway, http, accepted, may_mutate, operation, by_id }
+    }
+
+    /// What it came to, in the time that a request has.
+    async fn answered(&self, params: Result<Params, Problem>) -> Answered {
+        match tokio::time::timeout(self.gateway.settings.request_timeout, self.run(params)).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(Stop::Answer(response))) => Answered::Response(response, Standings::default()),
+            Ok(Err(Stop::Problem(problem))) => Answered::Problem(problem),
+            Err(_) => Answered::Problem(Problem::Timeout),
+        }
+    }
+
+    async fn run(&self, params: Result<Params, Problem>) -> Result<Answered, Stop> {
+        let (gateway, http) = (self.gateway, self.http);
+        let mut params = params?;
+        // Whose document an id names is known only when it is known who asks; a text is read before anybody is looked up.
+        let named = persisted::named(&params)?;
+        let known = match named {
+            Some(_) => Some(authenticate(gateway, http).await?),
+            None => None,
+        };
+        if let Some(caller) = &known {
+            self.by_id.set(true);
+            persisted::resolve(gateway, caller, &mut params, named).await?;
+        }
+        let (mut request, kind, cost) = match prepare(&gateway.documents, params) {
+            Ok(prepared) => prepared,
+            Err(Stop::Answer(response)) => return Err(refused(gateway, http, response).await),
+            Err(stop) => return Err(stop),
+        };
+        self.operation.set(counted::operation(kind));
+        traced(&mut request, kind);
+        if !self.may_mutate && kind == Some(OperationType::Mutation) {
+            return Err(Problem::MethodNotAllowed("POST").into());
+        }
+        let caller = match known {
+            Some(caller) => caller,
+            None => persisted::may_send_texts(authenticate(gateway, http).await?)?,
+        };
+        if self.accepted.events && kind == Some(OperationType::Subscription) {
+            let document = named.and_then(Named::hash);
+            let asked = (request, cost, document);
+            return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, asked).await?));
+        }
+        let bill = (caller.payers(), cost);
+        let run = execute(gateway, http, caller, request);
+        let (response, standings) = rate::paid(&gateway.process.desk.rates, bill, run).await;
+        Ok(Answered::Response(Box::new(response), standings))
+    }
+
+    /// True for a query by GET whose document was named by its id: its address says all of it, and is short.
+    fn may_be_kept(&self) -> bool {
+        let is_json = self.accepted.answer != MediaType::EventStream;
+        !self.may_mutate && is_json && self.by_id.get() && self.operation.get() == Operation::Query
+    }
 }
 
 /// What a request came to.
@@ -257,24 +315,6 @@ fn traced(request: &mut Request, kind: Option<OperationType>) {
     let only = request.operation_name.clone().or_else(|| limits::only_name(request.parsed_query().ok()?));
     if let Some(name) = only.filter(|name| name.len() <= OPERATION_NAME_MAX) {
         span.record("graphql.operation.name", name);
-    }
-}
-
-/// The parser quotes the line it stumbled over, and a line may hold an address (C-199): only the rule it broke is told, beside
-/// its place.
-fn unquoted(error: ServerError) -> ServerError {
-    let rule = error.message.rsplit("\n  = ").next().filter(|rule| !rule.contains('\n'));
-    let message = format!("{UNREADABLE}{}.", rule.unwrap_or("it cannot be read"));
-    ServerError { message, ..error }
-}
-
-/// The library's messages about inputs end with the value that was given, which may be anything (C-199).
-fn unquote_value(error: &mut ServerError) {
-    for mark in [", found ", " does not contain the value ", " does not contain value "] {
-        if let Some(at) = error.message.find(mark).filter(|_| error.source.is_none()) {
-            error.message.truncate(at);
-            error.message.push_str(if mark == ", found " { "." } else { " does not contain the value." });
-        }
     }
 }
 

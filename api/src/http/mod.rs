@@ -33,7 +33,7 @@ use crate::graphql::scope::Process;
 
 pub use clicks::HitRecorder;
 pub use client::TrustedProxies;
-pub use graphql::{RatePolicies, SocketSettings, Sockets};
+pub use graphql::{KeptDocuments, RatePolicies, SocketSettings, Sockets};
 pub use health::{Check, Health, Probe, database as database_check};
 pub use observe::RequestId;
 pub use problem::Problem;
@@ -89,6 +89,8 @@ pub struct Gateway {
     pub schema: CarillonSchema,
     /// Documents that were read before.
     pub documents: Documents,
+    /// Persisted documents that were looked up a moment ago.
+    pub kept: KeptDocuments,
     /// What requests share.
     pub process: Arc<Process>,
     /// Limits of the edge.
@@ -114,13 +116,26 @@ impl Gateway {
     pub fn new(process: Process) -> Self {
         let health = Health::new(vec![health::database(process.ports.wall.clone())]);
         let (schema, settings) = (crate::graphql::schema(), HttpSettings::default());
-        let documents = Documents::default();
+        let (documents, kept) = (Documents::default(), KeptDocuments::default());
         let (serves, hits) = (Serves::default(), HitRecorder::default());
         let (live, sockets) = (Live::default(), Sockets::default());
         let policies = RatePolicies::new(process.desk.rates.settings());
         crate::graphql::limits::learn_prices();
         let process = Arc::new(process);
-        Self { schema, documents, process, settings, serves, health, hits, catcher: None, live, sockets, policies }
+        Self {
+            schema,
+            documents,
+            kept,
+            process,
+            settings,
+            serves,
+            health,
+            hits,
+            catcher: None,
+            live,
+            sockets,
+            policies,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The checksum tells a typo from a key without asking the database, and lets scanners of public code find leaked keys.
 
 use aws_lc_rs::digest;
-use carillon_entities::ids::{self, CredentialId, TenantId};
+use carillon_entities::ids::{self, CredentialId, DocumentSetId, TenantId};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
@@ -54,6 +54,8 @@ pub struct StoredKey {
     pub role: Role,
     /// What it is limited to.
     pub scopes: Scopes,
+    /// The set whose documents it may run, and no others.
+    pub document_set: Option<DocumentSetId>,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
@@ -67,6 +69,7 @@ pub struct VerifiedKey {
     pub(super) tenant: TenantId,
     pub(super) role: Role,
     pub(super) scopes: Scopes,
+    pub(super) document_set: Option<DocumentSetId>,
 }
 
 impl NewApiKey {
@@ -103,8 +106,8 @@ impl PresentedKey {
     pub(super) fn verify(&self, stored: StoredKey, now: Timestamp) -> Option<VerifiedKey> {
         let same = self.id == stored.id && bool::from(self.hash.ct_eq(&stored.hash));
         let alive = stored.revoked_at.is_none() && stored.expires_at.is_none_or(|end| now < end);
-        let StoredKey { id, tenant, role, scopes, .. } = stored;
-        (same && alive).then_some(VerifiedKey { id, tenant, role, scopes })
+        let StoredKey { id, tenant, role, scopes, document_set, .. } = stored;
+        (same && alive).then_some(VerifiedKey { id, tenant, role, scopes, document_set })
     }
 }
 
@@ -137,6 +140,7 @@ mod tests {
             tenant: TenantId(Uuid::from_u128(1)),
             role: Role::Marketer,
             scopes: Scopes::All,
+            document_set: None,
             expires_at: None,
             revoked_at: None,
         }

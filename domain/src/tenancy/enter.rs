@@ -31,8 +31,8 @@ pub(super) fn enter_as_member(wall: &Wall, reached: &Reached) -> TenantContext {
 
 /// An API key, in its tenant.
 pub fn enter_with_key(wall: &Wall, key: &VerifiedKey) -> TenantContext {
-    let door = open(wall, key.tenant, Freshness::Key(key.id));
-    TenantContext::new(door, Actor::ApiKey(key.id), key.role, key.scopes.clone())
+    let door = open(wall, key.tenant, Freshness::Key(key.id, key.document_set));
+    TenantContext::new(door, Actor::ApiKey(key.id), key.role, key.scopes.clone()).held_to(key.document_set)
 }
 
 /// Carillon's own work in the tenant that a claimed row or a ticket names.

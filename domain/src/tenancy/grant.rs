@@ -2,12 +2,12 @@
 
 use std::marker::PhantomData;
 
-use carillon_entities::ids::{AccountId, TenantId, UserId};
+use carillon_entities::ids::{AccountId, DocumentSetId, TenantId, UserId};
 use carillon_entities::wall::{TenantDoor, TenantTx, TxMode, WallError};
 
 use super::{
-    AccountAction, Action, Actor, DeploymentAction, OperatorAction, Permission, Role, SystemAction, TenantAction,
-    WriteAction,
+    AccountAction, Action, Actor, DeploymentAction, OperatorAction, Permission, Role, RunDocuments, SystemAction,
+    TenantAction, WriteAction,
 };
 use crate::error::{Error, Refusal, Result};
 
@@ -38,11 +38,28 @@ pub struct TenantContext {
     actor: Actor,
     role: Role,
     scopes: Scopes,
+    document_set: Option<DocumentSetId>,
 }
 
 impl TenantContext {
     pub(super) fn new(door: TenantDoor, actor: Actor, role: Role, scopes: Scopes) -> Self {
-        Self { door, actor, role, scopes }
+        Self { door, actor, role, scopes, document_set: None }
+    }
+
+    /// The same caller, who may run the documents of this set and no others.
+    pub(super) fn held_to(self, document_set: Option<DocumentSetId>) -> Self {
+        Self { document_set, ..self }
+    }
+
+    /// The set of documents that the caller may run, where they may not run any.
+    pub fn document_set(&self) -> Option<DocumentSetId> {
+        self.document_set
+    }
+
+    /// The permission to have a document by its id. Everybody inside has it, whatever their scopes: it gives nothing that
+    /// the text of the document would not.
+    pub fn grant_to_run(&self) -> Grant<RunDocuments> {
+        Grant::new(self.door.clone(), self.actor)
     }
 
     /// Whose data the caller is in.

@@ -3,7 +3,7 @@
 //! Under an idempotency key the secret is kept sealed (C-233) with the answer, as long as that: whoever lost the answer
 //! has the same key by the same call.
 
-use carillon_entities::ids::{CredentialId, UserId};
+use carillon_entities::ids::{CredentialId, DocumentSetId, UserId};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,6 +15,7 @@ use super::{Actor, AdministerTenant, Grant, Name, NewApiKey, Permission, Role, S
 use crate::error::{Error, Refusal, Result};
 use crate::idempotency::{Call, Run};
 use crate::paging::{Page, Paged};
+use crate::persisted::assert_document_set;
 use crate::ports::Ports;
 use crate::time::Timestamp;
 
@@ -36,6 +37,9 @@ pub struct ApiKey {
     pub role: Role,
     /// What it may do of what the role may.
     pub scopes: Vec<Permission>,
+    /// The set whose documents it may run, and no others; any document if there is none.
+    #[serde(default)]
+    pub document_set: Option<DocumentSetId>,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the hour.
@@ -55,6 +59,8 @@ pub struct CreateApiKey {
     pub role: Role,
     /// What it may do of what the role may.
     pub scopes: Vec<Permission>,
+    /// The set whose documents it may run, and no others.
+    pub document_set: Option<DocumentSetId>,
     /// When it ends; after a year unless said otherwise.
     pub expires_at: Option<Timestamp>,
 }
@@ -69,6 +75,9 @@ pub async fn create_api_key(
     let by = fresh_user(grant).await?;
     let now = ports.now();
     check_scopes(&command)?;
+    if let Some(set) = command.document_set {
+        assert_document_set(grant, set, "documentSetId").await?;
+    }
     if command.expires_at.is_some_and(|end| end <= now) {
         return Err(Refusal::new("ALREADY_OVER", "expiresAt", "The key would have ended already.").into());
     }
@@ -80,6 +89,7 @@ pub async fn create_api_key(
         prefix: new.prefix.clone(),
         role: command.role,
         scopes: command.scopes,
+        document_set: command.document_set,
         expires_at: Some(command.expires_at.unwrap_or(now + KEY_LIFE)),
         last_used_at: None,
         revoked_at: None,
@@ -110,11 +120,52 @@ fn check_scopes(command: &CreateApiKey) -> Result<()> {
     }
     let refuse = |(index, scope): (usize, &Permission)| {
         let fits = scope.allows_keys() && scope.allows(command.role);
-        let message = format!("A key with the role {} cannot have {scope}.", command.role);
-        (!fits).then(|| Refusal::new("INVALID_SCOPE", format!("scopes.{index}"), message))
+        let message = match (fits, command.document_set.is_some() && widens(*scope)) {
+            (true, false) => return None,
+            (true, true) => HELD.to_owned(),
+            (false, _) => format!("A key with the role {} cannot have {scope}.", command.role),
+        };
+        Some(Refusal::new("INVALID_SCOPE", format!("scopes.{index}"), message))
     };
     let refusals: Vec<Refusal> = command.scopes.iter().enumerate().filter_map(refuse).collect();
     if refusals.is_empty() { Ok(()) } else { Err(Error::Refused(refusals)) }
+}
+
+/// Why a key with [`widens`] is not held to a set.
+const HELD: &str = "A key that is held to a document set cannot change what the set has.";
+
+/// True for a scope by which a key could let itself run more.
+fn widens(scope: Permission) -> bool {
+    scope == Permission::PublishDocuments
+}
+
+/// Holds a key to a document set, or to none: from its next request on, and its subscriptions end.
+pub async fn limit_api_key(
+    grant: &Grant<AdministerTenant>,
+    ports: &Ports,
+    (id, document_set): (CredentialId, Option<DocumentSetId>),
+    call: Option<&Call>,
+) -> Result<ApiKey> {
+    let by = fresh_user(grant).await?;
+    if let Some(set) = document_set {
+        assert_document_set(grant, set, "to.documentSetId").await?;
+    }
+    let done = store::write_once!(ports, Once::within(by, grant.tenant(), call), |tx| {
+        let key = store::credentials::key_find(tx, grant.tenant(), id).await?;
+        let key = key.ok_or_else(|| Refusal::not_found("id"))?;
+        if document_set.is_some() && key.scopes.iter().copied().any(widens) {
+            return Err(Refusal::new("INVALID_SCOPE", "id", HELD).into());
+        }
+        store::credentials::key_limit(tx, id, document_set).await?;
+        let changed = key.document_set != document_set;
+        Ok((ApiKey { document_set, ..key }, changed))
+    })?;
+    let (key, changed): (ApiKey, bool) = done.value;
+    if changed {
+        let deed = Deed::new("api_key.limit", id.0).with(json!({ "documentSet": document_set })).once(done.entry);
+        record_apart(ports, Some(Scope::Tenant(grant.tenant())), grant.actor(), deed).await?;
+    }
+    Ok(key)
 }
 
 /// The user behind the grant, whose token is still good.
@@ -176,7 +227,7 @@ mod tests {
 
     fn refused(role: Role, scopes: &[Permission]) -> Vec<String> {
         let name = Name::parse("Shop").unwrap();
-        let command = CreateApiKey { name, role, scopes: scopes.to_vec(), expires_at: None };
+        let command = CreateApiKey { name, role, scopes: scopes.to_vec(), document_set: None, expires_at: None };
         match check_scopes(&command) {
             Ok(()) => Vec::new(),
             Err(Error::Refused(refusals)) => refusals.into_iter().map(|refusal| refusal.field).collect(),

@@ -58,7 +58,9 @@ pub use grant::{
     AccountContext, AccountGrant, DeploymentGrant, Grant, OperatorContext, Scopes, SystemContext, TenantContext,
 };
 pub use invitation::{NewInvitation, accept_invitation, invite_member};
-pub use keys::{ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, find_api_keys, revoke_api_key};
+pub use keys::{
+    ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, find_api_keys, limit_api_key, revoke_api_key,
+};
 use mail::life;
 pub use mail::{INVITATION_PAGE, RESET_PAGE, VERIFY_PAGE, is_mailed_link_good};
 pub use members::{Member, account_members, change_member_role, leave, members, remove_member};

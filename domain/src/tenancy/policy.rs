@@ -140,6 +140,12 @@ policy! {
     PublishWorkflows = "workflows.publish" tenant write [yes yes yes no no | yes no no];
     /// Move people along their workflows.
     RunWorkflows = "workflows.run" tenant write [no no no no no | no yes no];
+    /// See persisted documents and the sets of them.
+    ReadDocuments = "documents.read" tenant read [yes yes yes yes yes | yes no no];
+    /// Register and retire persisted documents, and decide which a set has.
+    PublishDocuments = "documents.publish" tenant write [yes yes no no no | yes no no];
+    /// Have a document by its id, to run it as its text would run: no key needs a scope for it.
+    RunDocuments = "documents.run" tenant read [yes yes yes yes yes | no no no];
     /// See the tenant's settings, brands, topics and members.
     ReadTenant = "tenancy.read" tenant read [yes yes yes yes yes | yes yes no];
     /// Change settings, brands, topics, members and API keys.
@@ -167,6 +173,7 @@ impl Permission {
             Self::WriteWorkflows | Self::PublishWorkflows => Some(Self::ReadWorkflows),
             Self::RecordConsent => Some(Self::ReadConsent),
             Self::SendMessages | Self::PublishTemplates => Some(Self::ReadMessages),
+            Self::PublishDocuments => Some(Self::ReadDocuments),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 pub mod consent;
 pub mod contacts;
 pub mod messaging;
+pub mod persisted;
 pub mod service;
 pub mod tenancy;
 pub mod workflows;

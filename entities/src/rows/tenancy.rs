@@ -89,6 +89,7 @@ row! {
         name: String,
         role: Option<String>,
         scopes: Json,
+        document_set_id: Option<DocumentSetId>,
         email_norm: Option<String>,
         pending: Option<Json>,
         expires_at: Option<DateTimeUtc>,

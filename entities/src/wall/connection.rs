@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use sea_orm::{DbBackend, ExecResult, QueryResult, Statement};
+use sea_orm::{DbBackend, ExecResult, QueryResult, Statement, Value};
 use sea_query_sqlx::SqlxValues;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
@@ -100,7 +100,10 @@ impl Pools {
                     Freshness::User(user, version) => {
                         format!("; CALL carillon_assert_user('{}', {version}, '{}')", user.0, tenant.0)
                     }
-                    Freshness::Key(key) => format!("; CALL carillon_assert_key('{}', '{}')", key.0, tenant.0),
+                    Freshness::Key(key, set) => {
+                        let set = set.map_or_else(|| "NULL".to_owned(), |set| format!("'{}'", set.0));
+                        format!("; CALL carillon_assert_key('{}', '{}', {set})", key.0, tenant.0)
+                    }
                 };
                 let set = if seeded_bugs::on("tenant_set_for_session") { "SET" } else { "SET LOCAL" };
                 let begin = format!("{}; {set} app.tenant_id = '{}'{check}", begin(mode), tenant.0);
@@ -303,31 +306,30 @@ impl Connection {
     }
 
     async fn check_freshness(&mut self, tenant: TenantId, freshness: Freshness) -> Result<(), WallError> {
-        let (sql, id, version) = match freshness {
+        let (sql, id, held) = match freshness {
             Freshness::Unchecked | Freshness::Link => return Ok(()),
             Freshness::Tenant => (
                 "SELECT 1 AS good, (SELECT COUNT(*) FROM tenants WHERE $1 = $1 AND $2 = $2 AND id = $3 \
                  AND suspended_at IS NULL) AS live",
                 tenant.0,
-                0,
+                Value::from(0_i64),
             ),
             Freshness::User(user, version) => (
                 "SELECT (SELECT COUNT(*) FROM users WHERE id = $1 AND auth_version = $2 AND disabled_at IS NULL) AS good, \
                  (SELECT COUNT(*) FROM tenants WHERE id = $3 AND suspended_at IS NULL) AS live",
                 user.0,
-                version,
+                version.into(),
             ),
-            Freshness::Key(key) => (
-                "SELECT (SELECT COUNT(*) FROM credentials WHERE id = $1 AND $2 = $2 AND scope_id = $3 \
+            Freshness::Key(key, set) => (
+                "SELECT (SELECT COUNT(*) FROM credentials WHERE id = $1 AND document_set_id IS $2 AND scope_id = $3 \
                  AND revoked_at IS NULL \
                  AND (expires_at IS NULL OR julianday(expires_at) > julianday('now'))) AS good, \
                  (SELECT COUNT(*) FROM tenants WHERE id = $3 AND suspended_at IS NULL) AS live",
                 key.0,
-                0,
+                set.map(|set| set.0).into(),
             ),
         };
-        let statement =
-            Statement::from_sql_and_values(DbBackend::Sqlite, sql, [id.into(), version.into(), tenant.0.into()]);
+        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, [id.into(), held, tenant.0.into()]);
         let row = self.query_one(statement).await?.ok_or(WallError::NotFresh)?;
         match (row.try_get::<i64>("", "good")?, row.try_get::<i64>("", "live")?) {
             (0, _) => Err(WallError::NotFresh),

@@ -49,7 +49,7 @@ mod tx;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::ids::{CredentialId, TenantId, UserId};
+use crate::ids::{CredentialId, DocumentSetId, TenantId, UserId};
 
 use connection::{Connection, Pools};
 pub use due::DueTenant;
@@ -85,8 +85,8 @@ pub enum Freshness {
     Tenant,
     /// The user must be enabled and still at this version.
     User(UserId, i64),
-    /// The key must not be revoked or expired.
-    Key(CredentialId),
+    /// The key must not be revoked or expired, and still be held to this document set, or to none.
+    Key(CredentialId, Option<DocumentSetId>),
 }
 
 /// The pools of one process.

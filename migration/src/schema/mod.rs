@@ -7,6 +7,7 @@
 pub mod consent;
 pub mod contacts;
 pub mod messaging;
+pub mod persisted;
 pub mod service;
 pub mod tenancy;
 pub mod workflows;
@@ -51,7 +52,6 @@ pub struct Table {
 
 /// Every table, in an order in which foreign keys can be made.
 pub fn tables() -> impl Iterator<Item = &'static Table> {
-    [tenancy::TABLES, contacts::TABLES, consent::TABLES, messaging::TABLES, workflows::TABLES, service::TABLES]
-        .into_iter()
-        .flatten()
+    let first = [tenancy::TABLES, contacts::TABLES, consent::TABLES, messaging::TABLES, workflows::TABLES];
+    first.into_iter().chain([persisted::TABLES, service::TABLES]).flatten()
 }

@@ -98,6 +98,7 @@ pub const TABLES: &[Table] = &[
             name TEXT NOT NULL,
             role TEXT,
             scopes JSON NOT NULL,
+            document_set_id UUID,
             email_norm TEXT,
             pending JSON,
             expires_at TIME,

@@ -6,6 +6,7 @@ import { apollo } from './apollo.js';
 import { audit } from './audit.js';
 import { breaking } from './breaking.js';
 import { language } from './language.js';
+import { persisted } from './persisted.js';
 import { attack, python } from './python.js';
 import { relayRuntime } from './relay.js';
 import { start } from './server.js';
@@ -24,7 +25,7 @@ for (const n of [1, 2, 3, 4, 5]) {
 test('no type of the contract or of a client is any', () => {
   const here = new URL('../../', import.meta.url);
   const sources = readdirSync(new URL('src/', here)).map((name) => `src/${name}`);
-  for (const name of ['generated/graphql.ts', ...sources]) {
+  for (const name of ['generated/graphql.ts', 'generated/persisted/graphql.ts', ...sources]) {
     const code = readFileSync(new URL(name, here), 'utf8').replace(/\/\*[^]*?\*\/|\/\/.*|'[^']*'|`[^`]*`/g, '');
     assert.doesNotMatch(code, /\bany\b/, name);
   }
@@ -34,6 +35,7 @@ audit(world);
 language(world);
 apollo(world);
 urql(world);
+persisted(world);
 relayRuntime(world);
 socket(world);
 sse(world);

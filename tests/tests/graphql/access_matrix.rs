@@ -96,8 +96,8 @@ async fn keys(api: &Api) -> Vec<(Permission, Caller)> {
     let mut keys = Vec::new();
     for scope in Permission::ALL.iter().copied().filter(|scope| scope.allows_keys()) {
         let expires_at = Some(ports.now() + KEY_LIFE);
-        let command =
-            CreateApiKey { name: Name::parse("Key").unwrap(), role: Role::Owner, scopes: vec![scope], expires_at };
+        let (name, scopes) = (Name::parse("Key").unwrap(), vec![scope]);
+        let command = CreateApiKey { name, role: Role::Owner, scopes, document_set: None, expires_at };
         let (_, text) = create_api_key(&grant, ports, command, None).await.unwrap();
         keys.push((scope, Caller::ApiKey(authenticate_key(ports, &text).await.unwrap())));
     }

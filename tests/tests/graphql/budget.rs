@@ -34,6 +34,8 @@ const LISTS: &[(&str, &str)] = &[
     ("imports", "fileName errorsUrl errors(first: 1) { nodes { code } pageInfo { hasNextPage } }"),
     ("templates", "name versions { locale }"),
     ("partials", "name html text version"),
+    ("persistedDocuments", "documentId text"),
+    ("documentSets", "name activeNumber versions { number documentCount }"),
     ("senders", "fromName dnsRecord { name }"),
     ("brands", "name"),
     ("topics", "key"),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use carillon_domain::doorbell::Doorbell;
 use carillon_domain::messaging::Lane;
+use carillon_domain::persisted::DocumentHash;
 use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{Role, Scope};
 use carillon_migration::schema::tables;
@@ -239,6 +240,27 @@ async fn ending_cases(stage: &Stage) -> Vec<Case> {
     ]
 }
 
+async fn document_cases(stage: &Stage) -> Vec<Case> {
+    let [fresh, gone] = ["{ fresh: serverTime }", "{ gone: serverTime }"];
+    stage.api.change("registerDocuments", "", json!({ "documents": [{ "text": gone }] })).await;
+    vec![
+        case(
+            "registerDocuments",
+            json!({ "documents": [{ "text": fresh }] }),
+            "results { documentId created document { text } }",
+            json!({ "results": [{
+                "documentId": DocumentHash::of(fresh).to_string(), "created": true, "document": { "text": fresh },
+            }] }),
+        ),
+        case(
+            "retireDocuments",
+            json!({ "documentIds": [DocumentHash::of(gone).to_string()] }),
+            "results { retired userErrors { code } }",
+            json!({ "results": [{ "retired": true, "userErrors": [] }] }),
+        ),
+    ]
+}
+
 /// The answer is that of the real thing, which the same key then still does.
 #[actix_web::test]
 async fn a_dry_run_answers_as_the_mutation_would_and_leaves_nothing() {
@@ -246,6 +268,7 @@ async fn a_dry_run_answers_as_the_mutation_would_and_leaves_nothing() {
     let mut cases = sending_cases(&stage).await;
     cases.extend(Box::pin(contact_cases(&stage)).await);
     cases.extend(Box::pin(ending_cases(&stage)).await);
+    cases.extend(document_cases(&stage).await);
     let sdl = Sdl::of(&stage.api.schema);
     let takes_it = |name: &&str| {
         let input = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);

@@ -19,6 +19,8 @@ mod nodes;
 mod nulls;
 mod paging;
 mod payloads;
+mod persisted;
+mod persisted_sets;
 mod places;
 mod rate;
 mod raw;

@@ -60,6 +60,8 @@ async fn c204_every_kind_of_node_is_found_by_its_own_tenant_alone() {
         row.workflow,
         row.workflow_version,
         row.enrollment,
+        row.document,
+        row.document_set,
         entry["id"].clone(),
         entry["evidenceId"].clone(),
     ];
@@ -120,7 +122,8 @@ async fn c225_evidence_is_no_way_around_the_ledger() {
         (vec![Permission::ReadConsent, Permission::ReadPersonalData], ""),
     ] {
         let expires_at = Some(ports.now() + KEY_LIFE);
-        let command = CreateApiKey { name: Name::parse("Key").unwrap(), role: Role::Owner, scopes, expires_at };
+        let name = Name::parse("Key").unwrap();
+        let command = CreateApiKey { name, role: Role::Owner, scopes, document_set: None, expires_at };
         let (_, text) = create_api_key(&grant, ports, command, None).await.unwrap();
         let key = Caller::ApiKey(authenticate_key(ports, &text).await.unwrap());
         let answer = api.ask_as(&key, QUERY, json!({ "ids": [evidence] })).await;

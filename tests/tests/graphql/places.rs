@@ -100,7 +100,7 @@ impl Side {
         let member = lists["members"]["nodes"].as_array().unwrap().last().unwrap().clone();
         let first = |list: &str| lists[list]["nodes"][0]["id"].clone();
         let mut ids = vec![row.brand, row.topic, row.contact, row.sender, row.template, row.version, row.message];
-        ids.extend([row.workflow, row.workflow_version, row.enrollment]);
+        ids.extend([row.workflow, row.workflow_version, row.enrollment, row.document, row.document_set]);
         ids.extend([row.partial, row.upload, row.import, json!(api.tenant), json!(api.account)]);
         ids.extend([member["id"].clone(), member["userId"].clone()]);
         ids.push(lists["contact"]["ledger"]["nodes"][0]["id"].clone());
@@ -200,6 +200,7 @@ fn kind_of(field: &str) -> &'static str {
         Some("account") => "account",
         Some("brand") => "brand",
         Some("contact") => "contact",
+        Some("documentSet") => "docset",
         Some("membership") => "membership",
         Some("sender") => "sender",
         Some("template") => "template",
@@ -232,6 +233,7 @@ fn also(kind: &str, way: Option<&[String]>) -> Vec<(&'static str, Value)> {
     match (kind, next) {
         ("SuppressAddressInput", "topicId") => vec![("scope", json!("TOPIC")), ("reason", json!("MANUAL"))],
         ("ImportOptionsInput", "topicId") => vec![("consent", json!({ "basis": "CONSENT", "attestation": "x" }))],
+        ("CreateApiKeyInput", "documentSetId") => vec![("scopes", json!(["contacts.read"]))],
         ("TagContactsInput", next) if next != "add" => vec![("add", json!(["new"]))],
         _ => Vec::new(),
     }

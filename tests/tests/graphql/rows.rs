@@ -29,6 +29,8 @@ pub struct Ids {
     pub workflow: Value,
     pub workflow_version: Value,
     pub enrollment: Value,
+    pub document: Value,
+    pub document_set: Value,
 }
 
 impl Api {
@@ -76,6 +78,7 @@ impl Api {
         assert!(message.is_string(), "{sent}");
         let (upload, import) = self.imported().await;
         let (workflow, workflow_version, enrollment) = self.enrolled(n, &contact).await;
+        let (document, document_set) = self.documented(n).await;
         Ids {
             brand,
             topic,
@@ -90,7 +93,21 @@ impl Api {
             workflow,
             workflow_version,
             enrollment,
+            document,
+            document_set,
         }
+    }
+
+    /// A persisted document, and a set that has it.
+    async fn documented(&self, n: usize) -> (Value, Value) {
+        let documents = json!({ "documents": [{ "text": format!("{{ a{n}: serverTime }}") }] });
+        let registered = self.change("registerDocuments", "results { document { id documentId } }", documents).await;
+        let document = &registered["results"][0]["document"];
+        let set = json!({ "name": format!("S{n}") });
+        let set = self.change("createDocumentSet", "documentSet { id }", set).await["documentSet"]["id"].clone();
+        let version = json!({ "documentSetId": set, "documentIds": [document["documentId"]] });
+        self.change("publishDocumentSetVersion", "", version).await;
+        (document["id"].clone(), set)
     }
 
     /// A workflow with a split, its version, and the contact on it.

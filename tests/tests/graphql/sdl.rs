@@ -93,6 +93,7 @@ async fn everything_of_the_schema_is_described() {
 /// Lists of objects that are no connection, and what bounds each; what can grow without bound is paged.
 const PLAIN_LISTS: &[(&str, &str)] = &[
     ("Contact.consents", "the topics of the tenant"),
+    ("DocumentSet.versions", "the fifty that are kept"),
     ("EventDefinition.properties", "a hundred properties"),
     ("Message.attempts", "the attempts that retries have"),
     ("Message.decisions", "one for each attempt"),

@@ -51,13 +51,13 @@ impl Hall {
 }
 
 /// What comes, cut at its empty lines.
-struct Events {
+pub struct Events {
     chunks: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>>>>,
     text: String,
 }
 
 impl Events {
-    fn of(response: Response) -> Self {
+    pub fn of(response: Response) -> Self {
         let kind = response.headers().get(header::CONTENT_TYPE).unwrap().to_str().unwrap().to_owned();
         assert_eq!((response.status().as_u16(), kind.as_str()), (200, "text/event-stream; charset=utf-8"));
         Self { chunks: Box::pin(response.bytes_stream()), text: String::new() }
@@ -90,7 +90,7 @@ impl Events {
     }
 
     /// What is told next.
-    async fn next(&mut self) -> Value {
+    pub async fn next(&mut self) -> Value {
         match self.event().await {
             Some((name, data)) if name == "next" => serde_json::from_str(&data).unwrap(),
             other => panic!("{other:?}"),
@@ -98,7 +98,7 @@ impl Events {
     }
 
     /// It is complete, and nothing comes after.
-    async fn is_complete(&mut self) {
+    pub async fn is_complete(&mut self) {
         assert_eq!(self.event().await, Some(("complete".to_owned(), String::new())));
         assert_eq!(self.block().await, None);
     }

@@ -328,6 +328,7 @@ async fn c224_a_revoked_key_ends_its_sockets() {
         name: Name::parse("Screen").unwrap(),
         role: Role::Viewer,
         scopes: vec![Permission::ReadMessages],
+        document_set: None,
         expires_at: Some(hall.api.world.ports().now() + KEY_LIFE),
     };
     let (key, text) = create_api_key(&grant, hall.api.world.ports(), command, None).await.unwrap();

@@ -47,6 +47,9 @@ async fn every_wrong_argument_of_a_query_is_named() {
         ("senders(first: 101)", "INVALID_PAGE", vec!["first"]),
         ("templates(first: 101)", "INVALID_PAGE", vec!["first"]),
         ("partials(first: 101)", "INVALID_PAGE", vec!["first"]),
+        ("persistedDocuments(after: \"x\")", "INVALID_CURSOR", vec!["after"]),
+        ("persistedDocuments(within: { documentSetId: \"x\" })", "NOT_FOUND", vec!["within.documentSetId"]),
+        ("documentSets(first: 101)", "INVALID_PAGE", vec!["first"]),
     ];
     for (field, code, names) in cases {
         let answer = api.ask(&format!("{{ {field} {{ nodes {{ __typename }} }} }}"), json!({})).await;

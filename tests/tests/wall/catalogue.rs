@@ -22,6 +22,7 @@ const APPLICATION_READS: [(&str, &str); 14] = [
     ("credentials.id", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.scope_kind", "only keys of the tenant that is set"),
     ("credentials.scope_id", "only keys of the tenant that is set"),
+    ("credentials.document_set_id", "an API key is still held to what it was let in with, asked with BEGIN"),
     ("credentials.expires_at", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.revoked_at", "an API key is still good (C-213), asked with BEGIN"),
     ("seaql_migrations.version", "the schema is not older than the process, asked by readiness"),

@@ -53,6 +53,9 @@ const LOOK_UPS: &[LookUp] = look_ups! {
         "SELECT * FROM endpoints WHERE tenant_id = $1 AND address_hmac = $2 AND channel = 'email'";
     APP "evidence of a subject" ("{id}") by "subject_id":
         "SELECT * FROM consent_evidence WHERE tenant_id = $1 AND subject_id = $2";
+    APP "document by its hash" ("{hash}") by "hash": "SELECT * FROM persisted_documents WHERE tenant_id = $1 AND hash = $2";
+    APP "document of a set" ("{id}", "{hash}") by "hash":
+        "SELECT * FROM document_set_members WHERE tenant_id = $1 AND set_id = $2 AND number = 77 AND hash = $3";
     APP "message of an intent" ("intent_key-00077") by "intent_key":
         "SELECT * FROM messages WHERE tenant_id = $1 AND intent_key = $2";
     APP "messages of a contact" ("{id}") by "contact_id":

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use async_graphql::{ID, InputObject, OneofObject};
 use carillon_domain::contacts::{Country, EmailAddress, Locale, Zone};
 use carillon_domain::error::{Error, Refusal, Result};
-use carillon_domain::ids::{AccountId, TenantId};
+use carillon_domain::ids::{AccountId, CredentialId, DocumentSetId, TenantId};
 use carillon_domain::tenancy::{
     ChangePassword, CreateApiKey, Name, NewInvitation, NewPassword, NewTenant, Permission, Scope, SignIn, SignUp,
 };
@@ -335,11 +335,14 @@ pub struct CreateApiKeyInput {
     /// What it is for.
     name: String,
     /// What it may do of what its role may: `contacts.read`, `contacts.read_personal`, `contacts.write`, `contacts.import`,
-    /// `consent.read`, `consent.record`, `messaging.read`, `messaging.send`, `messaging.publish`, `tenancy.read`. One that
-    /// changes something may also read what came of it.
+    /// `consent.read`, `consent.record`, `messaging.read`, `messaging.send`, `messaging.publish`, `tenancy.read`,
+    /// `documents.read`, `documents.publish`. One that changes something may also read what came of it.
     scopes: Vec<String>,
     /// The role it acts as; not above your own.
     role: Role,
+    /// A document set to hold it to: it runs the documents of that set, by their ids, and nothing else. Not with the scope
+    /// `documents.publish`.
+    document_set_id: Option<ID>,
     /// When it ends; after a year unless given.
     expires_at: Option<Instant>,
     /// The same key again gives the same answer, the secret too, and makes nothing; for that the secret is kept sealed for
@@ -359,8 +362,46 @@ impl CreateApiKeyInput {
         }
         scopes.sort_unstable();
         scopes.dedup();
+        let document_set = self.document_set_id.as_ref().map(|id| parse_id::<DocumentSetId>(id, "documentSetId"));
+        let document_set = reading.take(document_set.transpose());
         let (role, expires_at) = (self.role.into(), self.expires_at.map(Instant::get));
-        reading.end(name.map(|name| CreateApiKey { name, role, scopes, expires_at }))
+        let parsed = name.zip(document_set);
+        reading.end(parsed.map(|(name, document_set)| CreateApiKey { name, role, scopes, document_set, expires_at }))
+    }
+}
+
+/// What an API key may run, within its role and scopes.
+#[derive(OneofObject)]
+pub enum DocumentLimitInput {
+    /// The documents of this set, by their ids, and nothing else.
+    DocumentSetId(ID),
+    /// Any document: true.
+    AnyDocument(bool),
+}
+
+/// An API key to hold to a document set, or to none.
+#[derive(InputObject)]
+pub struct LimitApiKeyInput {
+    /// Which.
+    id: ID,
+    /// To what.
+    to: DocumentLimitInput,
+    /// The same key again gives the same answer and changes nothing more.
+    pub idempotency_key: Option<String>,
+}
+
+impl LimitApiKeyInput {
+    /// Which key, and the set it is to be held to.
+    pub fn parse(&self) -> Result<(CredentialId, Option<DocumentSetId>)> {
+        let set = match &self.to {
+            DocumentLimitInput::DocumentSetId(id) => Some(parse_id(id, "to.documentSetId")?),
+            DocumentLimitInput::AnyDocument(true) => None,
+            DocumentLimitInput::AnyDocument(false) => {
+                let message = "Give documentSetId, or true.";
+                return Err(Refusal::new("REQUIRED", "to.anyDocument", message).into());
+            }
+        };
+        Ok((parse_id(&self.id, "id")?, set))
     }
 }
 

@@ -6,22 +6,22 @@
 use async_graphql::{Context, Object, Result};
 use carillon_domain::tenancy::{
     AdministerTenant, MemberGrant, accept_invitation, change_member_role, change_password, create_account,
-    create_api_key, create_tenant, enter_account, enter_tenant, invite_member, leave, refresh_session, remove_member,
-    request_password_reset, reset_password, revoke_api_key, sign_in, sign_out, sign_up, verify_email,
+    create_api_key, create_tenant, enter_account, enter_tenant, invite_member, leave, limit_api_key, refresh_session,
+    remove_member, request_password_reset, reset_password, revoke_api_key, sign_in, sign_out, sign_up, verify_email,
 };
 use carillon_domain::{error, tenancy as domain};
 
 use super::inputs::{
     AcceptInvitationInput, ChangeMemberRoleInput, ChangePasswordInput, CreateAccountInput, CreateApiKeyInput,
-    CreateTenantInput, EnterTenantInput, InviteMemberInput, LeaveInput, RefreshSessionInput, RemoveMemberInput,
-    RequestPasswordResetInput, ResetPasswordInput, RevokeApiKeyInput, SignInInput, SignOutInput, SignUpInput,
-    VerifyEmailInput, email,
+    CreateTenantInput, EnterTenantInput, InviteMemberInput, LeaveInput, LimitApiKeyInput, RefreshSessionInput,
+    RemoveMemberInput, RequestPasswordResetInput, ResetPasswordInput, RevokeApiKeyInput, SignInInput, SignOutInput,
+    SignUpInput, VerifyEmailInput, email,
 };
 use super::payloads::{
     AcceptInvitationPayload, ChangeMemberRolePayload, ChangePasswordPayload, CreateAccountPayload, CreateApiKeyPayload,
-    CreateTenantPayload, EnterTenantPayload, InviteMemberPayload, LeavePayload, RefreshSessionPayload,
-    RemoveMemberPayload, RequestPasswordResetPayload, ResetPasswordPayload, RevokeApiKeyPayload, SignInPayload,
-    SignOutPayload, SignUpPayload, VerifyEmailPayload,
+    CreateTenantPayload, EnterTenantPayload, InviteMemberPayload, LeavePayload, LimitApiKeyPayload,
+    RefreshSessionPayload, RemoveMemberPayload, RequestPasswordResetPayload, ResetPasswordPayload, RevokeApiKeyPayload,
+    SignInPayload, SignOutPayload, SignUpPayload, VerifyEmailPayload,
 };
 use super::types::Tenant;
 use crate::graphql::mutate::Once;
@@ -267,6 +267,20 @@ impl AccountMutation {
         let once = Once::new("createApiKey", input.idempotency_key.as_deref(), &input);
         let run = async { create_api_key(&grant, scope.ports(), input.parse()?, once.call(scope)?.as_ref()).await };
         CreateApiKeyPayload::new(run.await)
+    }
+
+    /// Holds an API key to the documents of a set, or lets it run any again; with its next request. Its subscriptions end
+    /// within five seconds and may be opened again.
+    async fn limit_api_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: LimitApiKeyInput,
+    ) -> Result<LimitApiKeyPayload> {
+        let scope = RequestScope::of(ctx);
+        let grant: domain::Grant<AdministerTenant> = scope.grant()?;
+        let once = Once::new("limitApiKey", input.idempotency_key.as_deref(), &input);
+        let run = async { limit_api_key(&grant, scope.ports(), input.parse()?, once.call()?.as_ref()).await };
+        LimitApiKeyPayload::new(run.await)
     }
 
     /// Ends an API key with its next request.

@@ -92,6 +92,11 @@ payloads! {
         /// The membership that was.
         membership: Membership
     }
+    /// Answer of `limitApiKey`.
+    LimitApiKeyPayload {
+        /// The key.
+        api_key: ApiKey
+    }
     /// Answer of `revokeApiKey`.
     RevokeApiKeyPayload {
         /// The key.

@@ -2,7 +2,7 @@
 
 use async_graphql::{ComplexObject, Context, Enum, ID, Object, Result, SimpleObject};
 use carillon_domain::error::Error;
-use carillon_domain::ids::{AccountId, AuditEventId, CredentialId, MembershipId, TenantId, UserId};
+use carillon_domain::ids::{AccountId, AuditEventId, CredentialId, DocumentSetId, MembershipId, TenantId, UserId};
 use carillon_domain::messaging::tenant_tracking_choice;
 use carillon_domain::tenancy::{self as domain, Permission, ReadTenant, Scope, tenant};
 use chrono::{DateTime, Utc};
@@ -338,6 +338,9 @@ pub struct ApiKey {
     role: Role,
     /// What it may do of what the role may.
     scopes: Vec<String>,
+    /// The document set that it is held to: it runs the documents of that set, by their ids, and nothing else. Any document if
+    /// null.
+    document_set_id: Option<ID>,
     /// When it ends.
     expires_at: Option<DateTime<Utc>>,
     /// When it was last used, to the hour.
@@ -363,6 +366,7 @@ impl From<domain::ApiKey> for ApiKey {
             prefix: key.prefix,
             role: key.role.into(),
             scopes: key.scopes.iter().map(ToString::to_string).collect(),
+            document_set_id: key.document_set.map(ID::from),
             expires_at: key.expires_at,
             last_used_at: key.last_used_at,
             revoked_at: key.revoked_at,
@@ -411,6 +415,7 @@ impl From<domain::AuditEvent> for AuditEvent {
         };
         let object_id = event.object.map(|id| match noun {
             "api_key" | "invitation" => CredentialId(id).to_string().into(),
+            "document_set" => DocumentSetId(id).to_string().into(),
             "member" => MembershipId(id).to_string().into(),
             "tenant" => TenantId(id).to_string().into(),
             "account" => AccountId(id).to_string().into(),

@@ -1,6 +1,6 @@
 //! Rows of `credentials`: API keys, and the one-time secrets that mails carry.
 
-use carillon_entities::ids::{CredentialId, TenantId, UserId};
+use carillon_entities::ids::{CredentialId, DocumentSetId, TenantId, UserId};
 use carillon_entities::rows::tenancy::credentials;
 use carillon_entities::wall::{IdentitySql, IdentityTx};
 use sea_orm::ActiveValue::Set;
@@ -88,6 +88,7 @@ pub(in crate::tenancy) async fn secret_insert(
         name: Set(String::new()),
         role: Set(secret.role.map(|role| role.as_str().to_owned())),
         scopes: Set(Json::Array(Vec::new())),
+        document_set_id: Set(None),
         email_norm: Set(secret.email_norm),
         pending: Set(secret.pending),
         expires_at: Set(Some(secret.expires_at)),
@@ -163,6 +164,7 @@ fn api_key(row: credentials::Model) -> Result<ApiKey> {
         id: row.id,
         role: role(&row)?.ok_or_else(|| unreadable("an API key without a role"))?,
         scopes: permissions(&row)?,
+        document_set: row.document_set_id,
         name: row.name,
         prefix: row.prefix,
         expires_at: row.expires_at,
@@ -190,6 +192,7 @@ pub(in crate::tenancy) async fn key_insert(
         name: Set(key.name.clone()),
         role: Set(Some(key.role.as_str().to_owned())),
         scopes: Set(serde_json::to_value(&key.scopes).map_err(Error::fault)?),
+        document_set_id: Set(key.document_set),
         email_norm: Set(None),
         pending: Set(None),
         expires_at: Set(key.expires_at),
@@ -228,6 +231,7 @@ pub(in crate::tenancy) async fn key_stored(
         tenant,
         role: role(&row)?.ok_or_else(|| unreadable("an API key without a role"))?,
         scopes: Scopes::Only(permissions(&row)?),
+        document_set: row.document_set_id,
         expires_at: row.expires_at,
         revoked_at: row.revoked_at,
     };
@@ -241,6 +245,18 @@ pub(in crate::tenancy) async fn key_revoke(tx: &mut IdentityTx, id: CredentialId
         .set(credentials::Column::RevokedAt, now)
         .execute()
         .await?;
+    Ok(())
+}
+
+/// Holds a key to a document set, or to none.
+pub(in crate::tenancy) async fn key_limit(
+    tx: &mut IdentityTx,
+    id: CredentialId,
+    document_set: Option<DocumentSetId>,
+) -> Result<()> {
+    let update = tx.update::<credentials::Entity>().eq(credentials::Column::Id, id.0);
+    let set = document_set.map(|set| set.0);
+    update.set(credentials::Column::DocumentSetId, set).execute().await?;
     Ok(())
 }
 

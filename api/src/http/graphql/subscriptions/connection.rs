@@ -8,11 +8,12 @@ use actix_web::web::Bytes;
 use actix_ws::{Message, Session};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response};
+use carillon_domain::persisted::DocumentHash;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::{Params, Stop, counted, is_not_run, prepare, rate, verify};
+use super::super::{Params, Stop, counted, is_not_run, persisted, prepare, rate, verify};
 use super::listener::{self, Listener, refused, refused_by};
 use super::protocol::{Close, Init, Said, Told};
 use super::wire::{Heard, Incoming, Outgoing};
@@ -36,6 +37,8 @@ struct Running {
     number: u64,
     /// What was paid for its start.
     payment: Payment,
+    /// The document that it runs, where that was named.
+    document: Option<DocumentHash>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -103,7 +106,7 @@ impl Connection {
     async fn react(&mut self, event: Event) -> Result<(), Close> {
         match event {
             Event::Drain => Err(Close::GOING_AWAY),
-            Event::Due => self.listener.check().await,
+            Event::Due => self.check().await,
             Event::Heartbeat if std::mem::replace(&mut self.heard, false) => {
                 self.outgoing.send(Message::Ping(Bytes::new())).await
             }
@@ -120,6 +123,21 @@ impl Connection {
                 self.hear(heard).await
             }
         }
+    }
+
+    /// Asks whether the credential is still good, and ends what runs a document that is no longer the caller's to run.
+    async fn check(&mut self) -> Result<(), Close> {
+        self.listener.check().await?;
+        let named = |(id, running): (&Arc<str>, &Running)| Some((Arc::clone(id), running.document?));
+        let running: Vec<(Arc<str>, DocumentHash)> = self.running.iter().filter_map(named).collect();
+        for (id, document) in running {
+            if self.listener.has_lost(document).await {
+                // What it cost is not given back: it ran.
+                self.running.remove(&id);
+                self.answer(&id, persisted::not_found()).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn hear(&mut self, heard: Heard) -> Result<(), Close> {
@@ -164,7 +182,7 @@ impl Connection {
         if self.running.contains_key(id) {
             return Err(Close::already_exists(id));
         }
-        let (request, cost) = match self.prepare(params) {
+        let (request, cost, document) = match self.prepare(params).await {
             Ok(prepared) => prepared,
             Err(response) => {
                 self.listener.count(counted::answer(&response));
@@ -186,7 +204,7 @@ impl Connection {
         let told = Arc::clone(&id);
         let tell = move |response| Answer { number, id: Arc::clone(&told), response };
         let task = listener::run(answers, self.answering.clone(), tell);
-        self.running.insert(id, Running { number, payment, _task: task });
+        self.running.insert(id, Running { number, payment, document, _task: task });
         Ok(())
     }
 
@@ -195,17 +213,16 @@ impl Connection {
     }
 
     /// The request, or the answer to one that is not run.
-    fn prepare(&self, params: Params) -> Result<(Request, Cost), Box<Response>> {
+    async fn prepare(&self, params: Params) -> Result<(Request, Cost, Option<DocumentHash>), Box<Response>> {
         let most = self.listener.settings.running_max;
         if self.running.len() >= most {
             let message = format!("A socket has at most {most} subscriptions.");
             return Err(Box::new(refused("TOO_MANY", message)));
         }
-        match prepare(&self.listener.gateway.documents, params) {
-            Ok((request, Some(OperationType::Subscription) | None, cost)) => Ok((request, cost)),
-            Ok(_) => Err(Box::new(refused("BAD_REQUEST", "Send queries and mutations by POST.".to_owned()))),
-            Err(Stop::Answer(response)) => Err(response),
-            Err(Stop::Problem(problem)) => Err(Box::new(refused_by(problem))),
+        let (params, document) = self.listener.resolve(params).await.map_err(stopped)?;
+        match prepare(&self.listener.gateway.documents, params).map_err(stopped)? {
+            (request, Some(OperationType::Subscription) | None, cost) => Ok((request, cost, document)),
+            _ => Err(Box::new(refused("BAD_REQUEST", "Send queries and mutations by POST.".to_owned()))),
         }
     }
 
@@ -219,5 +236,13 @@ impl Connection {
             return self.outgoing.tell(&Told::Error { id, payload: &response.errors }).await;
         }
         self.outgoing.tell(&Told::Next { id, payload: &response }).await
+    }
+}
+
+/// The answer to a subscription that is not run.
+fn stopped(stop: Stop) -> Box<Response> {
+    match stop {
+        Stop::Answer(response) => response,
+        Stop::Problem(problem) => Box::new(refused_by(problem)),
     }
 }

@@ -14,6 +14,7 @@ use async_graphql::{Request, Response, ServerError};
 use carillon_domain::error::Error;
 use carillon_domain::metrics::Metrics;
 use carillon_domain::metrics::labels::{Answer, Operation};
+use carillon_domain::persisted::DocumentHash;
 use carillon_domain::tenancy::{Payers, Payment, RateLimited};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
@@ -21,7 +22,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::super::present;
+use super::super::persisted::{self, Named};
+use super::super::{Params, Stop, present};
 use super::SocketSettings;
 use super::protocol::Close;
 use super::sockets::{Holder, Seat};
@@ -124,6 +126,22 @@ impl Listener {
         let open = Open::new(&self.gateway.process.ports.metrics);
         let answers = execute::subscribe(&self.gateway.schema, scope, live, catcher, request);
         Some(answers.inspect(move |_| _ = &open))
+    }
+
+    /// The request with its document, and which one it names if it does.
+    pub async fn resolve(&self, mut params: Params) -> Result<(Params, Option<DocumentHash>), Stop> {
+        let Some(caller) = &self.caller else { return Err(Problem::Unauthenticated.into()) };
+        let named = persisted::named(&params)?;
+        let found = persisted::resolve(&self.gateway, caller, &mut params, named);
+        timeout(self.gateway.settings.request_timeout, found).await.map_err(|_| Problem::Timeout)??;
+        Ok((params, named.and_then(Named::hash)))
+    }
+
+    /// Whether who may run certain documents alone may not run this one any more. While nobody can say they may.
+    pub async fn has_lost(&self, document: DocumentHash) -> bool {
+        let Some(caller) = self.caller.as_ref().filter(|caller| caller.document_set().is_some()) else { return false };
+        let found = persisted::text_of(&self.gateway, caller, document);
+        matches!(timeout(self.settings.check_every, found).await, Ok(Ok(None)))
     }
 
     /// Pays for the start of a subscription (C-234).

@@ -11,6 +11,7 @@ use actix_web::http::header;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, rt};
 use async_graphql::{Request, Response};
+use carillon_domain::persisted::DocumentHash;
 use carillon_domain::tenancy::Payment;
 use futures::channel::mpsc::{Sender, channel};
 use tokio::sync::mpsc;
@@ -18,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::super::{MediaType, Stop, is_not_run, rate, text};
+use super::super::{MediaType, Stop, is_not_run, persisted, rate, text};
 use super::listener::{self, Listener};
 use super::protocol::Close;
 use super::wire::Outgoing;
@@ -41,7 +42,7 @@ pub(in crate::http::graphql) async fn open(
     gateway: &web::Data<Gateway>,
     http: &HttpRequest,
     caller: Caller,
-    (request, cost): (Request, Cost),
+    (request, cost, document): (Request, Cost, Option<DocumentHash>),
 ) -> Result<HttpResponse, Stop> {
     let mut listener = Listener::new(gateway.clone(), http).ok_or(Problem::Unavailable)?;
     listener.let_in(caller).await.map_err(|end| {
@@ -60,7 +61,7 @@ pub(in crate::http::graphql) async fn open(
     let running = listener::run(answers, told, |response| response);
     let (queue, body) = channel(1);
     let outgoing = Outgoing::new(queue, listener.settings.patience);
-    let stream = Stream { listener, payment: Some(payment), outgoing, answers: answers_of_it, running };
+    let stream = Stream { listener, payment: Some(payment), document, outgoing, answers: answers_of_it, running };
     rt::spawn(stream.run().instrument(tracing::Span::current()));
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, MediaType::EventStream.content_type()))
@@ -74,6 +75,8 @@ struct Stream {
     listener: Listener,
     /// What was paid for its start, until it is known whether it ran.
     payment: Option<Payment>,
+    /// The document that it runs, where that was named.
+    document: Option<DocumentHash>,
     outgoing: Outgoing<Sender<Result<Bytes, Infallible>>>,
     /// None after the last.
     answers: mpsc::Receiver<Option<Box<Response>>>,
@@ -90,7 +93,7 @@ impl Stream {
             let done = tokio::select! {
                 biased;
                 () = self.listener.drained() => Err(Close::GOING_AWAY),
-                () = self.listener.due() => self.listener.check().await,
+                () = self.listener.due() => self.check().await,
                 _ = heartbeat.tick() => self.send(HEARTBEAT.to_owned()).await,
                 answer = self.answers.recv() => self.answer(answer.flatten()).await,
             };
@@ -105,6 +108,19 @@ impl Stream {
             // Nobody is left to tell that it could not be told.
             let _ = self.send(format!(": {}\n\n", end.reason)).await;
         }
+    }
+
+    /// Asks whether the credential is still good, and ends when the document is no longer the caller's to run.
+    async fn check(&mut self) -> Result<(), Close> {
+        self.listener.check().await?;
+        let Some(document) = self.document else { return Ok(()) };
+        if self.listener.has_lost(document).await {
+            // What it cost is not given back: it ran.
+            self.cost = None;
+            self.answer(Some(Box::new(persisted::not_found()))).await?;
+            return self.answer(None).await;
+        }
+        Ok(())
     }
 
     /// Tells an answer, or that there are no more.
