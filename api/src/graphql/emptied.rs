@@ -25,7 +25,9 @@ pub fn mark(request: &mut Request) -> bool {
     match &mut document.operations {
         DocumentOperations::Single(operation) => operation_marked(&mut operation.node),
         DocumentOperations::Multiple(operations) => {
-            operations.values_mut().for_each(|operation| operation_marked(&mut operation.node));
+            for operation in operations.values_mut() {
+                operation_marked(&mut operation.node);
+            }
         }
     }
     document.fragments.values_mut().for_each(|fragment| inner_marked(&mut fragment.node.selection_set.node));

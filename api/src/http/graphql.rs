@@ -238,7 +238,7 @@ impl<'a> Asked<'a> {
             return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, asked).await?));
         }
         let bill = (caller.payers(), cost);
-        let run = execute(gateway, http, caller, request);
+        let run = Box::pin(execute(gateway, http, caller, request));
         let (response, standings) = rate::paid(&gateway.process.desk.rates, bill, run).await;
         Ok(Answered::Response(Box::new(response), standings))
     }

@@ -60,14 +60,7 @@ impl Api {
             "postalAddress": "Graben 2, 1010 Wien",
         });
         let sender = id(self.change("createSender", "sender { id }", sender).await, "sender");
-        let template = json!({ "name": format!("T{n}"), "class": "TRANSACTIONAL" });
-        let template = id(self.change("createTemplate", "template { id }", template).await, "template");
-        let version =
-            json!({ "templateId": template, "locale": "de", "subject": "S", "html": "<p>S</p>", "text": "S" });
-        let version = self.change("publishTemplateVersion", "templateVersion { id }", version).await;
-        let version = id(version, "templateVersion");
-        let partial = json!({ "name": format!("P{n}"), "html": "<p>P</p>" });
-        let partial = id(self.change("createPartial", "partial { id }", partial).await, "partial");
+        let [template, version, partial] = self.written(n).await;
         let message = json!({
             "idempotencyKey": format!("m{n}"), "class": "TRANSACTIONAL", "senderId": sender,
             "templateVersionId": version, "to": { "contactId": contact },
@@ -96,6 +89,20 @@ impl Api {
             document,
             document_set,
         }
+    }
+
+    /// A template, its version, and a partial.
+    async fn written(&self, n: usize) -> [Value; 3] {
+        let id = |payload: Value, object: &str| payload[object]["id"].clone();
+        let template = json!({ "name": format!("T{n}"), "class": "TRANSACTIONAL" });
+        let template = id(self.change("createTemplate", "template { id }", template).await, "template");
+        let version =
+            json!({ "templateId": template, "locale": "de", "subject": "S", "html": "<p>S</p>", "text": "S" });
+        let version = self.change("publishTemplateVersion", "templateVersion { id }", version).await;
+        let version = id(version, "templateVersion");
+        let partial = json!({ "name": format!("P{n}"), "html": "<p>P</p>" });
+        let partial = id(self.change("createPartial", "partial { id }", partial).await, "partial");
+        [template, version, partial]
     }
 
     /// A persisted document, and a set that has it.

@@ -279,7 +279,7 @@ impl AccountMutation {
         let scope = RequestScope::of(ctx);
         let grant: domain::Grant<AdministerTenant> = scope.grant()?;
         let once = Once::new("limitApiKey", input.idempotency_key.as_deref(), &input);
-        let run = async { limit_api_key(&grant, scope.ports(), input.parse()?, once.call()?.as_ref()).await };
+        let run = async { limit_api_key(&grant, scope.ports(), input.parse()?, once.call(scope)?.as_ref()).await };
         LimitApiKeyPayload::new(run.await)
     }
 

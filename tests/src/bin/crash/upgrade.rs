@@ -130,7 +130,7 @@ async fn patiently(database: &DatabaseConnection, ddl: &str) -> Result<()> {
         match database.execute_unprepared(ddl).await {
             Ok(_) => return Ok(()),
             Err(error) if error.to_string().contains("lock timeout") => tokio::time::sleep(EVERY).await,
-            Err(error) => return Err(error).context(ddl),
+            Err(error) => return Err(error).context(ddl.to_owned()),
         }
     }
     bail!("never came to it: {ddl}")

@@ -9,6 +9,7 @@ use actix_ws::{Message, Session};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response};
 use carillon_domain::persisted::DocumentHash;
+use carillon_domain::tenancy::Payment;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::task::AbortOnDropHandle;

@@ -116,7 +116,7 @@ impl Stream {
         let Some(document) = self.document else { return Ok(()) };
         if self.listener.has_lost(document).await {
             // What it cost is not given back: it ran.
-            self.cost = None;
+            self.payment = None;
             self.answer(Some(Box::new(persisted::not_found()))).await?;
             return self.answer(None).await;
         }
