@@ -185,7 +185,8 @@ async fn over_smtp(people: &People) {
 async fn over_import(people: &People) {
     const LINE: u64 = 48 << 20;
     let upload = Box::pin(flat("a header without end", line(people, "email", LINE))).await;
-    let started = flat("a header without end", people.start_upload(upload.id, ImportOptions::default())).await;
+    let begun = Box::pin(people.start_upload(upload.id, ImportOptions::default()));
+    let started = flat("a header without end", begun).await;
     assert_eq!(codes(started), ["ROW_ENDLESS"]);
     let upload = Box::pin(flat("a row without end", line(people, "email\na@example.org\n", LINE))).await;
     let import = people.start_upload(upload.id, ImportOptions::default()).await.unwrap();

@@ -18,7 +18,7 @@ const WITHOUT_TENANT: [&str; 9] = [
 ];
 
 /// What the application role reads of them all the same, in the transaction of a tenant that depends on it, and why.
-const APPLICATION_READS: [(&str, &str); 14] = [
+const APPLICATION_READS: [(&str, &str); 15] = [
     ("credentials.id", "an API key is still good (C-213), asked with BEGIN"),
     ("credentials.scope_kind", "only keys of the tenant that is set"),
     ("credentials.scope_id", "only keys of the tenant that is set"),
