@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_graphql::Context;
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::files::Files;
+use carillon_domain::ids::TenantId;
 use carillon_domain::ports::{Ports, TenantTx};
 use carillon_domain::tenancy::{
     Actor, Doorkeeper, Grant, Payer, Payers, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer,
@@ -36,12 +37,20 @@ impl Caller {
         Self::User(access, context)
     }
 
+    /// The tenant they are in.
+    pub fn tenant(&self) -> Option<TenantId> {
+        match self {
+            Self::User(_, Some(context)) | Self::ApiKey(context) => Some(context.tenant()),
+            Self::User(_, None) | Self::Anonymous => None,
+        }
+    }
+
     /// Who pays for what they ask (C-234). Nobody pays for nobody: what strangers may do is limited by attempt.
     pub fn payers(&self) -> Payers {
         match self {
             Self::Anonymous => [None, None],
-            Self::User(access, context) => {
-                let tenant = context.as_ref().map(TenantContext::tenant);
+            Self::User(access, _) => {
+                let tenant = self.tenant();
                 [tenant.map(Payer::Tenant), Some(Payer::User(access.subject().user, tenant))]
             }
             Self::ApiKey(context) => {

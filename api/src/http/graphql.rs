@@ -154,8 +154,13 @@ async fn answer(
         if accepted.events && kind == Some(OperationType::Subscription) {
             return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, (request, cost)).await?));
         }
+        let changes = caller.tenant().filter(|_| kind == Some(OperationType::Mutation));
         let bill = (caller.payers(), cost);
         let (response, standings) = rate::paid(rates, bill, &charged, execute(gateway, http, caller, request)).await;
+        if let Some(tenant) = changes {
+            // Whoever watches the tenant sees it soon, in whichever process.
+            gateway.process.ports.doorbell.changed(tenant);
+        }
         Ok(Answered::Response(Box::new(response), standings))
     };
     let answered = match tokio::time::timeout(gateway.settings.request_timeout, run).await {
