@@ -28,7 +28,7 @@ export function sse(world: World): void {
         assert.equal(told?.errors, undefined);
         return told?.data?.workflowProgress;
       };
-      assert.deepEqual(await next(), { id, name: 'Told', state: 'DRAFT' });
+      assert.deepEqual(await next(), { id, name: 'Told by events', state: 'DRAFT' });
       const { updateWorkflow } = await world.call(UpdateWorkflowDocument, { input: { id, version, name: 'Renamed' } });
       made(updateWorkflow, updateWorkflow.workflow);
       assert.deepEqual(await next(), { id, name: 'Renamed', state: 'DRAFT' });
