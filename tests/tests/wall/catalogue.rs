@@ -266,8 +266,7 @@ async fn c208_each_role_reaches_its_own_tables_only() {
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') \
          AND has_column_privilege('carillon_dispatch', c.oid, a.attnum, 'SELECT, INSERT, UPDATE') \
          AND a.attname NOT IN ('tenant_id', 'lane', 'state', 'due_at', 'expires_at', 'lease_until') \
-         AND c.relname || '.' || a.attname NOT IN ('message_hits.class', \
-         'message_batches.made_at', 'message_batches.last_place', 'imports.upload_id', 'uploads.id', \
+         AND c.relname || '.' || a.attname NOT IN ('message_hits.class', 'message_batches.made_at', 'message_batches.last_place', 'imports.upload_id', 'uploads.id', \
          'enrollments.workflow_id', 'workflows.id', 'workflows.closing_at', 'pauses.subject_id', 'pauses.paused_at', \
          'tenants.id', 'tenants.suspended_at')",
     )

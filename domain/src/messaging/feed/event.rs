@@ -72,7 +72,7 @@ pub struct FeedEvent {
 
 impl FeedEvent {
     /// What is told of an entry; none where it tells nothing.
-    pub(super) fn of(entry: PlacedEvent) -> Option<Self> {
+    pub(super) fn of(entry: &PlacedEvent) -> Option<Self> {
         let kind = FeedKind::of(&entry.kind, &entry.detail)?;
         let text = |name: &str| entry.detail[name].as_str().map(str::to_owned);
         let reason = text("reason").or_else(|| text("rule"));

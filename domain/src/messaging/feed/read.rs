@@ -38,7 +38,7 @@ pub async fn feed_after(
         return Ok(FeedCursor { place: last, event: store::event_at(tx, last).await? });
     };
     let cursor = FeedCursor::decode(&ports.keys, grant.tenant(), text).map_err(|error| match error {
-        NoCursor::Unknown => Refusal::new("INVALID_CURSOR", "after", "Not a cursor of this feed.").into(),
+        NoCursor::Unknown => Error::from(Refusal::new("INVALID_CURSOR", "after", "Not a cursor of this feed.")),
         NoCursor::OtherKey(_) => Error::from(WallError::Unavailable),
     })?;
     let expected = store::event_at(tx, cursor.place).await?;
@@ -62,7 +62,7 @@ pub async fn feed_page(_: &Grant<ReadMessages>, tx: &mut TenantTx, after: FeedCu
     }
     let (entries, end) = store::events_after(tx, after.place, limit.clamp(1, FEED_PAGE_MAX)).await?;
     let end = end.map_or(after, |(place, event)| FeedCursor { place, event: Some(event) });
-    Ok(FeedPage { events: entries.into_iter().filter_map(FeedEvent::of).collect(), end })
+    Ok(FeedPage { events: entries.iter().filter_map(FeedEvent::of).collect(), end })
 }
 
 fn expired() -> Refusal {
