@@ -124,21 +124,14 @@ pub(in crate::messaging) struct FeedEnds {
     pub tidied_at: Timestamp,
 }
 
-/// The ends of a feed, locked for its writer until the transaction is over.
+/// The ends of a feed, locked for its writer until the transaction is over; the first to write makes it.
 pub(in crate::messaging) async fn feed_lock(tx: &mut TenantTx, now: Timestamp) -> Result<FeedEnds> {
-    let ends = |row: message_feeds::Model| FeedEnds {
-        last_place: row.last_place,
-        forgotten: row.forgotten,
-        tidied_at: row.tidied_at,
-    };
-    if let Some(row) = tx.select::<message_feeds::Entity>().for_update().one().await? {
-        return Ok(ends(row));
-    }
     let row =
         message_feeds::ActiveModel { tenant_id: NotSet, last_place: Set(0), forgotten: Set(0), tidied_at: Set(now) };
     tx.insert_many(vec![row], OnConflict::Keep).await?;
     let row = tx.select::<message_feeds::Entity>().for_update().one().await?;
-    row.map(ends).ok_or_else(|| Error::fault("the tenant has no feed"))
+    let row = row.ok_or_else(|| Error::fault("the tenant has no feed"))?;
+    Ok(FeedEnds { last_place: row.last_place, forgotten: row.forgotten, tidied_at: row.tidied_at })
 }
 
 /// The ends of a feed as they are.
