@@ -60,7 +60,9 @@ pub async fn feed_page(_: &Grant<ReadMessages>, tx: &mut TenantTx, after: FeedCu
     if after.place >= last {
         return Ok(FeedPage { events: Vec::new(), end: after });
     }
-    let (entries, end) = store::events_after(tx, after.place, limit.clamp(1, FEED_PAGE_MAX)).await?;
+    let found = store::events_after(tx, after.place, limit.clamp(1, FEED_PAGE_MAX)).await?;
+    // It may have been forgotten since the look above.
+    let (entries, end) = found.ok_or_else(expired)?;
     let end = end.map_or(after, |(place, event)| FeedCursor { place, event: Some(event) });
     Ok(FeedPage { events: entries.iter().filter_map(FeedEvent::of).collect(), end })
 }

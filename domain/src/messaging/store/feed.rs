@@ -248,14 +248,20 @@ struct EventRow {
     at: Timestamp,
 }
 
-/// The events behind a place, at most so many, and where they end: there may be less to tell than was read, for the history
-/// may have been shortened since.
+/// Events in their order, and where they end: there may be less to tell than was read, for the history may have been
+/// shortened since.
+pub(in crate::messaging) type EventsAfter = (Vec<PlacedEvent>, Option<(i64, MessageEventId)>);
+
+/// The events behind a place, at most so many; none at all where the next of them is forgotten.
 pub(in crate::messaging) async fn events_after(
     tx: &mut TenantTx,
     after: i64,
     limit: u32,
-) -> Result<(Vec<PlacedEvent>, Option<(i64, MessageEventId)>)> {
+) -> Result<Option<EventsAfter>> {
     let mut batches = batches_from(tx, after.saturating_add(1), u64::from(limit)).await?;
+    if batches.first().is_some_and(|next| next.before() > after) {
+        return Ok(None);
+    }
     if seeded_bugs::on("feed_resumes_from_highest_id") {
         let seen = event_at(tx, after).await?;
         batches.retain(|batch| seen.is_none_or(|seen| batch.event_at(after).is_some() || batch.first_id > seen));
@@ -277,12 +283,12 @@ pub(in crate::messaging) async fn events_after(
         end = Some((to, last));
     }
     if parts.is_empty() {
-        return Ok((Vec::new(), end));
+        return Ok(Some((Vec::new(), end)));
     }
     let rows: Vec<EventRow> = tx.sql(&FEED_EVENTS, Args::batch(parts))?.all().await?;
     let mut events: Vec<PlacedEvent> = rows.into_iter().filter_map(|row| placed(row, &starts)).collect();
     events.sort_by_key(|event| event.place);
-    Ok((events, end))
+    Ok(Some((events, end)))
 }
 
 /// An event's place, by the batch it is of: the one that begins last before it.
