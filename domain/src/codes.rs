@@ -73,6 +73,7 @@ pub static CODES: &[Code] = &[
     never("CONSENT_WITHDRAWN", "The person ended this themselves; only a newer act of their own brings it back."),
     never("CONTACT_INACTIVE", "The contact is archived or deleted."),
     never("CONTACT_REQUIRED", "Marketing goes to contacts only."),
+    never("CURSOR_EXPIRED", "What follows the cursor is no longer kept in order; begin without one."),
     never("DEAD_END", "A way of the workflow leads nowhere."),
     never("DEFINITION_TOO_LARGE", "The definition is longer than is taken."),
     never("DEFINITION_UNREADABLE", "The definition is not what the JSON Schema says."),

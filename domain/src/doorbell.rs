@@ -2,6 +2,8 @@
 //!
 //! Ringing is a hint and may be lost: due work is also found by polling.
 
+use carillon_entities::ids::TenantId;
+
 use crate::messaging::Lane;
 
 /// Tells dispatchers that work became due. Never blocks and never fails.
@@ -12,6 +14,8 @@ pub trait Doorbell: Send + Sync + std::fmt::Debug {
     fn ring_imports(&self);
     /// People on workflows are due.
     fn ring_workflows(&self);
+    /// Something of a tenant's changed: whoever watches it may look. Most doorbells have nobody to tell.
+    fn changed(&self, _: TenantId) {}
 }
 
 /// Rings nowhere; work is found by polling alone.

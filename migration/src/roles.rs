@@ -33,7 +33,7 @@ pub const BEFORE_TABLES: [&str; 3] = [
 ];
 
 /// What needs the tables: the attempts' one-way states, the freshness checks (C-213), the dispatch role's view.
-pub const AFTER_TABLES: [&str; 14] = [
+pub const AFTER_TABLES: [&str; 15] = [
     r"CREATE FUNCTION carillon_attempt_step() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'DELETE' THEN
@@ -89,6 +89,7 @@ pub const AFTER_TABLES: [&str; 14] = [
     "GRANT SELECT (tenant_id, id, state, closing_at) ON workflows TO carillon_dispatch",
     "GRANT SELECT (tenant_id, subject_id, paused_at) ON pauses TO carillon_dispatch",
     "GRANT SELECT (tenant_id, class, due_at) ON message_hits TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, made_at, last_place) ON message_batches TO carillon_dispatch",
     "GRANT SELECT (tenant_id, id, state, expires_at) ON uploads TO carillon_dispatch",
     "GRANT SELECT (tenant_id, expires_at) ON idempotency_keys TO carillon_dispatch",
     "GRANT SELECT (id, suspended_at) ON tenants TO carillon_dispatch",
@@ -117,13 +118,14 @@ pub const APPLICATION_READS: [&str; 12] = [
 ];
 
 /// Policies of the dispatch role: it reads the due columns of every tenant, and whether it is suspended or what is due is held.
-pub const DISPATCH_POLICIES: [&str; 9] = [
+pub const DISPATCH_POLICIES: [&str; 10] = [
     "CREATE POLICY dispatch_reads ON messages FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON imports FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON enrollments FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON workflows FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON pauses FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON message_hits FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON message_batches FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON uploads FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON idempotency_keys FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON tenants FOR SELECT TO carillon_dispatch USING (true)",

@@ -1,4 +1,4 @@
-//! Tells subscriptions what the engine's signals say: something was done, or there is something to do.
+//! Tells subscriptions what the signals say: something of a tenant's changed.
 
 use carillon_jobs::redis::{Signal, Signals};
 use tokio::sync::broadcast::error::RecvError;
@@ -19,8 +19,10 @@ impl Reader {
         let task = tokio::spawn(async move {
             loop {
                 match heard.recv().await {
-                    Ok(Signal::Slots { .. } | Signal::Done { worked: false, .. }) => {}
-                    Ok(_) | Err(RecvError::Lagged(_)) => live.tell(),
+                    Ok(Signal::Changed(tenant)) => live.tell_tenant(tenant),
+                    // Who rings has work for somebody, who tells what came of it.
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => live.tell(),
                     Err(RecvError::Closed) => return,
                 }
             }

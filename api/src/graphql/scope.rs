@@ -11,7 +11,7 @@ use async_graphql::Context;
 use carillon_domain::error::{Error, Refusal, Result};
 use carillon_domain::files::Files;
 use carillon_domain::idempotency::Replay;
-use carillon_domain::ids::DocumentSetId;
+use carillon_domain::ids::{DocumentSetId, TenantId};
 use carillon_domain::ports::{Ports, TenantTx};
 use carillon_domain::tenancy::{
     Actor, Doorkeeper, Grant, Payer, Payers, TenantAction, TenantContext, VerifiedAccess, enter_as_user, viewer,
@@ -53,12 +53,17 @@ impl Caller {
         self.inside().and_then(TenantContext::document_set)
     }
 
+    /// The tenant they are in.
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.inside().map(TenantContext::tenant)
+    }
+
     /// Who pays for what they ask (C-234). Nobody pays for nobody: what strangers may do is limited by attempt.
     pub fn payers(&self) -> Payers {
         match self {
             Self::Anonymous => [None, None],
-            Self::User(access, context) => {
-                let tenant = context.as_ref().map(TenantContext::tenant);
+            Self::User(access, _) => {
+                let tenant = self.tenant();
                 [tenant.map(Payer::Tenant), Some(Payer::User(access.subject().user, tenant))]
             }
             Self::ApiKey(context) => {

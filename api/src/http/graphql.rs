@@ -237,9 +237,14 @@ impl<'a> Asked<'a> {
             let asked = (request, cost, document);
             return Ok(Answered::Stream(subscriptions::stream(gateway, http, caller, asked).await?));
         }
+        let changes = caller.tenant().filter(|_| kind == Some(OperationType::Mutation));
         let bill = (caller.payers(), cost);
         let run = Box::pin(execute(gateway, http, caller, request));
         let (response, standings) = rate::paid(&gateway.process.desk.rates, bill, run).await;
+        if let Some(tenant) = changes {
+            // Whoever watches the tenant sees it soon, in whichever process.
+            gateway.process.ports.doorbell.changed(tenant);
+        }
         Ok(Answered::Response(Box::new(response), standings))
     }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::error::{Error, Refusal, Result};
 use crate::keys::VerifiedLink;
+use crate::messaging::note_unsubscribed;
 use crate::ports::Ports;
 use crate::tenancy::{Actor, Grant, RecordConsent};
 use crate::workflows::react_to_contacts;
@@ -87,10 +88,11 @@ pub async fn unsubscribe(
     let mut new = NewConsentEvent::new(recipient, topic, ConsentAction::Withdraw, ports.now(), grant.actor());
     new.source = Source { id: Some(link.message.0), ..new.source };
     let ended = end(tx, ports, new).await?;
-    if ended.is_new
-        && let Some(contact) = message_contact(tx, link.message).await?
-    {
-        react_to_contacts(tx, ports, &[contact]).await?;
+    if ended.is_new {
+        note_unsubscribed(tx, ports, link.message).await?;
+        if let Some(contact) = message_contact(tx, link.message).await? {
+            react_to_contacts(tx, ports, &[contact]).await?;
+        }
     }
     Ok(Unsubscribed { already: !ended.is_new })
 }

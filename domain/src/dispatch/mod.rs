@@ -46,7 +46,7 @@ pub async fn due_workflows(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(ports.wall.due(&store::DUE_WORKFLOWS, vec![ports.now().into()]).await?)
 }
 
-/// Tenants with hits to judge, with lapsed claims, with unknown outcomes whose time for reconciling is over, or with files and stored answers
+/// Tenants with hits to judge, with events without a place in the feed, with lapsed claims, with unknown outcomes whose time for reconciling is over, or with files and stored answers
 /// past their time. What has no tenant (sessions, one-time secrets) is swept as the deployment's own.
 pub async fn due_sweeps(ports: &Ports) -> Result<Vec<DueTenant>> {
     let now = ports.now();

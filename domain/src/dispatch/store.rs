@@ -61,7 +61,7 @@ pub(super) static DUE_IMPORTS: IdentitySql = IdentitySql {
         GROUP BY i.tenant_id ORDER BY i.tenant_id",
 };
 
-/// Hits to judge (found like due messages), lapsed claims, unknown outcomes to decide, and what is past its time: of the latter the oldest hundred, so that a long
+/// Hits to judge and events without a place in the feed (both found like due messages), lapsed claims, unknown outcomes to decide, and what is past its time: of the latter the oldest hundred, so that a long
 /// past costs no more than a short one. A file whose import is not over is nobody's work, and must not stand at the head.
 pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {
     name: "DUE_SWEEPS",
@@ -70,12 +70,21 @@ pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {
             UNION ALL
             SELECT (SELECT h.tenant_id FROM message_hits h WHERE h.class = 'pending' AND h.tenant_id > hit.tenant_id
                 ORDER BY h.tenant_id LIMIT 1)
-            FROM hit WHERE hit.tenant_id IS NOT NULL)
+            FROM hit WHERE hit.tenant_id IS NOT NULL),
+        fed (tenant_id) AS (
+            SELECT (SELECT b.tenant_id FROM message_batches b WHERE b.last_place IS NULL ORDER BY b.tenant_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT b.tenant_id FROM message_batches b WHERE b.last_place IS NULL AND b.tenant_id > fed.tenant_id
+                ORDER BY b.tenant_id LIMIT 1)
+            FROM fed WHERE fed.tenant_id IS NOT NULL)
         SELECT lapsed.tenant_id, MIN(lapsed.at) AS oldest_due_at FROM (
             SELECT judged.tenant_id, judged.at FROM (
                 SELECT hit.tenant_id, (SELECT h.due_at FROM message_hits h WHERE h.class = 'pending'
                     AND h.tenant_id = hit.tenant_id ORDER BY h.due_at LIMIT 1) AS at
                 FROM hit WHERE hit.tenant_id IS NOT NULL) AS judged WHERE judged.at <= $1
+            UNION ALL SELECT fed.tenant_id, (SELECT b.made_at FROM message_batches b WHERE b.last_place IS NULL
+                AND b.tenant_id = fed.tenant_id ORDER BY b.tenant_id LIMIT 1) AS at
+                FROM fed WHERE fed.tenant_id IS NOT NULL
             UNION ALL SELECT tenant_id, lease_until AS at FROM messages WHERE state = 'claimed' AND lease_until < $1
             UNION ALL SELECT tenant_id, due_at AS at FROM messages WHERE state = 'unknown' AND due_at <= $1
             UNION ALL SELECT u.tenant_id, u.at FROM (SELECT f.tenant_id, f.expires_at AS at FROM uploads f

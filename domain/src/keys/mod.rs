@@ -6,6 +6,7 @@
 
 mod address_hash;
 mod click_token;
+mod feed_cursor;
 mod fingerprint;
 mod keyring;
 mod link_token;
@@ -15,6 +16,7 @@ pub use address_hash::{AddressHash, AddressHasher, AddressHmac};
 pub use click_token::{
     ClickSigner, ClickToken, DESTINATION_MAX, HitKind, LinkPlace, Tracked, VerifiedClick, web_address,
 };
+pub use feed_cursor::{FeedCursor, FeedSeal, NoCursor};
 pub use fingerprint::Fingerprinter;
 pub use keyring::{KeyId, Keyring, KeyringError, Purpose};
 pub use link_token::{LinkPurpose, LinkToken, NoLink, VerifiedLink};

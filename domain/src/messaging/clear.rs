@@ -227,10 +227,7 @@ impl Batch {
                 (Some(MessageMove::Requeue { due_at }), Some(decision.reason.as_str().to_owned()), -1)
             }
         };
-        let status = to.map(|to| match to {
-            MessageMove::End(ending) => ending.status(),
-            MessageMove::Requeue { .. } => MessageStatus::Queued,
-        });
+        let status = to.map(MessageMove::status);
         self.told.push((claimed.class.lane(), decision.verdict, decision.reason, status));
         // What goes on stays claimed, and is not written.
         if let Some(to) = to {

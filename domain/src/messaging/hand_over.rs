@@ -73,8 +73,7 @@ pub async fn record(grant: &Grant<SendMessages>, ports: &Ports, step: &HandOverS
         consent::suppress_hard_bounces(&mut tx, ports, &gone).await?;
     }
     let open = decided.iter().filter(|(settled, _)| settled.outcome != HandOver::Accepted);
-    let open =
-        open.map(|(settled, end)| (to_move(settled, end), event(settled.attempt, end.attempt.status(), end.rule)));
+    let open = open.map(|(settled, end)| (to_move(settled, end), ended(settled.attempt, end)));
     let ending =
         step.ending.iter().map(|attempt| (sent(*attempt), event(*attempt, AttemptStatus::Accepted, "accepted")));
     let held = messages_move(&mut tx, ports, open.chain(ending).unzip(), now).await?;
@@ -136,6 +135,12 @@ async fn messages_move(
 
 fn event(attempt: AttemptRef, status: AttemptStatus, rule: &str) -> MessageEvent {
     (attempt.message, status.as_str(), json!({ "attempt": attempt.number, "rule": rule }))
+}
+
+/// What came of an attempt that no server took, and of its message by it.
+fn ended(attempt: AttemptRef, end: &Settlement) -> MessageEvent {
+    let detail = json!({ "attempt": attempt.number, "rule": end.rule, "state": end.message.status() });
+    (attempt.message, end.attempt.status().as_str(), detail)
 }
 
 fn sent(attempt: AttemptRef) -> Move {

@@ -3,7 +3,7 @@
 //! An accepted intent is a row before anything is sent (L8); its key counts once (C-164). A worker claims due rows under
 //! a lease and a fence ([`claim`]), renders them ([`prepare`]), and puts them through the gate ([`clear`]), whose commit
 //! alone gives permits ([`Cleared`]). [`record`] flips attempts to started just before their hand-over and writes what came
-//! of them after it; [`sweep`] takes back what a lost worker held.
+//! of them after it; [`sweep`] takes back what a lost worker held. What happened is told in one order ([`feed_page`]).
 
 mod cancel;
 mod claim;
@@ -13,6 +13,7 @@ mod cleared;
 mod content;
 mod dkim_key;
 mod email_message;
+mod feed;
 mod global_address;
 mod hand_over;
 mod key_check;
@@ -47,6 +48,10 @@ pub use cleared::{AttemptRef, Cleared, FormOf};
 pub use content::{ContentCache, ReadySender, ReadyVersion, Sender, StoredVersion, Template, TemplateFormat};
 pub use dkim_key::NewDkimKey;
 pub use email_message::{DkimKey, EmailMessage, ListHeaders, Mailbox};
+pub(crate) use feed::note_unsubscribed;
+pub use feed::{
+    FEED_KEPT, FEED_PAGE_MAX, FeedEvent, FeedKind, FeedPage, feed_after, feed_end, feed_page, place_events,
+};
 pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use key_check::{OtherKeys, key_mismatch};

@@ -3,7 +3,9 @@
 //! An attempt that was cleared and never started has no outcome; it lapses ([`super::AttemptState::settle`]).
 
 use super::reply_class::{self, Disposition, FailureClass, Reply};
-use super::{AttemptOutcome, AttemptStatus, Ending, MessageClass, NextAttempt, RetrySchedule, RetryWindow};
+use super::{
+    AttemptOutcome, AttemptStatus, Ending, MessageClass, MessageStatus, NextAttempt, RetrySchedule, RetryWindow,
+};
 use crate::time::Timestamp;
 use chrono::TimeDelta;
 
@@ -62,6 +64,16 @@ pub enum MessageMove {
     },
     /// It ends.
     End(Ending),
+}
+
+impl MessageMove {
+    /// The status a message has after it.
+    pub fn status(self) -> MessageStatus {
+        match self {
+            Self::Requeue { .. } => MessageStatus::Queued,
+            Self::End(ending) => ending.status(),
+        }
+    }
 }
 
 /// What to write.

@@ -4,7 +4,7 @@ use carillon_entities::ids::MessageId;
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
-use super::{decide_reconciled, store};
+use super::{AttemptStatus, MessageMove, MessageStatus, decide_reconciled, store};
 use crate::error::Result;
 use crate::metrics::labels::SweepFind;
 use crate::ports::Ports;
@@ -32,8 +32,15 @@ pub async fn sweep(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Swept> 
     let mut tx = grant.begin().await?;
     let taken_back = store::sweep_leases(&mut tx, now, ports.settings.reconcile, LIMIT).await?;
     let decided = sweep_unknown(&mut tx, ports, now).await?;
-    let lapses = taken_back.iter().map(|(id, status)| (*id, status.as_str(), json!({ "rule": "lease_lapsed" })));
-    let decisions = decided.iter().map(|id| (*id, "reconciled", json!({})));
+    let lapses = taken_back.iter().map(|(id, status)| {
+        let state = match status {
+            AttemptStatus::Accepted => MessageStatus::Sent,
+            AttemptStatus::Unknown => MessageStatus::Unknown,
+            _ => MessageStatus::Queued,
+        };
+        (*id, status.as_str(), json!({ "rule": "lease_lapsed", "state": state }))
+    });
+    let decisions = decided.iter().map(|(id, to)| (*id, "reconciled", json!({ "state": to.status() })));
     store::message_events_append(&mut tx, ports, lapses.chain(decisions), now).await?;
     tx.commit().await?;
     ports.metrics.sweeps.add((SweepFind::TakenBack,), taken_back.len());
@@ -41,8 +48,8 @@ pub async fn sweep(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Swept> 
     Ok(Swept { taken_back: taken_back.len(), decided: decided.len() })
 }
 
-/// Decides unknown outcomes whose time for reconciling is over; returns the messages that were moved.
-async fn sweep_unknown(tx: &mut TenantTx, ports: &Ports, now: Timestamp) -> Result<Vec<MessageId>> {
+/// Decides unknown outcomes whose time for reconciling is over; returns the messages that were moved, and to what.
+async fn sweep_unknown(tx: &mut TenantTx, ports: &Ports, now: Timestamp) -> Result<Vec<(MessageId, MessageMove)>> {
     let decide = |unknown: store::UnknownMessage| {
         let jitter = ports.entropy.below(u64::MAX);
         let to = decide_reconciled(unknown.attempt, unknown.facts, &ports.settings.retry, jitter, now);
@@ -50,5 +57,5 @@ async fn sweep_unknown(tx: &mut TenantTx, ports: &Ports, now: Timestamp) -> Resu
     };
     let decided: Vec<_> = store::unknown_due(tx, now, LIMIT).await?.into_iter().map(decide).collect();
     store::unknown_move(tx, &decided, now).await?;
-    Ok(decided.into_iter().map(|(id, _)| id).collect())
+    Ok(decided)
 }

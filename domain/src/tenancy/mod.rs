@@ -17,6 +17,7 @@ mod doorkeeper;
 mod enter;
 mod enter_tenant;
 mod grant;
+mod held_credential;
 mod invitation;
 mod keys;
 mod mail;
@@ -57,6 +58,7 @@ pub(crate) use grant::TENANT_SUSPENDED;
 pub use grant::{
     AccountContext, AccountGrant, DeploymentGrant, Grant, OperatorContext, Scopes, SystemContext, TenantContext,
 };
+pub use held_credential::{HeldCredential, ended_credentials};
 pub use invitation::{NewInvitation, accept_invitation, invite_member};
 pub use keys::{
     ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, find_api_keys, limit_api_key, revoke_api_key,
@@ -75,6 +77,6 @@ pub use sign_in::{SignIn, sign_in};
 pub use sign_up::{SignUp, sign_up, verify_email};
 pub(crate) use standing::assert_fresh;
 pub use standing::{MemberGrant, enter_account};
-pub use store::IDENTITY_STATEMENTS;
+pub use store::{IDENTITY_BATCHES, IDENTITY_STATEMENTS};
 pub use throttle::{Caller, Limit, SharedLimits, Throttle};
 pub use viewer::{account_tenants, reach_tenants, viewer, viewer_accounts, viewer_tenants};

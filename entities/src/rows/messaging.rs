@@ -167,6 +167,30 @@ row! {
 }
 
 row! {
+    /// A row of `message_batches`.
+    message_batches "message_batches" (Tenant) {
+        key tenant_id: TenantId,
+        key first_id: MessageEventId,
+        size: i32,
+        message_id: Option<MessageId>,
+        kind: Option<String>,
+        made_at: DateTimeUtc,
+        last_place: Option<i64>,
+        placed_at: Option<DateTimeUtc>,
+    }
+}
+
+row! {
+    /// A row of `message_feeds`.
+    message_feeds "message_feeds" (Tenant) {
+        key tenant_id: TenantId,
+        last_place: i64,
+        forgotten: i64,
+        tidied_at: DateTimeUtc,
+    }
+}
+
+row! {
     /// A row of `message_hits`.
     message_hits "message_hits" (Tenant) {
         key tenant_id: TenantId,

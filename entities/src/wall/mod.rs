@@ -59,7 +59,7 @@ pub use login::{Login, Protection, Role};
 pub use pool::PoolState;
 pub use settings::DatabaseSettings;
 pub use space::{Belongs, Identity, Space, Tenant};
-pub use sql::{Args, IdentitySql, Kind, Query, Sql};
+pub use sql::{Args, IdentityBatch, IdentitySql, Kind, Query, Sql};
 pub use tx::{Delete, IdentityTx, OnConflict, Select, TenantTx, Tx, Update};
 
 use chrono::{DateTime, Utc};

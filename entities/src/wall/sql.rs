@@ -42,6 +42,19 @@ impl IdentitySql {
     }
 }
 
+/// A registered statement over a batch, on the tables without a tenant.
+#[derive(Debug)]
+pub struct IdentityBatch {
+    /// Unique name.
+    pub name: &'static str,
+    /// The text; scalars from `$1` on, and `{batch}`.
+    pub text: &'static str,
+    /// Kinds of the scalars.
+    pub args: &'static [Kind],
+    /// Columns of `{batch}`.
+    pub batch: &'static [(&'static str, Kind)],
+}
+
 /// Arguments of a registered statement: scalars, and rows of the batch.
 #[derive(Debug, Default, Clone)]
 pub struct Args {

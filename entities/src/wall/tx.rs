@@ -17,7 +17,7 @@ use super::WallError;
 use super::connection::Connection;
 use super::fragment::Fragment;
 use super::space::{Belongs, Identity, Space, Tenant};
-use super::sql::{Args, IdentitySql, Query, Sql};
+use super::sql::{Args, IdentityBatch, IdentitySql, Query, Sql};
 use crate::dialect::{self, Kind};
 use crate::ids::TenantId;
 use crate::seeded_bugs;
@@ -194,6 +194,19 @@ impl IdentityTx {
         let backend = self.connection.backend();
         let bound = dialect::bind(backend, &sql.text(backend), args, &[], Vec::new())?;
         Ok(Query { tx: self, bound })
+    }
+
+    /// A registered statement over a batch, on the tables without a tenant.
+    pub fn sql_batch(&mut self, sql: &'static IdentityBatch, args: Args) -> Result<Query<'_, Identity>, WallError> {
+        let backend = self.connection.backend();
+        let text = dialect::expand(sql.text, backend);
+        let bound = dialect::bind(backend, &text, args.scalars, sql.batch, args.batch)?;
+        Ok(Query { tx: self, bound })
+    }
+
+    /// How many rows one batch of a statement may have on this database.
+    pub fn max_batch(&self, sql: &'static IdentityBatch) -> usize {
+        dialect::max_rows(self.connection.backend(), sql.batch.len())
     }
 }
 

@@ -87,6 +87,9 @@ impl TicketHandler for Handlers {
 
     fn done(&self, ticket: Ticket, worked: bool) {
         self.signals.send(Signal::Done { ticket: ticket.id, worked });
+        if worked {
+            self.signals.send(Signal::Changed(ticket.tenant));
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! `SweepV1`: takes back what lost workers held, decides old unknown outcomes, judges opens and clicks, and deletes what is past its time.
+//! `SweepV1`: takes back what lost workers held, decides old unknown outcomes, judges opens and clicks, gives events their places
+//! in the feed, and deletes what is past its time.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,6 +26,7 @@ impl Handlers {
         // Neither keeps the other from happening: workflows wait for what is judged (C-82).
         let (swept, judged) = (self.sweep_messages(tenant).await, self.judge_hits(tenant).await);
         let swept = swept? + judged?;
+        self.place_events(tenant).await?;
         // What is deleted by a wrong clock does not come back (C-180).
         if !self.ports.clock.is_trustworthy() {
             return Ok(swept);
@@ -63,6 +65,16 @@ impl Handlers {
             tracing::info!(tenant.id = %tenant, judged, "judged opens and clicks");
         }
         Ok(judged)
+    }
+
+    /// Gives places to what the work of others, and of this sweep, left for the feed. Nothing of it was due, so it does not
+    /// count; but who watches the feed is told.
+    async fn place_events(&self, tenant: TenantId) -> Result<()> {
+        let grant = enter_for_work(&self.ports.wall, tenant).grant();
+        if messaging::place_events(&grant, &self.ports).await? > 0 {
+            self.signals.send(Signal::Changed(tenant));
+        }
+        Ok(())
     }
 
     async fn sweep_messages(&self, tenant: TenantId) -> Result<usize> {

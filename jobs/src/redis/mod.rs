@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use carillon_domain::doorbell::Doorbell;
 use carillon_domain::entropy::Entropy;
+use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -101,6 +102,10 @@ impl Doorbell for Signals {
 
     fn ring_workflows(&self) {
         self.send(Signal::RingWorkflows);
+    }
+
+    fn changed(&self, tenant: TenantId) {
+        self.send(Signal::Changed(tenant));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What processes tell each other.
 
+use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -16,6 +17,8 @@ pub enum Signal {
     RingImports,
     /// People on workflows became due.
     RingWorkflows,
+    /// Something of a tenant's changed: whoever watches it may look.
+    Changed(TenantId),
     /// A process has so many slots for a queue; told each second.
     Slots {
         /// The process.

@@ -2,6 +2,7 @@
 
 use carillon_domain::doorbell::Doorbell;
 use carillon_domain::entropy::SystemEntropy;
+use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::Lane;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use uuid::Uuid;
@@ -61,6 +62,8 @@ fn signals_keep_their_wire_form() {
     let text = |signal: Signal| serde_json::to_string(&signal).unwrap();
     assert_eq!(text(Signal::Ring(Lane::Bulk)), r#"{"ring":"bulk"}"#);
     assert_eq!(text(Signal::RingImports), r#""ringImports""#);
+    let tenant = TenantId(Uuid::from_u128(1));
+    assert_eq!(text(Signal::Changed(tenant)), format!(r#"{{"changed":"{tenant}"}}"#));
     let slots = Signal::Slots { process: Uuid::from_u128(1), queue: QueueName::Bulk, count: 4 };
     let process = r#""process":"00000000-0000-0000-0000-000000000001""#;
     assert_eq!(text(slots), format!(r#"{{"slots":{{{process},"queue":"bulk","count":4}}}}"#));

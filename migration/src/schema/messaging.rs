@@ -176,6 +176,35 @@ pub const TABLES: &[Table] = &[
         indexes: &["message_events_message ON message_events (tenant_id, message_id, id)"],
     },
     Table {
+        // The feed of events: each commit that adds to the history leaves one row here, whose events have the ids that begin
+        // with `first_id`. It has its place (`last_place`) when the feed's one writer gave it one. A note (`message_id`) is
+        // one whose event is written with its place: what leaves it must not depend on partitions.
+        name: "message_batches",
+        access: Access::Tenant,
+        columns: "first_id UUID NOT NULL,
+            size INT NOT NULL,
+            message_id UUID,
+            kind TEXT,
+            made_at TIME NOT NULL,
+            last_place BIGINT,
+            placed_at TIME,
+            PRIMARY KEY (tenant_id, first_id)",
+        indexes: &[
+            "message_batches_waiting ON message_batches (tenant_id, first_id) WHERE last_place IS NULL",
+            "UNIQUE message_batches_placed ON message_batches (tenant_id, last_place) WHERE last_place IS NOT NULL",
+        ],
+    },
+    Table {
+        // The end of a tenant's feed, which is the lock of its writer, and how much of its beginning is gone.
+        name: "message_feeds",
+        access: Access::Tenant,
+        columns: "last_place BIGINT NOT NULL,
+            forgotten BIGINT NOT NULL,
+            tidied_at TIME NOT NULL,
+            PRIMARY KEY (tenant_id)",
+        indexes: &[],
+    },
+    Table {
         // Requests for pixels and click links of tracked mails. They are judged after a short hold, and may be judged anew
         // (C-82). Of whoever asked there is a keyed hash and a kind of program, no address and no user agent (C-85).
         name: "message_hits",

@@ -24,7 +24,7 @@ struct Looks;
 impl Looks {
     /// Finds something at once.
     async fn look(&self, ctx: &Context<'_>) -> impl Stream<Item = async_graphql::Result<bool>> + use<> {
-        let found = watch(ctx, |_| std::future::ready(Ok(true)), |_| false);
+        let found = watch(ctx, ("look", 0), |_| std::future::ready(Ok(true)), |_| false);
         found.map(|found| found.map_err(|_| async_graphql::Error::new("nothing found")))
     }
 }

@@ -8,6 +8,7 @@ mod agency;
 mod brute;
 mod budget;
 mod dry_runs;
+mod feed;
 mod foreign;
 mod forged;
 mod hostile;

@@ -97,6 +97,7 @@ const PLAIN_LISTS: &[(&str, &str)] = &[
     ("EventDefinition.properties", "a hundred properties"),
     ("Message.attempts", "the attempts that retries have"),
     ("Message.decisions", "one for each attempt"),
+    ("MessageEventPage.events", "a hundred events"),
     ("MessageStats.byState", "the states"),
     ("MessageStats.refused", "the reasons"),
     ("Query.nodes", "a hundred ids"),

@@ -11,11 +11,11 @@ use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::{RateSettings, VerifiedAccess, enter_tenant};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, header};
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 use crate::served::Served;
 use crate::setup::Api;
@@ -98,6 +98,14 @@ impl Hall {
         Socket(connect_async(self.asking(Some("graphql-transport-ws"))).await.unwrap().0)
     }
 
+    /// The same of a client that has little room for what it does not read.
+    pub async fn narrow(&self) -> Socket {
+        let wire = TcpSocket::new_v4().unwrap();
+        wire.set_recv_buffer_size(4_096).unwrap();
+        let wire = MaybeTlsStream::Plain(wire.connect(self.served.address).await.unwrap());
+        Socket(client_async(self.asking(Some("graphql-transport-ws")), wire).await.unwrap().0)
+    }
+
     /// The same after somebody came in.
     pub async fn entered(&self, token: &str) -> Socket {
         let mut socket = self.open().await;
@@ -164,11 +172,15 @@ impl Socket {
 
     /// The code and reason with which it is closed; what is said before does not count.
     pub async fn closed(&mut self) -> (u16, String) {
-        loop {
-            if let Message::Close(Some(frame)) = self.frame().await {
-                return (frame.code.into(), frame.reason.to_string());
+        let closing = async {
+            loop {
+                if let Message::Close(Some(frame)) = self.frame().await {
+                    return (frame.code.into(), frame.reason.to_string());
+                }
             }
-        }
+        };
+        // Pings go on for ever.
+        tokio::time::timeout(PATIENCE, closing).await.expect("closed in time")
     }
 
     /// The code alone.

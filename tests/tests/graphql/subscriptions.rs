@@ -414,6 +414,37 @@ async fn who_is_not_heard_of_is_dropped_and_who_answers_is_not() {
     hall.served.stop().await;
 }
 
+/// A client that says much and takes nothing: what is to be told to it has nowhere to go.
+#[actix_web::test]
+async fn c224_who_takes_nothing_is_dropped() {
+    const MOST: usize = 200_000;
+    let hall = Box::pin(Hall::with(|sockets| sockets.patience = SHORT)).await;
+    let mut alive = hall.owner().await;
+    let mut slow = hall.narrow().await;
+    slow.init(&hall.token).await;
+    assert_eq!(slow.hear().await, json!({ "type": "connection_ack" }));
+    // Each is answered with as many octets.
+    let ping = Message::Ping(vec![7; 125].into());
+    let mut said = 0;
+    while said < MOST {
+        match tokio::time::timeout(Duration::from_secs(2), slow.0.send(ping.clone())).await {
+            Ok(Ok(())) => said += 1,
+            // Nobody listens any more.
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    assert!(said < MOST, "everything was taken and kept");
+    let alone = async {
+        while hall.gateway.sockets.count() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), alone).await.expect("its place is free again");
+    alive.say(json!({ "type": "ping" })).await;
+    assert_eq!(alive.hear().await, json!({ "type": "pong" }), "others are not held up");
+    hall.served.stop().await;
+}
+
 #[actix_web::test]
 async fn c185_sockets_are_closed_before_the_process_ends() {
     let hall = Box::pin(Hall::new()).await;

@@ -69,6 +69,8 @@ const LOOK_UPS: &[LookUp] = look_ups! {
         "SELECT * FROM gate_decisions WHERE tenant_id = $1 AND message_id = $2 ORDER BY id";
     APP "events of a message" ("{id}") by "message_id":
         "SELECT * FROM message_events WHERE tenant_id = $1 AND message_id = $2 ORDER BY id";
+    APP "batches of events behind a place" ("77") by "last_place":
+        "SELECT * FROM message_batches WHERE tenant_id = $1 AND last_place >= $2::bigint ORDER BY last_place LIMIT 100";
     APP "answer of an idempotency key" ("operation-00077", "key-00077") by "key":
         "SELECT sealed_answer FROM idempotency_keys WHERE tenant_id = $1 AND operation = $2 AND key = $3";
     APP "errors of an import" ("{id}") by "import_id":
@@ -157,6 +159,7 @@ const NARROWED: &[(&str, &[&str])] = &[
     // Of what the recursion looks up, EXPLAIN shows the beginning alone.
     ("DUE_MESSAGES_COUNT", &["lane"]),
     ("DUE_SWEEPS", &["lease_until", "due_at"]),
+    ("FEED_EVENTS", &["first_id"]),
     ("VERIFIED_MEMBER", &["email_norm", "user_id"]),
     ("ACCOUNT_PATH", &["id"]),
     ("ACCOUNTS_REACHED", &["user_id", "parent_id"]),
@@ -199,6 +202,18 @@ impl Registered {
         Self { login, name: sql.name, prepare, args: vec!["NULL"; places].join(", ") }
     }
 
+    /// Of the identity role, over a batch.
+    fn of_batch(sql: &carillon_entities::wall::IdentityBatch) -> Self {
+        let scalars = sql.args.iter().map(|kind| type_name(*kind).to_owned());
+        let arrays = sql.batch.iter().map(|(_, kind)| format!("{}[]", type_name(*kind)));
+        let types: Vec<String> = scalars.chain(arrays).collect();
+        let places: Vec<String> = (sql.args.len()..types.len()).map(|place| format!("${}", place + 1)).collect();
+        let names: Vec<&str> = sql.batch.iter().map(|(name, _)| *name).collect();
+        let batch = format!("SELECT * FROM UNNEST({}) AS batch_rows({})", places.join(", "), names.join(", "));
+        let prepare = format!("PREPARE look_up({}) AS {}", types.join(", "), sql.text.replace("{batch}", &batch));
+        Self { login: IDENTITY, name: sql.name, prepare, args: vec!["NULL"; types.len()].join(", ") }
+    }
+
     /// What is wrong with its plan.
     fn fault(&self, plan: &[String]) -> Option<String> {
         let may_scan = MAY_SCAN.iter().any(|(name, _)| *name == self.name);
@@ -226,7 +241,8 @@ async fn c205_no_registered_statement_scans_a_table() {
     let identity = carillon_domain::identity_statements().into_iter().map(|sql| Registered::of_role(IDENTITY, sql));
     let dispatch = carillon_domain::dispatch::DISPATCH_STATEMENTS;
     let dispatch = dispatch.iter().map(|sql| Registered::of_role(DISPATCH, sql));
-    let registered: Vec<Registered> = statements.chain(identity).chain(dispatch).collect();
+    let batches = carillon_domain::tenancy::IDENTITY_BATCHES.iter().map(|sql| Registered::of_batch(sql));
+    let registered: Vec<Registered> = statements.chain(identity).chain(batches).chain(dispatch).collect();
     let mut faults = Vec::new();
     for sql in &registered {
         let asked = (sql.name, sql.prepare.as_str(), sql.args.as_str());

@@ -27,7 +27,8 @@ impl ImportSubscription {
     ) -> Result<impl Stream<Item = Result<Import>>> {
         let id: ImportId = parse_id(&id, "id").map_err(carillon_domain::error::Error::from)?;
         let is_over = |import: &domain::Import| matches!(import.state, ImportState::Completed | ImportState::Failed);
-        let imports = watch(ctx, move |scope| find(scope, id), is_over);
+        let subject = ("importProgress", id.0.as_u128());
+        let imports = watch(ctx, subject, move |scope| find(scope, id), is_over);
         Ok(imports.map(|import| Ok(Import::from(import?))))
     }
 }

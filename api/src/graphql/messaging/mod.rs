@@ -1,6 +1,7 @@
 //! Senders, relays, templates and messages.
 
 pub mod content_types;
+pub mod feed;
 pub mod inputs;
 pub mod loaders;
 mod mutations;

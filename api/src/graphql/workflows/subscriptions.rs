@@ -28,7 +28,8 @@ impl WorkflowSubscription {
     ) -> Result<impl Stream<Item = Result<Workflow>>> {
         let id: WorkflowId = parse_id(&id, "id").map_err(carillon_domain::error::Error::from)?;
         let is_over = |seen: &Seen| seen.workflow.state == WorkflowState::Archived;
-        let progress = watch(ctx, move |scope| find(scope, id), is_over);
+        let subject = ("workflowProgress", id.0.as_u128());
+        let progress = watch(ctx, subject, move |scope| find(scope, id), is_over);
         Ok(progress.map(|seen| Ok(Workflow(seen?.workflow))))
     }
 }

@@ -8,6 +8,7 @@
 mod connection;
 mod listener;
 mod protocol;
+mod sessions;
 mod sockets;
 mod stream;
 mod wire;

@@ -1,8 +1,8 @@
 //! Attempts and decisions: written before the effect (L8), changed only forward.
 
-use carillon_entities::ids::{DecisionId, MessageEventId, MessageId};
+use carillon_entities::ids::{DecisionId, MessageId};
 use carillon_entities::rows::consent::gate_decisions;
-use carillon_entities::rows::messaging::{attempts, message_events};
+use carillon_entities::rows::messaging::attempts;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
 use sea_orm::{ActiveValue::Set, FromQueryResult};
@@ -11,7 +11,6 @@ use serde_json::Value as Json;
 use crate::error::Result;
 use crate::messaging::AttemptRef;
 use crate::messaging::state::AttemptStatus;
-use crate::ports::Ports;
 use crate::time::Timestamp;
 
 statements! {
@@ -153,26 +152,4 @@ pub(in crate::messaging) async fn attempts_step(
         return Ok(steps.iter().filter(|step| step.to == started).map(|step| step.attempt.message).collect());
     }
     Ok(rows.into_iter().filter(|row| row.state == started.as_str()).map(|row| row.id).collect())
-}
-
-/// What happened to a message, its kind, and what is to be known about it.
-pub(in crate::messaging) type MessageEvent = (MessageId, &'static str, Json);
-
-/// Appends to the messages' history.
-pub(in crate::messaging) async fn message_events_append(
-    tx: &mut TenantTx,
-    ports: &Ports,
-    events: impl IntoIterator<Item = MessageEvent>,
-    now: Timestamp,
-) -> Result<()> {
-    let rows = events.into_iter().map(|(message, kind, detail)| message_events::ActiveModel {
-        id: Set(ports.new_id::<MessageEventId>()),
-        message_id: Set(message),
-        kind: Set(kind.to_owned()),
-        detail: Set(detail),
-        at: Set(now),
-        ..Default::default()
-    });
-    tx.insert_many(rows.collect(), OnConflict::Fail).await?;
-    Ok(())
 }

@@ -3,6 +3,7 @@
 mod attempts;
 mod claims;
 mod content;
+mod feed;
 mod intents;
 mod members;
 mod partials;
@@ -10,10 +11,7 @@ mod reads;
 mod sweeps;
 mod tracking;
 
-pub(super) use attempts::{
-    AttemptStep, MessageEvent, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append,
-    message_events_append,
-};
+pub(super) use attempts::{AttemptStep, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append};
 pub(super) use claims::{
     Claim, Move, attributes, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move,
 };
@@ -21,6 +19,10 @@ pub(super) use content::{
     brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_of_address, sender_verify,
     senders_brands, senders_find, senders_list, template_find, template_insert, template_versions_find, templates_find,
     templates_list, version_insert, version_last, versions_of,
+};
+pub(super) use feed::{
+    FeedEnds, MessageEvent, PlacedEvent, batches_forget, batches_place, batches_waiting, event_at, events_after,
+    feed_find, feed_lock, feed_move, message_events_append, message_note,
 };
 pub(super) use intents::{
     IntentContact, KnownIntent, NewMessage, contacts_for_intents, messages_by_intent, messages_cancel,
@@ -49,6 +51,7 @@ pub static STATEMENTS: &[&[&Sql]] = &[
     attempts::STATEMENTS,
     claims::STATEMENTS,
     content::STATEMENTS,
+    feed::STATEMENTS,
     intents::STATEMENTS,
     reads::STATEMENTS,
     sweeps::STATEMENTS,

@@ -5,11 +5,12 @@
 pub(super) mod accounts;
 pub(super) mod audit;
 pub(super) mod credentials;
+pub(super) mod held;
 pub(super) mod memberships;
 pub(super) mod sessions;
 pub(super) mod users;
 
-use carillon_entities::wall::IdentitySql;
+use carillon_entities::wall::{IdentityBatch, IdentitySql};
 
 use crate::error::Error;
 
@@ -30,6 +31,8 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[
     &sessions::SESSIONS_FORGET,
     &credentials::SECRETS_FORGET,
 ];
+/// Every registered statement on them that takes a batch.
+pub static IDENTITY_BATCHES: &[&IdentityBatch] = &[&held::HELD_ENDED];
 
 /// Runs a body in one write transaction on the tables without a tenant and commits it; runs it again when it lost a race.
 /// Where it is not to be kept, the transaction is rolled back, and the body's value is what would have been.

@@ -61,6 +61,8 @@ pub struct Figure {
     bench: &'static str,
     unit: &'static str,
     least: f64,
+    /// Where less is better.
+    most: f64,
     ours: Vec<f64>,
     reference: Vec<f64>,
     faults: Vec<String>,
@@ -78,7 +80,19 @@ struct Line {
 impl Figure {
     /// A figure whose ratio must be at least `least`.
     pub fn new(bench: &'static str, unit: &'static str, least: f64) -> Self {
-        Self { bench, unit, least, ours: Vec::new(), reference: Vec::new(), faults: Vec::new() }
+        Self { bench, unit, least, most: f64::INFINITY, ours: Vec::new(), reference: Vec::new(), faults: Vec::new() }
+    }
+
+    /// A figure whose ratio must stay below `most`: the less the better.
+    pub fn at_most(bench: &'static str, unit: &'static str, most: f64) -> Self {
+        Self { most, ..Self::new(bench, unit, 0.0) }
+    }
+
+    /// Takes one run in which ours and the reference are what they are.
+    pub fn measured(&mut self, ours: f64, reference: f64) {
+        self.note(&format!("{ours:.0} {unit} against {reference:.0}", unit = self.unit));
+        self.ours.push(ours);
+        self.reference.push(reference);
     }
 
     /// Takes one run: `amount` of ours in so many seconds, and of the reference.
@@ -118,6 +132,9 @@ impl Figure {
         let mut faults = self.faults.clone();
         if ratio.is_nan() || ratio < self.least {
             faults.push(format!("the ratio is {ratio:.3}, not at least {}", self.least));
+        }
+        if ratio >= self.most {
+            faults.push(format!("the ratio is {ratio:.3}, not below {}", self.most));
         }
         for fault in &faults {
             self.note(fault);

@@ -9,6 +9,7 @@ mod copy;
 mod crowd;
 mod figure;
 mod graphql;
+mod idle;
 mod import;
 mod send;
 mod set;
@@ -27,7 +28,8 @@ use figure::{Figure, Size};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// All figures, in the order they are measured in: the import's memory is looked at while little else was done.
-const NAMES: [&str; 6] = ["import", "send", "advance", "trigger", "graphql_by_id", "graphql_page"];
+const NAMES: [&str; 7] =
+    ["import", "send", "advance", "trigger", "idle_subscriptions", "graphql_by_id", "graphql_page"];
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -52,7 +54,10 @@ async fn main() -> Result<ExitCode> {
     if wanted("trigger") {
         good &= Box::pin(trigger::run(size)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }
-    let web: Vec<&str> = NAMES[4..].iter().copied().filter(|name| wanted(name)).collect();
+    if wanted("idle_subscriptions") {
+        good &= Box::pin(idle::run(size)).await?.report();
+    }
+    let web: Vec<&str> = NAMES[5..].iter().copied().filter(|name| wanted(name)).collect();
     if !web.is_empty() {
         good &= Box::pin(graphql::run(size, &web)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }

@@ -15,7 +15,9 @@ use carillon_domain::error::Error;
 use carillon_domain::metrics::Metrics;
 use carillon_domain::metrics::labels::{Answer, Operation};
 use carillon_domain::persisted::DocumentHash;
-use carillon_domain::tenancy::{Payers, Payment, RateLimited};
+use carillon_domain::seeded_bugs;
+use carillon_domain::tenancy::{HeldCredential, Payers, Payment, RateLimited};
+use carillon_domain::time::Timestamp;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -26,6 +28,7 @@ use super::super::persisted::{self, Named};
 use super::super::{Params, Stop, present};
 use super::SocketSettings;
 use super::protocol::Close;
+use super::sessions::Session;
 use super::sockets::{Holder, Seat};
 use crate::graphql::limits::Cost;
 use crate::graphql::scope::{Caller, RequestScope};
@@ -42,6 +45,8 @@ pub(super) struct Listener {
     request_id: String,
     /// Who it is; none until they are let in.
     caller: Option<Caller>,
+    /// What they came in with, among all that is asked about.
+    session: Option<Session>,
     /// When there is something to look at: that nobody said who they are, or that they no longer are.
     due: Instant,
 }
@@ -53,7 +58,8 @@ impl Listener {
         let seat = gateway.sockets.enter(settings.process_max)?;
         let address = client_ip(request, &gateway.settings.trusted_proxies);
         let due = Instant::now() + settings.init_timeout;
-        Some(Self { gateway, settings, seat, address, request_id: RequestId::of(request), caller: None, due })
+        let request_id = RequestId::of(request);
+        Some(Self { gateway, settings, seat, address, request_id, caller: None, session: None, due })
     }
 
     /// Whether it is known who listens.
@@ -72,6 +78,12 @@ impl Listener {
         if !self.seat.belongs_to(holder, self.settings.tenant_max) {
             return Err(Close::TOO_MANY);
         }
+        let credential = match &caller {
+            Caller::User(access, _) => Some(HeldCredential::of_user(access)),
+            Caller::ApiKey(context) => HeldCredential::of_key(context),
+            Caller::Anonymous => None,
+        };
+        self.session = credential.map(|credential| self.gateway.sockets.sessions().begin(credential));
         self.due = self.next_check(&caller);
         self.caller = Some(caller);
         Ok(())
@@ -84,14 +96,28 @@ impl Listener {
 
     /// Until it is time to [`check`](Self::check).
     pub async fn due(&self) {
-        sleep_until(self.due).await;
+        let ended = async {
+            match &self.session {
+                Some(session) => session.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! { () = sleep_until(self.due) => {} () = ended => {} }
     }
 
-    /// Asks whether the credential is still good. While nobody can say, nothing is read either.
+    /// Asks whether the credential is still good, unless somebody just asked about all.
     pub async fn check(&mut self) -> Result<(), Close> {
-        let Some(caller) = self.caller.clone() else { return Err(Close::INIT_TIMEOUT) };
-        self.assert_fresh(&caller).await.or_else(|end| if end == Close::UNAVAILABLE { Ok(()) } else { Err(end) })?;
-        self.due = self.next_check(&caller);
+        let (Some(caller), Some(session)) = (&self.caller, &self.session) else { return Err(Close::INIT_TIMEOUT) };
+        let (ports, every) = (&self.gateway.process.ports, self.settings.check_every);
+        if !session.has_ended() {
+            // Who is not answered in time asks again.
+            let _ = timeout(every, self.gateway.sockets.sessions().check(ports, every)).await;
+        }
+        let is_over = has_expired(caller, ports.now()) && !seeded_bugs::on("token_end_unnoticed");
+        if session.has_ended() || is_over {
+            return Err(Close::ENDED);
+        }
+        self.due = self.next_check(caller);
         Ok(())
     }
 
@@ -111,7 +137,8 @@ impl Listener {
             Caller::User(access, _) => (access.expires_at() - self.gateway.process.ports.now()).to_std().ok(),
             Caller::ApiKey(_) | Caller::Anonymous => None,
         };
-        Instant::now() + left.unwrap_or(Duration::MAX).min(self.settings.check_every)
+        let next = self.gateway.sockets.sessions().next_check(self.settings.check_every);
+        Instant::now() + left.unwrap_or(Duration::MAX).min(next)
     }
 
     fn scope(&self, caller: &Caller) -> RequestScope {
@@ -168,6 +195,11 @@ impl Listener {
         present(response, &self.request_id);
         if error::has_code(response, "UNAUTHENTICATED") { Err(Close::ENDED) } else { Ok(()) }
     }
+}
+
+/// What is written in a token needs nobody to ask.
+fn has_expired(caller: &Caller, now: Timestamp) -> bool {
+    matches!(caller, Caller::User(access, _) if access.expires_at() <= now)
 }
 
 /// A subscription that is open, as operators see it, until this is dropped.

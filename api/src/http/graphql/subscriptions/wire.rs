@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::web::{Bytes, BytesMut};
 use actix_ws::{CloseReason, Item, Message, MessageStream, ProtocolError};
+use carillon_domain::seeded_bugs;
 use futures::{Sink, SinkExt as _};
 use tokio::time::timeout;
 
@@ -101,7 +102,8 @@ impl<S: Unpin> Outgoing<S> {
     where
         S: Sink<T>,
     {
-        match timeout(self.patience, self.queue.send(item)).await {
+        let patience = if seeded_bugs::on("slow_listener_kept") { Duration::MAX } else { self.patience };
+        match timeout(patience, self.queue.send(item)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Close::GONE),
             Err(_) => Err(Close::TOO_SLOW),
