@@ -195,12 +195,16 @@ async fn recipients(world: &World) -> App {
     App::build_serving(config, Serves::Recipients).await.unwrap()
 }
 
-/// What the readiness of a process says.
-async fn readiness(app: &App) -> (u16, serde_json::Value) {
+/// The address at which a process tells its readiness. Its connections live as long as its server.
+fn serving(app: &App) -> (String, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/health/ready", listener.local_addr().unwrap());
     let server = app.serve_on(listener).unwrap();
-    let _serving = AbortOnDropHandle::new(tokio::spawn(async move { server.await.unwrap() }));
+    (url, AbortOnDropHandle::new(tokio::spawn(async move { server.await.unwrap() })))
+}
+
+/// What the readiness of a process says.
+async fn readiness(url: &str) -> (u16, serde_json::Value) {
     let answer = reqwest::get(url).await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
@@ -215,13 +219,14 @@ async fn a_process_is_not_ready_on_an_older_schema_and_says_what_to_do() {
     world.execute("DELETE FROM seaql_migrations").await;
     assert_eq!(standing(&login).await.unwrap(), Standing::Older, "every process may ask");
     let app = recipients(&world).await;
-    let (status, told) = readiness(&app).await;
+    let (url, _serving) = serving(&app);
+    let (status, told) = readiness(&url).await;
     let older = "the schema is older than this release: run `carillon migrate`";
     assert_eq!((status, &told["checks"]["schema"]), (503, &older.into()), "{told}");
     let told = check::wrong(app.config(), &[]).await;
     assert!(told.contains(&format!("database schema: {older}")), "{told:?}");
     world.execute(CORE).await;
-    let (status, told) = readiness(&app).await;
+    let (status, told) = readiness(&url).await;
     assert_eq!((status, &told["checks"]["schema"]), (200, &"ok".into()), "{told}");
     app.ports().wall.close().await;
 }
@@ -233,7 +238,8 @@ async fn a_release_runs_on_the_next_ones_schema_and_leaves_it_alone() {
     world.execute(LATER).await;
     assert_eq!(standing(&login).await.unwrap(), Standing::Newer);
     let app = recipients(&world).await;
-    let (status, told) = readiness(&app).await;
+    let (url, _serving) = serving(&app);
+    let (status, told) = readiness(&url).await;
     assert_eq!((status, &told["checks"]["schema"]), (200, &"ok".into()), "{told}");
     migrate::run(&config(&world, &[]), &migrate::Arguments { maintain: false }, start()).await.unwrap();
     assert_eq!(standing(&login).await.unwrap(), Standing::Newer);

@@ -119,10 +119,10 @@ pub fn blunt(response: &mut Response) {
     }
 }
 
-/// True for an error of a document that was read and not run.
+/// True for an error of a document, or of a value in it, that does not fit the schema.
 pub fn is_about_schema(error: &ServerError) -> bool {
     let has_code = error.extensions.as_ref().is_some_and(|values| values.get("code").is_some());
-    error.path.is_empty() && error.source.is_none() && !has_code && !error.message.starts_with(UNREADABLE)
+    error.source.is_none() && !has_code && !error.message.starts_with(UNREADABLE)
 }
 
 /// How errors of documents begin that cannot be read.

@@ -2,11 +2,11 @@
 //!
 //! What a request is asked with its BEGIN (C-213) is asked here for thousands in one statement, so that who listens and hears
 //! nothing costs next to nothing. The answer is the same: a user who is enabled and still at the token's version, a key that
-//! is neither revoked nor expired, a tenant that is not suspended. When a token ends is written in it.
+//! is neither revoked nor expired and held to the documents it was let in with, a tenant that is not suspended. When a token ends is written in it.
 
 use std::collections::HashSet;
 
-use carillon_entities::ids::{CredentialId, TenantId, UserId};
+use carillon_entities::ids::{CredentialId, DocumentSetId, TenantId, UserId};
 
 use super::{Actor, TenantContext, VerifiedAccess, store};
 use crate::error::Result;
@@ -17,8 +17,8 @@ use crate::ports::Ports;
 pub struct HeldCredential {
     /// The user, and the version of their credentials.
     pub(super) user: Option<(UserId, i64)>,
-    /// The API key.
-    pub(super) key: Option<CredentialId>,
+    /// The API key, and the set whose documents it may run and no others.
+    pub(super) key: Option<(CredentialId, Option<DocumentSetId>)>,
     /// The tenant it is good for.
     pub(super) tenant: Option<TenantId>,
 }
@@ -34,7 +34,10 @@ impl HeldCredential {
     /// An API key's; none for who came without one.
     pub fn of_key(context: &TenantContext) -> Option<Self> {
         match context.actor() {
-            Actor::ApiKey(key) => Some(Self { user: None, key: Some(key), tenant: Some(context.tenant()) }),
+            Actor::ApiKey(key) => {
+                let key = Some((key, context.document_set()));
+                Some(Self { user: None, key, tenant: Some(context.tenant()) })
+            }
             Actor::User(_) | Actor::Recipient | Actor::System => None,
         }
     }

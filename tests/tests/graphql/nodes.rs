@@ -20,6 +20,7 @@ const NO_NODES: &[(&str, &str)] = &[
     ("GateDecision", "a verdict on its message, which is read there"),
     ("Member", "somebody's place on an account or a tenant, which is read there"),
     ("Membership", "the same place, as the one answer of a mutation"),
+    ("MessageEvent", "what became of its message, which the feed tells"),
     ("Viewer", "whoever asks: `viewer`"),
 ];
 
