@@ -25,6 +25,7 @@ pub mod tenancy;
 pub mod time;
 mod types;
 pub mod validity;
+pub mod webhooks;
 pub mod workflows;
 
 use std::borrow::Cow;
@@ -54,6 +55,7 @@ pub struct Query(
     messaging::MessagingQuery,
     messaging::TrackingQuery,
     workflows::WorkflowQuery,
+    webhooks::WebhookQuery,
     messaging::TemplateQuery,
     catcher::CatcherQuery,
 );
@@ -72,6 +74,7 @@ struct Mutations(
     messaging::TrackingMutation,
     workflows::WorkflowMutation,
     workflows::HoldMutation,
+    webhooks::WebhookMutation,
     messaging::TemplateMutation,
     catcher::CatcherMutation,
 );
@@ -160,6 +163,8 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         workflows::WorkflowVersion = "versions of a workflow"
         workflows::Enrollment = "enrollments"
         workflows::EnrollmentStep = "what happened on somebody's way"
+        webhooks::WebhookEndpoint = "webhook endpoints"
+        webhooks::WebhookDelivery = "deliveries of webhooks"
         catcher::CaughtMail = "mails that the built-in catcher got"
     }
 }

@@ -7,6 +7,7 @@ pub mod contacts;
 pub mod messaging;
 pub mod service;
 pub mod tenancy;
+pub mod webhooks;
 pub mod workflows;
 
 mod prelude {

@@ -102,6 +102,10 @@ impl Doorbell for Signals {
     fn ring_workflows(&self) {
         self.send(Signal::RingWorkflows);
     }
+
+    fn ring_webhooks(&self) {
+        self.send(Signal::RingWebhooks);
+    }
 }
 
 fn channel(prefix: Option<&str>) -> String {

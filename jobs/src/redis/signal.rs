@@ -16,6 +16,8 @@ pub enum Signal {
     RingImports,
     /// People on workflows became due.
     RingWorkflows,
+    /// Webhooks became due.
+    RingWebhooks,
     /// A process has so many slots for a queue; told each second.
     Slots {
         /// The process.

@@ -9,6 +9,7 @@ pub mod contacts;
 pub mod messaging;
 pub mod service;
 pub mod tenancy;
+pub mod webhooks;
 pub mod workflows;
 
 /// Who may do what with a table.
@@ -51,7 +52,6 @@ pub struct Table {
 
 /// Every table, in an order in which foreign keys can be made.
 pub fn tables() -> impl Iterator<Item = &'static Table> {
-    [tenancy::TABLES, contacts::TABLES, consent::TABLES, messaging::TABLES, workflows::TABLES, service::TABLES]
-        .into_iter()
-        .flatten()
+    let rest = [messaging::TABLES, workflows::TABLES, service::TABLES, webhooks::TABLES];
+    [tenancy::TABLES, contacts::TABLES, consent::TABLES].into_iter().chain(rest).flatten()
 }
