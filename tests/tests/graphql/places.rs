@@ -101,6 +101,7 @@ impl Side {
         let first = |list: &str| lists[list]["nodes"][0]["id"].clone();
         let mut ids = vec![row.brand, row.topic, row.contact, row.sender, row.template, row.version, row.message];
         ids.extend([row.workflow, row.workflow_version, row.enrollment]);
+        ids.extend([row.webhook_endpoint, row.webhook_delivery]);
         ids.extend([row.partial, row.upload, row.import, json!(api.tenant), json!(api.account)]);
         ids.extend([member["id"].clone(), member["userId"].clone()]);
         ids.push(lists["contact"]["ledger"]["nodes"][0]["id"].clone());
@@ -200,6 +201,8 @@ fn kind_of(field: &str) -> &'static str {
         Some("account") => "account",
         Some("brand") => "brand",
         Some("contact") => "contact",
+        Some("delivery") => "whdelivery",
+        Some("endpoint") => "whendpoint",
         Some("membership") => "membership",
         Some("sender") => "sender",
         Some("template") => "template",
@@ -220,6 +223,7 @@ fn kind_within(input: &str) -> &'static str {
         ("Partial", "partial"),
         ("Sender", "sender"),
         ("Suppression", "suppression"),
+        ("WebhookEndpoint", "whendpoint"),
         ("Workflow", "workflow"),
     ];
     let found = kinds.into_iter().find(|(word, _)| input.contains(word));

@@ -29,6 +29,8 @@ pub struct Ids {
     pub workflow: Value,
     pub workflow_version: Value,
     pub enrollment: Value,
+    pub webhook_endpoint: Value,
+    pub webhook_delivery: Value,
 }
 
 impl Api {
@@ -76,6 +78,7 @@ impl Api {
         assert!(message.is_string(), "{sent}");
         let (upload, import) = self.imported().await;
         let (workflow, workflow_version, enrollment) = self.enrolled(n, &contact).await;
+        let (webhook_endpoint, webhook_delivery) = self.webhook(n).await;
         Ids {
             brand,
             topic,
@@ -90,7 +93,19 @@ impl Api {
             workflow,
             workflow_version,
             enrollment,
+            webhook_endpoint,
+            webhook_delivery,
         }
+    }
+
+    /// An endpoint that listens to what does not happen here, and a delivery of a test to it.
+    async fn webhook(&self, n: usize) -> (Value, Value) {
+        let url = format!("https://hooks.example.org/{n}");
+        let endpoint = json!({ "url": url, "eventTypes": ["ENDPOINT_DISABLED"] });
+        let made = self.change("createWebhookEndpoint", "webhookEndpoint { id }", endpoint).await;
+        let endpoint = made["webhookEndpoint"]["id"].clone();
+        let tested = self.change("testWebhookEndpoint", "webhookDelivery { id }", json!({ "id": endpoint })).await;
+        (endpoint, tested["webhookDelivery"]["id"].clone())
     }
 
     /// A workflow with a split, its version, and the contact on it.
