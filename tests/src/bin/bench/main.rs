@@ -14,6 +14,7 @@ mod send;
 mod set;
 mod trigger;
 mod web;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ use figure::{Figure, Size};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// All figures, in the order they are measured in: the import's memory is looked at while little else was done.
-const NAMES: [&str; 6] = ["import", "send", "advance", "trigger", "graphql_by_id", "graphql_page"];
+const NAMES: [&str; 7] = ["import", "send", "advance", "trigger", "webhooks", "graphql_by_id", "graphql_page"];
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -52,7 +53,10 @@ async fn main() -> Result<ExitCode> {
     if wanted("trigger") {
         good &= Box::pin(trigger::run(size)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }
-    let web: Vec<&str> = NAMES[4..].iter().copied().filter(|name| wanted(name)).collect();
+    if wanted("webhooks") {
+        good &= Box::pin(webhooks::run(size)).await?.report();
+    }
+    let web: Vec<&str> = NAMES[5..].iter().copied().filter(|name| wanted(name)).collect();
     if !web.is_empty() {
         good &= Box::pin(graphql::run(size, &web)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }
