@@ -12,6 +12,7 @@ import { start } from './server.js';
 import { socket } from './socket.js';
 import { sse } from './sse.js';
 import { urql } from './urql.js';
+import { webhooks } from './webhooks.js';
 import { CreateContactDocument } from '../generated/graphql.js';
 import { settle } from './world.js';
 
@@ -37,6 +38,7 @@ urql(world);
 relayRuntime(world);
 socket(world);
 sse(world);
+webhooks(world);
 python(world);
 attack(world);
 after(async () => assert.equal(await server.stop(), 0));
