@@ -26,6 +26,7 @@ pub mod settings;
 pub mod tenancy;
 pub mod time;
 pub mod trace;
+pub mod webhooks;
 pub mod workflows;
 
 pub use carillon_entities::{ids, seeded_bugs};
@@ -39,7 +40,7 @@ pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
         segments::STATEMENTS,
         &workflows::statements(),
     ];
-    [consent::store::STATEMENTS, messaging::STATEMENTS, rest].concat().concat()
+    [consent::store::STATEMENTS, messaging::STATEMENTS, webhooks::store::STATEMENTS, rest].concat().concat()
 }
 
 /// Every registered statement of the identity role.

@@ -176,6 +176,14 @@ ids! {
     MessageEventId = "msgevent";
     /// One entry of the audit log.
     AuditEventId = "audit";
+    /// Where a tenant's webhooks go.
+    WebhookEndpointId = "whendpoint";
+    /// Something webhooks are told; the `webhook-id` of every copy.
+    WebhookEventId = "whevent";
+    /// An event on its way to an endpoint.
+    WebhookDeliveryId = "whdelivery";
+    /// One try to deliver.
+    WebhookAttemptId = "whattempt";
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ enum Command {
     Work,
     /// Bring the database to the newest schema; needs DATABASE_OWNER_URL on Postgres.
     Migrate(migrate::Arguments),
-    /// Print a part of the contract: the GraphQL schema, the JSON Schema of workflow definitions, or the error codes.
+    /// Print a part of the contract: the GraphQL schema, the JSON Schemas of workflow definitions and of what
+    /// webhooks are told, or the error codes.
     Schema {
         /// Which.
         #[arg(value_enum, default_value_t)]
@@ -56,6 +57,7 @@ enum Contract {
     #[default]
     Graphql,
     WorkflowDefinition,
+    WebhookEvents,
     ErrorCodes,
 }
 
@@ -77,6 +79,7 @@ fn run(command: Command) -> Result<ExitCode> {
         match part {
             Contract::Graphql => print!("{}", crate::graphql::schema().sdl()),
             Contract::WorkflowDefinition => println!("{:#}", carillon_domain::workflows::definition_schema()),
+            Contract::WebhookEvents => println!("{:#}", carillon_domain::webhooks::events_schema()),
             Contract::ErrorCodes => println!("{:#}", serde_json::to_value(carillon_domain::codes::CODES)?),
         }
         return Ok(ExitCode::SUCCESS);

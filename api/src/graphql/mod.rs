@@ -29,6 +29,7 @@ pub mod tenancy;
 pub mod time;
 mod types;
 pub mod validity;
+pub mod webhooks;
 pub mod workflows;
 
 use std::borrow::Cow;
@@ -58,6 +59,7 @@ pub struct Query(
     messaging::MessagingQuery,
     messaging::TrackingQuery,
     workflows::WorkflowQuery,
+    webhooks::WebhookQuery,
     messaging::TemplateQuery,
     persisted::PersistedQuery,
     catcher::CatcherQuery,
@@ -77,6 +79,7 @@ struct Mutations(
     messaging::TrackingMutation,
     workflows::WorkflowMutation,
     workflows::HoldMutation,
+    webhooks::WebhookMutation,
     messaging::TemplateMutation,
     persisted::PersistedMutation,
     catcher::CatcherMutation,
@@ -175,6 +178,8 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         workflows::WorkflowVersion = "versions of a workflow"
         workflows::Enrollment = "enrollments"
         workflows::EnrollmentStep = "what happened on somebody's way"
+        webhooks::WebhookEndpoint = "webhook endpoints"
+        webhooks::WebhookDelivery = "deliveries of webhooks"
         catcher::CaughtMail = "mails that the built-in catcher got"
     }
 }

@@ -7,7 +7,8 @@ use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::{
     AccountId, AttributeId, AuditEventId, BrandId, ConsentEventId, ContactId, CredentialId, DocumentSetId,
     EnrollmentId, EventDefinitionId, EvidenceId, ImportId, MessageId, PartialId, PersistedDocumentId, SenderId,
-    SuppressionId, TemplateId, TemplateVersionId, TenantId, TopicId, UploadId, WorkflowId, WorkflowVersionId,
+    SuppressionId, TemplateId, TemplateVersionId, TenantId, TopicId, UploadId, WebhookDeliveryId, WebhookEndpointId,
+    WorkflowId, WorkflowVersionId,
 };
 
 use super::consent::{Brand, ConsentEvent, ConsentEvidence, Suppression, Topic};
@@ -17,6 +18,7 @@ use super::messaging::types::Message;
 use super::persisted::{DocumentSet, PersistedDocument};
 use super::scope::{Caller, RequestScope};
 use super::tenancy::{Account, ApiKey, AuditEvent, Tenant};
+use super::webhooks::{WebhookDelivery, WebhookEndpoint};
 use super::workflows::{Enrollment, Workflow, WorkflowVersion};
 
 /// An object with an id of its own.
@@ -67,6 +69,10 @@ pub enum Node {
     Topic(Topic),
     /// An upload.
     Upload(Upload),
+    /// A delivery of a webhook.
+    WebhookDelivery(WebhookDelivery),
+    /// A webhook endpoint.
+    WebhookEndpoint(WebhookEndpoint),
     /// A workflow.
     Workflow(Workflow),
     /// A version of a workflow.
@@ -132,6 +138,8 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         TenantId::KIND => by_id(id, |id| Tenant::find(ctx, id)).await,
         TopicId::KIND => by_id(id, |id| Topic::find(ctx, id)).await,
         UploadId::KIND => by_id(id, |id| Upload::find(ctx, id)).await,
+        WebhookDeliveryId::KIND => by_id(id, |id| WebhookDelivery::find(ctx, id)).await,
+        WebhookEndpointId::KIND => by_id(id, |id| WebhookEndpoint::find(ctx, id)).await,
         WorkflowId::KIND => by_id(id, |id| Workflow::find(ctx, id)).await,
         WorkflowVersionId::KIND => by_id(id, |id| WorkflowVersion::find(ctx, id)).await,
         _ => Ok(None),

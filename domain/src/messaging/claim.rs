@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::content::{ContentCache, ReadySender, ReadyVersion};
 use super::senders::{OwnRelayUrl, relay_url};
+use super::tell::tell_ends;
 use super::{AttemptFacts, AttemptStatus, Ending, MessageClass, MessageMove, RetryWindow, TrackingMode, store};
 use crate::contacts::Attributes;
 use crate::error::Result;
@@ -223,7 +224,8 @@ async fn end_accepted(tx: &mut TenantTx, ports: &Ports, accepted: &[ClaimedMessa
     moves.sort_by_key(|step| step.id);
     store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
     let event = |step: &store::Move| (step.id, AttemptStatus::Accepted.as_str(), json!({ "rule": "late_evidence" }));
-    store::message_events_append(tx, ports, moves.iter().map(event), now).await
+    store::message_events_append(tx, ports, moves.iter().map(event), now).await?;
+    tell_ends(tx, ports, moves.into_iter().filter_map(store::Move::ended).collect()).await
 }
 
 /// Gives claimed messages back unsent, to be due again in a quarter of an hour; the attempt's number is not used.
@@ -242,8 +244,9 @@ async fn give_back(tx: &mut TenantTx, ports: &Ports, held: &[ClaimedMessage], re
     };
     let mut moves: Vec<_> = held.iter().map(step).collect();
     moves.sort_by_key(|step| step.id);
-    store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
-    Ok(())
+    let moved = store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
+    moves.retain(|step| moved.contains(&step.id));
+    tell_ends(tx, ports, moves.into_iter().filter_map(store::Move::ended).collect()).await
 }
 
 pub(super) fn unique<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::claim::{ClaimedMessage, HOLD, unique};
 use super::cleared::{AttemptRef, Cleared};
 use super::prepare::Draft;
+use super::tell::{Ended, tell_ends};
 use super::{EmailMessage, Ending, Lane, MessageMove, MessageStatus, TrackingMode, store};
 use crate::consent::{
     self, Channel, ConsentFacts, ConsentTopic, ContactFact, FactsRequest, GateFacts, Reason, SenderFact, TenantFact,
@@ -256,11 +257,11 @@ impl Batch {
         store::decisions_append(tx, std::mem::take(&mut self.decisions), now).await?;
         store::attempts_insert(tx, &self.attempts, worker, now).await?;
         store::messages_track(tx, std::mem::take(&mut self.stricter).into_iter()).await?;
-        let moved = self.moves.iter().filter(|step| moved.contains(&step.id));
-        let ended = moved.filter_map(|step| match step.to {
-            MessageMove::End(ending) => Some((step.id, ending.status().as_str(), json!({ "reason": step.reason }))),
-            MessageMove::Requeue { .. } => None,
-        });
-        store::message_events_append(tx, ports, ended, now).await
+        let moved = self.moves.iter().filter(|step| moved.contains(&step.id)).cloned();
+        let ended: Vec<Ended> = moved.filter_map(store::Move::ended).collect();
+        let event = |(id, ending, reason): &Ended| (*id, ending.status().as_str(), json!({ "reason": reason }));
+        let events: Vec<store::MessageEvent> = ended.iter().map(event).collect();
+        store::message_events_append(tx, ports, events, now).await?;
+        tell_ends(tx, ports, ended).await
     }
 }

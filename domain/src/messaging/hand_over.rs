@@ -14,6 +14,7 @@ use super::cleared::AttemptRef;
 use super::reply_class::{EnhancedCode, Reply};
 use super::state::{AttemptStatus, MessageStatus};
 use super::store::{self, AttemptStep, MessageEvent, Move};
+use super::tell::{Ended, tell_ends};
 use super::{AttemptFacts, Ending, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
 use crate::consent::{self, Channel, HardBounce};
 use crate::error::Result;
@@ -130,6 +131,9 @@ async fn messages_move(
     store::unknown_wake(tx, &late, now).await?;
     let events = events.into_iter().filter(|event| held.contains(&event.0));
     store::message_events_append(tx, ports, events, now).await?;
+    let ended = moves.into_iter().filter(|step| held.contains(&step.id));
+    let ended: Vec<Ended> = ended.filter_map(Move::ended).collect();
+    tell_ends(tx, ports, ended).await?;
     Ok(held)
 }
 

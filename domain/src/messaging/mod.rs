@@ -34,6 +34,7 @@ mod state;
 mod store;
 mod sweep;
 mod system_mail;
+mod tell;
 pub mod template;
 mod templates;
 mod tracking;

@@ -240,6 +240,8 @@ text_code! {
         Imports = "imports",
         /// People on workflows.
         Workflows = "workflows",
+        /// What webhooks are told.
+        Webhooks = "webhooks",
         /// Sweeps.
         Maintenance = "maintenance",
     }

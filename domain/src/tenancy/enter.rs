@@ -8,8 +8,8 @@ use carillon_entities::wall::{Freshness, TenantDoor, Wall};
 
 use super::viewer::Reached;
 use super::{
-    Actor, Grant, ImportContacts, OperatorContext, RecordConsent, RecordHits, Scopes, SystemContext, TenantContext,
-    VerifiedAccess, VerifiedKey, VerifySenders,
+    Actor, Grant, ImportContacts, OperatorContext, RecordConsent, RecordHits, RunWebhooks, Scopes, SystemContext,
+    TenantContext, VerifiedAccess, VerifiedKey, VerifySenders,
 };
 use crate::files::SignedFile;
 use crate::keys::{VerifiedClick, VerifiedLink};
@@ -59,6 +59,11 @@ pub fn enter_to_import(wall: &Wall, tenant: TenantId) -> Grant<ImportContacts> {
 pub fn enter_to_advance(wall: &Wall, tenant: TenantId) -> EngineGrants {
     let door = open(wall, tenant, Freshness::Tenant);
     EngineGrants { run: Grant::new(door.clone(), Actor::System), send: Grant::new(door, Actor::System) }
+}
+
+/// Carillon's own work on the webhooks of a tenant: none while it is suspended.
+pub fn enter_to_tell(wall: &Wall, tenant: TenantId) -> Grant<RunWebhooks> {
+    Grant::new(open(wall, tenant, Freshness::Tenant), Actor::System)
 }
 
 /// The person who follows a link in a mail: they may record what they want, for their own address only.

@@ -146,6 +146,12 @@ policy! {
     PublishDocuments = "documents.publish" tenant write [yes yes no no no | yes no no];
     /// Have a document by its id, to run it as its text would run: no key needs a scope for it.
     RunDocuments = "documents.run" tenant read [yes yes yes yes yes | no no no];
+    /// See webhook endpoints and what was delivered to them.
+    ReadWebhooks = "webhooks.read" tenant read [yes yes no no no | yes no no];
+    /// Make, change and delete webhook endpoints, change their secrets, replay.
+    AdministerWebhooks = "webhooks.administer" tenant write [yes yes no no no | no no no];
+    /// Deliver to webhook endpoints.
+    RunWebhooks = "webhooks.run" tenant write [no no no no no | no yes no];
     /// See the tenant's settings, brands, topics and members.
     ReadTenant = "tenancy.read" tenant read [yes yes yes yes yes | yes yes no];
     /// Change settings, brands, topics, members and API keys.

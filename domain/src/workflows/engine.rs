@@ -28,6 +28,7 @@ use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, RunWorkflows, SendMessages};
 use crate::time::Timestamp;
+use crate::webhooks::{self, Happening, WorkflowFinished};
 
 /// How many people one ticket permits to move.
 pub const PEOPLE: u32 = 500;
@@ -135,6 +136,19 @@ impl Run {
     fn mails(&self) -> usize {
         asked_mails(&self.effects.steps)
     }
+
+    /// What webhooks are told of it, if it is over.
+    fn finished(&self) -> Option<Happening> {
+        let Next::Ended { state, reason } = &self.effects.next else { return None };
+        let Enrollment { id, contact, way, .. } = &self.enrollment;
+        Some(Happening::WorkflowFinished(WorkflowFinished {
+            enrollment_id: *id,
+            workflow_id: way.workflow,
+            contact_id: *contact,
+            state: state.as_str(),
+            reason: reason.clone(),
+        }))
+    }
 }
 
 struct Writing<'a> {
@@ -189,6 +203,7 @@ impl Writing<'_> {
         if parked > 0 {
             tracing::error!(tenant.id = %tx.tenant(), parked, "people are at nodes that this program does not know");
         }
+        let finished = runs.iter().filter_map(Run::finished).collect();
         let steps = runs.into_iter().flat_map(|run| {
             let (enrollment, version, at) = (run.enrollment.id, run.enrollment.version, self.now);
             run.effects.steps.into_iter().map(move |step| NewStep {
@@ -204,6 +219,7 @@ impl Writing<'_> {
             })
         });
         steps_append(tx, self.ports, steps.collect()).await?;
+        webhooks::tell(tx, self.ports, finished).await?;
         Ok(lanes)
     }
 

@@ -8,6 +8,7 @@ pub mod messaging;
 pub mod persisted;
 pub mod service;
 pub mod tenancy;
+pub mod webhooks;
 pub mod workflows;
 
 mod prelude {

@@ -4,6 +4,7 @@
 
 mod advance_workflows;
 mod deliver_messages;
+mod deliver_webhooks;
 mod hand_over;
 mod pace;
 mod run_import;
@@ -26,6 +27,7 @@ use tracing::{Instrument as _, Span};
 pub use pace::Pace;
 
 use crate::channels::email::{EmailChannel, Relay};
+use crate::channels::webhook::WebhookChannel;
 use crate::queue::{Task, Ticket, TicketHandler};
 use crate::redis::{Signal, Signals};
 
@@ -42,6 +44,8 @@ pub struct Handlers {
     pub files: Files,
     /// The mail channel.
     pub channel: EmailChannel,
+    /// The webhook channel.
+    pub webhooks: WebhookChannel,
     /// The deployment's relay.
     pub relay: Relay,
     /// Compiled content.
@@ -102,6 +106,7 @@ impl Handlers {
             Task::DeliverMessagesV1 { lane, n } => self.deliver_messages(tenant, lane, n).await,
             Task::RunImportV1 => self.run_import(tenant).await,
             Task::AdvanceWorkflowsV1 { n } => self.advance_workflows(tenant, n).await,
+            Task::DeliverWebhooksV1 => self.deliver_webhooks(tenant).await,
             Task::SweepV1 => self.sweep(tenant).await,
         };
         match result {
@@ -132,6 +137,9 @@ impl Handlers {
                 for due in dispatch::due_messages(&self.ports, *lane).await? {
                     now += self.deliver_messages(due.tenant, *lane, BATCH).await?;
                 }
+            }
+            for due in dispatch::due_webhooks(&self.ports).await? {
+                now += self.deliver_webhooks(due.tenant).await?;
             }
             if now == 0 {
                 return Ok(done);

@@ -104,6 +104,10 @@ impl Doorbell for Signals {
         self.send(Signal::RingWorkflows);
     }
 
+    fn ring_webhooks(&self) {
+        self.send(Signal::RingWebhooks);
+    }
+
     fn changed(&self, tenant: TenantId) {
         self.send(Signal::Changed(tenant));
     }

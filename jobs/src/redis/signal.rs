@@ -17,6 +17,8 @@ pub enum Signal {
     RingImports,
     /// People on workflows became due.
     RingWorkflows,
+    /// Webhooks became due.
+    RingWebhooks,
     /// Something of a tenant's changed: whoever watches it may look.
     Changed(TenantId),
     /// A process has so many slots for a queue; told each second.

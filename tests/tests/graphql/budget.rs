@@ -45,6 +45,8 @@ const LISTS: &[(&str, &str)] = &[
     ("members", "name role email inherited"),
     ("apiKeys", "name scopes"),
     ("auditEvents", "action detail"),
+    ("webhookEndpoints", "url state eventTypes"),
+    ("webhookDeliveries", "eventType state endpoint { url } attempts { outcome }"),
 ];
 
 #[actix_web::test]

@@ -31,6 +31,8 @@ pub struct Ids {
     pub enrollment: Value,
     pub document: Value,
     pub document_set: Value,
+    pub webhook_endpoint: Value,
+    pub webhook_delivery: Value,
 }
 
 impl Api {
@@ -72,6 +74,7 @@ impl Api {
         let (upload, import) = self.imported().await;
         let (workflow, workflow_version, enrollment) = self.enrolled(n, &contact).await;
         let (document, document_set) = self.documented(n).await;
+        let (webhook_endpoint, webhook_delivery) = self.webhook(n).await;
         Ids {
             brand,
             topic,
@@ -88,6 +91,8 @@ impl Api {
             enrollment,
             document,
             document_set,
+            webhook_endpoint,
+            webhook_delivery,
         }
     }
 
@@ -115,6 +120,16 @@ impl Api {
         let version = json!({ "documentSetId": set, "documentIds": [document["documentId"]] });
         self.change("publishDocumentSetVersion", "", version).await;
         (document["id"].clone(), set)
+    }
+
+    /// An endpoint that listens to what does not happen here, and a delivery of a test to it.
+    async fn webhook(&self, n: usize) -> (Value, Value) {
+        let url = format!("https://hooks.example.org/{n}");
+        let endpoint = json!({ "url": url, "eventTypes": ["ENDPOINT_DISABLED"] });
+        let made = self.change("createWebhookEndpoint", "webhookEndpoint { id }", endpoint).await;
+        let endpoint = made["webhookEndpoint"]["id"].clone();
+        let tested = self.change("testWebhookEndpoint", "webhookDelivery { id }", json!({ "id": endpoint })).await;
+        (endpoint, tested["webhookDelivery"]["id"].clone())
     }
 
     /// A workflow with a split, its version, and the contact on it.

@@ -104,6 +104,7 @@ const PLAIN_LISTS: &[(&str, &str)] = &[
     ("Query.trackingCounts", "the days that are asked for"),
     ("RateLimit.buckets", "the tenant, and who asks in it"),
     ("Template.versions", "the locales"),
+    ("WebhookDelivery.attempts", "the attempts that the schedule has"),
     ("Workflow.findings", "the nodes of a definition"),
     ("WorkflowNodeAnswer.exited", "the reasons of a definition"),
     ("WorkflowNodeAnswer.mails", "the states"),

@@ -276,6 +276,16 @@ pub(in crate::messaging) struct Move {
     pub attempts: i32,
 }
 
+impl Move {
+    /// How and why the message ends, if it does.
+    pub fn ended(self) -> Option<(MessageId, Ending, Option<String>)> {
+        match self.to {
+            MessageMove::End(ending) => Some((self.id, ending, self.reason)),
+            MessageMove::Requeue { .. } => None,
+        }
+    }
+}
+
 /// Moves messages that the claim still holds; returns which those were.
 pub(in crate::messaging) async fn messages_move(
     tx: &mut TenantTx,
