@@ -200,8 +200,10 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
     // The test that is on its way would not be told again.
     stage.api.world.execute("UPDATE webhook_deliveries SET state = 'failed'").await;
     let replay = json!({ "endpointId": row.webhook_endpoint, "of": { "deliveryIds": [row.webhook_delivery] } });
+    let deleted = json!({ "webhookEndpoint": { "state": "DELETED", "url": "" } });
     vec![
         case("replayWebhooks", replay, "count", json!({ "count": 1 })),
+        case("deleteWebhookEndpoint", json!({ "id": row.webhook_endpoint }), "webhookEndpoint { state url }", deleted),
         case("removeRelay", json!({}), "relay { host }", json!({ "relay": null })),
         case(
             "sendMessages",

@@ -83,7 +83,6 @@ mutations! { Update Delete Rotate Create Test }
 /// An endpoint.
 #[derive(Debug, InputObject)]
 #[graphql(
-    concrete(name = "DeleteWebhookEndpointInput", params(Delete)),
     concrete(name = "RotateWebhookEndpointSecretInput", params(Rotate)),
     concrete(name = "TestWebhookEndpointInput", params(Test))
 )]
@@ -94,6 +93,17 @@ pub struct WebhookEndpointIdInput<Of: Send + Sync> {
     pub idempotency_key: Option<String>,
     #[graphql(skip)]
     pub of: PhantomData<Of>,
+}
+
+/// An endpoint to delete.
+#[derive(Debug, InputObject)]
+pub struct DeleteWebhookEndpointInput {
+    /// The endpoint.
+    pub id: ID,
+    /// The same key again gives the same answer, and does nothing.
+    pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// A span of time: from an instant on, to before another.

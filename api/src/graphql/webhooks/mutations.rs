@@ -5,8 +5,8 @@ use carillon_domain::tenancy::AdministerWebhooks;
 use carillon_domain::webhooks;
 
 use super::inputs::{
-    Create, CreateWebhookEndpointInput, Delete, ReplayWebhooksInput, Rotate, Test, Update, UpdateWebhookEndpointInput,
-    WebhookEndpointIdInput,
+    Create, CreateWebhookEndpointInput, Delete, DeleteWebhookEndpointInput, ReplayWebhooksInput, Rotate, Test, Update,
+    UpdateWebhookEndpointInput, WebhookEndpointIdInput,
 };
 use super::payloads::{
     ReplayWebhooksPayload, TestWebhookEndpointPayload, WebhookEndpointPayload, WebhookSecretPayload,
@@ -62,18 +62,18 @@ impl WebhookMutation {
         if changed.is_ok() {
             scope.doorbell(&once).ring_webhooks();
         }
-        WebhookEndpointPayload::of(ctx, changed).await
+        WebhookEndpointPayload::at(ctx, changed, command.id).await
     }
 
     /// Deletes a webhook endpoint, at once and for good; the log of what was delivered to it stays.
     async fn delete_webhook_endpoint(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The endpoint.")] input: WebhookEndpointIdInput<Delete>,
+        #[graphql(desc = "The endpoint.")] input: DeleteWebhookEndpointInput,
     ) -> Result<WebhookEndpointPayload<Delete>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<AdministerWebhooks>()?;
-        let once = Once::new("deleteWebhookEndpoint", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("deleteWebhookEndpoint", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return WebhookEndpointPayload::of(ctx, Err(refusal.into())).await,

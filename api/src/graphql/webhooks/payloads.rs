@@ -8,7 +8,7 @@ use carillon_domain::ids::{WebhookDeliveryId, WebhookEndpointId};
 
 use super::inputs::{Create, Delete, Rotate, Update};
 use super::types::{WebhookDelivery, WebhookEndpoint};
-use crate::graphql::error::{UserError, payload};
+use crate::graphql::error::{UserError, payload, payload_at};
 
 /// The answer of a mutation of an endpoint.
 #[derive(Debug, SimpleObject)]
@@ -17,7 +17,7 @@ use crate::graphql::error::{UserError, payload};
     concrete(name = "DeleteWebhookEndpointPayload", params(Delete))
 )]
 pub struct WebhookEndpointPayload<Of: Send + Sync> {
-    /// The endpoint.
+    /// The endpoint as it is now, beside `CONFLICT` too.
     webhook_endpoint: Option<WebhookEndpoint>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
@@ -28,7 +28,18 @@ pub struct WebhookEndpointPayload<Of: Send + Sync> {
 impl<Of: Send + Sync> WebhookEndpointPayload<Of> {
     /// The payload of a use case that names the endpoint.
     pub async fn of(ctx: &Context<'_>, done: Done<WebhookEndpointId>) -> Result<Self> {
-        let (id, user_errors) = payload(done)?;
+        Self::showing(ctx, payload(done)?).await
+    }
+
+    /// The same of one that names the version of the endpoint that its caller saw.
+    pub async fn at(ctx: &Context<'_>, done: Done<WebhookEndpointId>, seen: WebhookEndpointId) -> Result<Self> {
+        Self::showing(ctx, payload_at(done, seen)?).await
+    }
+
+    async fn showing(
+        ctx: &Context<'_>,
+        (id, user_errors): (Option<WebhookEndpointId>, Vec<UserError>),
+    ) -> Result<Self> {
         Ok(Self { webhook_endpoint: found(ctx, id).await?, user_errors, of: PhantomData })
     }
 }

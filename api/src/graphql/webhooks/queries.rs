@@ -7,7 +7,7 @@ use carillon_domain::webhooks;
 
 use super::inputs::WebhookDeliveryFilter;
 use super::types::{WebhookDelivery, WebhookEndpoint};
-use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::connection::{List, ListOrder, PageArgs, list};
 use crate::graphql::scope::RequestScope;
 
 /// Queries of webhooks.
@@ -31,7 +31,7 @@ impl WebhookQuery {
         Ok(list(webhooks::endpoints(&grant, &mut tx, &page).await?, |endpoint| endpoint.id, WebhookEndpoint))
     }
 
-    /// The log: what was or is to be delivered, oldest first.
+    /// The log: what was or is to be delivered, by when it was asked for.
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn webhook_deliveries(
         &self,
@@ -41,11 +41,13 @@ impl WebhookQuery {
         #[graphql(desc = "Rows from the end.")] last: Option<i32>,
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
         #[graphql(desc = "Which deliveries.")] filter: Option<WebhookDeliveryFilter>,
+        #[graphql(desc = "In which order; the oldest first if nothing is said.")] order_by: Option<ListOrder>,
     ) -> Result<List<WebhookDelivery>> {
-        let page = PageArgs { first, after, last, before }.page()?;
+        let order = order_by.unwrap_or_default();
+        let page = order.page(PageArgs { first, after, last, before }.page()?);
         let filter = filter.unwrap_or_default().parse().map_err(Error::from)?;
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadWebhooks>().await?;
         let found = webhooks::deliveries(&grant, &mut tx, &filter, &page).await?;
-        Ok(list(found, |delivery| delivery.id, WebhookDelivery))
+        Ok(list(order.told(found), |delivery| delivery.id, WebhookDelivery))
     }
 }
