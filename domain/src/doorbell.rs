@@ -12,6 +12,8 @@ pub trait Doorbell: Send + Sync + std::fmt::Debug {
     fn ring_imports(&self);
     /// People on workflows are due.
     fn ring_workflows(&self);
+    /// A campaign is to go on.
+    fn ring_campaigns(&self);
 }
 
 /// Rings nowhere; work is found by polling alone.
@@ -22,4 +24,5 @@ impl Doorbell for NoDoorbell {
     fn ring(&self, _: Lane) {}
     fn ring_imports(&self) {}
     fn ring_workflows(&self) {}
+    fn ring_campaigns(&self) {}
 }

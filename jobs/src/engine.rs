@@ -19,6 +19,8 @@ pub struct Workers {
     pub imports: usize,
     /// For people on workflows.
     pub workflows: usize,
+    /// For campaigns.
+    pub campaigns: usize,
 }
 
 /// A running engine.
@@ -40,6 +42,7 @@ impl Engine {
                 QueueName::Transactional | QueueName::Bulk => workers.messages,
                 QueueName::Imports => workers.imports,
                 QueueName::Workflows => workers.workflows,
+                QueueName::Campaigns => workers.campaigns,
                 QueueName::Maintenance => 1,
             };
             let handler: Arc<dyn TicketHandler> = Arc::<Handlers>::clone(&handlers);

@@ -115,12 +115,13 @@ pub const APPLICATION_READS: [&str; 11] = [
 ];
 
 /// Policies of the dispatch role: it reads the due columns of every tenant, and whether it is suspended or what is due is held.
-pub const DISPATCH_POLICIES: [&str; 9] = [
+pub const DISPATCH_POLICIES: [&str; 10] = [
     "CREATE POLICY dispatch_reads ON messages FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON imports FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON enrollments FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON workflows FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON pauses FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON campaign_runs FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON message_hits FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON uploads FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON idempotency_keys FOR SELECT TO carillon_dispatch USING (true)",

@@ -89,7 +89,8 @@ impl Works {
             signals: self.signals.clone(),
             draining: CancellationToken::new(),
         };
-        let workers = Workers { messages: config.workers, imports: config.workers, workflows: config.workers };
+        let count = config.workers;
+        let workers = Workers { messages: count, imports: count, workflows: count, campaigns: count };
         Some(Engine::start(Arc::new(handlers), &self.backend, workers))
     }
 }

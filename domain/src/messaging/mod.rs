@@ -18,6 +18,7 @@ mod hand_over;
 mod key_check;
 mod locale;
 mod materials;
+mod of_campaign;
 mod partials;
 mod prepare;
 mod preview;
@@ -61,7 +62,9 @@ pub use queries::{
     messages_of, stats,
 };
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
-pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, ORIGIN_KEYS, Origin, Recipient, send_messages};
+pub use send_messages::{
+    AcceptedIntent, CAMPAIGN_KEYS, INTENTS_MAX, Intent, ORIGIN_KEYS, Origin, Recipient, send_messages,
+};
 pub use send_test::{OwnUser, SendTest, own_user, send_test};
 pub use senders::{
     CreateSender, OwnRelay, OwnRelayUrl, create_sender, find_senders, own_relay, remove_relay, senders, set_relay,
@@ -84,4 +87,5 @@ pub use tracking::{
     refuse_tracking, set_contact_tracking_mode, set_tracking_mode, tenant_tracking_choice, tracking_counts,
 };
 pub use tracking_mode::{TrackingFacts, TrackingMode};
+pub(crate) use of_campaign::{cancel_of_campaign, has_open_of_campaign, queued_of_campaign, wake_of_campaign};
 pub(crate) use usable::{UsableTemplate, cancel_of_ways, messages_left_today, usable_senders, usable_templates};

@@ -239,6 +239,8 @@ text_code! {
         Imports = "imports",
         /// People on workflows.
         Workflows = "workflows",
+        /// Campaigns that are frozen or released.
+        Campaigns = "campaigns",
         /// Sweeps.
         Maintenance = "maintenance",
     }

@@ -11,6 +11,7 @@ use super::{
     Actor, Grant, ImportContacts, OperatorContext, RecordConsent, RecordHits, Scopes, SystemContext, TenantContext,
     VerifiedAccess, VerifiedKey, VerifySenders,
 };
+use crate::campaigns::CampaignGrants;
 use crate::files::SignedFile;
 use crate::keys::{VerifiedClick, VerifiedLink};
 use crate::workflows::EngineGrants;
@@ -59,6 +60,12 @@ pub fn enter_to_import(wall: &Wall, tenant: TenantId) -> Grant<ImportContacts> {
 pub fn enter_to_advance(wall: &Wall, tenant: TenantId) -> EngineGrants {
     let door = open(wall, tenant, Freshness::Tenant);
     EngineGrants { run: Grant::new(door.clone(), Actor::System), send: Grant::new(door, Actor::System) }
+}
+
+/// Carillon's own work on the campaigns of a tenant: none while it is suspended.
+pub fn enter_to_campaign(wall: &Wall, tenant: TenantId) -> CampaignGrants {
+    let door = open(wall, tenant, Freshness::Tenant);
+    CampaignGrants { run: Grant::new(door.clone(), Actor::System), send: Grant::new(door, Actor::System) }
 }
 
 /// The person who follows a link in a mail: they may record what they want, for their own address only.

@@ -16,7 +16,7 @@ mod definition;
 mod engine;
 mod entry;
 mod facts;
-mod local_time;
+pub(crate) mod local_time;
 mod manage;
 mod parse;
 mod publish;
@@ -26,6 +26,7 @@ mod versions;
 mod wilson;
 mod workflow;
 
+pub(crate) use assign::{allot, bucket, variant_of};
 pub use advance::{Effects, Next, Ration, Step, StepOutcome, Way, WayFacts, WayState, advance};
 pub use answers::{
     NodeAnswer, VariantAnswer, are_workflows_held, enrollments, find_enrollments, find_workflow_versions,
@@ -43,8 +44,11 @@ pub use manage::{
 };
 pub use publish::{PublishedWorkflow, check_workflows, publish_workflow};
 pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};
+pub(crate) use engine::renewed;
 pub(crate) use store::enrollments::ways_at_gate;
+pub(crate) use store::events::{TenantDefaults, tenant_defaults};
 pub use store::statements;
 pub use versions::VersionCache;
 pub use wilson::Proportion;
+pub(crate) use wilson::wilson;
 pub use workflow::{Enrollment, Held, Listener, StepRecord, Version, Watch, Workflow, WorkflowState};

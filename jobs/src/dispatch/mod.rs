@@ -119,6 +119,7 @@ impl Dispatcher {
                 Ok(Signal::Ring(lane)) if QueueName::from(lane) == self.queue => return,
                 Ok(Signal::RingImports) if self.queue == QueueName::Imports => return,
                 Ok(Signal::RingWorkflows) if self.queue == QueueName::Workflows => return,
+                Ok(Signal::RingCampaigns) if self.queue == QueueName::Campaigns => return,
                 Ok(Signal::Slots { process, queue, count }) if queue == self.queue => {
                     self.crew.hear(process, count, self.handlers.ports.clock.monotonic());
                 }
@@ -157,6 +158,7 @@ impl Dispatcher {
             QueueName::Bulk => due::due_messages(ports, Lane::Bulk).await?,
             QueueName::Imports => due::due_imports(ports).await?,
             QueueName::Workflows => due::due_workflows(ports).await?,
+            QueueName::Campaigns => due::due_campaigns(ports).await?,
             QueueName::Maintenance => due::due_sweeps(ports).await?,
         };
         Ok(due.into_iter().map(|due| due.tenant).collect())
@@ -169,6 +171,7 @@ impl Dispatcher {
             QueueName::Bulk => Task::DeliverMessagesV1 { lane: Lane::Bulk, n: BATCH },
             QueueName::Imports => Task::RunImportV1,
             QueueName::Workflows => Task::AdvanceWorkflowsV1 { n: PEOPLE },
+            QueueName::Campaigns => Task::RunCampaignV1,
             QueueName::Maintenance => Task::SweepV1,
         };
         let ticket = Ticket { id, tenant, pushed_at, task };

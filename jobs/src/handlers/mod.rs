@@ -6,6 +6,7 @@ mod advance_workflows;
 mod deliver_messages;
 mod hand_over;
 mod pace;
+mod run_campaign;
 mod run_import;
 mod sweep;
 
@@ -68,6 +69,7 @@ impl TicketHandler for Handlers {
             Task::DeliverMessagesV1 { lane, n } => self.deliver_messages(tenant, lane, n).await,
             Task::RunImportV1 => self.run_import(tenant).await,
             Task::AdvanceWorkflowsV1 { n } => self.advance_workflows(tenant, n).await,
+            Task::RunCampaignV1 => self.run_campaign(tenant).await,
             Task::SweepV1 => self.sweep(tenant).await,
         };
         let end = match &result {
@@ -101,6 +103,9 @@ impl Handlers {
             }
             for due in dispatch::due_workflows(&self.ports).await? {
                 now += self.advance_workflows(due.tenant, PEOPLE).await?;
+            }
+            for due in dispatch::due_campaigns(&self.ports).await? {
+                now += self.run_campaign(due.tenant).await?;
             }
             for lane in Lane::ALL {
                 for due in dispatch::due_messages(&self.ports, *lane).await? {

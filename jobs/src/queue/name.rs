@@ -16,13 +16,16 @@ pub enum QueueName {
     Imports,
     /// People on workflows.
     Workflows,
+    /// Campaigns that are frozen or released.
+    Campaigns,
     /// Sweeps.
     Maintenance,
 }
 
 impl QueueName {
     /// Every queue.
-    pub const ALL: [Self; 5] = [Self::Transactional, Self::Bulk, Self::Imports, Self::Workflows, Self::Maintenance];
+    pub const ALL: [Self; 6] =
+        [Self::Transactional, Self::Bulk, Self::Imports, Self::Workflows, Self::Campaigns, Self::Maintenance];
 
     /// The stable text.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +34,7 @@ impl QueueName {
             Self::Bulk => "bulk",
             Self::Imports => "imports",
             Self::Workflows => "workflows",
+            Self::Campaigns => "campaigns",
             Self::Maintenance => "maintenance",
         }
     }
@@ -71,6 +75,7 @@ impl From<QueueName> for Work {
             QueueName::Bulk => Self::Bulk,
             QueueName::Imports => Self::Imports,
             QueueName::Workflows => Self::Workflows,
+            QueueName::Campaigns => Self::Campaigns,
             QueueName::Maintenance => Self::Maintenance,
         }
     }

@@ -44,6 +44,8 @@ pub enum Task {
         /// How many people at most.
         n: u32,
     },
+    /// Go on with the tenant's campaign that is due: freeze or release a batch of it.
+    RunCampaignV1,
     /// Sweep up after the tenant: leases that ran out, messages that expired.
     SweepV1,
 }
@@ -55,6 +57,7 @@ impl Task {
             Self::DeliverMessagesV1 { lane, .. } => lane.into(),
             Self::RunImportV1 => Work::Imports,
             Self::AdvanceWorkflowsV1 { .. } => Work::Workflows,
+            Self::RunCampaignV1 => Work::Campaigns,
             Self::SweepV1 => Work::Maintenance,
         }
     }

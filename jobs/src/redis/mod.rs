@@ -102,6 +102,10 @@ impl Doorbell for Signals {
     fn ring_workflows(&self) {
         self.send(Signal::RingWorkflows);
     }
+
+    fn ring_campaigns(&self) {
+        self.send(Signal::RingCampaigns);
+    }
 }
 
 fn channel(prefix: Option<&str>) -> String {

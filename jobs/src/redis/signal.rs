@@ -16,6 +16,8 @@ pub enum Signal {
     RingImports,
     /// People on workflows became due.
     RingWorkflows,
+    /// A campaign is to go on.
+    RingCampaigns,
     /// A process has so many slots for a queue; told each second.
     Slots {
         /// The process.

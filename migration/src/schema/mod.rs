@@ -4,6 +4,7 @@
 //! is decides the rest: row security, grants, append-only triggers and partitions follow from it, so no table can be
 //! added without them.
 
+pub mod campaigns;
 pub mod consent;
 pub mod contacts;
 pub mod messaging;
@@ -51,7 +52,15 @@ pub struct Table {
 
 /// Every table, in an order in which foreign keys can be made.
 pub fn tables() -> impl Iterator<Item = &'static Table> {
-    [tenancy::TABLES, contacts::TABLES, consent::TABLES, messaging::TABLES, workflows::TABLES, service::TABLES]
-        .into_iter()
-        .flatten()
+    [
+        tenancy::TABLES,
+        contacts::TABLES,
+        consent::TABLES,
+        messaging::TABLES,
+        workflows::TABLES,
+        campaigns::TABLES,
+        service::TABLES,
+    ]
+    .into_iter()
+    .flatten()
 }

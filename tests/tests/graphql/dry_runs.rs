@@ -31,6 +31,10 @@ impl Doorbell for Bell {
     fn ring_workflows(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn ring_campaigns(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A mutation that has an effect, what is asked of its payload, and what that is.

@@ -1,6 +1,7 @@
 //! The rows of messaging: intents, claims, attempts and content. Domain types come out, rows stay here.
 
 mod attempts;
+mod campaigns;
 mod claims;
 mod content;
 mod intents;
@@ -13,6 +14,9 @@ mod tracking;
 pub(super) use attempts::{
     AttemptStep, MessageEvent, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append,
     message_events_append,
+};
+pub(super) use campaigns::{
+    messages_cancel_of_campaign, messages_of_campaign_open, messages_of_campaign_queued, messages_of_campaign_wake,
 };
 pub(super) use claims::{
     Claim, Move, attributes, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move,
@@ -47,6 +51,7 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[&members::VERIFIED_MEMBER];
 /// Every registered statement of messaging.
 pub static STATEMENTS: &[&[&Sql]] = &[
     attempts::STATEMENTS,
+    campaigns::STATEMENTS,
     claims::STATEMENTS,
     content::STATEMENTS,
     intents::STATEMENTS,
