@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use carillon_entities::ids::{BrandId, CampaignId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId, TopicId};
+use carillon_entities::ids::{
+    BrandId, CampaignId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId, TopicId,
+};
 use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 

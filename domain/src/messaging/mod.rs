@@ -52,6 +52,7 @@ pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use key_check::{OtherKeys, key_mismatch};
 pub use locale::choose_locale;
+pub(crate) use of_campaign::{cancel_of_campaign, has_open_of_campaign, queued_of_campaign, wake_of_campaign};
 pub use partials::{
     CreatePartial, PARTIALS_MAX, Partial, UpdatePartial, create_partial, find_partials, partials, update_partial,
 };
@@ -87,5 +88,4 @@ pub use tracking::{
     refuse_tracking, set_contact_tracking_mode, set_tracking_mode, tenant_tracking_choice, tracking_counts,
 };
 pub use tracking_mode::{TrackingFacts, TrackingMode};
-pub(crate) use of_campaign::{cancel_of_campaign, has_open_of_campaign, queued_of_campaign, wake_of_campaign};
 pub(crate) use usable::{UsableTemplate, cancel_of_ways, messages_left_today, usable_senders, usable_templates};

@@ -26,17 +26,18 @@ mod versions;
 mod wilson;
 mod workflow;
 
-pub(crate) use assign::{allot, bucket, variant_of};
 pub use advance::{Effects, Next, Ration, Step, StepOutcome, Way, WayFacts, WayState, advance};
 pub use answers::{
     NodeAnswer, VariantAnswer, are_workflows_held, enrollments, find_enrollments, find_workflow_versions,
     find_workflows, held_contacts, node_answers, paths, variant_answers, workflow_versions, workflows,
 };
+pub(crate) use assign::{allot, bucket, variant_of};
 pub use check::{Finding, Severity, WAIT_MAX_SECONDS};
 pub use definition::{
     BASIS_POINTS, Conversion, DEFINITION_MAX, Definition, End, NODES_MAX, Node, NodeName, PropertyFilter, Reentry,
     Trigger, Variant, definition_schema,
 };
+pub(crate) use engine::renewed;
 pub use engine::{EngineGrants, PEOPLE, advance_due};
 pub use manage::{
     UpdateWorkflow, archive_workflow, create_workflow, hold_all_workflows, hold_contact, pause_workflow,
@@ -44,7 +45,6 @@ pub use manage::{
 };
 pub use publish::{PublishedWorkflow, check_workflows, publish_workflow};
 pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};
-pub(crate) use engine::renewed;
 pub(crate) use store::enrollments::ways_at_gate;
 pub(crate) use store::events::{TenantDefaults, tenant_defaults};
 pub use store::statements;

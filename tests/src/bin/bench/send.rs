@@ -112,7 +112,8 @@ async fn ours(set: &mut Set, cast: &Cast, (relay, pool): (&str, PoolSettings), t
     };
     let handlers = set.handlers(&Files::open("memory:")?, pool, relay, signals)?;
     let began = Instant::now();
-    let engine = Engine::start(handlers, &backend, Workers { messages: WORKERS, imports: 1, workflows: 1, campaigns: 1 });
+    let engine =
+        Engine::start(handlers, &backend, Workers { messages: WORKERS, imports: 1, workflows: 1, campaigns: 1 });
     let waited = tokio::time::timeout(LONGEST, wait_until_done(&mut set.owner, cast)).await;
     let seconds = began.elapsed().as_secs_f64();
     engine.stop(Duration::from_secs(10)).await;
