@@ -1,5 +1,6 @@
 //! The schema: every aggregate's queries, mutations and subscriptions, and the limits around them.
 
+pub mod campaigns;
 pub mod catcher;
 pub mod connection;
 pub mod consent;
@@ -55,6 +56,7 @@ pub struct Query(
     messaging::TrackingQuery,
     workflows::WorkflowQuery,
     messaging::TemplateQuery,
+    campaigns::CampaignQuery,
     catcher::CatcherQuery,
 );
 
@@ -73,6 +75,8 @@ struct Mutations(
     workflows::WorkflowMutation,
     workflows::HoldMutation,
     messaging::TemplateMutation,
+    campaigns::CampaignMutation,
+    campaigns::ListMutation,
     catcher::CatcherMutation,
 );
 
@@ -110,6 +114,7 @@ pub struct Subscription(
     contacts::ImportSubscription,
     messaging::MessagingSubscription,
     workflows::WorkflowSubscription,
+    campaigns::CampaignSubscription,
 );
 
 /// The schema type.
@@ -160,6 +165,10 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         workflows::WorkflowVersion = "versions of a workflow"
         workflows::Enrollment = "enrollments"
         workflows::EnrollmentStep = "what happened on somebody's way"
+        campaigns::Campaign = "campaigns"
+        campaigns::CampaignRecipient = "whom a campaign goes to"
+        campaigns::ContactList = "lists of contacts"
+        campaigns::ContactListMember = "who is on a list"
         catcher::CaughtMail = "mails that the built-in catcher got"
     }
 }

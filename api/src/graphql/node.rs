@@ -5,11 +5,12 @@ use std::str::FromStr;
 use async_graphql::{Context, ID, Interface, Object, Result};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::{
-    AccountId, AttributeId, AuditEventId, BrandId, ConsentEventId, ContactId, CredentialId, EnrollmentId,
-    EventDefinitionId, EvidenceId, ImportId, MessageId, PartialId, SenderId, SuppressionId, TemplateId,
+    AccountId, AttributeId, AuditEventId, BrandId, CampaignId, ConsentEventId, ContactId, CredentialId, EnrollmentId,
+    EventDefinitionId, EvidenceId, ImportId, ListId, MessageId, PartialId, SenderId, SuppressionId, TemplateId,
     TemplateVersionId, TenantId, TopicId, UploadId, WorkflowId, WorkflowVersionId,
 };
 
+use super::campaigns::{Campaign, ContactList};
 use super::consent::{Brand, ConsentEvent, ConsentEvidence, Suppression, Topic};
 use super::contacts::{AttributeDefinition, Contact, EventDefinition, Import, Upload};
 use super::messaging::content_types::{Partial, Sender, Template, TemplateVersion};
@@ -32,12 +33,16 @@ pub enum Node {
     AuditEvent(AuditEvent),
     /// A brand.
     Brand(Brand),
+    /// A campaign.
+    Campaign(Campaign),
     /// An entry of the ledger of consent.
     ConsentEvent(ConsentEvent),
     /// What proves entries of the ledger.
     ConsentEvidence(ConsentEvidence),
     /// A contact.
     Contact(Contact),
+    /// A list of contacts.
+    ContactList(ContactList),
     /// Somebody on a workflow.
     Enrollment(Enrollment),
     /// An event that is known.
@@ -109,6 +114,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         AttributeId::KIND => by_id(id, |id| AttributeDefinition::find(ctx, id)).await,
         AuditEventId::KIND => by_id(id, |id| AuditEvent::find(ctx, id)).await,
         BrandId::KIND => by_id(id, |id| Brand::find(ctx, id)).await,
+        CampaignId::KIND => by_id(id, |id| Campaign::find(ctx, id)).await,
         ConsentEventId::KIND => by_id(id, |id| ConsentEvent::find(ctx, id)).await,
         ContactId::KIND => by_id(id, |id| Contact::find(ctx, id)).await,
         CredentialId::KIND => by_id(id, |id| ApiKey::find(ctx, id)).await,
@@ -116,6 +122,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         EventDefinitionId::KIND => by_id(id, |id| EventDefinition::find(ctx, id)).await,
         EvidenceId::KIND => by_id(id, |id| ConsentEvidence::find(ctx, Some(id))).await,
         ImportId::KIND => by_id(id, |id| Import::find(ctx, id)).await,
+        ListId::KIND => by_id(id, |id| ContactList::find(ctx, id)).await,
         MessageId::KIND => by_id(id, |id| Message::find(ctx, id)).await,
         PartialId::KIND => by_id(id, |id| Partial::find(ctx, id)).await,
         SenderId::KIND => by_id(id, |id| Sender::find(ctx, id)).await,

@@ -110,6 +110,22 @@ impl Stage {
         self.api.change("createContact", "contact { id }", input).await["contact"]["id"].clone()
     }
 
+    /// A campaign that can be started, to the one contact of a row's list.
+    async fn campaign(&self, row: &crate::rows::Ids) -> Value {
+        let template = json!({ "name": "Spring", "class": "MARKETING" });
+        let template = self.api.change("createTemplate", "template { id }", template).await["template"]["id"].clone();
+        let version = json!({
+            "templateId": template, "locale": "de", "subject": "S",
+            "html": "<p>S <a href=\"{{ unsubscribe_url }}\">Leave</a> {{ sender.postal_address }}</p>",
+        });
+        self.api.change("publishTemplateVersion", "templateVersion { id }", version).await;
+        let campaign = json!({
+            "name": "Spring", "audience": { "listIds": [row.list] }, "senderId": row.sender, "topicId": row.topic,
+            "variants": [{ "label": "one", "templateId": template }],
+        });
+        self.api.change("createCampaign", "campaign { id }", campaign).await["campaign"]["id"].clone()
+    }
+
     /// A workflow whose draft can be published.
     async fn draft(&self, name: &str) -> Value {
         let nodes =
@@ -188,7 +204,14 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
         "templateVersionId": row.version, "to": { "contactId": row.contact },
     });
     let is = |state: &str| json!({ "workflow": { "state": state } });
+    let campaign = stage.campaign(&row).await;
     vec![
+        case(
+            "startCampaign",
+            json!({ "id": campaign, "version": 1 }),
+            "audienceCount campaign { state }",
+            json!({ "audienceCount": 1, "campaign": { "state": "SCHEDULED" } }),
+        ),
         case("removeRelay", json!({}), "relay { host }", json!({ "relay": null })),
         case(
             "sendMessages",

@@ -60,6 +60,8 @@ async fn c204_every_kind_of_node_is_found_by_its_own_tenant_alone() {
         row.workflow,
         row.workflow_version,
         row.enrollment,
+        row.list,
+        row.campaign,
         entry["id"].clone(),
         entry["evidenceId"].clone(),
     ];

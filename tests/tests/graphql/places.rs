@@ -100,7 +100,7 @@ impl Side {
         let member = lists["members"]["nodes"].as_array().unwrap().last().unwrap().clone();
         let first = |list: &str| lists[list]["nodes"][0]["id"].clone();
         let mut ids = vec![row.brand, row.topic, row.contact, row.sender, row.template, row.version, row.message];
-        ids.extend([row.workflow, row.workflow_version, row.enrollment]);
+        ids.extend([row.workflow, row.workflow_version, row.enrollment, row.list, row.campaign]);
         ids.extend([row.partial, row.upload, row.import, json!(api.tenant), json!(api.account)]);
         ids.extend([member["id"].clone(), member["userId"].clone()]);
         ids.push(lists["contact"]["ledger"]["nodes"][0]["id"].clone());
@@ -200,6 +200,7 @@ fn kind_of(field: &str) -> &'static str {
         Some("account") => "account",
         Some("brand") => "brand",
         Some("contact") => "contact",
+        Some("list" | "excludedList") => "list",
         Some("membership") => "membership",
         Some("sender") => "sender",
         Some("template") => "template",
@@ -215,6 +216,8 @@ fn kind_of(field: &str) -> &'static str {
 fn kind_within(input: &str) -> &'static str {
     let kinds = [
         ("ApiKey", "credential"),
+        ("Campaign", "campaign"),
+        ("ContactList", "list"),
         ("Contact", "contact"),
         ("Message", "message"),
         ("Partial", "partial"),

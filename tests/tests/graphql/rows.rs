@@ -29,6 +29,8 @@ pub struct Ids {
     pub workflow: Value,
     pub workflow_version: Value,
     pub enrollment: Value,
+    pub list: Value,
+    pub campaign: Value,
 }
 
 impl Api {
@@ -76,6 +78,15 @@ impl Api {
         assert!(message.is_string(), "{sent}");
         let (upload, import) = self.imported().await;
         let (workflow, workflow_version, enrollment) = self.enrolled(n, &contact).await;
+        let list = json!({ "name": format!("L{n}") });
+        let list = id(self.change("createContactList", "list { id }", list).await, "list");
+        let members = json!({ "listId": list, "contactIds": [contact] });
+        self.change("addContactsToList", "count", members).await;
+        let campaign = json!({
+            "name": format!("C{n}"), "audience": { "listIds": [list] }, "senderId": sender, "topicId": topic,
+            "variants": [{ "label": "one", "templateId": template }],
+        });
+        let campaign = id(self.change("createCampaign", "campaign { id }", campaign).await, "campaign");
         Ids {
             brand,
             topic,
@@ -90,6 +101,8 @@ impl Api {
             workflow,
             workflow_version,
             enrollment,
+            list,
+            campaign,
         }
     }
 
