@@ -33,7 +33,7 @@ pub const BEFORE_TABLES: [&str; 3] = [
 ];
 
 /// What needs the tables: the attempts' one-way states, the freshness checks (C-213), the dispatch role's view.
-pub const AFTER_TABLES: [&str; 14] = [
+pub const AFTER_TABLES: [&str; 15] = [
     r"CREATE FUNCTION carillon_attempt_step() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'DELETE' THEN
@@ -88,6 +88,7 @@ pub const AFTER_TABLES: [&str; 14] = [
     "GRANT SELECT (tenant_id, workflow_id, state, due_at) ON enrollments TO carillon_dispatch",
     "GRANT SELECT (tenant_id, id, state, closing_at) ON workflows TO carillon_dispatch",
     "GRANT SELECT (tenant_id, subject_id, paused_at) ON pauses TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, due_at) ON campaign_runs TO carillon_dispatch",
     "GRANT SELECT (tenant_id, class, due_at) ON message_hits TO carillon_dispatch",
     "GRANT SELECT (tenant_id, id, state, expires_at) ON uploads TO carillon_dispatch",
     "GRANT SELECT (tenant_id, expires_at) ON idempotency_keys TO carillon_dispatch",

@@ -11,8 +11,6 @@ use crate::ports::Ports;
 use crate::segments::{CompiledCondition, Condition, Truth, compile, load_facts};
 use crate::time::Timestamp;
 
-/// Contacts of one step of the walk: one transaction of a freeze.
-pub(super) const STEP: i64 = 1_000;
 /// Contacts that one count looks at one by one, where the database cannot decide.
 const LOOKED_AT: i64 = 50_000;
 
@@ -50,8 +48,9 @@ async fn one_step(
     after: Option<ContactId>,
 ) -> Result<Step> {
     let after = after.unwrap_or(ContactId(Uuid::nil()));
-    let rows = audience_rows(tx, (audience, compiled), as_of, after, STEP).await?;
-    let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) < STEP;
+    let size = i64::from(ports.settings.campaign_batch);
+    let rows = audience_rows(tx, (audience, compiled), as_of, after, size).await?;
+    let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) < size;
     let reached = rows.last().map(|row| row.id).filter(|_| !is_last);
     let undecided: Vec<ContactId> = rows.iter().filter(|row| row.truth == Truth::Unknown).map(|row| row.id).collect();
     let facts = load_facts(tx, ports, &undecided, &condition.needs(), as_of).await?;

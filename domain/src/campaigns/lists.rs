@@ -82,13 +82,8 @@ pub async fn add_to_list(
 ) -> Result<u64> {
     let contacts = of_a_call(contacts)?;
     lock(tx, id, "listId").await?;
-    let there: BTreeSet<ContactId> = contacts_get(tx, &contacts)
-        .await?
-        .into_iter()
-        .filter(|contact| contact.state != ContactState::Deleted)
-        .map(|contact| contact.id)
-        .collect();
-    if there.len() < contacts.len() {
+    let found = contacts_get(tx, &contacts).await?;
+    if found.iter().filter(|contact| contact.state != ContactState::Deleted).count() < contacts.len() {
         return Err(Refusal::not_found("contactIds").into());
     }
     store::members_add(tx, id, &contacts, ports.now()).await
@@ -97,7 +92,7 @@ pub async fn add_to_list(
 /// Takes contacts off a list; returns how many were on it.
 ///
 /// # Errors
-/// As [`add_to_list`], but that a contact need not be there.
+/// As [`add_to_list`], but that a deleted contact can be taken off.
 pub async fn remove_from_list(
     _: &Grant<WriteContacts>,
     tx: &mut TenantTx,
@@ -106,6 +101,9 @@ pub async fn remove_from_list(
 ) -> Result<u64> {
     let contacts = of_a_call(contacts)?;
     lock(tx, id, "listId").await?;
+    if contacts_get(tx, &contacts).await?.len() < contacts.len() {
+        return Err(Refusal::not_found("contactIds").into());
+    }
     store::members_remove(tx, id, &contacts).await
 }
 

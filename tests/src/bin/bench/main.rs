@@ -5,6 +5,7 @@
 //! With BENCH_SCALE sizes are divided by it, there is one run, and nothing is judged.
 
 mod advance;
+mod campaign;
 mod copy;
 mod crowd;
 mod figure;
@@ -27,7 +28,7 @@ use figure::{Figure, Size};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// All figures, in the order they are measured in: the import's memory is looked at while little else was done.
-const NAMES: [&str; 6] = ["import", "send", "advance", "trigger", "graphql_by_id", "graphql_page"];
+const NAMES: [&str; 7] = ["import", "send", "campaign", "advance", "trigger", "graphql_by_id", "graphql_page"];
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -46,13 +47,16 @@ async fn main() -> Result<ExitCode> {
     if wanted("send") {
         good &= Box::pin(send::run(size)).await?.report();
     }
+    if wanted("campaign") {
+        good &= Box::pin(campaign::run(size)).await?.report();
+    }
     if wanted("advance") {
         good &= Box::pin(advance::run(size)).await?.report();
     }
     if wanted("trigger") {
         good &= Box::pin(trigger::run(size)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }
-    let web: Vec<&str> = NAMES[4..].iter().copied().filter(|name| wanted(name)).collect();
+    let web: Vec<&str> = NAMES[5..].iter().copied().filter(|name| wanted(name)).collect();
     if !web.is_empty() {
         good &= Box::pin(graphql::run(size, &web)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }
