@@ -54,12 +54,7 @@ pub async fn rename_list(
 ///
 /// # Errors
 /// `LIST_IN_USE` while a campaign has yet to ask who is on it.
-pub async fn delete_list(
-    _: &Grant<WriteContacts>,
-    tx: &mut TenantTx,
-    _ports: &Ports,
-    (id, seen): (ListId, i64),
-) -> Result<ListId> {
+pub async fn delete_list(_: &Grant<WriteContacts>, tx: &mut TenantTx, (id, seen): (ListId, i64)) -> Result<ListId> {
     let list = lock(tx, id, "id").await?;
     at(&list, seen)?;
     if audiences_asking(tx).await?.iter().any(|audience| audience.all_lists().any(|named| named == id)) {

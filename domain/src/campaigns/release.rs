@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 use crate::workflows::renewed;
 
 /// So many messages of a campaign may wait to leave before more are released.
-const QUEUED_MAX: i64 = 5_000;
+const QUEUED_MAX: i64 = 10_000;
 /// While so many wait, it is looked again after this.
 const SOON: TimeDelta = TimeDelta::seconds(1);
 

@@ -103,7 +103,7 @@ async fn a_list_that_a_campaign_has_yet_to_ask_stays() {
     let grant = stand.marketer.grant::<WriteContacts>().unwrap();
     let delete = async || {
         let mut tx = grant.begin().await?;
-        campaigns::delete_list(&grant, &mut tx, stand.ports(), (list, 1)).await?;
+        campaigns::delete_list(&grant, &mut tx, (list, 1)).await?;
         tx.commit().await.map_err(carillon_domain::error::Error::from)
     };
     assert_eq!(code(delete().await), "LIST_IN_USE");

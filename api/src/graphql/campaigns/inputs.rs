@@ -27,15 +27,15 @@ pub struct CampaignAudienceInput {
 
 impl CampaignAudienceInput {
     fn parse(&self) -> Result<Audience, Vec<Refusal>> {
-        let lists = |ids: &Option<Vec<ID>>, field: &str| {
-            let ids = ids.iter().flatten().map(|id| parse_id::<ListId>(id, field));
+        let lists = |ids: Option<&Vec<ID>>, field: &str| {
+            let ids = ids.into_iter().flatten().map(|id| parse_id::<ListId>(id, field));
             ids.collect::<Result<Vec<_>, _>>().map_err(|refusal| vec![refusal])
         };
         let condition = self.condition.clone().map(|condition| condition.parse("audience.condition"));
         Ok(Audience {
             condition: condition.transpose()?,
-            lists: lists(&self.list_ids, "audience.listIds")?,
-            excluded: lists(&self.excluded_list_ids, "audience.excludedListIds")?,
+            lists: lists(self.list_ids.as_ref(), "audience.listIds")?,
+            excluded: lists(self.excluded_list_ids.as_ref(), "audience.excludedListIds")?,
         })
     }
 }
@@ -143,11 +143,11 @@ fn counted(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-fn changed(number: &MaybeUndefined<i32>) -> Option<Option<u32>> {
+fn changed(number: MaybeUndefined<i32>) -> Option<Option<u32>> {
     match number {
         MaybeUndefined::Undefined => None,
         MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(number) => Some(Some(counted(*number))),
+        MaybeUndefined::Value(number) => Some(Some(counted(number))),
     }
 }
 
@@ -190,9 +190,9 @@ impl UpdateCampaignInput {
             sender: self.sender_id.as_ref().map(|id| parse_id(id, "senderId")).transpose().map_err(one)?,
             topic: self.topic_id.as_ref().map(|id| parse_id(id, "topicId")).transpose().map_err(one)?,
             variants: self.variants.as_deref().map(variants).transpose().map_err(one)?,
-            sample_bp: changed(&self.sample_bp),
+            sample_bp: changed(self.sample_bp),
             schedule: self.schedule.as_ref().map(CampaignScheduleInput::schedule),
-            per_hour: changed(&self.per_hour),
+            per_hour: changed(self.per_hour),
         })
     }
 }

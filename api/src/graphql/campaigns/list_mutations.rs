@@ -113,8 +113,7 @@ impl ListMutation {
                 return Ok(DeleteContactListPayload { deleted_id: None, user_errors: user_errors([refusal]) });
             }
         };
-        let deleted =
-            scope.mutate(grant, &once, |tx, _| Box::pin(campaigns::delete_list(grant, tx, scope.ports(), which)));
+        let deleted = scope.mutate(grant, &once, |tx, _| Box::pin(campaigns::delete_list(grant, tx, which)));
         let (deleted, user_errors) = payload(deleted.await)?;
         Ok(DeleteContactListPayload { deleted_id: deleted.map(Into::into), user_errors })
     }

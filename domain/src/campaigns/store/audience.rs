@@ -10,6 +10,19 @@ use crate::error::Result;
 use crate::segments::{CompiledCondition, Truth};
 use crate::time::Timestamp;
 
+/// On how many of the lists of a kind contact `c` is. Counted, so that each contact is looked up by itself: a list of a million
+/// is not read anew for each batch of the walk.
+macro_rules! on_lists {
+    ($excluded:literal) => {
+        concat!(
+            "(SELECT COUNT(*) FROM ({batch}) AS l JOIN list_members m ON m.tenant_id = $1 AND m.list_id = l.list_id \
+             AND m.contact_id = c.id WHERE l.excluded = ",
+            $excluded,
+            ")"
+        )
+    };
+}
+
 /// Which contacts `c` are looked at: living ones, made by an instant, on a list where there are some, on none that is excluded.
 macro_rules! looked_at {
     ($made:literal, $listed:literal) => {
@@ -18,10 +31,11 @@ macro_rules! looked_at {
             $made,
             " AND (",
             $listed,
-            " = 0 OR EXISTS (SELECT 1 FROM ({batch}) AS l JOIN list_members m ON m.tenant_id = $1 AND m.list_id = l.list_id \
-              AND m.contact_id = c.id WHERE l.excluded = 0)) \
-             AND NOT EXISTS (SELECT 1 FROM ({batch}) AS l JOIN list_members m ON m.tenant_id = $1 AND m.list_id = l.list_id \
-              AND m.contact_id = c.id WHERE l.excluded = 1)"
+            " = 0 OR ",
+            on_lists!("0"),
+            " > 0) AND ",
+            on_lists!("1"),
+            " = 0"
         )
     };
 }
