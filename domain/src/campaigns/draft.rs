@@ -7,6 +7,7 @@ use super::check::{Named, all_there, findings};
 use super::lists::{name_of, unless_taken};
 use super::store::campaigns::{campaign_insert, campaign_lock, campaign_update};
 use super::{Act, Audience, Campaign, CampaignState, CampaignVariant, Contents, Schedule};
+use crate::contacts::Patch;
 use crate::error::{Error, Refusal, Result};
 use crate::ports::Ports;
 use crate::tenancy::{Grant, WriteCampaigns};
@@ -50,11 +51,11 @@ pub struct CampaignPatch {
     /// Other variants.
     pub variants: Option<Vec<CampaignVariant>>,
     /// Another share, or none.
-    pub sample_bp: Option<Option<u32>>,
+    pub sample_bp: Patch<u32>,
     /// Another time.
     pub schedule: Option<Schedule>,
     /// Another limit, or none.
-    pub per_hour: Option<Option<u32>>,
+    pub per_hour: Patch<u32>,
 }
 
 /// Makes a campaign; nothing of it leaves before it is started.
@@ -124,13 +125,21 @@ pub async fn update_campaign(
     campaign.sender = patch.sender.unwrap_or(campaign.sender);
     campaign.topic = patch.topic.unwrap_or(campaign.topic);
     campaign.variants = patch.variants.unwrap_or(campaign.variants);
-    campaign.sample_bp = patch.sample_bp.unwrap_or(campaign.sample_bp);
+    campaign.sample_bp = after(&patch.sample_bp, campaign.sample_bp);
     campaign.schedule = patch.schedule.unwrap_or(campaign.schedule);
-    campaign.per_hour = patch.per_hour.unwrap_or(campaign.per_hour);
+    campaign.per_hour = after(&patch.per_hour, campaign.per_hour);
     sound(&campaign, ports)?;
     touch(&mut campaign, ports);
     unless_taken(campaign_update(tx, &campaign).await)?;
     Ok(campaign)
+}
+
+fn after(wish: &Patch<u32>, now: Option<u32>) -> Option<u32> {
+    match wish {
+        Patch::Keep => now,
+        Patch::Clear => None,
+        Patch::Set(number) => Some(*number),
+    }
 }
 
 pub(super) fn sound(campaign: &Campaign, ports: &Ports) -> Result<()> {

@@ -72,18 +72,17 @@ impl CampaignState {
     /// `CAMPAIGN_STATE` where this is not allowed.
     pub fn after(self, act: Act) -> Result<Self, Refusal> {
         let next = match (self, act) {
-            (Self::Draft, Act::Write) => Self::Draft,
-            (Self::Draft, Act::Start) => Self::Scheduled,
-            (Self::Scheduled, Act::Begin) => Self::Freezing,
+            (Self::Draft, Act::Write)
+            | (Self::Scheduled | Self::Freezing | Self::Paused, Act::Approve)
+            | (Self::Scheduled | Self::Freezing | Self::Running, Act::Resume(_)) => self,
+            (Self::Draft, Act::Start) | (Self::Paused, Act::Resume(Phase::Scheduled)) => Self::Scheduled,
+            (Self::Scheduled, Act::Begin) | (Self::Paused, Act::Resume(Phase::Freezing)) => Self::Freezing,
             (Self::Freezing, Act::Freeze(true)) => Self::AwaitingApproval,
-            (Self::Freezing, Act::Freeze(false)) | (Self::AwaitingApproval, Act::Approve) => Self::Running,
-            (Self::Scheduled | Self::Freezing | Self::Paused, Act::Approve) => self,
+            (Self::Freezing, Act::Freeze(false))
+            | (Self::AwaitingApproval, Act::Approve)
+            | (Self::Paused, Act::Resume(Phase::Running)) => Self::Running,
             (state, Act::Choose) if state != Self::Draft && !state.is_over() => state,
             (Self::Scheduled | Self::Freezing | Self::Running | Self::Paused, Act::Pause) => Self::Paused,
-            (Self::Paused, Act::Resume(Phase::Scheduled)) => Self::Scheduled,
-            (Self::Paused, Act::Resume(Phase::Freezing)) => Self::Freezing,
-            (Self::Paused, Act::Resume(Phase::Running)) => Self::Running,
-            (Self::Scheduled | Self::Freezing | Self::Running, Act::Resume(_)) => self,
             (state, Act::Cancel) if state != Self::Completed => Self::Cancelled,
             (Self::Running, Act::Complete) => Self::Completed,
             (state, _) => {

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use async_graphql::{ID, InputObject, MaybeUndefined, OneofObject};
 use carillon_domain::campaigns::{Audience, CampaignDraft, CampaignPatch, CampaignVariant, Schedule};
+use carillon_domain::contacts::Patch;
 use carillon_domain::error::Refusal;
 use carillon_domain::ids::{ContactId, ListId};
 use carillon_domain::workflows::BASIS_POINTS;
@@ -143,11 +144,11 @@ fn counted(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-fn changed(number: MaybeUndefined<i32>) -> Option<Option<u32>> {
+fn changed(number: MaybeUndefined<i32>) -> Patch<u32> {
     match number {
-        MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(number) => Some(Some(counted(number))),
+        MaybeUndefined::Undefined => Patch::Keep,
+        MaybeUndefined::Null => Patch::Clear,
+        MaybeUndefined::Value(number) => Patch::Set(counted(number)),
     }
 }
 
