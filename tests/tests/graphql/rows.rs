@@ -78,15 +78,8 @@ impl Api {
         assert!(message.is_string(), "{sent}");
         let (upload, import) = self.imported().await;
         let (workflow, workflow_version, enrollment) = self.enrolled(n, &contact).await;
-        let list = json!({ "name": format!("L{n}") });
-        let list = id(self.change("createContactList", "list { id }", list).await, "list");
-        let members = json!({ "listId": list, "contactIds": [contact] });
-        self.change("addContactsToList", "count", members).await;
-        let campaign = json!({
-            "name": format!("C{n}"), "audience": { "listIds": [list] }, "senderId": sender, "topicId": topic,
-            "variants": [{ "label": "one", "templateId": template }],
-        });
-        let campaign = id(self.change("createCampaign", "campaign { id }", campaign).await, "campaign");
+        let list = self.listed(n, &contact).await;
+        let campaign = self.drafted(n, (&list, &sender, &topic, &template)).await;
         Ids {
             brand,
             topic,
@@ -104,6 +97,24 @@ impl Api {
             list,
             campaign,
         }
+    }
+
+    /// A list with the contact on it.
+    async fn listed(&self, n: usize, contact: &Value) -> Value {
+        let list = json!({ "name": format!("L{n}") });
+        let list = self.change("createContactList", "list { id }", list).await["list"]["id"].clone();
+        let members = json!({ "listId": list, "contactIds": [contact] });
+        self.change("addContactsToList", "count", members).await;
+        list
+    }
+
+    /// A campaign to a list, with sender, topic and template.
+    async fn drafted(&self, n: usize, (list, sender, topic, template): (&Value, &Value, &Value, &Value)) -> Value {
+        let campaign = json!({
+            "name": format!("C{n}"), "audience": { "listIds": [list] }, "senderId": sender, "topicId": topic,
+            "variants": [{ "label": "one", "templateId": template }],
+        });
+        self.change("createCampaign", "campaign { id }", campaign).await["campaign"]["id"].clone()
     }
 
     /// A workflow with a split, its version, and the contact on it.
