@@ -78,8 +78,7 @@ impl Api {
         assert!(message.is_string(), "{sent}");
         let (upload, import) = self.imported().await;
         let (workflow, workflow_version, enrollment) = self.enrolled(n, &contact).await;
-        let list = self.listed(n, &contact).await;
-        let campaign = self.drafted(n, (&list, &sender, &topic, &template)).await;
+        let (list, campaign) = self.drafted(n, [&contact, &sender, &topic, &template]).await;
         Ids {
             brand,
             topic,
@@ -99,22 +98,18 @@ impl Api {
         }
     }
 
-    /// A list with the contact on it.
-    async fn listed(&self, n: usize, contact: &Value) -> Value {
+    /// A list with a contact on it, and a campaign to that, with sender, topic and template.
+    async fn drafted(&self, n: usize, [contact, sender, topic, template]: [&Value; 4]) -> (Value, Value) {
         let list = json!({ "name": format!("L{n}") });
         let list = self.change("createContactList", "list { id }", list).await["list"]["id"].clone();
         let members = json!({ "listId": list, "contactIds": [contact] });
         self.change("addContactsToList", "count", members).await;
-        list
-    }
-
-    /// A campaign to a list, with sender, topic and template.
-    async fn drafted(&self, n: usize, (list, sender, topic, template): (&Value, &Value, &Value, &Value)) -> Value {
         let campaign = json!({
             "name": format!("C{n}"), "audience": { "listIds": [list] }, "senderId": sender, "topicId": topic,
             "variants": [{ "label": "one", "templateId": template }],
         });
-        self.change("createCampaign", "campaign { id }", campaign).await["campaign"]["id"].clone()
+        let campaign = self.change("createCampaign", "campaign { id }", campaign).await["campaign"]["id"].clone();
+        (list, campaign)
     }
 
     /// A workflow with a split, its version, and the contact on it.
