@@ -5,6 +5,7 @@
 #[macro_use]
 pub mod text_code;
 
+pub mod campaigns;
 pub mod codes;
 pub mod consent;
 pub mod contacts;
@@ -39,6 +40,7 @@ pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
         idempotency::STATEMENTS,
         segments::STATEMENTS,
         &workflows::statements(),
+        &campaigns::statements(),
     ];
     [consent::store::STATEMENTS, messaging::STATEMENTS, webhooks::store::STATEMENTS, rest].concat().concat()
 }

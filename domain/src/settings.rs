@@ -49,6 +49,8 @@ pub struct Settings {
     pub import_batch: usize,
     /// What is listed of an import, mistakes and kept-out consent alike; what comes after is only counted.
     pub import_errors: usize,
+    /// Contacts that the freeze of a campaign looks at in one transaction.
+    pub campaign_batch: u32,
 }
 
 impl Settings {
@@ -71,6 +73,7 @@ impl Settings {
             upload_life: TimeDelta::hours(24),
             import_batch: 1_000,
             import_errors: 100_000,
+            campaign_batch: 1_000,
         }
     }
 

@@ -172,6 +172,10 @@ ids! {
     EnrollmentId = "enrollment";
     /// One step of a person on a workflow.
     StepId = "step";
+    /// A broadcast to an audience.
+    CampaignId = "campaign";
+    /// A static list of contacts.
+    ListId = "list";
     /// One entry of a message's history.
     MessageEventId = "msgevent";
     /// One entry of the audit log.

@@ -21,6 +21,8 @@ pub struct Workers {
     pub workflows: usize,
     /// For webhooks.
     pub webhooks: usize,
+    /// For campaigns.
+    pub campaigns: usize,
 }
 
 /// A running engine.
@@ -43,6 +45,7 @@ impl Engine {
                 QueueName::Imports => workers.imports,
                 QueueName::Workflows => workers.workflows,
                 QueueName::Webhooks => workers.webhooks,
+                QueueName::Campaigns => workers.campaigns,
                 QueueName::Maintenance => 1,
             };
             let handler: Arc<dyn TicketHandler> = Arc::<Handlers>::clone(&handlers);

@@ -33,7 +33,7 @@ pub const BEFORE_TABLES: [&str; 3] = [
 ];
 
 /// What needs the tables: the attempts' one-way states, the freshness checks (C-213), the dispatch role's view.
-pub const AFTER_TABLES: [&str; 17] = [
+pub const AFTER_TABLES: [&str; 18] = [
     r"CREATE FUNCTION carillon_attempt_step() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'DELETE' THEN
@@ -88,6 +88,7 @@ pub const AFTER_TABLES: [&str; 17] = [
     "GRANT SELECT (tenant_id, workflow_id, state, due_at) ON enrollments TO carillon_dispatch",
     "GRANT SELECT (tenant_id, id, state, closing_at) ON workflows TO carillon_dispatch",
     "GRANT SELECT (tenant_id, subject_id, paused_at) ON pauses TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, due_at) ON campaign_runs TO carillon_dispatch",
     "GRANT SELECT (tenant_id, class, due_at) ON message_hits TO carillon_dispatch",
     "GRANT SELECT (tenant_id, made_at, last_place) ON message_batches TO carillon_dispatch",
     "GRANT SELECT (tenant_id, id, state, expires_at) ON uploads TO carillon_dispatch",
@@ -120,12 +121,13 @@ pub const APPLICATION_READS: [&str; 12] = [
 ];
 
 /// Policies of the dispatch role: it reads the due columns of every tenant, and whether it is suspended or what is due is held.
-pub const DISPATCH_POLICIES: [&str; 12] = [
+pub const DISPATCH_POLICIES: [&str; 13] = [
     "CREATE POLICY dispatch_reads ON messages FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON imports FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON enrollments FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON workflows FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON pauses FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON campaign_runs FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON message_hits FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON message_batches FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON uploads FOR SELECT TO carillon_dispatch USING (true)",

@@ -93,7 +93,7 @@ impl Works {
             draining: CancellationToken::new(),
         };
         let each = config.workers;
-        let workers = Workers { messages: each, imports: each, workflows: each, webhooks: each };
+        let workers = Workers { messages: each, imports: each, workflows: each, webhooks: each, campaigns: each };
         Some(Engine::start(Arc::new(handlers), &self.backend, workers))
     }
 }

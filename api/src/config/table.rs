@@ -55,7 +55,7 @@ settings! {
     CARILLON_SIGN_UP plain ["`open` embedded, `invite` in production"] "Who may sign up: `open`, `invite` or `closed`.";
     CARILLON_SYSTEM_FROM plain ["`carillon@` and the host of `CARILLON_PUBLIC_URL`; `carillon@embedded.example` in the embedded mode where that is no mail domain"] "Sender of the deployment's own mail: verification, password reset, invitations.";
     CARILLON_TRUSTED_PROXIES plain ["none; required in production"] "Addresses or networks, comma-separated, whose `X-Forwarded-For` is believed; `none` where clients connect directly. Behind a proxy that is not named here all users count as one address, with one address' limits.";
-    CARILLON_WORKERS plain ["`4`"] "Tickets one engine process works on at the same time in each of five queues: transactional mail, bulk mail, imports, workflows, webhooks. Sweeps take one more. Of mail and webhooks no tenant takes the last.";
+    CARILLON_WORKERS plain ["`4`"] "Tickets one engine process works on at the same time in each of six queues: transactional mail, bulk mail, imports, workflows, webhooks, campaigns. Sweeps take one more. Of mail and webhooks no tenant takes the last.";
     CARILLON_DRAIN_SECONDS plain ["`45`"] "How long a process that was told to stop may finish what it began.";
     CARILLON_PERMIT_SECONDS plain ["`10`"] "How long a permit of the gate is good for; at most 30.";
     CARILLON_LEASE_SECONDS plain ["`30`"] "How long a claim holds before somebody else may take the work; longer than a permit.";

@@ -1,5 +1,6 @@
 //! The schema: every aggregate's queries, mutations and subscriptions, and the limits around them.
 
+pub mod campaigns;
 pub mod catcher;
 pub mod connection;
 pub mod consent;
@@ -62,6 +63,7 @@ pub struct Query(
     webhooks::WebhookQuery,
     messaging::TemplateQuery,
     persisted::PersistedQuery,
+    campaigns::CampaignQuery,
     catcher::CatcherQuery,
 );
 
@@ -82,6 +84,8 @@ struct Mutations(
     webhooks::WebhookMutation,
     messaging::TemplateMutation,
     persisted::PersistedMutation,
+    campaigns::CampaignMutation,
+    campaigns::ListMutation,
     catcher::CatcherMutation,
 );
 
@@ -126,6 +130,7 @@ pub struct Subscription(
     contacts::ImportSubscription,
     messaging::MessagingSubscription,
     workflows::WorkflowSubscription,
+    campaigns::CampaignSubscription,
 );
 
 /// The schema type.
@@ -180,6 +185,10 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         workflows::EnrollmentStep = "what happened on somebody's way"
         webhooks::WebhookEndpoint = "webhook endpoints"
         webhooks::WebhookDelivery = "deliveries of webhooks"
+        campaigns::Campaign = "campaigns"
+        campaigns::CampaignRecipient = "whom a campaign goes to"
+        campaigns::ContactList = "lists of contacts"
+        campaigns::ContactListMember = "who is on a list"
         catcher::CaughtMail = "mails that the built-in catcher got"
     }
 }

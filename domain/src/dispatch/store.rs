@@ -83,6 +83,17 @@ pub(super) static DUE_WEBHOOKS: IdentitySql = IdentitySql {
         GROUP BY due.tenant_id ORDER BY due.tenant_id",
 };
 
+/// Campaigns that are to go on, the hundred that wait longest: each is due again later once it was served. Those of a
+/// suspended tenant stand still.
+pub(super) static DUE_CAMPAIGNS: IdentitySql = IdentitySql {
+    name: "DUE_CAMPAIGNS",
+    text: "SELECT due.tenant_id, MIN(due.due_at) AS oldest_due_at FROM (
+            SELECT r.tenant_id, r.due_at FROM campaign_runs r WHERE r.due_at <= $1
+                AND (SELECT t.suspended_at FROM tenants t WHERE t.id = r.tenant_id) IS NULL
+            ORDER BY r.due_at LIMIT 100) AS due
+        GROUP BY due.tenant_id ORDER BY due.tenant_id",
+};
+
 /// Hits to judge and events without a place in the feed (both found like due messages), lapsed claims, unknown outcomes to decide, and what is past its time: of the latter the oldest hundred, so that a long
 /// past costs no more than a short one. A file whose import is not over is nobody's work, and must not stand at the head.
 pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {

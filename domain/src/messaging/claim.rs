@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use carillon_entities::ids::{
-    BrandId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
+    BrandId, CampaignId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
 };
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
@@ -66,6 +66,8 @@ pub struct ClaimedMessage {
     pub(super) origin: (Option<WorkflowVersionId>, Option<String>, Option<String>),
     /// The way on a workflow that it comes from.
     pub enrollment: Option<EnrollmentId>,
+    /// The campaign that it comes from.
+    pub campaign: Option<CampaignId>,
     /// When it was first due.
     pub send_at: Timestamp,
     /// When its content is stale.
@@ -84,10 +86,11 @@ impl ClaimedMessage {
         !keys.has(self.address.key) || sealed.any(|sealed| keys.lacks_key_of(sealed))
     }
 
-    /// The step of a workflow it is from, as `version/node/variant`; empty if none.
+    /// The step of a workflow it is from, as `version/node/variant`, or the campaign, as `campaign/variant`; empty if none.
     pub(super) fn origin(&self) -> String {
         let (version, node, variant) = &self.origin;
-        let parts = [version.map(|id| id.to_string()), node.clone(), variant.clone()];
+        let from = version.map(|id| id.to_string()).or_else(|| self.campaign.map(|id| id.to_string()));
+        let parts = [from, node.clone(), variant.clone()];
         parts.into_iter().flatten().collect::<Vec<_>>().join("/")
     }
 

@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use carillon_entities::ids::{BrandId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId, TopicId};
+use carillon_entities::ids::{
+    BrandId, CampaignId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId, TopicId,
+};
 use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 
@@ -14,6 +16,7 @@ use super::cleared::{AttemptRef, Cleared};
 use super::prepare::Draft;
 use super::tell::{Ended, tell_ends};
 use super::{EmailMessage, Ending, Lane, MessageMove, MessageStatus, TrackingMode, store};
+use crate::campaigns::campaigns_at_gate;
 use crate::consent::{
     self, Channel, ConsentFacts, ConsentTopic, ContactFact, FactsRequest, GateFacts, Reason, SenderFact, TenantFact,
     TestSend, Verdict, WayFact,
@@ -88,6 +91,7 @@ struct Facts {
     contacts: HashMap<ContactId, (ContactFact, Option<String>)>,
     verified_senders: HashSet<SenderId>,
     ways: HashMap<EnrollmentId, WayFact>,
+    campaigns: HashMap<CampaignId, WayFact>,
     suspended: bool,
 }
 
@@ -122,9 +126,11 @@ impl Facts {
             (id, (fact, email))
         };
         let ways = unique(drafts.iter().filter_map(|draft| draft.claimed.enrollment));
+        let campaigns = unique(drafts.iter().filter_map(|draft| draft.claimed.campaign));
         Ok(Self {
             now: ports.now(),
             ways: ways_at_gate(tx, ways).await?.into_iter().collect(),
+            campaigns: campaigns_at_gate(tx, campaigns).await?,
             consent: consent::load_facts(tx, &requests).await?,
             contacts: rows.contacts.into_iter().map(contact).collect(),
             verified_senders: rows.senders.into_iter().filter(|sender| sender.1).map(|sender| sender.0).collect(),
@@ -146,6 +152,7 @@ impl Facts {
             contact,
             // A way that is not there was somebody else's, or never was.
             way: claimed.enrollment.map(|way| self.ways.get(&way).copied().unwrap_or(WayFact::Over)),
+            campaign: claimed.campaign.map(|id| self.campaigns.get(&id).copied().unwrap_or(WayFact::Over)),
             address_is_current: address_is_current && draft.recipient.bare().any(|hash| hash == claimed.address.hash),
             topic_consent: consent.topic_consent,
             all_marketing_consent: consent.all_marketing_consent,

@@ -19,6 +19,7 @@ mod hand_over;
 mod key_check;
 mod locale;
 mod materials;
+mod of_campaign;
 mod partials;
 mod prepare;
 mod preview;
@@ -57,6 +58,7 @@ pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use key_check::{OtherKeys, key_mismatch};
 pub use locale::choose_locale;
+pub(crate) use of_campaign::{cancel_of_campaign, has_open_of_campaign, queued_of_campaign, wake_of_campaign};
 pub use partials::{
     CreatePartial, PARTIALS_MAX, Partial, UpdatePartial, create_partial, find_partials, partials, update_partial,
 };
@@ -67,7 +69,9 @@ pub use queries::{
     messages_of, stats,
 };
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
-pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, ORIGIN_KEYS, Origin, Recipient, send_messages};
+pub use send_messages::{
+    AcceptedIntent, CAMPAIGN_KEYS, INTENTS_MAX, Intent, ORIGIN_KEYS, Origin, Recipient, send_messages,
+};
 pub use send_test::{OwnUser, SendTest, own_user, send_test};
 pub use senders::{
     CreateSender, OwnRelay, OwnRelayUrl, create_sender, find_senders, own_relay, remove_relay, senders, set_relay,

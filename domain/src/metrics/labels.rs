@@ -242,6 +242,8 @@ text_code! {
         Workflows = "workflows",
         /// What webhooks are told.
         Webhooks = "webhooks",
+        /// Campaigns that are frozen or released.
+        Campaigns = "campaigns",
         /// Sweeps.
         Maintenance = "maintenance",
     }

@@ -11,6 +11,7 @@ use super::{
     Actor, Grant, ImportContacts, OperatorContext, RecordConsent, RecordHits, RunWebhooks, Scopes, SystemContext,
     TenantContext, VerifiedAccess, VerifiedKey, VerifySenders,
 };
+use crate::campaigns::CampaignGrants;
 use crate::files::SignedFile;
 use crate::keys::{VerifiedClick, VerifiedLink};
 use crate::workflows::EngineGrants;
@@ -64,6 +65,12 @@ pub fn enter_to_advance(wall: &Wall, tenant: TenantId) -> EngineGrants {
 /// Carillon's own work on the webhooks of a tenant: none while it is suspended.
 pub fn enter_to_tell(wall: &Wall, tenant: TenantId) -> Grant<RunWebhooks> {
     Grant::new(open(wall, tenant, Freshness::Tenant), Actor::System)
+}
+
+/// Carillon's own work on the campaigns of a tenant: none while it is suspended.
+pub fn enter_to_campaign(wall: &Wall, tenant: TenantId) -> CampaignGrants {
+    let door = open(wall, tenant, Freshness::Tenant);
+    CampaignGrants { run: Grant::new(door.clone(), Actor::System), send: Grant::new(door, Actor::System) }
 }
 
 /// The person who follows a link in a mail: they may record what they want, for their own address only.

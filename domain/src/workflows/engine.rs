@@ -105,7 +105,7 @@ async fn one_batch(grants: &EngineGrants, ports: &Ports, size: u32) -> Result<us
 }
 
 /// When whoever waits for another day's mails is looked at again.
-fn renewed(now: Timestamp) -> Timestamp {
+pub(crate) fn renewed(now: Timestamp) -> Timestamp {
     let midnight = now.date_naive().checked_add_days(Days::new(1)).map(|day| day.and_time(NaiveTime::MIN).and_utc());
     let pause = now + QUOTA_PAUSE;
     midnight.map_or(pause, |midnight| midnight.min(pause))
@@ -313,7 +313,7 @@ impl Writing<'_> {
             send_at: None,
             expires_at: None,
             is_test: false,
-            origin: Some(Origin {
+            origin: Some(Origin::Step {
                 version: enrollment.version,
                 enrollment: enrollment.id,
                 node: step.node.clone(),

@@ -119,6 +119,7 @@ row! {
         tracking: String,
         workflow_version_id: Option<WorkflowVersionId>,
         enrollment_id: Option<EnrollmentId>,
+        campaign_id: Option<CampaignId>,
         node: Option<String>,
         variant: Option<String>,
         due_at: DateTimeUtc,

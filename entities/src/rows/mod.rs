@@ -2,6 +2,7 @@
 //!
 //! A row type is read and written in a `store.rs` and never leaves it.
 
+pub mod campaigns;
 pub mod consent;
 pub mod contacts;
 pub mod messaging;

@@ -122,6 +122,7 @@ impl Dispatcher {
                 Ok(Signal::RingImports) if self.queue == QueueName::Imports => return,
                 Ok(Signal::RingWorkflows) if self.queue == QueueName::Workflows => return,
                 Ok(Signal::RingWebhooks) if self.queue == QueueName::Webhooks => return,
+                Ok(Signal::RingCampaigns) if self.queue == QueueName::Campaigns => return,
                 Ok(Signal::Slots { process, queue, count }) if queue == self.queue => {
                     self.crew.hear(process, count, self.handlers.ports.clock.monotonic());
                 }
@@ -161,6 +162,7 @@ impl Dispatcher {
             QueueName::Imports => due::due_imports(ports).await?,
             QueueName::Workflows => due::due_workflows(ports).await?,
             QueueName::Webhooks => due::due_webhooks(ports).await?,
+            QueueName::Campaigns => due::due_campaigns(ports).await?,
             QueueName::Maintenance => due::due_sweeps(ports).await?,
         };
         Ok(due.into_iter().map(|due| due.tenant).collect())
@@ -174,6 +176,7 @@ impl Dispatcher {
             QueueName::Imports => Task::RunImportV1,
             QueueName::Workflows => Task::AdvanceWorkflowsV1 { n: PEOPLE },
             QueueName::Webhooks => Task::DeliverWebhooksV1,
+            QueueName::Campaigns => Task::RunCampaignV1,
             QueueName::Maintenance => Task::SweepV1,
         };
         let lane = self.queue.as_str();

@@ -7,6 +7,7 @@ mod deliver_messages;
 mod deliver_webhooks;
 mod hand_over;
 mod pace;
+mod run_campaign;
 mod run_import;
 mod sweep;
 
@@ -107,6 +108,7 @@ impl Handlers {
             Task::RunImportV1 => self.run_import(tenant).await,
             Task::AdvanceWorkflowsV1 { n } => self.advance_workflows(tenant, n).await,
             Task::DeliverWebhooksV1 => self.deliver_webhooks(tenant).await,
+            Task::RunCampaignV1 => self.run_campaign(tenant).await,
             Task::SweepV1 => self.sweep(tenant).await,
         };
         match result {
@@ -132,6 +134,9 @@ impl Handlers {
             }
             for due in dispatch::due_workflows(&self.ports).await? {
                 now += self.advance_workflows(due.tenant, PEOPLE).await?;
+            }
+            for due in dispatch::due_campaigns(&self.ports).await? {
+                now += self.run_campaign(due.tenant).await?;
             }
             for lane in Lane::ALL {
                 for due in dispatch::due_messages(&self.ports, *lane).await? {

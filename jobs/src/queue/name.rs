@@ -18,14 +18,23 @@ pub enum QueueName {
     Workflows,
     /// What webhooks are told.
     Webhooks,
+    /// Campaigns that are frozen or released.
+    Campaigns,
     /// Sweeps.
     Maintenance,
 }
 
 impl QueueName {
     /// Every queue.
-    pub const ALL: [Self; 6] =
-        [Self::Transactional, Self::Bulk, Self::Imports, Self::Workflows, Self::Webhooks, Self::Maintenance];
+    pub const ALL: [Self; 7] = [
+        Self::Transactional,
+        Self::Bulk,
+        Self::Imports,
+        Self::Workflows,
+        Self::Webhooks,
+        Self::Campaigns,
+        Self::Maintenance,
+    ];
 
     /// The stable text.
     pub const fn as_str(self) -> &'static str {
@@ -35,6 +44,7 @@ impl QueueName {
             Self::Imports => "imports",
             Self::Workflows => "workflows",
             Self::Webhooks => "webhooks",
+            Self::Campaigns => "campaigns",
             Self::Maintenance => "maintenance",
         }
     }
@@ -76,6 +86,7 @@ impl From<QueueName> for Work {
             QueueName::Imports => Self::Imports,
             QueueName::Workflows => Self::Workflows,
             QueueName::Webhooks => Self::Webhooks,
+            QueueName::Campaigns => Self::Campaigns,
             QueueName::Maintenance => Self::Maintenance,
         }
     }

@@ -50,6 +50,8 @@ pub enum Task {
     },
     /// Claim an endpoint of the tenant to which webhooks are due, and deliver them.
     DeliverWebhooksV1,
+    /// Go on with the tenant's campaign that is due: freeze or release a batch of it.
+    RunCampaignV1,
     /// Sweep up after the tenant: leases that ran out, messages that expired.
     SweepV1,
 }
@@ -62,6 +64,7 @@ impl Task {
             Self::RunImportV1 => Work::Imports,
             Self::AdvanceWorkflowsV1 { .. } => Work::Workflows,
             Self::DeliverWebhooksV1 => Work::Webhooks,
+            Self::RunCampaignV1 => Work::Campaigns,
             Self::SweepV1 => Work::Maintenance,
         }
     }

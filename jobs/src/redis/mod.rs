@@ -108,6 +108,10 @@ impl Doorbell for Signals {
         self.send(Signal::RingWebhooks);
     }
 
+    fn ring_campaigns(&self) {
+        self.send(Signal::RingCampaigns);
+    }
+
     fn changed(&self, tenant: TenantId) {
         self.send(Signal::Changed(tenant));
     }

@@ -19,6 +19,8 @@ pub enum Signal {
     RingWorkflows,
     /// Webhooks became due.
     RingWebhooks,
+    /// A campaign is to go on.
+    RingCampaigns,
     /// Something of a tenant's changed: whoever watches it may look.
     Changed(TenantId),
     /// A process has so many slots for a queue; told each second.

@@ -4,6 +4,7 @@
 //! is decides the rest: row security, grants, append-only triggers and partitions follow from it, so no table can be
 //! added without them.
 
+pub mod campaigns;
 pub mod consent;
 pub mod contacts;
 pub mod messaging;
@@ -54,5 +55,5 @@ pub struct Table {
 /// Every table, in an order in which foreign keys can be made.
 pub fn tables() -> impl Iterator<Item = &'static Table> {
     let first = [tenancy::TABLES, contacts::TABLES, consent::TABLES, messaging::TABLES, workflows::TABLES];
-    first.into_iter().chain([persisted::TABLES, service::TABLES, webhooks::TABLES]).flatten()
+    first.into_iter().chain([campaigns::TABLES, persisted::TABLES, service::TABLES, webhooks::TABLES]).flatten()
 }

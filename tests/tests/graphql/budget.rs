@@ -27,6 +27,12 @@ const LISTS: &[(&str, &str)] = &[
          liveVersion { number nodes { node waiting } variants { label exposed } }",
     ),
     (
+        "campaigns",
+        "name sender { fromName } topic { key } variants { template { name } } counts { sent refusedByReason { reason } } \
+         variantCounts { label } recipients(first: 2) { nodes { outcome contact { email } message { state } } }",
+    ),
+    ("contactLists", "name memberCount members(first: 2) { nodes { contact { email } } }"),
+    (
         "messages",
         "id contact { tags consents { status } } topic { key } brand { name } sender { fromName } \
          templateVersion { locale } attempts { state } decisions { reason }",

@@ -92,6 +92,9 @@ async fn everything_of_the_schema_is_described() {
 
 /// Lists of objects that are no connection, and what bounds each; what can grow without bound is paged.
 const PLAIN_LISTS: &[(&str, &str)] = &[
+    ("Campaign.variantCounts", "the variants, and those without one"),
+    ("Campaign.variants", "eight variants"),
+    ("CampaignCounts.refusedByReason", "the reasons"),
     ("Contact.consents", "the topics of the tenant"),
     ("DocumentSet.versions", "the fifty that are kept"),
     ("EventDefinition.properties", "a hundred properties"),

@@ -120,6 +120,9 @@ async fn c205_every_look_up_that_must_be_fast_takes_an_index() {
 
 /// Statements that rightly read a whole table, each with the reason why it stays small or why all of it is wanted.
 const MAY_SCAN: &[(&str, &str)] = &[
+    ("AUDIENCE_COUNT", "it counts all of a tenant's contacts that an audience means"),
+    ("CAMPAIGNS_ASKING", "a tenant has a handful of campaigns, and a list is rarely deleted"),
+    ("CAMPAIGNS_LARGE", "a tenant has a handful of campaigns, and each asks once"),
     ("MATCHING_COUNT", "it counts all of a tenant's contacts that pass a condition"),
     ("GATE_RESERVED_TOPICS", "a tenant has a handful of topics"),
     ("MESSAGE_STATS", "it counts all of a tenant's messages in a span of time"),
@@ -166,6 +169,13 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("WORKFLOW_CLOSED", &["workflow_id"]),
     // Of what the recursion looks up, EXPLAIN shows the beginning alone.
     ("DUE_MESSAGES_COUNT", &["lane"]),
+    ("DUE_CAMPAIGNS", &["due_at"]),
+    ("CAMPAIGN_RUN_TAKE", &["due_at"]),
+    ("AUDIENCE_ROWS", &["(id >"]),
+    ("RECIPIENTS_DUE", &["campaign_id", "release_at"]),
+    ("RECIPIENTS_DUE_OF_REST", &["campaign_id", "release_at"]),
+    ("CAMPAIGN_MESSAGES_QUEUED", &["campaign_id"]),
+    ("CAMPAIGN_MESSAGES_CANCEL", &["campaign_id"]),
     ("DUE_SWEEPS", &["lease_until", "due_at"]),
     ("FEED_EVENTS", &["first_id"]),
     ("VERIFIED_MEMBER", &["email_norm", "user_id"]),

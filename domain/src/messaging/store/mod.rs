@@ -1,6 +1,7 @@
 //! The rows of messaging: intents, claims, attempts and content. Domain types come out, rows stay here.
 
 mod attempts;
+mod campaigns;
 mod claims;
 mod content;
 mod feed;
@@ -12,6 +13,9 @@ mod sweeps;
 mod tracking;
 
 pub(super) use attempts::{AttemptStep, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append};
+pub(super) use campaigns::{
+    messages_cancel_of_campaign, messages_of_campaign_open, messages_of_campaign_queued, messages_of_campaign_wake,
+};
 pub(super) use claims::{
     Claim, Move, attributes, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move,
 };
@@ -49,6 +53,7 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[&members::VERIFIED_MEMBER];
 /// Every registered statement of messaging.
 pub static STATEMENTS: &[&[&Sql]] = &[
     attempts::STATEMENTS,
+    campaigns::STATEMENTS,
     claims::STATEMENTS,
     content::STATEMENTS,
     feed::STATEMENTS,
