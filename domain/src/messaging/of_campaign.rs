@@ -4,7 +4,8 @@ use carillon_entities::ids::CampaignId;
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
-use super::store;
+use super::tell::tell_ends;
+use super::{Ending, store};
 use crate::error::Result;
 use crate::ports::Ports;
 
@@ -29,6 +30,8 @@ pub(crate) async fn cancel_of_campaign(
     let cancelled = store::messages_cancel_of_campaign(tx, campaign, now, most).await?;
     let events = cancelled.iter().map(|id| (*id, "cancelled", json!({ "reason": "campaign_over" })));
     store::message_events_append(tx, ports, events, now).await?;
+    let ended = cancelled.iter().map(|id| (*id, Ending::Cancelled, Some("campaign_over".to_owned())));
+    tell_ends(tx, ports, ended.collect()).await?;
     Ok(cancelled.len())
 }
 

@@ -218,6 +218,8 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
     });
     let is = |state: &str| json!({ "workflow": { "state": state } });
     let campaign = stage.campaign(&row).await;
+    let list =
+        stage.api.change("createContactList", "list { id }", json!({ "name": "Gone" })).await["list"]["id"].clone();
     // The test that is on its way would not be told again.
     stage.api.world.execute("UPDATE webhook_deliveries SET state = 'failed'").await;
     let replay = json!({ "endpointId": row.webhook_endpoint, "of": { "deliveryIds": [row.webhook_delivery] } });
@@ -231,6 +233,13 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
             "audienceCount campaign { state }",
             json!({ "audienceCount": 1, "campaign": { "state": "SCHEDULED" } }),
         ),
+        case(
+            "cancelCampaign",
+            json!({ "id": row.campaign }),
+            "campaign { state }",
+            json!({ "campaign": { "state": "CANCELLED" } }),
+        ),
+        case("deleteContactList", json!({ "id": list, "version": 1 }), "deletedId", json!({ "deletedId": list })),
         case("removeRelay", json!({}), "relay { host }", json!({ "relay": null })),
         case(
             "sendMessages",

@@ -146,8 +146,8 @@ async fn c205_every_table_has_the_policy_and_forced_row_security() {
         "further policies, each a hole unless it is the dispatch role's",
         "SELECT tablename || '.' || policyname AS line FROM pg_policies WHERE policyname <> 'tenant_wall' AND NOT \
          (policyname = 'dispatch_reads' AND cmd = 'SELECT' AND roles = '{carillon_dispatch}' \
-         AND tablename IN ('messages', 'message_hits', 'message_batches', 'enrollments', 'workflows', 'pauses', 'imports', 'uploads', 'idempotency_keys', \
-         'webhook_deliveries', 'webhook_endpoints', 'tenants')) \
+         AND tablename IN ('messages', 'message_hits', 'message_batches', 'enrollments', 'workflows', 'pauses', 'campaign_runs', 'imports', 'uploads', \
+         'idempotency_keys', 'webhook_deliveries', 'webhook_endpoints', 'tenants')) \
          AND NOT (tablename IN ('tenants', 'credentials') \
          AND ((policyname = 'all_rows' AND roles = '{carillon_identity}') \
          OR (policyname IN ('own_tenant', 'own_keys') AND cmd = 'SELECT' AND roles = '{carillon_app}')))",

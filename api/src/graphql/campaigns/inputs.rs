@@ -248,8 +248,7 @@ mutations! { Create Update Choose Approve Pause Resume Cancel Rename Add Remove 
 #[graphql(
     concrete(name = "ApproveCampaignInput", params(Approve)),
     concrete(name = "PauseCampaignInput", params(Pause)),
-    concrete(name = "ResumeCampaignInput", params(Resume)),
-    concrete(name = "CancelCampaignInput", params(Cancel))
+    concrete(name = "ResumeCampaignInput", params(Resume))
 )]
 pub struct CampaignIdInput<Of: Send + Sync> {
     /// The campaign.
@@ -258,6 +257,17 @@ pub struct CampaignIdInput<Of: Send + Sync> {
     pub idempotency_key: Option<String>,
     #[graphql(skip)]
     pub of: PhantomData<Of>,
+}
+
+/// A campaign to end for good.
+#[derive(Debug, InputObject)]
+pub struct CancelCampaignInput {
+    /// The campaign.
+    pub id: ID,
+    /// The same key again gives the same answer.
+    pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// A list to make.
@@ -291,6 +301,8 @@ pub struct DeleteContactListInput {
     pub version: i64,
     /// The same key again gives the same answer.
     pub idempotency_key: Option<String>,
+    /// True for a dry run: the answer says what would happen, and nothing does. The key is left alone.
+    pub dry_run: Option<bool>,
 }
 
 /// Contacts that are to be on a list, or on it no more.

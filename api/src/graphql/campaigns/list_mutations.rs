@@ -10,7 +10,6 @@ use super::inputs::{
     RenameContactListInput,
 };
 use super::payloads::{DeleteContactListPayload, ListChangePayload, ListPayload};
-use crate::graphql::error::{payload, user_errors};
 use crate::graphql::mutate::Once;
 use crate::graphql::node::parse_id;
 use crate::graphql::scope::RequestScope;
@@ -54,7 +53,7 @@ impl ListMutation {
         let renamed = scope.mutate(grant, &once, |tx, _| {
             Box::pin(async move { Ok(campaigns::rename_list(grant, tx, scope.ports(), which, name).await?.id) })
         });
-        ListPayload::of(ctx, renamed.await).await
+        ListPayload::at(ctx, renamed.await, which.0).await
     }
 
     /// Puts contacts on a list.
@@ -106,15 +105,12 @@ impl ListMutation {
     ) -> Result<DeleteContactListPayload> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<WriteContacts>()?;
-        let once = Once::new("deleteContactList", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("deleteContactList", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let which: (ListId, i64) = match parse_id(&input.id, "id") {
             Ok(id) => (id, input.version),
-            Err(refusal) => {
-                return Ok(DeleteContactListPayload { deleted_id: None, user_errors: user_errors([refusal]) });
-            }
+            Err(refusal) => return Ok(DeleteContactListPayload::refused(refusal)),
         };
         let deleted = scope.mutate(grant, &once, |tx, _| Box::pin(campaigns::delete_list(grant, tx, which)));
-        let (deleted, user_errors) = payload(deleted.await)?;
-        Ok(DeleteContactListPayload { deleted_id: deleted.map(Into::into), user_errors })
+        DeleteContactListPayload::at(ctx, deleted.await, which.0).await
     }
 }

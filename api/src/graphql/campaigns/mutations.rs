@@ -6,8 +6,8 @@ use carillon_domain::ids::CampaignId;
 use carillon_domain::tenancy::{ApproveCampaigns, PublishCampaigns, WriteCampaigns};
 
 use super::inputs::{
-    Approve, CampaignIdInput, Cancel, Choose, ChooseCampaignVariantInput, Create, CreateCampaignInput, Pause, Resume,
-    SetCampaignRulesInput, StartCampaignInput, Update, UpdateCampaignInput,
+    Approve, CampaignIdInput, Cancel, CancelCampaignInput, Choose, ChooseCampaignVariantInput, Create,
+    CreateCampaignInput, Pause, Resume, SetCampaignRulesInput, StartCampaignInput, Update, UpdateCampaignInput,
 };
 use super::payloads::{CampaignPayload, SetCampaignRulesPayload, StartCampaignPayload};
 use crate::graphql::error::payload;
@@ -56,7 +56,7 @@ impl CampaignMutation {
         let changed = scope.mutate(grant, &once, |tx, _| {
             Box::pin(async move { Ok(campaigns::update_campaign(grant, tx, scope.ports(), patch.clone()).await?.id) })
         });
-        CampaignPayload::of(ctx, changed.await).await
+        CampaignPayload::at(ctx, changed.await, patch.id).await
     }
 
     /// Starts a draft that is at the version you saw, else `CONFLICT`: what it sends is fixed, its time is awaited, and then its
@@ -71,7 +71,7 @@ impl CampaignMutation {
         let once = Once::new("startCampaign", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id: CampaignId = match parse_id(&input.id, "id") {
             Ok(id) => id,
-            Err(refusal) => return StartCampaignPayload::of(ctx, Err(refusal.into())).await,
+            Err(refusal) => return Ok(StartCampaignPayload::refused(refusal)),
         };
         let which = (id, input.version);
         let started = scope.mutate(grant, &once, |tx, _| {
@@ -84,7 +84,7 @@ impl CampaignMutation {
         if started.is_ok() {
             scope.doorbell(&once).ring_campaigns();
         }
-        StartCampaignPayload::of(ctx, started).await
+        StartCampaignPayload::at(ctx, started, id).await
     }
 
     /// Approves a campaign that was started: a large one, or one that the tenant's rules name, goes out only then. It may be
@@ -158,11 +158,11 @@ impl CampaignMutation {
     async fn cancel_campaign(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The campaign.")] input: CampaignIdInput<Cancel>,
+        #[graphql(desc = "The campaign.")] input: CancelCampaignInput,
     ) -> Result<CampaignPayload<Cancel>> {
         let scope = RequestScope::of(ctx);
         let grant = &scope.grant::<PublishCampaigns>()?;
-        let once = Once::new("cancelCampaign", input.idempotency_key.as_deref(), &input);
+        let once = Once::new("cancelCampaign", input.idempotency_key.as_deref(), &input).dry(input.dry_run);
         let id = match parse_id(&input.id, "id") {
             Ok(id) => id,
             Err(refusal) => return CampaignPayload::refused(ctx, vec![refusal]).await,

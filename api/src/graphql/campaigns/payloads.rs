@@ -10,7 +10,7 @@ use super::inputs::{Add, Approve, Cancel, Choose, Create, Pause, Remove, Rename,
 use super::lists::ContactList;
 use super::queries::CampaignRules;
 use super::types::Campaign;
-use crate::graphql::error::{UserError, payload};
+use crate::graphql::error::{UserError, payload, payload_at, user_errors};
 
 /// The answer of a mutation of a campaign.
 #[derive(Debug, SimpleObject)]
@@ -24,7 +24,7 @@ use crate::graphql::error::{UserError, payload};
     concrete(name = "CancelCampaignPayload", params(Cancel))
 )]
 pub struct CampaignPayload<Of: Send + Sync> {
-    /// The campaign.
+    /// The campaign as it is now, beside `CONFLICT` too.
     campaign: Option<Campaign>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
@@ -35,7 +35,15 @@ pub struct CampaignPayload<Of: Send + Sync> {
 impl<Of: Send + Sync> CampaignPayload<Of> {
     /// The payload of a use case that names the campaign.
     pub async fn of(ctx: &Context<'_>, done: Done<CampaignId>) -> Result<Self> {
-        let (id, user_errors) = payload(done)?;
+        Self::showing(ctx, payload(done)?).await
+    }
+
+    /// The same of one that names the version of the campaign that its caller saw.
+    pub async fn at(ctx: &Context<'_>, done: Done<CampaignId>, seen: CampaignId) -> Result<Self> {
+        Self::showing(ctx, payload_at(done, seen)?).await
+    }
+
+    async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<CampaignId>, Vec<UserError>)) -> Result<Self> {
         let campaign = match id {
             Some(id) => Campaign::find(ctx, id).await?,
             None => None,
@@ -52,7 +60,7 @@ impl<Of: Send + Sync> CampaignPayload<Of> {
 /// The answer of `startCampaign`.
 #[derive(Debug, SimpleObject)]
 pub struct StartCampaignPayload {
-    /// The campaign.
+    /// The campaign as it is now, beside `CONFLICT` too.
     campaign: Option<Campaign>,
     /// How many it would go to at this moment; null where too many would have to be looked at one by one, for their topics.
     audience_count: Option<i64>,
@@ -61,14 +69,19 @@ pub struct StartCampaignPayload {
 }
 
 impl StartCampaignPayload {
-    /// The payload of the use case.
-    pub async fn of(ctx: &Context<'_>, done: Done<(CampaignId, Option<i64>)>) -> Result<Self> {
-        let (started, user_errors) = payload(done)?;
+    /// The payload of the use case, of a campaign that its caller saw.
+    pub async fn at(ctx: &Context<'_>, done: Done<(CampaignId, Option<i64>)>, seen: CampaignId) -> Result<Self> {
+        let (started, user_errors) = payload_at(done, (seen, None))?;
         let (campaign, audience_count) = match started {
             Some((id, audience)) => (Campaign::find(ctx, id).await?, audience),
             None => (None, None),
         };
         Ok(Self { campaign, audience_count, user_errors })
+    }
+
+    /// The payload of an input that cannot be read.
+    pub fn refused(refusal: Refusal) -> Self {
+        Self { campaign: None, audience_count: None, user_errors: user_errors([refusal]) }
     }
 }
 
@@ -88,7 +101,7 @@ pub struct SetCampaignRulesPayload {
     concrete(name = "RenameContactListPayload", params(Rename))
 )]
 pub struct ListPayload<Of: Send + Sync> {
-    /// The list.
+    /// The list as it is now, beside `CONFLICT` too.
     list: Option<ContactList>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
@@ -99,7 +112,15 @@ pub struct ListPayload<Of: Send + Sync> {
 impl<Of: Send + Sync> ListPayload<Of> {
     /// The payload of a use case that names the list.
     pub async fn of(ctx: &Context<'_>, done: Done<ListId>) -> Result<Self> {
-        let (id, user_errors) = payload(done)?;
+        Self::showing(ctx, payload(done)?).await
+    }
+
+    /// The same of one that names the version of the list that its caller saw.
+    pub async fn at(ctx: &Context<'_>, done: Done<ListId>, seen: ListId) -> Result<Self> {
+        Self::showing(ctx, payload_at(done, seen)?).await
+    }
+
+    async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<ListId>, Vec<UserError>)) -> Result<Self> {
         let list = match id {
             Some(id) => ContactList::find(ctx, id).await?,
             None => None,
@@ -112,9 +133,29 @@ impl<Of: Send + Sync> ListPayload<Of> {
 #[derive(Debug, SimpleObject)]
 pub struct DeleteContactListPayload {
     /// The id that the list had.
-    pub deleted_id: Option<ID>,
+    deleted_id: Option<ID>,
+    /// The list as it is now, beside `CONFLICT` alone.
+    list: Option<ContactList>,
     /// Why it was refused.
-    pub user_errors: Vec<UserError>,
+    user_errors: Vec<UserError>,
+}
+
+impl DeleteContactListPayload {
+    /// The payload of the use case, of a list that its caller saw.
+    pub async fn at(ctx: &Context<'_>, done: Done<ListId>, seen: ListId) -> Result<Self> {
+        let (shown, user_errors) = payload_at(done.map(Some), None)?;
+        let (deleted_id, list) = match shown {
+            Some(Some(id)) => (Some(id.into()), None),
+            Some(None) => (None, ContactList::find(ctx, seen).await?),
+            None => (None, None),
+        };
+        Ok(Self { deleted_id, list, user_errors })
+    }
+
+    /// The payload of an input that cannot be read.
+    pub fn refused(refusal: Refusal) -> Self {
+        Self { deleted_id: None, list: None, user_errors: user_errors([refusal]) }
+    }
 }
 
 /// The answer of a change of who is on a list.

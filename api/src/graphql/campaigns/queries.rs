@@ -6,7 +6,7 @@ use carillon_domain::tenancy::{ReadCampaigns, ReadContacts};
 
 use super::lists::ContactList;
 use super::types::Campaign;
-use crate::graphql::connection::{List, PageArgs, list};
+use crate::graphql::connection::{List, ListOrder, PageArgs, list};
 use crate::graphql::node::by_id;
 use crate::graphql::scope::RequestScope;
 
@@ -36,7 +36,7 @@ impl CampaignQuery {
         by_id(&id, |id| Campaign::find(ctx, id)).await
     }
 
-    /// The tenant's campaigns, oldest first.
+    /// The tenant's campaigns, by when they were made.
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn campaigns(
         &self,
@@ -45,10 +45,13 @@ impl CampaignQuery {
         #[graphql(desc = "The cursor behind which to start.")] after: Option<String>,
         #[graphql(desc = "Rows from the end.")] last: Option<i32>,
         #[graphql(desc = "The cursor in front of which to end.")] before: Option<String>,
+        #[graphql(desc = "In which order; the oldest first if nothing is said.")] order_by: Option<ListOrder>,
     ) -> Result<List<Campaign>> {
-        let page = PageArgs { first, after, last, before }.page()?;
+        let order = order_by.unwrap_or_default();
+        let page = order.page(PageArgs { first, after, last, before }.page()?);
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadCampaigns>().await?;
-        Ok(list(campaigns::campaigns(&grant, &mut tx, &page).await?, |campaign| campaign.id, Campaign))
+        let campaigns = campaigns::campaigns(&grant, &mut tx, &page).await?;
+        Ok(list(order.told(campaigns), |campaign| campaign.id, Campaign))
     }
 
     /// Which campaigns wait for an approval; null where nothing was said, and then the first to more than 50,000 people does.

@@ -28,7 +28,8 @@ impl CampaignSubscription {
         let id: CampaignId = parse_id(&id, "id").map_err(Error::from)?;
         // What a cancelled one had on its way comes to its end later.
         let is_over = |seen: &Seen| seen.campaign.state.is_over() && seen.queued() == 0;
-        let progress = watch(ctx, move |scope| find(scope, id), is_over);
+        let subject = ("campaignProgress", id.0.as_u128());
+        let progress = watch(ctx, subject, move |scope| find(scope, id), is_over);
         Ok(progress.map(|seen| Ok(Campaign(seen?.campaign))))
     }
 }

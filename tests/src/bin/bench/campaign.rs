@@ -85,8 +85,11 @@ async fn ours(set: &mut Set, campaign: CampaignId, (relay, pool): (&str, PoolSet
     let (backend, signals) = queue_and_signals(&set.stage)?;
     let handlers = set.handlers(&Files::open("memory:")?, pool, relay, signals)?;
     let began = Instant::now();
-    let engine =
-        Engine::start(handlers, &backend, Workers { messages: WORKERS, imports: 1, workflows: 1, campaigns: 1 });
+    let engine = Engine::start(
+        handlers,
+        &backend,
+        Workers { messages: WORKERS, imports: 1, workflows: 1, webhooks: 1, campaigns: 1 },
+    );
     let waited = tokio::time::timeout(LONGEST, wait_until_sent(&mut set.owner, campaign)).await;
     let seconds = began.elapsed().as_secs_f64();
     engine.stop(Duration::from_secs(10)).await;

@@ -102,7 +102,7 @@ async fn queue(set: &Set, listener: &Listener, events: u32) -> Result<()> {
 async fn ours(set: &Set, sink: &Sink, all: u32) -> Result<f64> {
     let nowhere = "smtp://127.0.0.1:9?tls=none";
     let handlers = set.handlers(&Files::open("memory:")?, PoolSettings::default(), nowhere, Signals::local())?;
-    let workers = Workers { messages: 1, imports: 1, workflows: 1, webhooks: 4 };
+    let workers = Workers { messages: 1, imports: 1, workflows: 1, webhooks: 4, campaigns: 1 };
     let wanted = sink.count() + usize::try_from(all)?;
     let began = Instant::now();
     let engine = Engine::start(handlers, &Backend::Memory(MemoryQueue::new()), workers);
