@@ -116,6 +116,8 @@ text_code! {
         SuppressedComplaint = "suppressed_complaint",
         /// Suppressed: the address does not exist.
         SuppressedHardBounce = "suppressed_hard_bounce",
+        /// Suppressed: the mailbox could take no mail for a long time.
+        SuppressedSoftBounce = "suppressed_soft_bounce",
         /// Suppressed: by the tenant.
         SuppressedManual = "suppressed_manual",
         /// Suppressed: by law.
@@ -190,9 +192,11 @@ impl Reason {
             | Self::ConsentObjected => Remedy::PersonAgrees,
             Self::NoConsent | Self::ConsentUnproven | Self::ConsentExpired => Remedy::RecordConsent,
             Self::ContactArchived => Remedy::RestoreContact,
-            Self::HardBounced | Self::SuppressedHardBounce | Self::SuppressedManual | Self::AddressChanged => {
-                Remedy::AnotherAddress
-            }
+            Self::HardBounced
+            | Self::SuppressedHardBounce
+            | Self::SuppressedSoftBounce
+            | Self::SuppressedManual
+            | Self::AddressChanged => Remedy::AnotherAddress,
             Self::NoTopic => Remedy::ChooseTopic,
             Self::SenderUnverified | Self::SenderCannotSign => Remedy::SetUpSender,
             Self::TenantSuspended | Self::SendingPaused | Self::WayHeld => Remedy::ResumeSending,
@@ -339,6 +343,7 @@ fn suppression(facts: &GateFacts, standing: &Standing) -> Finding {
             SuppressionReason::Unsubscribe => Reason::SuppressedUnsubscribe,
             SuppressionReason::Complaint => Reason::SuppressedComplaint,
             SuppressionReason::HardBounce => Reason::SuppressedHardBounce,
+            SuppressionReason::SoftBounce => Reason::SuppressedSoftBounce,
             SuppressionReason::Manual => Reason::SuppressedManual,
             SuppressionReason::Legal => Reason::SuppressedLegal,
         })

@@ -53,6 +53,8 @@ pub enum Purpose {
     ClickTokenNonce,
     /// Keyed hashes of the networks that hits come from, per tenant (C-85).
     Source,
+    /// The signature of return paths (C-55).
+    BounceAddress,
 }
 
 impl Purpose {
@@ -69,6 +71,7 @@ impl Purpose {
             Self::ClickToken => b"carillon/1/click-token",
             Self::ClickTokenNonce => b"carillon/1/click-token-nonce",
             Self::Source => b"carillon/1/source",
+            Self::BounceAddress => b"carillon/1/bounce-address",
         }
     }
 }
@@ -252,6 +255,7 @@ mod tests {
             Purpose::ClickToken,
             Purpose::ClickTokenNonce,
             Purpose::Source,
+            Purpose::BounceAddress,
         ];
         let all: std::collections::HashSet<_> = purposes
             .into_iter()

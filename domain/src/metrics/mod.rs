@@ -16,7 +16,8 @@ use prometheus::{
 };
 
 use crate::consent::{Reason, Verdict};
-use crate::messaging::{Lane, MessageStatus};
+use crate::messaging::reply_class::FailureClass;
+use crate::messaging::{Lane, MessageStatus, ReportEnd};
 use family::Making;
 pub use family::{Counts, Times};
 use labels::{Answer, Label as _, Method, Operation, RelayAnswer, Route, RowEnd, Status, SweepFind, TicketEnd, Work};
@@ -52,6 +53,10 @@ pub struct Metrics {
     pub tickets: Counts<(Work, TicketEnd)>,
     /// What sweeps had to do.
     pub sweeps: Counts<(SweepFind,)>,
+    /// Mails that did not arrive, said at once or reported later.
+    pub bounces: Counts<(FailureClass,)>,
+    /// What came of mails to addresses for reports.
+    pub reports: Counts<(ReportEnd,)>,
     messages: Counts<(Lane, MessageStatus)>,
     tenant_messages: Option<Tenants>,
     due: IntGaugeVec,
@@ -114,6 +119,9 @@ impl Metrics {
         let tickets = all.counts("carillon_tickets_total", "Tickets of the engine; failed: a fault of ours.");
         let sweeps =
             all.counts("carillon_swept_messages_total", "Messages of workers that are gone, or of unknown end.");
+        let bounces =
+            all.counts("carillon_bounces_total", "Mails given up, at the hand-over or reported later, by class.");
+        let reports = all.counts("carillon_reports_total", "Mails to addresses for bounces and complaints.");
         let due = gauges(all, "carillon_due", "Work that is due, counted to 1000; by the elected process.", &["lane"]);
         let name = "carillon_due_oldest_seconds";
         let help = "For how long the oldest row has been due; by the elected process.";
@@ -151,6 +159,8 @@ impl Metrics {
             import_rows,
             tickets,
             sweeps,
+            bounces,
+            reports,
             messages,
             tenant_messages,
             due,
@@ -281,6 +291,8 @@ mod tests {
             "carillon_relay_attempts_total{lane=\"bulk\",outcome=\"unreachable\"}",
             "carillon_gate_refusals_total{reason=\"no_consent\"}",
             "carillon_http_requests_total{method=\"post\",route=\"graphql\",status=\"5xx\"}",
+            "carillon_bounces_total{class=\"recipient_permanent\"}",
+            "carillon_reports_total{outcome=\"complained\"}",
             "carillon_workflow_moves_total",
         ] {
             assert_eq!(line(&scrape, series), Some("0"), "{series}\n{scrape}");

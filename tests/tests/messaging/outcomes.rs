@@ -9,7 +9,13 @@ use crate::setup::Setup;
 const ADA: &str = "ada@example.org";
 
 fn refused(code: u16, text: &str) -> HandOver {
-    HandOver::Refused(Reply { stage: SmtpStage::Recipient, code, enhanced: None, text: text.to_owned() })
+    HandOver::Refused(Reply {
+        stage: SmtpStage::Recipient,
+        code,
+        enhanced: None,
+        text: text.to_owned(),
+        operator: None,
+    })
 }
 
 #[tokio::test]

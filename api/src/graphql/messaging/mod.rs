@@ -1,6 +1,7 @@
 //! Senders, relays, templates and messages.
 
 pub mod content_types;
+mod events;
 pub mod inputs;
 pub mod loaders;
 mod mutations;
