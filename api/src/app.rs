@@ -15,7 +15,7 @@ use actix_web::web;
 use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::error::Error;
 use carillon_domain::keys::Keyring;
-use carillon_domain::messaging::{OtherKeys, key_mismatch};
+use carillon_domain::messaging::{OtherKeys, key_mismatch, reply_class};
 use carillon_domain::metrics::Metrics;
 use carillon_domain::ports::{Ports, Wall};
 use carillon_domain::tenancy::{Doorkeeper, PasswordSettings, bootstrap};
@@ -107,6 +107,9 @@ impl App {
     /// # Errors
     /// Whatever keeps it from starting.
     pub async fn build_serving(config: Config, serves: Serves) -> Result<Self, AppError> {
+        // Read here, so that a table that is none keeps a process from starting (C-51).
+        let rules = reply_class::rules_version();
+        tracing::debug!(rules, "what refusals of mail mean");
         let keys = keys::load(&config)?;
         if config.is_embedded() {
             keys::private_folder(&config.data).map_err(|source| AppError::Io { what: "CARILLON_DATA", source })?;

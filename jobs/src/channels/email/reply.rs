@@ -12,7 +12,8 @@ const KEPT: usize = 300;
 pub(super) fn reply(stage: SmtpStage, code: u16, lines: &str) -> Reply {
     let enhanced = EnhancedCode::at_start_of(lines).filter(|enhanced| u16::from(enhanced.class) == code / 100);
     // Asked for before the text is cut: an operator's mark is often its end (C-49).
-    Reply { stage, code, enhanced, text: mask(lines), operator: Operator::of_text(lines) }
+    let operator = if code >= 400 { Operator::of_text(lines) } else { None };
+    Reply { stage, code, enhanced, text: mask(lines), operator }
 }
 
 /// One line without control characters (C-200) and without words that hold an `@` (C-199).
