@@ -201,6 +201,7 @@ const CONNECTS: &[(&str, &str)] = &[
     ("jobs/src/channels/email/connect.rs", "a relay, a tenant's only where it is public"),
     ("jobs/src/channels/webhook/guard.rs", "an endpoint's name, of which only public addresses are let through"),
     ("jobs/src/channels/webhook/mod.rs", "a tenant's endpoint, only where it is public"),
+    ("jobs/src/inbound/session.rs", "it is connected to"),
 ];
 
 /// Whatever begins to fetch comes here first (C-227).

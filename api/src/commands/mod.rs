@@ -1,6 +1,7 @@
 //! What the executable can be told to do.
 
 mod admin;
+mod bounce;
 pub mod check;
 mod demo;
 pub mod logs;
@@ -32,8 +33,10 @@ struct Arguments {
 enum Command {
     /// Serve the gateway; in embedded mode the engine, too. The default.
     Serve(serve::Arguments),
-    /// Run the engine: dispatch, workers, sweeps.
-    Work,
+    /// Run the engine: dispatch, workers, sweeps. With --inbound: take bounces and complaints.
+    Work(work::Arguments),
+    /// Take one bounce or complaint from standard input.
+    Bounce(bounce::Arguments),
     /// Bring the database to the newest schema; needs DATABASE_OWNER_URL on Postgres.
     Migrate(migrate::Arguments),
     /// Print a part of the contract: the GraphQL schema, the JSON Schemas of workflow definitions and of what
@@ -106,7 +109,8 @@ fn run(command: Command) -> Result<ExitCode> {
     let code = runtime.block_on(async {
         match command {
             Command::Serve(arguments) => serve::run(config, &arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Work => work::run(config).await.map(|()| ExitCode::SUCCESS),
+            Command::Work(arguments) => work::run(config, &arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Bounce(arguments) => bounce::run(config, &arguments).await,
             Command::Migrate(arguments) => {
                 migrate::run(&config, &arguments, DatabaseClock::new().now()).await.map(|()| ExitCode::SUCCESS)
             }
@@ -126,7 +130,8 @@ fn run(command: Command) -> Result<ExitCode> {
 fn duty(command: &Command) -> Duty {
     match command {
         Command::Serve(arguments) => arguments.duty(),
-        Command::Work => Duty::Work,
+        Command::Work(arguments) => arguments.duty(),
+        Command::Bounce(_) => Duty::Inbound,
         Command::Migrate(arguments) if arguments.maintain => Duty::Maintain,
         Command::Migrate(_) => Duty::Migrate,
         Command::Admin(_) => Duty::Admin,

@@ -52,6 +52,8 @@ settings! {
     CARILLON_BLOBS_STYLE plain ["`path`"] "Of a bucket: where its name stands in an address, in the `path` or in the `host`.";
     CARILLON_KEYS secret ["made at first start; required in production"] "Keyring for address hashes, links and sealed secrets: `2:base64,1:base64`, 32 bytes each, the first is active. Retired keys stay for ever.";
     CARILLON_JWT_KEYS secret ["made at first start; required in production"] "Keyring of the same form for access tokens; shares no key with `CARILLON_KEYS`.";
+    CARILLON_BOUNCE_DOMAIN plain ["none"] "Domain of return paths, such as `bounces.example.org`: each mail then has an envelope sender of its own there, and bounces and complaints come back to Carillon instead of the senders. Its mail must reach `carillon work --inbound` or `POST /b/`; the same for all processes.";
+    CARILLON_INBOUND_BIND plain ["none"] "Address and port where `carillon work --inbound`, or the embedded mode, takes bounces and complaints over SMTP and LMTP, without TLS: behind a mail server of yours.";
     CARILLON_SIGN_UP plain ["`open` embedded, `invite` in production"] "Who may sign up: `open`, `invite` or `closed`.";
     CARILLON_SYSTEM_FROM plain ["`carillon@` and the host of `CARILLON_PUBLIC_URL`; `carillon@embedded.example` in the embedded mode where that is no mail domain"] "Sender of the deployment's own mail: verification, password reset, invitations.";
     CARILLON_TRUSTED_PROXIES plain ["none; required in production"] "Addresses or networks, comma-separated, whose `X-Forwarded-For` is believed; `none` where clients connect directly. Behind a proxy that is not named here all users count as one address, with one address' limits.";

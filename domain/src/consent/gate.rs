@@ -124,6 +124,8 @@ text_code! {
         SuppressedComplaint = "suppressed_complaint",
         /// Suppressed: the address does not exist.
         SuppressedHardBounce = "suppressed_hard_bounce",
+        /// Suppressed: the mailbox could take no mail for a long time.
+        SuppressedSoftBounce = "suppressed_soft_bounce",
         /// Suppressed: by the tenant.
         SuppressedManual = "suppressed_manual",
         /// Suppressed: by law.
@@ -201,9 +203,11 @@ impl Reason {
             | Self::ConsentObjected => Remedy::PersonAgrees,
             Self::NoConsent | Self::ConsentUnproven | Self::ConsentExpired => Remedy::RecordConsent,
             Self::ContactArchived => Remedy::RestoreContact,
-            Self::HardBounced | Self::SuppressedHardBounce | Self::SuppressedManual | Self::AddressChanged => {
-                Remedy::AnotherAddress
-            }
+            Self::HardBounced
+            | Self::SuppressedHardBounce
+            | Self::SuppressedSoftBounce
+            | Self::SuppressedManual
+            | Self::AddressChanged => Remedy::AnotherAddress,
             Self::NoTopic => Remedy::ChooseTopic,
             Self::SenderUnverified | Self::SenderCannotSign => Remedy::SetUpSender,
             Self::TenantSuspended | Self::SendingPaused | Self::WayHeld | Self::CampaignHeld => Remedy::ResumeSending,
@@ -357,6 +361,7 @@ fn suppression(facts: &GateFacts, standing: &Standing) -> Finding {
             SuppressionReason::Unsubscribe => Reason::SuppressedUnsubscribe,
             SuppressionReason::Complaint => Reason::SuppressedComplaint,
             SuppressionReason::HardBounce => Reason::SuppressedHardBounce,
+            SuppressionReason::SoftBounce => Reason::SuppressedSoftBounce,
             SuppressionReason::Manual => Reason::SuppressedManual,
             SuppressionReason::Legal => Reason::SuppressedLegal,
         })

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use super::claim::{ClaimedMessage, HOLD, unique};
 use super::cleared::{AttemptRef, Cleared};
 use super::prepare::Draft;
+use super::reply_class::Operator;
 use super::tell::{Ended, tell_ends};
 use super::{EmailMessage, Ending, Lane, MessageMove, MessageStatus, TrackingMode, store};
 use crate::campaigns::campaigns_at_gate;
@@ -187,6 +188,8 @@ struct Batch {
     attempts: Vec<store::NewAttempt>,
     moves: Vec<store::Move>,
     going: Vec<(EmailMessage, AttemptRef)>,
+    /// Whose mailboxes those are for (C-53).
+    operators: Vec<Operator>,
     /// Those of them that tell less than was meant; it is believed of them later (C-79).
     stricter: Vec<(MessageId, i64, TrackingMode)>,
     /// What was decided, for the operator: in which lane, why, and what became of the message if it goes no further.
@@ -219,6 +222,7 @@ impl Batch {
                     self.stricter.push((claimed.id, fence, draft.tracking));
                 }
                 let lease_until = claimed.lease_until;
+                self.operators.push(Operator::of_host(mail.to.domain_ascii()).unwrap_or(Operator::OTHER));
                 self.going.push((mail, AttemptRef { message: claimed.id, number, fence, lease_until }));
                 (None, None, 0)
             }
@@ -269,6 +273,8 @@ impl Batch {
         let event = |(id, ending, reason): &Ended| (*id, ending.status().as_str(), json!({ "reason": reason }));
         let events: Vec<store::MessageEvent> = ended.iter().map(event).collect();
         store::message_events_append(tx, ports, events, now).await?;
-        tell_ends(tx, ports, ended).await
+        tell_ends(tx, ports, ended).await?;
+        // Last, for all gates of a tenant write the same few rows.
+        consent::count_cleared(tx, &self.operators, now).await
     }
 }

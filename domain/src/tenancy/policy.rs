@@ -128,6 +128,8 @@ policy! {
     SendMessages = "messaging.send" tenant write [yes yes yes no no | yes yes no];
     /// Record and judge opens and clicks.
     RecordHits = "messaging.record_hits" tenant write [no no no no no | no yes no];
+    /// Take bounces and complaints.
+    ReceiveReports = "messaging.report" tenant write [no no no no no | no yes no];
     /// Publish template versions.
     PublishTemplates = "messaging.publish" tenant write [yes yes yes no no | yes no no];
     /// Create senders, their keys and relays.

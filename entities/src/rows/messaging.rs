@@ -12,9 +12,22 @@ row! {
         subject_ref: SubjectId,
         hard_bounces: i32,
         soft_bounces: i32,
+        soft_since: Option<DateTimeUtc>,
+        soft_last_at: Option<DateTimeUtc>,
         consent_version: i64,
         created_at: DateTimeUtc,
         updated_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `operator_hours`.
+    operator_hours "operator_hours" (Tenant) {
+        key tenant_id: TenantId,
+        key operator_id: String,
+        key hour_at: DateTimeUtc,
+        handed: i64,
+        gone: i64,
     }
 }
 

@@ -14,10 +14,23 @@ pub const TABLES: &[Table] = &[
             subject_ref UUID NOT NULL,
             hard_bounces INT NOT NULL,
             soft_bounces INT NOT NULL,
+            soft_since TIME,
+            soft_last_at TIME,
             consent_version BIGINT NOT NULL,
             created_at TIME NOT NULL,
             updated_at TIME NOT NULL,
             PRIMARY KEY (tenant_id, address_hmac, channel)",
+        indexes: &[],
+    },
+    Table {
+        // What came of mail to each operator of mailboxes: whether missing ones are its own fault (C-53).
+        name: "operator_hours",
+        access: Access::Tenant,
+        columns: "operator_id TEXT NOT NULL,
+            hour_at TIME NOT NULL,
+            handed BIGINT NOT NULL,
+            gone BIGINT NOT NULL,
+            PRIMARY KEY (tenant_id, operator_id, hour_at)",
         indexes: &[],
     },
     Table {

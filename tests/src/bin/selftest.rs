@@ -183,6 +183,18 @@ const BUGS: &[Bug] = &[
         "campaigns",
         "holding::nothing_leaves_once_a_campaign_is_paused_or_cancelled",
     ),
+    bug(
+        "bounce_address_unchecked",
+        LITE,
+        "reports",
+        "bounces::c055_an_address_that_was_not_signed_here_is_none_and_is_counted",
+    ),
+    bug(
+        "every_bounce_suppresses",
+        LITE,
+        "reports",
+        "bounces::c050_a_bounce_for_another_reason_or_of_somebody_else_suppresses_nobody",
+    ),
     bug("accepted_is_unknown", PG, CRASH, "repeated"),
     bug("gate_reads_before_locking", PG, CRASH, "after_unsubscribe"),
     bug("goal_only_at_wake", PG, CRASH, "after_goal"),

@@ -9,6 +9,7 @@ mod intents;
 mod members;
 mod partials;
 mod reads;
+mod reports;
 mod sweeps;
 mod tracking;
 
@@ -37,7 +38,12 @@ pub(super) use partials::{
     attribute_kinds, event_find, event_properties, partial_find, partial_insert, partial_update, partials_count,
     partials_find, partials_list, partials_named,
 };
-pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};
+pub(super) use reads::{
+    attempts_of, decisions_of, events_of, message_stats, messages_find, messages_of, messages_page,
+};
+pub(super) use reports::{
+    ReportedMessage, message_end_reported, message_reported, message_reported_locked, report_events,
+};
 pub(super) use sweeps::{UnknownMessage, sweep_leases, unknown_due, unknown_move, unknown_wake};
 pub(super) use tracking::{
     ContactTracking, DueHit, HitMessage, engagement_of, hit_facts, hit_insert, hit_messages, hits_clicks, hits_counted,
