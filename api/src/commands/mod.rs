@@ -97,7 +97,9 @@ fn run(command: Command) -> Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let export = match (&config.traces, &command) {
-        (Some(traces), Command::Serve(_) | Command::Work) => Some(Export::start(traces, runtime.handle())?),
+        (Some(traces), Command::Serve(_) | Command::Work(_)) if duty(&command) != Duty::Inbound => {
+            Some(Export::start(traces, runtime.handle())?)
+        }
         _ => None,
     };
     logs::start(&config, export.as_ref())?;

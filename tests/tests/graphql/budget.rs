@@ -35,7 +35,7 @@ const LISTS: &[(&str, &str)] = &[
     (
         "messages",
         "id contact { tags consents { status } } topic { key } brand { name } sender { fromName } \
-         templateVersion { locale } attempts { state } decisions { reason } events { kind }",
+         templateVersion { locale } attempts { state } decisions { reason } history { kind }",
     ),
     ("imports", "fileName errorsUrl errors(first: 1) { nodes { code } pageInfo { hasNextPage } }"),
     ("templates", "name versions { locale }"),

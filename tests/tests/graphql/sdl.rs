@@ -100,6 +100,7 @@ const PLAIN_LISTS: &[(&str, &str)] = &[
     ("EventDefinition.properties", "a hundred properties"),
     ("Message.attempts", "the attempts that retries have"),
     ("Message.decisions", "one for each attempt"),
+    ("Message.history", "a hundred entries"),
     ("MessageEventPage.events", "a hundred events"),
     ("MessageStats.byState", "the states"),
     ("MessageStats.refused", "the reasons"),

@@ -137,15 +137,15 @@ async fn c054_a_bounce_over_http_is_in_the_messages_history() {
     );
 
     let token = token(&post, post.tenant, Role::Viewer).await;
-    let query = "query($id: ID!) { message(id: $id) { state reason events { kind attempt failure rule rulesVersion smtpCode \
+    let query = "query($id: ID!) { message(id: $id) { state reason history { kind attempt failure rule rulesVersion smtpCode \
                  enhancedCode diagnostic } } }";
     let asked = json!({ "query": query, "variables": { "id": id.to_string() } });
     let answer = Client::new().post(format!("{url}/graphql")).bearer_auth(token).json(&asked).send().await.unwrap();
     let answer: Value = answer.json().await.unwrap();
     let message = &answer["data"]["message"];
     assert_eq!((&message["state"], &message["reason"]), (&json!("BOUNCED"), &json!("recipient_permanent")), "{answer}");
-    let events: Vec<&Value> = message["events"].as_array().unwrap().iter().collect();
-    let bounces: Vec<&&Value> = events.iter().filter(|event| event["kind"] == "bounced").collect();
+    let history: Vec<&Value> = message["history"].as_array().unwrap().iter().collect();
+    let bounces: Vec<&&Value> = history.iter().filter(|event| event["kind"] == "bounced").collect();
     assert_eq!(bounces.len(), 1, "{answer}");
     let expected = json!({
         "kind": "bounced", "attempt": 1, "failure": "recipient_permanent", "rule": "e-1-1", "rulesVersion": 2,

@@ -9,8 +9,8 @@ use serde_json::Value;
 /// own.
 #[derive(Debug, SimpleObject)]
 pub struct MessageHistoryEntry {
-    /// What happened; a stable code: the state of an attempt, how the message ended, `bounced`, `delayed`, `delivered`,
-    /// `complained`, `not_spam` or `auto_reply`.
+    /// What happened; a stable code: the state of an attempt, how the message ended, `reconciled`, `unsubscribed`, `bounced`,
+    /// `delayed`, `delivered`, `complained`, `not_spam` or `auto_reply`.
     kind: String,
     /// When it was written down.
     at: DateTime<Utc>,

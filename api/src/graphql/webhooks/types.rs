@@ -14,7 +14,7 @@ use crate::graphql::loader;
 pub enum WebhookEventType {
     /// `message.accepted`: a relay took responsibility for a mail.
     MessageAccepted,
-    /// `message.bounced`: the mailbox does not exist.
+    /// `message.bounced`: the mailbox does not exist; a report may say so days after `message.accepted`.
     MessageBounced,
     /// `message.failed`: a mail is over, and not for the recipient's fault.
     MessageFailed,

@@ -16,6 +16,7 @@ use crate::messaging::AttemptRef;
 use crate::messaging::reply_class::{FailureClass, Operator, rules_version};
 use crate::messaging::state::{AttemptStatus, MessageState, ProviderFact};
 use crate::messaging::store::{self, AttemptStep, ReportedMessage};
+use crate::messaging::tell::{Ended, tell_ends};
 use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, ReceiveReports};
@@ -73,11 +74,15 @@ async fn delivery_once(
         return Ok(ReportEnd::Repeated);
     }
     let moved = move_on(&mut tx, &message, path, &verdict, now).await?;
-    let event = (message.id, entry.kind, entry.detail);
-    store::message_events_append(&mut tx, ports, [event], now).await?;
+    let mut detail = entry.detail;
+    if let Some((_, ending, _)) = &moved {
+        detail["state"] = json!(ending.status());
+    }
+    store::message_events_append(&mut tx, ports, [(message.id, entry.kind, detail)], now).await?;
+    tell_ends(&mut tx, ports, moved.iter().cloned().collect()).await?;
     tx.commit().await?;
-    if let Some(to) = moved {
-        ports.metrics.message(grant.tenant(), message.class.lane(), to.status());
+    if let Some((_, ending, _)) = moved {
+        ports.metrics.message(grant.tenant(), message.class.lane(), ending.status());
     }
     if let Verdict::Failed(failure) = &verdict {
         ports.metrics.bounces.one((failure.class,));
@@ -185,14 +190,14 @@ async fn blame(
     Ok(Vec::new())
 }
 
-/// Moves the message along the lattice, and what is known of its attempt; returns how it ended, if that is new.
+/// Moves the message along the lattice, and what is known of its attempt; returns how and why it ended, if that is new.
 async fn move_on(
     tx: &mut TenantTx,
     message: &ReportedMessage,
     path: &VerifiedBounce,
     verdict: &Verdict,
     now: Timestamp,
-) -> Result<Option<MessageState>> {
+) -> Result<Option<Ended>> {
     // A copy that was given up says nothing about a later one, unless nobody is there to read either.
     let newest = path.attempt.is_none_or(|attempt| i32::from(attempt) >= message.attempts);
     let (fact, reason) = match verdict {
@@ -206,11 +211,13 @@ async fn move_on(
         store::attempts_step(tx, &[step], now).await?;
     }
     let next = fact.map_or(message.state, |fact| message.state.report(fact, now));
+    let MessageState::Settled { ending, .. } = next else { return Ok(None) };
     if next.status() == message.state.status() {
         return Ok(None);
     }
-    store::message_end_reported(tx, message, next.status(), reason.map(FailureClass::as_str), now).await?;
-    Ok(Some(next))
+    let reason = reason.map(FailureClass::as_str);
+    store::message_end_reported(tx, message, ending.status(), reason, now).await?;
+    Ok(Some((message.id, ending, reason.map(str::to_owned))))
 }
 
 /// What a report tells of an attempt whose outcome was hidden (C-168); of any other the attempt knows more.

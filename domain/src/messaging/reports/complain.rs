@@ -9,8 +9,9 @@ use super::{Feedback, FeedbackKind, apply};
 use crate::consent::{self, Channel, Evidence, Recipient, RecordComplaint};
 use crate::error::{Result, WallError};
 use crate::keys::{AddressHmac, LinkPurpose, LinkToken, NoLink, VerifiedBounce, VerifiedLink};
-use crate::messaging::state::ProviderFact;
+use crate::messaging::state::{Ending, ProviderFact};
 use crate::messaging::store;
+use crate::messaging::tell::tell_ends;
 use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, ReceiveReports, enter_by_bounce, enter_by_returned_link};
@@ -117,14 +118,15 @@ async fn complain_once(
         let is_told = told.iter().any(|(kind, _)| kind == "complained");
         is_new |= !is_told;
         let now = ports.now();
-        if !is_told {
-            let event = (message.id, "complained", json!({ "rule": "feedback" }));
-            store::message_events_append(&mut tx, ports, [event], now).await?;
-        }
         // Who complains has it.
-        let next = message.state.report(ProviderFact::Taken, now);
-        if next.status() != message.state.status() {
-            store::message_end_reported(&mut tx, &message, next.status(), None, now).await?;
+        let next = message.state.report(ProviderFact::Taken, now).status();
+        let has_moved = next != message.state.status();
+        let complained = (!is_told).then(|| (message.id, "complained", json!({ "rule": "feedback" })));
+        let settled = has_moved.then(|| (message.id, "reconciled", json!({ "rule": "feedback", "state": next })));
+        store::message_events_append(&mut tx, ports, complained.into_iter().chain(settled), now).await?;
+        if has_moved {
+            store::message_end_reported(&mut tx, &message, next, None, now).await?;
+            tell_ends(&mut tx, ports, vec![(message.id, Ending::Sent, None)]).await?;
         }
     }
     tx.commit().await?;
