@@ -181,7 +181,7 @@ settings() {
   sink=$!
   export SMTP_URL="smtp://$HOST:$port?tls=none" CARILLON_BLOBS=file:$home/blobs CARILLON_LOG=warn DATABASE_POOL=4
   export CARILLON_PUBLIC_URL=https://carillon.example CARILLON_SYSTEM_FROM=carillon@carillon.example
-  export CARILLON_TRUSTED_PROXIES=none CARILLON_DRAIN_SECONDS=5
+  export CARILLON_TRUSTED_PROXIES=none CARILLON_DRAIN_SECONDS=5 CARILLON_BOUNCE_DOMAIN=bounces.carillon.example
   port=$(free_port)
   export CARILLON_BIND=$HOST:$port
 }
@@ -233,17 +233,30 @@ set_up() {
 }
 
 serve() {
-  local metrics recipients
+  local metrics recipients inbound watched
   metrics=$HOST:$(free_port)
   recipients=$HOST:$(free_port)
+  inbound=$HOST:$(free_port)
+  watched=$HOST:$(free_port)
   starts 'carillon serve'
   answers "$CARILLON_BIND"
   starts 'carillon work' "CARILLON_METRICS_BIND=$metrics"
   answers "$metrics"
   starts 'carillon serve --only recipient' "CARILLON_BIND=$recipients"
   answers "$recipients"
+  starts 'carillon work --inbound' "CARILLON_INBOUND_BIND=$inbound" "CARILLON_METRICS_BIND=$watched"
+  answers "$watched"
+  bounce
   says 'v=DKIM1' 'carillon admin system-sender'
   says 'https://carillon.example/' 'carillon admin create-account "Agency" --owner ada@agency.example'
+}
+
+# To nobody: a mail server that pipes mail hears so by the status.
+bounce() {
+  local status=0
+  printf 'Subject: Away\n\nBack on Monday.\n' >"$home/mail"
+  (cd "$home" && types 'carillon bounce --to ADDRESS < mail' 's/ADDRESS/nobody@bounces.carillon.example/') || status=$?
+  [[ $status == 67 ]] || die "carillon bounce ended with $status"
 }
 
 # What tenants and accounts are called only the API knows.

@@ -12,6 +12,7 @@ readonly SERVICES=tests/services.sh
 declare -rA CONTRACT=(
   [graphql]=frontend-contract/schema.graphql
   [workflow-definition]=frontend-contract/workflow-definition.schema.json
+  [webhook-events]=frontend-contract/webhook-events.schema.json
   [error-codes]=frontend-contract/error-codes.json
 )
 target=${CARGO_TARGET_DIR:-target}

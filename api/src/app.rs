@@ -16,13 +16,14 @@ use actix_web::web;
 use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::error::Error;
 use carillon_domain::keys::Keyring;
-use carillon_domain::messaging::{OtherKeys, key_mismatch};
+use carillon_domain::messaging::{OtherKeys, key_mismatch, reply_class};
 use carillon_domain::metrics::Metrics;
 use carillon_domain::ports::{Ports, Wall};
 use carillon_domain::tenancy::{Doorkeeper, PasswordSettings, bootstrap};
 use carillon_domain::time::{Clock, DatabaseClock};
 use carillon_entities::wall::{DatabaseSettings, Login, Role, WallError};
 use carillon_jobs::engine::Engine;
+use carillon_jobs::inbound::{Inbound, InboundSettings};
 
 use crate::catcher::MailCatcher;
 use crate::config::{Config, Secret};
@@ -107,6 +108,9 @@ impl App {
     /// # Errors
     /// Whatever keeps it from starting.
     pub async fn build_serving(config: Config, serves: Serves) -> Result<Self, AppError> {
+        // Read here, so that a table that is none keeps a process from starting (C-51).
+        let rules = reply_class::rules_version();
+        tracing::debug!(rules, "what refusals of mail mean");
         let keys = keys::load(&config)?;
         if config.is_embedded() {
             keys::private_folder(&config.data).map_err(|source| AppError::Io { what: "CARILLON_DATA", source })?;
@@ -217,6 +221,7 @@ impl App {
         let server = self.serve_on(listener)?;
         let handle = server.handle();
         tracing::info!(%address, mode = ?self.config.mode, "serving");
+        let inbound = if self.config.is_embedded() { self.start_inbound().await? } else { None };
         let engine = if self.config.is_embedded() { self.start_engine() } else { None };
         let mut serving = tokio::spawn(server);
         tokio::select! {
@@ -228,6 +233,9 @@ impl App {
         let stopped = async {
             if let Some(engine) = engine {
                 engine.stop(self.config.drain).await;
+            }
+            if let Some(inbound) = inbound {
+                inbound.stop(self.config.drain).await;
             }
         };
         tokio::join!(handle.stop(true), stopped);
@@ -268,6 +276,37 @@ impl App {
         self.ports().wall.close().await;
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// Takes bounces and complaints until the process is told to stop, then ends behind the mails that are under way (C-185).
+    ///
+    /// # Errors
+    /// When an address is not set or cannot be used.
+    pub async fn receive(&self) -> Result<(), AppError> {
+        let watch = self.watch()?;
+        let missing = AppError::Setting { name: "CARILLON_INBOUND_BIND", why: "give an address to listen on" };
+        let inbound = self.start_inbound().await?.ok_or(missing)?;
+        tokio::select! {
+            () = stop_signal() => {}
+            error = self.bootstrap_and_wait() => return Err(error),
+        }
+        tracing::info!("draining");
+        self.gateway.health.drain();
+        inbound.stop(self.config.drain).await;
+        end(watch).await;
+        self.ports().wall.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Listens for bounces and complaints where the configuration wants that.
+    async fn start_inbound(&self) -> Result<Option<Inbound>, AppError> {
+        let Some(bind) = self.config.inbound_bind else { return Ok(None) };
+        let settings = InboundSettings::new(self.config.settings.mail_host());
+        let inbound = Inbound::start(bind, self.ports().clone(), settings).await;
+        let inbound = inbound.map_err(|source| AppError::Io { what: "CARILLON_INBOUND_BIND", source })?;
+        tracing::info!(address = %inbound.addr(), "taking bounces and complaints");
+        Ok(Some(inbound))
     }
 
     /// Makes the system tenant, as soon as the database lets it: in production a process starts while its database is

@@ -14,6 +14,10 @@ pub trait Doorbell: Send + Sync + std::fmt::Debug {
     fn ring_imports(&self);
     /// People on workflows are due.
     fn ring_workflows(&self);
+    /// Webhooks are due.
+    fn ring_webhooks(&self);
+    /// A campaign is to go on.
+    fn ring_campaigns(&self);
     /// Something of a tenant's changed: whoever watches it may look. Most doorbells have nobody to tell.
     fn changed(&self, _: TenantId) {}
 }
@@ -26,4 +30,6 @@ impl Doorbell for NoDoorbell {
     fn ring(&self, _: Lane) {}
     fn ring_imports(&self) {}
     fn ring_workflows(&self) {}
+    fn ring_webhooks(&self) {}
+    fn ring_campaigns(&self) {}
 }

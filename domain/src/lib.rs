@@ -5,6 +5,7 @@
 #[macro_use]
 pub mod text_code;
 
+pub mod campaigns;
 pub mod codes;
 pub mod consent;
 pub mod contacts;
@@ -26,6 +27,7 @@ pub mod settings;
 pub mod tenancy;
 pub mod time;
 pub mod trace;
+pub mod webhooks;
 pub mod workflows;
 
 pub use carillon_entities::{ids, seeded_bugs};
@@ -38,8 +40,9 @@ pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
         idempotency::STATEMENTS,
         segments::STATEMENTS,
         &workflows::statements(),
+        &campaigns::statements(),
     ];
-    [consent::store::STATEMENTS, messaging::STATEMENTS, rest].concat().concat()
+    [consent::store::STATEMENTS, messaging::STATEMENTS, webhooks::store::STATEMENTS, rest].concat().concat()
 }
 
 /// Every registered statement of the identity role.

@@ -23,6 +23,8 @@ pub struct Settings {
     pub public_url: String,
     /// From address of Carillon's own mail.
     pub system_from: String,
+    /// The domain of return paths, whose mail comes back to us; none where bounces go to the senders (C-55).
+    pub bounce_domain: Option<String>,
     /// Who may sign up.
     pub sign_up: SignUpMode,
     /// True where no production secrets are needed: senders count as verified when their key is made.
@@ -49,6 +51,8 @@ pub struct Settings {
     pub import_batch: usize,
     /// What is listed of an import, mistakes and kept-out consent alike; what comes after is only counted.
     pub import_errors: usize,
+    /// Contacts that the freeze of a campaign looks at in one transaction.
+    pub campaign_batch: u32,
 }
 
 impl Settings {
@@ -58,6 +62,7 @@ impl Settings {
         Self {
             system_from: "carillon@embedded.example".to_owned(),
             public_url,
+            bounce_domain: None,
             sign_up: SignUpMode::Open,
             embedded: false,
             permit_life: TimeDelta::seconds(10),
@@ -71,6 +76,7 @@ impl Settings {
             upload_life: TimeDelta::hours(24),
             import_batch: 1_000,
             import_errors: 100_000,
+            campaign_batch: 1_000,
         }
     }
 

@@ -12,7 +12,7 @@
 //! - A ticket carries the span that pushed it, and the work on it is that span's child: each is about the other.
 //! - A batch is nobody's child. Messages are rows (L4): whoever claims them holds those of many requests, and none of them
 //!   waits for it. So a message keeps the span that queued it (`messages.trace`), and the span of the batch it is claimed in
-//!   links to that, at each attempt; a step of a workflow that queues mail is linked to like a request. Only exported spans
+//!   links to that, at each attempt; what a workflow or a campaign queues is linked to like a request. Only exported spans
 //!   are kept, so without an exporter, and for what was not sampled, the column is null; and a batch with such a link is
 //!   exported, whatever its ticket drew, so that a sampled request is never without its end.
 //! - What rang is not told: a ring names no tenant, many rings are one look, and a ticket claims whatever is due by then.

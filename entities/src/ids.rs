@@ -172,10 +172,22 @@ ids! {
     EnrollmentId = "enrollment";
     /// One step of a person on a workflow.
     StepId = "step";
+    /// A broadcast to an audience.
+    CampaignId = "campaign";
+    /// A static list of contacts.
+    ListId = "list";
     /// One entry of a message's history.
     MessageEventId = "msgevent";
     /// One entry of the audit log.
     AuditEventId = "audit";
+    /// Where a tenant's webhooks go.
+    WebhookEndpointId = "whendpoint";
+    /// Something webhooks are told; the `webhook-id` of every copy.
+    WebhookEventId = "whevent";
+    /// An event on its way to an endpoint.
+    WebhookDeliveryId = "whdelivery";
+    /// One try to deliver.
+    WebhookAttemptId = "whattempt";
 }
 
 #[cfg(test)]

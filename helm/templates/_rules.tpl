@@ -69,7 +69,7 @@
 {{- with $values.networkPolicy -}}
 {{- /* Networks in which clouds answer with credentials: at a link-local address or one of their own. */ -}}
 {{- $metadata := "^169\\.254\\.|^169\\..*/([89]|1[0-5])$|^fe[89a-f]|^fd00:+(/|ec2:)|^fd20:+(/|ce:)" -}}
-{{- range $name := list "dns" "postgres" "redis" "smtp" "objectStore" "collector" -}}
+{{- range $name := list "dns" "postgres" "redis" "smtp" "webhooks" "objectStore" "collector" -}}
 {{- range (get $values.networkPolicy $name).to -}}
 {{- if regexMatch $metadata (dig "ipBlock" "cidr" "" . | lower) -}}
 {{- fail (printf "networkPolicy.%s.to: %s holds a metadata address, which stays closed" $name .ipBlock.cidr) -}}

@@ -19,6 +19,10 @@ pub struct Workers {
     pub imports: usize,
     /// For people on workflows.
     pub workflows: usize,
+    /// For webhooks.
+    pub webhooks: usize,
+    /// For campaigns.
+    pub campaigns: usize,
 }
 
 /// A running engine.
@@ -40,6 +44,8 @@ impl Engine {
                 QueueName::Transactional | QueueName::Bulk => workers.messages,
                 QueueName::Imports => workers.imports,
                 QueueName::Workflows => workers.workflows,
+                QueueName::Webhooks => workers.webhooks,
+                QueueName::Campaigns => workers.campaigns,
                 QueueName::Maintenance => 1,
             };
             let handler: Arc<dyn TicketHandler> = Arc::<Handlers>::clone(&handlers);

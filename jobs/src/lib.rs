@@ -5,5 +5,6 @@ pub mod channels;
 mod dispatch;
 pub mod engine;
 pub mod handlers;
+pub mod inbound;
 pub mod queue;
 pub mod redis;

@@ -7,6 +7,9 @@ use uuid::Uuid;
 use crate::schema::{Access, tables};
 use crate::waiting::{Patience, is_held};
 
+/// Tables whose old months may be dropped: what became of each mail, and what webhooks were told of it.
+const MAY_GO: [&str; 3] = ["message_events", "outbox_events", "webhook_attempts"];
+
 /// What a maintenance run did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
@@ -21,7 +24,7 @@ struct Name {
     name: String,
 }
 
-/// Makes the partitions from last month to `months_ahead` months from `now`, and drops those of the event history
+/// Makes the partitions from last month to `months_ahead` months from `now`, and drops those of the histories of events
 /// that lie wholly before `keep_from`. Decisions and contact changes are evidence and are never dropped here.
 ///
 /// A partition is made whole or not at all: one without row security would be open to whoever names it.
@@ -45,7 +48,7 @@ pub async fn maintain(
             whole(connection, &partition_ddl(table.name, &name, from, until)).await?;
             done.made.push(name);
         }
-        if let (Some(keep_from), true) = (keep_from, table.name == "message_events") {
+        if let (Some(keep_from), true) = (keep_from, MAY_GO.contains(&table.name)) {
             let oldest = partition_name(table.name, month(keep_from));
             for partition in existing.into_iter().filter(|partition| *partition < oldest) {
                 whole(connection, &[format!("DROP TABLE {partition}")]).await?;

@@ -33,7 +33,7 @@ pub const BEFORE_TABLES: [&str; 3] = [
 ];
 
 /// What needs the tables: the attempts' one-way states, the freshness checks (C-213), the dispatch role's view.
-pub const AFTER_TABLES: [&str; 15] = [
+pub const AFTER_TABLES: [&str; 18] = [
     r"CREATE FUNCTION carillon_attempt_step() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'DELETE' THEN
@@ -88,10 +88,13 @@ pub const AFTER_TABLES: [&str; 15] = [
     "GRANT SELECT (tenant_id, workflow_id, state, due_at) ON enrollments TO carillon_dispatch",
     "GRANT SELECT (tenant_id, id, state, closing_at) ON workflows TO carillon_dispatch",
     "GRANT SELECT (tenant_id, subject_id, paused_at) ON pauses TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, due_at) ON campaign_runs TO carillon_dispatch",
     "GRANT SELECT (tenant_id, class, due_at) ON message_hits TO carillon_dispatch",
     "GRANT SELECT (tenant_id, made_at, last_place) ON message_batches TO carillon_dispatch",
     "GRANT SELECT (tenant_id, id, state, expires_at) ON uploads TO carillon_dispatch",
     "GRANT SELECT (tenant_id, expires_at) ON idempotency_keys TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, endpoint_id, state, due_at) ON webhook_deliveries TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, id, state, lease_until) ON webhook_endpoints TO carillon_dispatch",
     "GRANT SELECT (id, suspended_at) ON tenants TO carillon_dispatch",
 ];
 
@@ -118,16 +121,19 @@ pub const APPLICATION_READS: [&str; 12] = [
 ];
 
 /// Policies of the dispatch role: it reads the due columns of every tenant, and whether it is suspended or what is due is held.
-pub const DISPATCH_POLICIES: [&str; 10] = [
+pub const DISPATCH_POLICIES: [&str; 13] = [
     "CREATE POLICY dispatch_reads ON messages FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON imports FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON enrollments FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON workflows FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON pauses FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON campaign_runs FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON message_hits FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON message_batches FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON uploads FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON idempotency_keys FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON webhook_deliveries FOR SELECT TO carillon_dispatch USING (true)",
+    "CREATE POLICY dispatch_reads ON webhook_endpoints FOR SELECT TO carillon_dispatch USING (true)",
     "CREATE POLICY dispatch_reads ON tenants FOR SELECT TO carillon_dispatch USING (true)",
 ];
 
@@ -145,9 +151,10 @@ pub const SQLITE_ATTEMPT_TRIGGERS: [&str; 2] = [
 ];
 
 /// Storage settings of the tables that change all the time.
-pub const HOT_TABLES: [&str; 4] = [
+pub const HOT_TABLES: [&str; 5] = [
     "ALTER TABLE messages SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
     "ALTER TABLE attempts SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
     "ALTER TABLE enrollments SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
+    "ALTER TABLE webhook_deliveries SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
     "ALTER TABLE endpoints SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05)",
 ];

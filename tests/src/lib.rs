@@ -11,6 +11,7 @@ pub mod post;
 pub mod print;
 pub mod schema;
 pub mod seed;
+pub mod sink;
 pub mod stage;
 pub mod work;
 pub mod world;

@@ -136,6 +136,7 @@ impl People {
             contact: ContactFact::Active,
             address_is_current: true,
             way: None,
+            campaign: None,
             topic_consent: facts.topic_consent,
             all_marketing_consent: facts.all_marketing_consent,
             suppressions: facts.suppressions,

@@ -4,12 +4,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use carillon_domain::files::Files;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::ports::Ports;
+use carillon_domain::webhooks::WebhookReach;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, TlsTrust};
+use carillon_jobs::channels::webhook::{WebhookChannel, WebhookSettings};
 use carillon_jobs::handlers::{Handlers, Pace};
 use carillon_jobs::redis::Signals;
 use tempfile::TempDir;
@@ -17,6 +20,11 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::World;
+
+/// Waits for an endpoint no longer than a test does.
+pub fn impatient() -> WebhookSettings {
+    WebhookSettings { timeout: Duration::from_millis(500), ..WebhookSettings::default() }
+}
 
 /// What a world needs to work; made when first asked for.
 #[derive(Debug, Default)]
@@ -62,10 +70,12 @@ impl World {
 
     /// A worker with other ports.
     pub async fn worker_with(&self, name: &str, ports: Ports) -> Arc<Handlers> {
+        let webhooks = WebhookChannel::new(WebhookReach::of(ports.settings.embedded), impatient());
         Arc::new(Handlers {
             ports,
             files: self.files().clone(),
             channel: EmailChannel::new(PoolSettings::default(), TlsTrust::public()),
+            webhooks,
             relay: format!("smtp://{}?tls=none", self.catcher().await.addr()).parse().unwrap(),
             cache: ContentCache::default(),
             pace: Pace::default(),

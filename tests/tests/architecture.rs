@@ -199,6 +199,9 @@ const CONNECTS: &[(&str, &str)] = &[
     ("domain/src/files/receive.rs", "the operator's bucket"),
     ("jobs/src/catcher/mod.rs", "it is connected to"),
     ("jobs/src/channels/email/connect.rs", "a relay, a tenant's only where it is public"),
+    ("jobs/src/channels/webhook/guard.rs", "an endpoint's name, of which only public addresses are let through"),
+    ("jobs/src/channels/webhook/mod.rs", "a tenant's endpoint, only where it is public"),
+    ("jobs/src/inbound/session.rs", "it is connected to"),
 ];
 
 /// Whatever begins to fetch comes here first (C-227).

@@ -181,7 +181,11 @@ async fn two_processes_over_one_queue_send_everything_once() {
 }
 
 async fn engine(post: &Post, name: &str, backend: &Backend) -> Engine {
-    Engine::start(post.worker(name).await, backend, Workers { messages: 2, imports: 1, workflows: 1 })
+    Engine::start(
+        post.worker(name).await,
+        backend,
+        Workers { messages: 2, imports: 1, workflows: 1, webhooks: 1, campaigns: 1 },
+    )
 }
 
 async fn all_sent_once(post: &Post) {

@@ -245,7 +245,7 @@ async fn a_message_is_followed_from_its_request_to_its_batch_and_a_collector_tha
     logs::start_on("info", false, move || writer.clone(), Some(&export)).unwrap();
     let post = Post::new().await;
     let backend = Backend::Memory(MemoryQueue::new());
-    let workers = Workers { messages: 2, imports: 1, workflows: 1 };
+    let workers = Workers { messages: 2, imports: 1, workflows: 1, webhooks: 1, campaigns: 1 };
     let engine = Engine::start(post.worker("one").await, &backend, workers);
     connected(&post, &collector, &log).await;
     callers(&post, &collector).await;

@@ -7,8 +7,10 @@ use carillon_domain::entropy::SystemEntropy;
 use carillon_domain::files::Files;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::ports::Ports;
+use carillon_domain::webhooks::WebhookReach;
 use carillon_jobs::catcher::{Catcher, CatcherSettings};
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, Relay, TlsTrust};
+use carillon_jobs::channels::webhook::{WebhookChannel, WebhookSettings};
 use carillon_jobs::engine::{Engine, Workers};
 use carillon_jobs::handlers::{Handlers, Pace};
 use carillon_jobs::queue::{Backend, MemoryQueue, RedisQueue};
@@ -81,6 +83,7 @@ impl Works {
             ports: ports.clone(),
             files: self.files.clone(),
             channel: EmailChannel::new(pool(config), self.trust.clone()),
+            webhooks: WebhookChannel::new(WebhookReach::of(config.is_embedded()), WebhookSettings::default()),
             relay: self.relay.clone()?,
             cache: ContentCache::default(),
             pace: Pace::default(),
@@ -89,7 +92,8 @@ impl Works {
             signals: self.signals.clone(),
             draining: CancellationToken::new(),
         };
-        let workers = Workers { messages: config.workers, imports: config.workers, workflows: config.workers };
+        let each = config.workers;
+        let workers = Workers { messages: each, imports: each, workflows: each, webhooks: each, campaigns: each };
         Some(Engine::start(Arc::new(handlers), &self.backend, workers))
     }
 }

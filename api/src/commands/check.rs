@@ -42,6 +42,8 @@ enum Whom {
     Work,
     /// As in `serve --only recipient`.
     Recipient,
+    /// As in `work --inbound`.
+    Inbound,
     Migrate,
 }
 
@@ -53,6 +55,7 @@ impl Arguments {
             Some(Whom::Serve) => Duty::Serve,
             Some(Whom::Work) => Duty::Work,
             Some(Whom::Recipient) => Duty::Recipient,
+            Some(Whom::Inbound) => Duty::Inbound,
             Some(Whom::Migrate) => Duty::Migrate,
         }
     }

@@ -1,6 +1,7 @@
 //! What the executable can be told to do.
 
 mod admin;
+mod bounce;
 pub mod check;
 mod demo;
 pub mod logs;
@@ -32,11 +33,14 @@ struct Arguments {
 enum Command {
     /// Serve the gateway; in embedded mode the engine, too. The default.
     Serve(serve::Arguments),
-    /// Run the engine: dispatch, workers, sweeps.
-    Work,
+    /// Run the engine: dispatch, workers, sweeps. With --inbound: take bounces and complaints.
+    Work(work::Arguments),
+    /// Take one bounce or complaint from standard input.
+    Bounce(bounce::Arguments),
     /// Bring the database to the newest schema; needs DATABASE_OWNER_URL on Postgres.
     Migrate(migrate::Arguments),
-    /// Print a part of the contract: the GraphQL schema, the JSON Schema of workflow definitions, or the error codes.
+    /// Print a part of the contract: the GraphQL schema, the JSON Schemas of workflow definitions and of what
+    /// webhooks are told, or the error codes.
     Schema {
         /// Which.
         #[arg(value_enum, default_value_t)]
@@ -56,6 +60,7 @@ enum Contract {
     #[default]
     Graphql,
     WorkflowDefinition,
+    WebhookEvents,
     ErrorCodes,
 }
 
@@ -77,6 +82,7 @@ fn run(command: Command) -> Result<ExitCode> {
         match part {
             Contract::Graphql => print!("{}", crate::graphql::schema().sdl()),
             Contract::WorkflowDefinition => println!("{:#}", carillon_domain::workflows::definition_schema()),
+            Contract::WebhookEvents => println!("{:#}", carillon_domain::webhooks::events_schema()),
             Contract::ErrorCodes => println!("{:#}", serde_json::to_value(carillon_domain::codes::CODES)?),
         }
         return Ok(ExitCode::SUCCESS);
@@ -91,7 +97,9 @@ fn run(command: Command) -> Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let export = match (&config.traces, &command) {
-        (Some(traces), Command::Serve(_) | Command::Work) => Some(Export::start(traces, runtime.handle())?),
+        (Some(traces), Command::Serve(_) | Command::Work(_)) if duty(&command) != Duty::Inbound => {
+            Some(Export::start(traces, runtime.handle())?)
+        }
         _ => None,
     };
     logs::start(&config, export.as_ref())?;
@@ -103,7 +111,8 @@ fn run(command: Command) -> Result<ExitCode> {
     let code = runtime.block_on(async {
         match command {
             Command::Serve(arguments) => serve::run(config, &arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Work => work::run(config).await.map(|()| ExitCode::SUCCESS),
+            Command::Work(arguments) => work::run(config, &arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Bounce(arguments) => bounce::run(config, &arguments).await,
             Command::Migrate(arguments) => {
                 migrate::run(&config, &arguments, DatabaseClock::new().now()).await.map(|()| ExitCode::SUCCESS)
             }
@@ -123,7 +132,8 @@ fn run(command: Command) -> Result<ExitCode> {
 fn duty(command: &Command) -> Duty {
     match command {
         Command::Serve(arguments) => arguments.duty(),
-        Command::Work => Duty::Work,
+        Command::Work(arguments) => arguments.duty(),
+        Command::Bounce(_) => Duty::Inbound,
         Command::Migrate(arguments) if arguments.maintain => Duty::Maintain,
         Command::Migrate(_) => Duty::Migrate,
         Command::Admin(_) => Duty::Admin,

@@ -103,6 +103,8 @@ pub struct Config {
     pub needless: Vec<&'static str>,
     /// Where to listen.
     pub bind: SocketAddr,
+    /// Where bounces and complaints are taken; nowhere without it.
+    pub inbound_bind: Option<SocketAddr>,
     /// Where metrics and probes are answered, besides; nowhere without it.
     pub metrics_bind: Option<SocketAddr>,
     /// Whether messages are counted by tenant as well.

@@ -1,7 +1,7 @@
 //! Which kind of process needs which settings. Each is given its own and no others, so that whoever gets into one finds no
 //! more than its work takes: the links of mails, open to everybody, hold no way to accounts and users (L1, C-205).
 
-use Duty::{Admin, Maintain, Migrate, Recipient, Serve, Work};
+use Duty::{Admin, Inbound, Maintain, Migrate, Recipient, Serve, Work};
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Duty {
     Recipient,
     /// The engine.
     Work,
+    /// The way in for bounces and complaints alone.
+    Inbound,
     /// Bringing the schema up.
     Migrate,
     /// Looking after partitions.
@@ -27,19 +29,21 @@ pub enum Duty {
 ///
 /// The proxies are required: behind one that is not named every request has its address, so that all users together are
 /// held to the limits of one (C-216).
-const NEEDS: [(&str, &[Duty], &[Duty]); 14] = [
+const NEEDS: [(&str, &[Duty], &[Duty]); 16] = [
     ("CARILLON_BLOBS", &[Serve, Work], &[]),
     ("CARILLON_BLOBS_ACCESS_KEY_ID", &[], &[Serve, Work]),
     ("CARILLON_BLOBS_SECRET_ACCESS_KEY", &[], &[Serve, Work]),
+    ("CARILLON_BOUNCE_DOMAIN", &[Inbound], &[Serve, Recipient, Work, Admin]),
+    ("CARILLON_INBOUND_BIND", &[], &[Inbound]),
     ("CARILLON_JWT_KEYS", &[Serve], &[]),
-    ("CARILLON_KEYS", &[Serve, Recipient, Work, Admin], &[]),
-    ("CARILLON_PUBLIC_URL", &[Serve, Recipient, Work, Admin], &[]),
+    ("CARILLON_KEYS", &[Serve, Recipient, Work, Inbound, Admin], &[]),
+    ("CARILLON_PUBLIC_URL", &[Serve, Recipient, Work, Inbound, Admin], &[]),
     ("CARILLON_TRUSTED_PROXIES", &[Serve, Recipient], &[]),
     // Migrations give the roles the passwords that their URLs name.
     ("DATABASE_DISPATCH_URL", &[Work], &[Migrate]),
     ("DATABASE_IDENTITY_URL", &[Serve, Work, Admin], &[Migrate]),
     ("DATABASE_OWNER_URL", &[Migrate, Maintain], &[]),
-    ("DATABASE_URL", &[Serve, Recipient, Work, Admin], &[Migrate]),
+    ("DATABASE_URL", &[Serve, Recipient, Work, Inbound, Admin], &[Migrate]),
     ("OTEL_EXPORTER_OTLP_HEADERS", &[], &[Serve, Recipient, Work]),
     ("REDIS_URL", &[Serve, Work], &[]),
     ("SMTP_URL", &[Work], &[]),
@@ -74,7 +78,7 @@ mod tests {
 
     #[test]
     fn l1_somebody_takes_each_secret_and_nobody_all_of_them() {
-        let duties = [Serve, Recipient, Work, Migrate, Maintain, Admin];
+        let duties = [Serve, Recipient, Work, Inbound, Migrate, Maintain, Admin];
         for secret in SETTINGS.iter().filter(|setting| setting.secret) {
             let takers = duties.iter().filter(|duty| duty.takes(secret.name)).count();
             assert!((1..duties.len()).contains(&takers), "{}: {takers}", secret.name);
@@ -92,8 +96,9 @@ mod tests {
             secrets.map(|setting| setting.name).filter(|name| duty.takes(name)).collect()
         };
         assert_eq!(takes(Recipient), ["DATABASE_URL", "CARILLON_KEYS", "OTEL_EXPORTER_OTLP_HEADERS"]);
+        assert_eq!(takes(Inbound), ["DATABASE_URL", "CARILLON_KEYS"], "it is reached from outside");
         assert_eq!(takes(Maintain), ["DATABASE_OWNER_URL"]);
-        for duty in [Serve, Recipient, Work, Admin] {
+        for duty in [Serve, Recipient, Work, Inbound, Admin] {
             assert!(!duty.takes("DATABASE_OWNER_URL"), "{duty:?}");
         }
     }

@@ -86,6 +86,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         None => "127.0.0.1:8080".parse().ok(),
         Some(_) => reader.address("CARILLON_BIND"),
     };
+    let inbound_bind = reader.address("CARILLON_INBOUND_BIND");
     let metrics_bind = reader.address("CARILLON_METRICS_BIND");
     let metrics_tenants = reader.choice("CARILLON_METRICS_TENANTS", false, &[("true", true), ("false", false)]);
     let data = absolute(Path::new(source.get("CARILLON_DATA").unwrap_or("./data")));
@@ -116,6 +117,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         duty: Duty::default(),
         needless: Vec::new(),
         bind,
+        inbound_bind,
         metrics_bind,
         metrics_tenants,
         data,
@@ -198,6 +200,17 @@ fn system_from(reader: &mut Reader<'_>, public_url: &str) -> Option<EmailAddress
     address.ok()
 }
 
+/// The domain of return paths: one that an address can have behind a local part as long as they come (C-30).
+fn bounce_domain(reader: &mut Reader<'_>) -> Option<String> {
+    let domain = reader.text("CARILLON_BOUNCE_DOMAIN")?.to_ascii_lowercase();
+    let longest = format!("{}@{domain}", "b".repeat(64));
+    let parsed = EmailAddress::parse(&longest).ok().filter(|address| address.domain_ascii() == domain);
+    if parsed.is_none() {
+        reader.errors.push("CARILLON_BOUNCE_DOMAIN: give a domain, such as bounces.example.org".to_owned());
+    }
+    parsed.map(|_| domain)
+}
+
 fn settings(reader: &mut Reader<'_>, mode: Mode, port: u16) -> Settings {
     let public_url = reader.text("CARILLON_PUBLIC_URL").unwrap_or_else(|| format!("http://localhost:{port}"));
     let defaults = Settings::new(public_url.trim_end_matches('/'));
@@ -221,6 +234,7 @@ fn settings(reader: &mut Reader<'_>, mode: Mode, port: u16) -> Settings {
         user: points("CARILLON_RATE_USER", defaults.rates.user),
     };
     Settings {
+        bounce_domain: bounce_domain(reader),
         rates,
         sign_up: reader.choice("CARILLON_SIGN_UP", sign_up, &sign_ups),
         embedded: mode == Mode::Embedded,

@@ -18,6 +18,9 @@ pub(super) fn broken(config: &Config, source: &Source) -> Vec<String> {
     if config.bind.port() > 0 && config.metrics_bind == Some(config.bind) {
         errors.push("CARILLON_METRICS_BIND: another address than CARILLON_BIND, which everybody reaches".to_owned());
     }
+    if config.inbound_bind.is_some() && config.settings.bounce_domain.is_none() {
+        errors.push("CARILLON_BOUNCE_DOMAIN: required, for CARILLON_INBOUND_BIND is given".to_owned());
+    }
     if let (Some(main), Some(tokens)) = (source.get("CARILLON_KEYS"), source.get("CARILLON_JWT_KEYS"))
         && shares_a_secret(main, tokens)
     {

@@ -52,10 +52,12 @@ settings! {
     CARILLON_BLOBS_STYLE plain ["`path`"] "Of a bucket: where its name stands in an address, in the `path` or in the `host`.";
     CARILLON_KEYS secret ["made at first start; required in production"] "Keyring for address hashes, links and sealed secrets: `2:base64,1:base64`, 32 bytes each, the first is active. Retired keys stay for ever.";
     CARILLON_JWT_KEYS secret ["made at first start; required in production"] "Keyring of the same form for access tokens; shares no key with `CARILLON_KEYS`.";
+    CARILLON_BOUNCE_DOMAIN plain ["none"] "Domain of return paths, such as `bounces.example.org`: each mail then has an envelope sender of its own there, and bounces and complaints come back to Carillon instead of the senders. Its mail must reach `carillon work --inbound` or `POST /b/`; the same for all processes.";
+    CARILLON_INBOUND_BIND plain ["none"] "Address and port where `carillon work --inbound`, or the embedded mode, takes bounces and complaints over SMTP and LMTP, without TLS: behind a mail server of yours.";
     CARILLON_SIGN_UP plain ["`open` embedded, `invite` in production"] "Who may sign up: `open`, `invite` or `closed`.";
     CARILLON_SYSTEM_FROM plain ["`carillon@` and the host of `CARILLON_PUBLIC_URL`; `carillon@embedded.example` in the embedded mode where that is no mail domain"] "Sender of the deployment's own mail: verification, password reset, invitations.";
     CARILLON_TRUSTED_PROXIES plain ["none; required in production"] "Addresses or networks, comma-separated, whose `X-Forwarded-For` is believed; `none` where clients connect directly. Behind a proxy that is not named here all users count as one address, with one address' limits.";
-    CARILLON_WORKERS plain ["`4`"] "Tickets one engine process works on at the same time in each of four queues: transactional mail, bulk mail, imports, workflows. Sweeps take one more. Of mail no tenant takes the last.";
+    CARILLON_WORKERS plain ["`4`"] "Tickets one engine process works on at the same time in each of six queues: transactional mail, bulk mail, imports, workflows, webhooks, campaigns. Sweeps take one more. Of mail and webhooks no tenant takes the last.";
     CARILLON_DRAIN_SECONDS plain ["`45`"] "How long a process that was told to stop may finish what it began.";
     CARILLON_PERMIT_SECONDS plain ["`10`"] "How long a permit of the gate is good for; at most 30.";
     CARILLON_LEASE_SECONDS plain ["`30`"] "How long a claim holds before somebody else may take the work; longer than a permit.";
@@ -67,7 +69,7 @@ settings! {
     CARILLON_RATE_TENANT plain ["`100000`"] "Points that requests in a tenant may cost in a minute, whoever sends them; `rateLimit` in the schema tells what costs how much.";
     CARILLON_RATE_KEY plain ["`100000`"] "The same for one API key.";
     CARILLON_RATE_USER plain ["`100000`"] "The same for one user in one tenant.";
-    CARILLON_RETENTION_MONTHS plain ["`0`"] "After how many months `migrate --maintain` drops a month of message events: what became of each mail. `0` keeps them for ever, as everything that is evidence always is: gate decisions, consent, audit, changes of contacts.";
+    CARILLON_RETENTION_MONTHS plain ["`0`"] "After how many months `migrate --maintain` drops a month of message events, what became of each mail, and of what webhooks were told. `0` keeps them for ever, as everything that is evidence always is: gate decisions, consent, audit, changes of contacts.";
     CARILLON_LOG plain ["`info,actix_server=warn,sea_orm_migration=warn,sqlx=warn`"] "What is logged, as a filter: `info,carillon_jobs=debug`.";
     CARILLON_METRICS_BIND plain ["none"] "Address and port of their own for metrics (`/metrics`, in Prometheus' format) and for the probes `/health/live` and `/health/ready`, also of `carillon work`. Nobody has to sign in there: keep it within your network.";
     CARILLON_METRICS_TENANTS plain ["`false`"] "`true` counts messages by tenant as well, of the first 500 tenants; the tenants' ids are then in the metrics.";

@@ -154,6 +154,28 @@ fn l1_a_process_starts_with_its_own_settings_and_not_without_them() {
 }
 
 #[test]
+fn c055_who_takes_bounces_has_a_domain_for_them() {
+    let of = |changes: &[(&str, &str)]| {
+        let values = production();
+        let changes = changes.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let all: BTreeMap<&str, String> =
+            values.iter().map(|(name, value)| (*name, value.clone())).chain(changes).collect();
+        let source = Source::of(all.iter().map(|(name, value)| (*name, value.as_str()))).unwrap();
+        Config::for_duty(Duty::Inbound, &source).map_err(|errors| errors.0)
+    };
+    let bind = ("CARILLON_INBOUND_BIND", "127.0.0.1:2525");
+    let config = of(&[bind, ("CARILLON_BOUNCE_DOMAIN", "Bounces.Example.com")]).unwrap();
+    assert_eq!(config.settings.bounce_domain.as_deref(), Some("bounces.example.com"));
+    assert_eq!(config.inbound_bind.map(|bind| bind.port()), Some(2525));
+    assert!(of(&[bind]).unwrap_err().iter().all(|error| error.starts_with("CARILLON_BOUNCE_DOMAIN")));
+    let too_long = format!("{}.example", "a.".repeat(100));
+    for wrong in ["no domain", "ada@example.com", too_long.as_str()] {
+        let errors = of(&[bind, ("CARILLON_BOUNCE_DOMAIN", wrong)]).unwrap_err();
+        assert!(errors[0].starts_with("CARILLON_BOUNCE_DOMAIN"), "{errors:?}");
+    }
+}
+
+#[test]
 fn l1_a_secret_that_a_process_has_no_use_for_is_named_and_not_read() {
     let links = for_duty(Duty::Recipient, &[]).unwrap();
     let needless = [

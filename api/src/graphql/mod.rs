@@ -1,5 +1,6 @@
 //! The schema: every aggregate's queries, mutations and subscriptions, and the limits around them.
 
+pub mod campaigns;
 pub mod catcher;
 pub mod connection;
 pub mod consent;
@@ -29,6 +30,7 @@ pub mod tenancy;
 pub mod time;
 mod types;
 pub mod validity;
+pub mod webhooks;
 pub mod workflows;
 
 use std::borrow::Cow;
@@ -58,8 +60,10 @@ pub struct Query(
     messaging::MessagingQuery,
     messaging::TrackingQuery,
     workflows::WorkflowQuery,
+    webhooks::WebhookQuery,
     messaging::TemplateQuery,
     persisted::PersistedQuery,
+    campaigns::CampaignQuery,
     catcher::CatcherQuery,
 );
 
@@ -77,8 +81,11 @@ struct Mutations(
     messaging::TrackingMutation,
     workflows::WorkflowMutation,
     workflows::HoldMutation,
+    webhooks::WebhookMutation,
     messaging::TemplateMutation,
     persisted::PersistedMutation,
+    campaigns::CampaignMutation,
+    campaigns::ListMutation,
     catcher::CatcherMutation,
 );
 
@@ -123,6 +130,7 @@ pub struct Subscription(
     contacts::ImportSubscription,
     messaging::MessagingSubscription,
     workflows::WorkflowSubscription,
+    campaigns::CampaignSubscription,
 );
 
 /// The schema type.
@@ -175,6 +183,12 @@ fn lists(builder: SchemaBuilder<Query, Mutation, Subscription>) -> SchemaBuilder
         workflows::WorkflowVersion = "versions of a workflow"
         workflows::Enrollment = "enrollments"
         workflows::EnrollmentStep = "what happened on somebody's way"
+        webhooks::WebhookEndpoint = "webhook endpoints"
+        webhooks::WebhookDelivery = "deliveries of webhooks"
+        campaigns::Campaign = "campaigns"
+        campaigns::CampaignRecipient = "whom a campaign goes to"
+        campaigns::ContactList = "lists of contacts"
+        campaigns::ContactListMember = "who is on a list"
         catcher::CaughtMail = "mails that the built-in catcher got"
     }
 }

@@ -5,11 +5,13 @@ use std::str::FromStr;
 use async_graphql::{Context, ID, Interface, Object, Result};
 use carillon_domain::error::{Error, Refusal};
 use carillon_domain::ids::{
-    AccountId, AttributeId, AuditEventId, BrandId, ConsentEventId, ContactId, CredentialId, DocumentSetId,
-    EnrollmentId, EventDefinitionId, EvidenceId, ImportId, MessageId, PartialId, PersistedDocumentId, SenderId,
-    SuppressionId, TemplateId, TemplateVersionId, TenantId, TopicId, UploadId, WorkflowId, WorkflowVersionId,
+    AccountId, AttributeId, AuditEventId, BrandId, CampaignId, ConsentEventId, ContactId, CredentialId, DocumentSetId,
+    EnrollmentId, EventDefinitionId, EvidenceId, ImportId, ListId, MessageId, PartialId, PersistedDocumentId, SenderId,
+    SuppressionId, TemplateId, TemplateVersionId, TenantId, TopicId, UploadId, WebhookDeliveryId, WebhookEndpointId,
+    WorkflowId, WorkflowVersionId,
 };
 
+use super::campaigns::{Campaign, ContactList};
 use super::consent::{Brand, ConsentEvent, ConsentEvidence, Suppression, Topic};
 use super::contacts::{AttributeDefinition, Contact, EventDefinition, Import, Upload};
 use super::messaging::content_types::{Partial, Sender, Template, TemplateVersion};
@@ -17,6 +19,7 @@ use super::messaging::types::Message;
 use super::persisted::{DocumentSet, PersistedDocument};
 use super::scope::{Caller, RequestScope};
 use super::tenancy::{Account, ApiKey, AuditEvent, Tenant};
+use super::webhooks::{WebhookDelivery, WebhookEndpoint};
 use super::workflows::{Enrollment, Workflow, WorkflowVersion};
 
 /// An object with an id of its own.
@@ -33,12 +36,16 @@ pub enum Node {
     AuditEvent(AuditEvent),
     /// A brand.
     Brand(Brand),
+    /// A campaign.
+    Campaign(Campaign),
     /// An entry of the ledger of consent.
     ConsentEvent(ConsentEvent),
     /// What proves entries of the ledger.
     ConsentEvidence(ConsentEvidence),
     /// A contact.
     Contact(Contact),
+    /// A list of contacts.
+    ContactList(ContactList),
     /// A set of persisted documents.
     DocumentSet(DocumentSet),
     /// Somebody on a workflow.
@@ -67,6 +74,10 @@ pub enum Node {
     Topic(Topic),
     /// An upload.
     Upload(Upload),
+    /// A delivery of a webhook.
+    WebhookDelivery(WebhookDelivery),
+    /// A webhook endpoint.
+    WebhookEndpoint(WebhookEndpoint),
     /// A workflow.
     Workflow(Workflow),
     /// A version of a workflow.
@@ -114,6 +125,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         AttributeId::KIND => by_id(id, |id| AttributeDefinition::find(ctx, id)).await,
         AuditEventId::KIND => by_id(id, |id| AuditEvent::find(ctx, id)).await,
         BrandId::KIND => by_id(id, |id| Brand::find(ctx, id)).await,
+        CampaignId::KIND => by_id(id, |id| Campaign::find(ctx, id)).await,
         ConsentEventId::KIND => by_id(id, |id| ConsentEvent::find(ctx, id)).await,
         ContactId::KIND => by_id(id, |id| Contact::find(ctx, id)).await,
         CredentialId::KIND => by_id(id, |id| ApiKey::find(ctx, id)).await,
@@ -122,6 +134,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         EventDefinitionId::KIND => by_id(id, |id| EventDefinition::find(ctx, id)).await,
         EvidenceId::KIND => by_id(id, |id| ConsentEvidence::find(ctx, Some(id))).await,
         ImportId::KIND => by_id(id, |id| Import::find(ctx, id)).await,
+        ListId::KIND => by_id(id, |id| ContactList::find(ctx, id)).await,
         MessageId::KIND => by_id(id, |id| Message::find(ctx, id)).await,
         PartialId::KIND => by_id(id, |id| Partial::find(ctx, id)).await,
         PersistedDocumentId::KIND => by_id(id, |id| PersistedDocument::find(ctx, id)).await,
@@ -132,6 +145,8 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         TenantId::KIND => by_id(id, |id| Tenant::find(ctx, id)).await,
         TopicId::KIND => by_id(id, |id| Topic::find(ctx, id)).await,
         UploadId::KIND => by_id(id, |id| Upload::find(ctx, id)).await,
+        WebhookDeliveryId::KIND => by_id(id, |id| WebhookDelivery::find(ctx, id)).await,
+        WebhookEndpointId::KIND => by_id(id, |id| WebhookEndpoint::find(ctx, id)).await,
         WorkflowId::KIND => by_id(id, |id| Workflow::find(ctx, id)).await,
         WorkflowVersionId::KIND => by_id(id, |id| WorkflowVersion::find(ctx, id)).await,
         _ => Ok(None),

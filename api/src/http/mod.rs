@@ -13,6 +13,7 @@ mod observe;
 mod pages;
 mod problem;
 mod recipient;
+mod reports;
 mod tenancy;
 mod watch;
 
@@ -158,7 +159,8 @@ pub fn configure(routes: &mut web::ServiceConfig, gateway: &Gateway) {
             routes.route("/", web::get().to(graphql::graphiql)).configure(dev_mail::configure);
         }
     }
-    routes.configure(clicks::configure).configure(recipient::configure).configure(health::configure);
+    routes.configure(clicks::configure).configure(recipient::configure).configure(reports::configure);
+    routes.configure(health::configure);
     routes.default_service(web::to(not_found));
 }
 

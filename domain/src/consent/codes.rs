@@ -111,6 +111,8 @@ text_code! {
         Complaint = "complaint",
         /// The address does not exist (C-50).
         HardBounce = "hard_bounce",
+        /// The mailbox could take no mail for a long time (C-52).
+        SoftBounce = "soft_bounce",
         /// A user of the tenant, or a list they brought, says so.
         Manual = "manual",
         /// A court, an authority or a lawyer.

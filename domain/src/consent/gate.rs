@@ -15,9 +15,11 @@ use crate::messaging::MessageClass;
 use crate::time::Timestamp;
 
 /// Stored with each decision; raised when a rule changes, and [`replay`] keeps the older ones.
-pub const RULES_VERSION: i32 = 2;
+pub const RULES_VERSION: i32 = 3;
 /// From here on what a suspended tenant sends waits; before it was refused.
 const SUSPENDED_WAIT: i32 = 2;
+/// From here on the gate asks how the campaign stands.
+const CAMPAIGNS: i32 = 3;
 
 text_code! {
     /// A rule of the gate, in the order they are looked at.
@@ -34,6 +36,8 @@ text_code! {
         Contact = "contact",
         /// The workflow that wants it has not let go of the person (C-184).
         Way = "way",
+        /// The campaign that wants it is neither held nor over.
+        Campaign = "campaign",
         /// The address is still the contact's.
         Address = "address",
         /// The address exists (C-50).
@@ -102,6 +106,10 @@ text_code! {
         WayOver = "way_over",
         /// The workflow, the person on it, or all workflows of the tenant are held.
         WayHeld = "way_held",
+        /// The campaign was cancelled.
+        CampaignOver = "campaign_over",
+        /// The campaign is held.
+        CampaignHeld = "campaign_held",
         /// The contact has another address now.
         AddressChanged = "address_changed",
         /// The address does not exist.
@@ -116,6 +124,8 @@ text_code! {
         SuppressedComplaint = "suppressed_complaint",
         /// Suppressed: the address does not exist.
         SuppressedHardBounce = "suppressed_hard_bounce",
+        /// Suppressed: the mailbox could take no mail for a long time.
+        SuppressedSoftBounce = "suppressed_soft_bounce",
         /// Suppressed: by the tenant.
         SuppressedManual = "suppressed_manual",
         /// Suppressed: by law.
@@ -178,9 +188,12 @@ impl Reason {
     pub const fn remedy(self) -> Remedy {
         match self {
             Self::Clear => Remedy::Nothing,
-            Self::Expired | Self::ContactGone | Self::WayOver | Self::SuppressedComplaint | Self::SuppressedLegal => {
-                Remedy::Never
-            }
+            Self::Expired
+            | Self::ContactGone
+            | Self::WayOver
+            | Self::CampaignOver
+            | Self::SuppressedComplaint
+            | Self::SuppressedLegal => Remedy::Never,
             Self::QuotaUsedUp => Remedy::Wait,
             Self::Reassigned
             | Self::Restricted
@@ -190,12 +203,14 @@ impl Reason {
             | Self::ConsentObjected => Remedy::PersonAgrees,
             Self::NoConsent | Self::ConsentUnproven | Self::ConsentExpired => Remedy::RecordConsent,
             Self::ContactArchived => Remedy::RestoreContact,
-            Self::HardBounced | Self::SuppressedHardBounce | Self::SuppressedManual | Self::AddressChanged => {
-                Remedy::AnotherAddress
-            }
+            Self::HardBounced
+            | Self::SuppressedHardBounce
+            | Self::SuppressedSoftBounce
+            | Self::SuppressedManual
+            | Self::AddressChanged => Remedy::AnotherAddress,
             Self::NoTopic => Remedy::ChooseTopic,
             Self::SenderUnverified | Self::SenderCannotSign => Remedy::SetUpSender,
-            Self::TenantSuspended | Self::SendingPaused | Self::WayHeld => Remedy::ResumeSending,
+            Self::TenantSuspended | Self::SendingPaused | Self::WayHeld | Self::CampaignHeld => Remedy::ResumeSending,
             Self::TestRecipientForeign | Self::SinkNotListed | Self::NotAContact => Remedy::ChangeRecipient,
         }
     }
@@ -231,6 +246,7 @@ fn decide_by(rules_version: i32, facts: &GateFacts) -> Decision {
     let standing = facts.topic_consent.standing_under(&facts.all_marketing_consent);
     let trace: Vec<Step> = Rule::ALL
         .iter()
+        .filter(|rule| **rule != Rule::Campaign || rules_version >= CAMPAIGNS)
         .map(|rule| {
             let (outcome, reason) = match rule {
                 Rule::Tenant if rules_version < SUSPENDED_WAIT => {
@@ -305,6 +321,12 @@ fn look(rule: Rule, facts: &GateFacts, standing: &Standing) -> Finding {
             Some(WayFact::Held) => (Outcome::Hold, Reason::WayHeld),
             Some(WayFact::Over) => deny(Reason::WayOver),
         },
+        Rule::Campaign => match facts.campaign {
+            None => SKIP,
+            Some(WayFact::Open) => PASS,
+            Some(WayFact::Held) => (Outcome::Hold, Reason::CampaignHeld),
+            Some(WayFact::Over) => deny(Reason::CampaignOver),
+        },
         Rule::Suppression => suppression(facts, standing),
         Rule::Consent => consent(facts, standing),
         Rule::Sender if !facts.sender.verified => (Outcome::Hold, Reason::SenderUnverified),
@@ -339,6 +361,7 @@ fn suppression(facts: &GateFacts, standing: &Standing) -> Finding {
             SuppressionReason::Unsubscribe => Reason::SuppressedUnsubscribe,
             SuppressionReason::Complaint => Reason::SuppressedComplaint,
             SuppressionReason::HardBounce => Reason::SuppressedHardBounce,
+            SuppressionReason::SoftBounce => Reason::SuppressedSoftBounce,
             SuppressionReason::Manual => Reason::SuppressedManual,
             SuppressionReason::Legal => Reason::SuppressedLegal,
         })

@@ -29,6 +29,9 @@ pub struct GateFacts {
     /// Set when it comes from a workflow: how the person's way through it stands (C-184).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<WayFact>,
+    /// Set when it comes from a campaign: how that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<WayFact>,
     /// What is known about this topic.
     #[serde(default)]
     pub topic_consent: ConsentState,
@@ -67,7 +70,7 @@ text_code! {
 }
 
 text_code! {
-    /// The way on a workflow that a message comes from.
+    /// The way on a workflow, or the campaign, that a message comes from.
     pub enum WayFact {
         /// Under way, or came to its end in order.
         Open = "open",

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use carillon_entities::ids::{BrandId, ConsentEventId, EvidenceId, SubjectId, SuppressionId, TopicId};
+use carillon_entities::ids::{BrandId, ConsentEventId, EvidenceId, MessageId, SubjectId, SuppressionId, TopicId};
 use carillon_entities::wall::TenantTx;
 use uuid::Uuid;
 
@@ -24,6 +24,7 @@ use crate::keys::{AddressHash, AddressHmac};
 use crate::ports::Ports;
 use crate::tenancy::Actor;
 use crate::time::{Timestamp, to_micros};
+use crate::webhooks::{self, ConsentSaid, Happening};
 
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,12 +273,33 @@ pub(crate) async fn append_locked(
     let projection = move_projection(tx, &events, &about, endpoints).await?;
     suppressions::suppressions_put(tx, &ended).await?;
     ledger::consent_append(tx, &events).await?;
+    webhooks::tell(tx, ports, events.iter().filter_map(happening).collect()).await?;
     let appended = |(event, (recipient, topic)): (&ConsentEvent, &(Recipient, ConsentTopic))| Appended {
         event: event.id,
         address: event.address,
         standing: standing(&projection, *topic, recipient),
     };
     Ok(events.iter().zip(&about).map(appended).collect())
+}
+
+/// What webhooks are told of an entry; a restriction ends nothing and begins nothing.
+fn happening(event: &ConsentEvent) -> Option<Happening> {
+    let said = ConsentSaid {
+        consent_event_id: event.id,
+        brand_id: event.brand,
+        topic_id: event.topic,
+        channel: event.channel.as_str(),
+        action: event.action.as_str(),
+        source: event.source.kind.as_str(),
+        message_id: event.source.id.filter(|_| event.source.kind == SourceKind::Subject).map(MessageId),
+    };
+    match event.action {
+        ConsentAction::Grant | ConsentAction::Confirm => Some(Happening::ConsentGranted(said)),
+        ConsentAction::Withdraw | ConsentAction::Object | ConsentAction::Expire | ConsentAction::Reassign => {
+            Some(Happening::ConsentWithdrawn(said))
+        }
+        ConsentAction::Restrict => None,
+    }
 }
 
 /// What a projection says about a topic, all marketing included (C-13), under every key of the recipient (C-157).

@@ -6,9 +6,12 @@
 //! Every change goes through [`append`] or a function of `suppress.rs`; both lock the recipient's endpoint first, which
 //! is the lock the gate holds (L3, C-175).
 
+mod bounce;
 mod brands;
 mod codes;
+mod complaint;
 mod evidence;
+mod fault;
 mod fold;
 mod follow;
 mod gate;
@@ -23,14 +26,17 @@ pub(crate) mod store;
 mod suppress;
 mod view;
 
+pub use bounce::{HardBounce, SoftBounce, count_cleared, count_soft_bounces, suppress_hard_bounces, take_back_doubted};
 pub use brands::{
     Brand, CreateTopic, DisplayName, Topic, TopicKey, all_marketing, consent_topic, consent_topics, create_brand,
     create_topic, find_brands, find_topics, list_brands, list_topics, seed_tenant,
 };
 
 pub use codes::{ActorKind, Basis, Channel, ConsentAction, SourceKind, SuppressionReason, SuppressionScope};
+pub use complaint::{RecordComplaint, record_complaint};
 pub(crate) use evidence::store_shared_evidence;
 pub use evidence::{Evidence, erase_evidence, read_evidence};
+pub(crate) use fault::tell_doubted;
 pub use fold::{CLOCK_TOLERANCE, ConsentState, ConsentStatus, LedgerEntry, Mark, Standing, effective_at};
 pub(crate) use follow::follow;
 pub use gate::{Decision, Outcome, RULES_VERSION, Reason, Remedy, Rule, Step, Verdict, decide, replay};
@@ -50,8 +56,8 @@ pub use store::endpoints::{
     endpoints_lock_for_send, endpoints_resolve,
 };
 pub use suppress::{
-    HardBounce, LiftSuppression, SuppressAddress, Suppression, find_suppressions, lift_suppression, list_suppressions,
-    suppress_address, suppress_hard_bounces, suppressions_of,
+    LiftSuppression, SuppressAddress, Suppression, find_suppressions, lift_suppression, list_suppressions,
+    suppress_address, suppressions_of,
 };
 pub use view::{ConsentFacts, ConsentView, FactsRequest, find_consent_events, list_consents, list_ledgers, load_facts};
 

@@ -8,7 +8,7 @@ use carillon_entities::wall::TenantTx;
 
 use super::evidence::{self, Evidence};
 use super::ledger::{NewConsentEvent, append_locked};
-use super::store::endpoints::{endpoints_count_hard_bounces, endpoints_lock_for_change, endpoints_resolve};
+use super::store::endpoints::{endpoints_lock_for_change, endpoints_resolve};
 use super::store::ledger::consent_event_find;
 use super::store::suppressions;
 use super::{
@@ -85,38 +85,6 @@ pub async fn suppress_address(
     let stored = same.next().ok_or_else(|| Error::fault("a suppression got lost"))?;
     record(tx, ports, grant.actor(), Deed::new("suppression.add", stored.id.0)).await?;
     Ok(stored)
-}
-
-/// An address that turned out not to exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HardBounce {
-    /// The channel.
-    pub channel: Channel,
-    /// The address.
-    pub address: AddressHmac,
-    /// When it was found out.
-    pub at: Timestamp,
-}
-
-/// Suppresses addresses that do not exist; the ledger is not touched (C-50, C-67).
-pub async fn suppress_hard_bounces(tx: &mut TenantTx, ports: &Ports, bounces: &[HardBounce]) -> Result<()> {
-    let addresses: Vec<_> = bounces.iter().map(|bounce| (bounce.address, bounce.channel)).collect();
-    if !carillon_entities::seeded_bugs::on("bounce_without_lock") {
-        endpoints_lock_for_change(tx, ports, &addresses).await?;
-        endpoints_count_hard_bounces(tx, &addresses).await?;
-    }
-    let suppression = |bounce: &HardBounce| Suppression {
-        id: ports.new_id(),
-        channel: bounce.channel,
-        address: bounce.address,
-        scope: SuppressionScope::All,
-        reason: SuppressionReason::HardBounce,
-        since: bounce.at,
-        source_event: None,
-    };
-    let new: Vec<Suppression> = bounces.iter().map(suppression).collect();
-    suppressions::suppressions_put(tx, &new).await?;
-    Ok(())
 }
 
 /// Suppressions; unknown ids are left out.

@@ -19,6 +19,7 @@ use crate::paging::{Ahead, Paged};
 use crate::ports::Ports;
 use crate::tenancy::{Actor, Grant, ReadPersonalData};
 use crate::time::Timestamp;
+use crate::webhooks::{self, ContactChanged, Happening};
 
 text_code! {
     /// What happened to a contact.
@@ -120,6 +121,7 @@ pub(crate) async fn history_append(
     with_values.sort_unstable();
     with_values.dedup();
     let keys = history_keys_ensure(tx, ports, &with_values).await?;
+    let happenings = entries.iter().map(happening).collect();
     let rows = entries.into_iter().map(|entry| {
         let id: ContactChangeId = ports.new_id();
         let sealed = entry
@@ -137,7 +139,20 @@ pub(crate) async fn history_append(
         ports.now().into(),
     ];
     changes_append(tx, scalars, rows.collect()).await?;
-    Ok(())
+    webhooks::tell(tx, ports, happenings).await
+}
+
+/// What webhooks are told of an entry: that it is there, and which fields it is about.
+fn happening(entry: &Entry) -> Happening {
+    let changed =
+        ContactChanged { contact_id: entry.contact, change: entry.kind.as_str(), fields: entry.fields.clone() };
+    match entry.kind {
+        ChangeKind::Created => Happening::ContactCreated(changed),
+        ChangeKind::Deleted => Happening::ContactDeleted(changed),
+        ChangeKind::Updated | ChangeKind::Tagged | ChangeKind::Archived | ChangeKind::Restored => {
+            Happening::ContactUpdated(changed)
+        }
+    }
 }
 
 fn place(tenant: TenantId, id: ContactChangeId) -> Place {

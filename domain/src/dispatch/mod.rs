@@ -20,6 +20,8 @@ pub static DISPATCH_STATEMENTS: &[&IdentitySql] = &[
     &store::DUE_IMPORTS,
     &store::DUE_WORKFLOWS,
     &store::DUE_WORKFLOWS_COUNT,
+    &store::DUE_WEBHOOKS,
+    &store::DUE_CAMPAIGNS,
     &store::DUE_SWEEPS,
 ];
 /// Every registered statement on the dispatchers' leases.
@@ -46,6 +48,16 @@ pub async fn due_workflows(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(ports.wall.due(&store::DUE_WORKFLOWS, vec![ports.now().into()]).await?)
 }
 
+/// Tenants with webhooks due to endpoints that nobody delivers to at the moment.
+pub async fn due_webhooks(ports: &Ports) -> Result<Vec<DueTenant>> {
+    Ok(ports.wall.due(&store::DUE_WEBHOOKS, vec![ports.now().into()]).await?)
+}
+
+/// Tenants with campaigns to freeze, to release or to take back.
+pub async fn due_campaigns(ports: &Ports) -> Result<Vec<DueTenant>> {
+    Ok(ports.wall.due(&store::DUE_CAMPAIGNS, vec![ports.now().into()]).await?)
+}
+
 /// Tenants with hits to judge, with events without a place in the feed, with lapsed claims, with unknown outcomes whose time for reconciling is over, or with files and stored answers
 /// past their time. What has no tenant (sessions, one-time secrets) is swept as the deployment's own.
 pub async fn due_sweeps(ports: &Ports) -> Result<Vec<DueTenant>> {
@@ -57,8 +69,8 @@ pub async fn due_sweeps(ports: &Ports) -> Result<Vec<DueTenant>> {
     Ok(due)
 }
 
-/// What is due in a lane, for operators: messages and people on live workflows are counted to a thousand, of imports and sweeps
-/// the tenants that have some.
+/// What is due in a lane, for operators: messages and people on live workflows are counted to a thousand, of imports, webhooks,
+/// campaigns and sweeps the tenants that have some.
 pub async fn due_in(ports: &Ports, lane: Work) -> Result<Due> {
     let now = ports.now();
     let tenants = match lane {
@@ -66,6 +78,8 @@ pub async fn due_in(ports: &Ports, lane: Work) -> Result<Due> {
         Work::Bulk => due_messages(ports, Lane::Bulk).await?,
         Work::Imports => due_imports(ports).await?,
         Work::Workflows => due_workflows(ports).await?,
+        Work::Webhooks => due_webhooks(ports).await?,
+        Work::Campaigns => due_campaigns(ports).await?,
         Work::Maintenance => due_sweeps(ports).await?,
     };
     let Some(oldest) = tenants.iter().map(|due| due.oldest_due_at).min() else { return Ok(Due::default()) };
@@ -74,7 +88,9 @@ pub async fn due_in(ports: &Ports, lane: Work) -> Result<Due> {
         Work::Transactional => ports.wall.due_amount(&store::DUE_MESSAGES_COUNT, messages(Lane::Transactional)).await?,
         Work::Bulk => ports.wall.due_amount(&store::DUE_MESSAGES_COUNT, messages(Lane::Bulk)).await?,
         Work::Workflows => ports.wall.due_amount(&store::DUE_WORKFLOWS_COUNT, vec![now.into()]).await?,
-        Work::Imports | Work::Maintenance => i64::try_from(tenants.len()).unwrap_or(DUE_COUNTED),
+        Work::Imports | Work::Webhooks | Work::Campaigns | Work::Maintenance => {
+            i64::try_from(tenants.len()).unwrap_or(DUE_COUNTED)
+        }
     };
     Ok(Due { rows: rows.min(DUE_COUNTED), oldest: now - oldest })
 }

@@ -61,6 +61,39 @@ pub(super) static DUE_IMPORTS: IdentitySql = IdentitySql {
         GROUP BY i.tenant_id ORDER BY i.tenant_id",
 };
 
+/// One index probe per endpoint with queued deliveries, however many there are. Those of one that is disabled wait, as do those
+/// of a suspended tenant; one that a worker has at the moment has its turn.
+pub(super) static DUE_WEBHOOKS: IdentitySql = IdentitySql {
+    name: "DUE_WEBHOOKS",
+    text: "WITH RECURSIVE found (endpoint_id) AS (
+            SELECT (SELECT d.endpoint_id FROM webhook_deliveries d WHERE d.state = 'queued'
+                ORDER BY d.endpoint_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT d.endpoint_id FROM webhook_deliveries d WHERE d.state = 'queued'
+                AND d.endpoint_id > found.endpoint_id ORDER BY d.endpoint_id LIMIT 1)
+            FROM found WHERE found.endpoint_id IS NOT NULL)
+        SELECT due.tenant_id, MIN(due.at) AS oldest_due_at FROM (
+            SELECT (SELECT e.tenant_id FROM webhook_endpoints e WHERE e.id = found.endpoint_id AND e.state = 'enabled'
+                    AND (e.lease_until IS NULL OR e.lease_until <= $1) LIMIT 1) AS tenant_id,
+                (SELECT d.due_at FROM webhook_deliveries d WHERE d.state = 'queued'
+                    AND d.endpoint_id = found.endpoint_id ORDER BY d.due_at LIMIT 1) AS at
+            FROM found WHERE found.endpoint_id IS NOT NULL) AS due
+        WHERE due.at <= $1 AND due.tenant_id IS NOT NULL
+            AND (SELECT t.suspended_at FROM tenants t WHERE t.id = due.tenant_id) IS NULL
+        GROUP BY due.tenant_id ORDER BY due.tenant_id",
+};
+
+/// Campaigns that are to go on, the hundred that wait longest: each is due again later once it was served. Those of a
+/// suspended tenant stand still.
+pub(super) static DUE_CAMPAIGNS: IdentitySql = IdentitySql {
+    name: "DUE_CAMPAIGNS",
+    text: "SELECT due.tenant_id, MIN(due.due_at) AS oldest_due_at FROM (
+            SELECT r.tenant_id, r.due_at FROM campaign_runs r WHERE r.due_at <= $1
+                AND (SELECT t.suspended_at FROM tenants t WHERE t.id = r.tenant_id) IS NULL
+            ORDER BY r.due_at LIMIT 100) AS due
+        GROUP BY due.tenant_id ORDER BY due.tenant_id",
+};
+
 /// Hits to judge and events without a place in the feed (both found like due messages), lapsed claims, unknown outcomes to decide, and what is past its time: of the latter the oldest hundred, so that a long
 /// past costs no more than a short one. A file whose import is not over is nobody's work, and must not stand at the head.
 pub(super) static DUE_SWEEPS: IdentitySql = IdentitySql {

@@ -55,6 +55,8 @@ pub enum Purpose {
     Source,
     /// The seal on places in a tenant's feed of events, per tenant.
     FeedCursor,
+    /// The signature of return paths (C-55).
+    BounceAddress,
 }
 
 impl Purpose {
@@ -72,6 +74,7 @@ impl Purpose {
             Self::ClickTokenNonce => b"carillon/1/click-token-nonce",
             Self::Source => b"carillon/1/source",
             Self::FeedCursor => b"carillon/1/feed-cursor",
+            Self::BounceAddress => b"carillon/1/bounce-address",
         }
     }
 }
@@ -256,6 +259,7 @@ mod tests {
             Purpose::ClickTokenNonce,
             Purpose::Source,
             Purpose::FeedCursor,
+            Purpose::BounceAddress,
         ];
         let all: std::collections::HashSet<_> = purposes
             .into_iter()

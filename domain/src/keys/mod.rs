@@ -5,6 +5,7 @@
 //! key material in `Debug`.
 
 mod address_hash;
+mod bounce_token;
 mod click_token;
 mod feed_cursor;
 mod fingerprint;
@@ -13,6 +14,7 @@ mod link_token;
 mod seal;
 
 pub use address_hash::{AddressHash, AddressHasher, AddressHmac};
+pub use bounce_token::{BounceToken, VerifiedBounce};
 pub use click_token::{
     ClickSigner, ClickToken, DESTINATION_MAX, HitKind, LinkPlace, Tracked, VerifiedClick, web_address,
 };

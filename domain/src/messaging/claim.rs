@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use carillon_entities::ids::{
-    BrandId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
+    BrandId, CampaignId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
 };
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
 use super::content::{ContentCache, ReadySender, ReadyVersion};
 use super::senders::{OwnRelayUrl, relay_url};
+use super::tell::tell_ends;
 use super::{AttemptFacts, AttemptStatus, Ending, MessageClass, MessageMove, RetryWindow, TrackingMode, store};
 use crate::contacts::Attributes;
 use crate::error::Result;
@@ -65,6 +66,8 @@ pub struct ClaimedMessage {
     pub(super) origin: (Option<WorkflowVersionId>, Option<String>, Option<String>),
     /// The way on a workflow that it comes from.
     pub enrollment: Option<EnrollmentId>,
+    /// The campaign that it comes from.
+    pub campaign: Option<CampaignId>,
     /// When it was first due.
     pub send_at: Timestamp,
     /// When its content is stale.
@@ -83,10 +86,11 @@ impl ClaimedMessage {
         !keys.has(self.address.key) || sealed.any(|sealed| keys.lacks_key_of(sealed))
     }
 
-    /// The step of a workflow it is from, as `version/node/variant`; empty if none.
+    /// The step of a workflow it is from, as `version/node/variant`, or the campaign, as `campaign/variant`; empty if none.
     pub(super) fn origin(&self) -> String {
         let (version, node, variant) = &self.origin;
-        let parts = [version.map(|id| id.to_string()), node.clone(), variant.clone()];
+        let from = version.map(|id| id.to_string()).or_else(|| self.campaign.map(|id| id.to_string()));
+        let parts = [from, node.clone(), variant.clone()];
         parts.into_iter().flatten().collect::<Vec<_>>().join("/")
     }
 
@@ -223,7 +227,8 @@ async fn end_accepted(tx: &mut TenantTx, ports: &Ports, accepted: &[ClaimedMessa
     moves.sort_by_key(|step| step.id);
     store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
     let event = |step: &store::Move| (step.id, AttemptStatus::Accepted.as_str(), json!({ "rule": "late_evidence" }));
-    store::message_events_append(tx, ports, moves.iter().map(event), now).await
+    store::message_events_append(tx, ports, moves.iter().map(event), now).await?;
+    tell_ends(tx, ports, moves.into_iter().filter_map(store::Move::ended).collect()).await
 }
 
 /// Gives claimed messages back unsent, to be due again in a quarter of an hour; the attempt's number is not used.
@@ -242,8 +247,9 @@ async fn give_back(tx: &mut TenantTx, ports: &Ports, held: &[ClaimedMessage], re
     };
     let mut moves: Vec<_> = held.iter().map(step).collect();
     moves.sort_by_key(|step| step.id);
-    store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
-    Ok(())
+    let moved = store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
+    moves.retain(|step| moved.contains(&step.id));
+    tell_ends(tx, ports, moves.into_iter().filter_map(store::Move::ended).collect()).await
 }
 
 pub(super) fn unique<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {

@@ -5,14 +5,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use carillon_entities::ids::{BrandId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId, TopicId};
+use carillon_entities::ids::{
+    BrandId, CampaignId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId, TopicId,
+};
 use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 
 use super::claim::{ClaimedMessage, HOLD, unique};
 use super::cleared::{AttemptRef, Cleared};
 use super::prepare::Draft;
+use super::reply_class::Operator;
+use super::tell::{Ended, tell_ends};
 use super::{EmailMessage, Ending, Lane, MessageMove, MessageStatus, TrackingMode, store};
+use crate::campaigns::campaigns_at_gate;
 use crate::consent::{
     self, Channel, ConsentFacts, ConsentTopic, ContactFact, FactsRequest, GateFacts, Reason, SenderFact, TenantFact,
     TestSend, Verdict, WayFact,
@@ -87,6 +92,7 @@ struct Facts {
     contacts: HashMap<ContactId, (ContactFact, Option<String>)>,
     verified_senders: HashSet<SenderId>,
     ways: HashMap<EnrollmentId, WayFact>,
+    campaigns: HashMap<CampaignId, WayFact>,
     suspended: bool,
 }
 
@@ -121,9 +127,11 @@ impl Facts {
             (id, (fact, email))
         };
         let ways = unique(drafts.iter().filter_map(|draft| draft.claimed.enrollment));
+        let campaigns = unique(drafts.iter().filter_map(|draft| draft.claimed.campaign));
         Ok(Self {
             now: ports.now(),
             ways: ways_at_gate(tx, ways).await?.into_iter().collect(),
+            campaigns: campaigns_at_gate(tx, campaigns).await?,
             consent: consent::load_facts(tx, &requests).await?,
             contacts: rows.contacts.into_iter().map(contact).collect(),
             verified_senders: rows.senders.into_iter().filter(|sender| sender.1).map(|sender| sender.0).collect(),
@@ -145,6 +153,7 @@ impl Facts {
             contact,
             // A way that is not there was somebody else's, or never was.
             way: claimed.enrollment.map(|way| self.ways.get(&way).copied().unwrap_or(WayFact::Over)),
+            campaign: claimed.campaign.map(|id| self.campaigns.get(&id).copied().unwrap_or(WayFact::Over)),
             address_is_current: address_is_current && draft.recipient.bare().any(|hash| hash == claimed.address.hash),
             topic_consent: consent.topic_consent,
             all_marketing_consent: consent.all_marketing_consent,
@@ -179,6 +188,8 @@ struct Batch {
     attempts: Vec<store::NewAttempt>,
     moves: Vec<store::Move>,
     going: Vec<(EmailMessage, AttemptRef)>,
+    /// Whose mailboxes those are for (C-53).
+    operators: Vec<Operator>,
     /// Those of them that tell less than was meant; it is believed of them later (C-79).
     stricter: Vec<(MessageId, i64, TrackingMode)>,
     /// What was decided, for the operator: in which lane, why, and what became of the message if it goes no further.
@@ -211,6 +222,7 @@ impl Batch {
                     self.stricter.push((claimed.id, fence, draft.tracking));
                 }
                 let lease_until = claimed.lease_until;
+                self.operators.push(Operator::of_host(mail.to.domain_ascii()).unwrap_or(Operator::OTHER));
                 self.going.push((mail, AttemptRef { message: claimed.id, number, fence, lease_until }));
                 (None, None, 0)
             }
@@ -256,11 +268,13 @@ impl Batch {
         store::decisions_append(tx, std::mem::take(&mut self.decisions), now).await?;
         store::attempts_insert(tx, &self.attempts, worker, now).await?;
         store::messages_track(tx, std::mem::take(&mut self.stricter).into_iter()).await?;
-        let moved = self.moves.iter().filter(|step| moved.contains(&step.id));
-        let ended = moved.filter_map(|step| match step.to {
-            MessageMove::End(ending) => Some((step.id, ending.status().as_str(), json!({ "reason": step.reason }))),
-            MessageMove::Requeue { .. } => None,
-        });
-        store::message_events_append(tx, ports, ended, now).await
+        let moved = self.moves.iter().filter(|step| moved.contains(&step.id)).cloned();
+        let ended: Vec<Ended> = moved.filter_map(store::Move::ended).collect();
+        let event = |(id, ending, reason): &Ended| (*id, ending.status().as_str(), json!({ "reason": reason }));
+        let events: Vec<store::MessageEvent> = ended.iter().map(event).collect();
+        store::message_events_append(tx, ports, events, now).await?;
+        tell_ends(tx, ports, ended).await?;
+        // Last, for all gates of a tenant write the same few rows.
+        consent::count_cleared(tx, &self.operators, now).await
     }
 }

@@ -11,11 +11,12 @@ use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
 use super::cleared::AttemptRef;
-use super::reply_class::{EnhancedCode, Reply};
+use super::reply_class::{EnhancedCode, FailureClass, Operator, Reply, rules_version};
 use super::state::{AttemptStatus, MessageStatus};
 use super::store::{self, AttemptStep, MessageEvent, Move};
+use super::tell::{Ended, tell_ends};
 use super::{AttemptFacts, Ending, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
-use crate::consent::{self, Channel, HardBounce};
+use crate::consent::{self, Channel, HardBounce, SoftBounce};
 use crate::error::Result;
 use crate::keys::AddressHmac;
 use crate::ports::Ports;
@@ -66,14 +67,9 @@ pub async fn record(grant: &Grant<SendMessages>, ports: &Ports, step: &HandOverS
         step.outcomes.iter().map(|settled| (settled, decide(ports, settled, now))).collect();
     let mut tx = grant.begin().await?;
     // Lock order: endpoints, then messages.
-    let bounce = |settled: &Settled| HardBounce { channel: Channel::Email, address: settled.address, at: now };
-    let gone: Vec<HardBounce> =
-        decided.iter().filter(|(_, settlement)| settlement.suppress).map(|(settled, _)| bounce(settled)).collect();
-    if !gone.is_empty() {
-        consent::suppress_hard_bounces(&mut tx, ports, &gone).await?;
-    }
+    let doubted = blame(&mut tx, ports, &decided, now).await?;
     let open = decided.iter().filter(|(settled, _)| settled.outcome != HandOver::Accepted);
-    let open = open.map(|(settled, end)| (to_move(settled, end), ended(settled.attempt, end)));
+    let open = open.map(|(settled, end)| (to_move(settled, end), event_of(settled, end)));
     let ending =
         step.ending.iter().map(|attempt| (sent(*attempt), event(*attempt, AttemptStatus::Accepted, "accepted")));
     let held = messages_move(&mut tx, ports, open.chain(ending).unzip(), now).await?;
@@ -84,7 +80,55 @@ pub async fn record(grant: &Grant<SendMessages>, ports: &Ports, step: &HandOverS
     for (settled, settlement) in &decided {
         count((ports, grant.tenant()), &held, settled, settlement);
     }
+    if !doubted.is_empty() {
+        consent::tell_doubted(grant.tenant(), &doubted, take_back(grant, ports, &doubted).await);
+    }
     Ok(started.into_iter().collect())
+}
+
+/// What outcomes mean for the addresses: a missing mailbox suppresses, one that is full is counted (C-50, C-52). Returns the
+/// operators of mailboxes whose own fault it seems to be (C-53).
+async fn blame(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    decided: &[(&Settled, Settlement)],
+    now: Timestamp,
+) -> Result<Vec<Operator>> {
+    let channel = Channel::Email;
+    let gone = decided.iter().filter(|(_, settlement)| settlement.suppress).map(|(settled, _)| HardBounce {
+        channel,
+        address: settled.address,
+        operator: settled.outcome.operator(),
+        at: now,
+    });
+    let gone: Vec<HardBounce> = gone.collect();
+    let is_full = |settlement: &Settlement| settlement.class == Some(FailureClass::RecipientTransient);
+    let full = decided.iter().filter(|(_, settlement)| is_full(settlement)).map(|(settled, _)| SoftBounce {
+        channel,
+        address: settled.address,
+        message: settled.attempt.message,
+        at: now,
+    });
+    let full: Vec<SoftBounce> = full.collect();
+    // All at once, in the order of their hashes: two steps that lock each other's never wait for each other (L3).
+    let addresses = gone.iter().map(|bounce| bounce.address).chain(full.iter().map(|bounce| bounce.address));
+    let addresses: Vec<_> = addresses.map(|address| (address, channel)).collect();
+    if !gone.is_empty() && !full.is_empty() {
+        consent::endpoints_lock_for_change(tx, ports, &addresses).await?;
+    }
+    if !full.is_empty() {
+        consent::count_soft_bounces(tx, ports, &full).await?;
+    }
+    if gone.is_empty() { Ok(Vec::new()) } else { consent::suppress_hard_bounces(tx, ports, &gone).await }
+}
+
+/// Takes back what an operator's own fault suppressed (C-53). What was settled is written whatever comes of it: the next missing
+/// mailbox of that hour tries again.
+async fn take_back(grant: &Grant<SendMessages>, ports: &Ports, doubted: &[Operator]) -> Result<usize> {
+    let mut tx = grant.begin().await?;
+    let taken = consent::take_back_doubted(&mut tx, ports, doubted).await?;
+    tx.commit().await?;
+    Ok(taken)
 }
 
 /// Counts what became of a message: one that a server took is sent, whoever ends it.
@@ -96,6 +140,9 @@ fn count((ports, tenant): (&Ports, TenantId), held: &HashSet<MessageId>, settled
         MessageMove::Requeue { .. } => MessageStatus::Queued,
     };
     ports.metrics.message(tenant, settled.facts.class.lane(), status);
+    if let (AttemptStatus::Rejected, Some(class)) = (settlement.attempt.status(), settlement.class) {
+        ports.metrics.bounces.one((class,));
+    }
 }
 
 /// Gives the messages of a worker that is alive another lease; returns until when, or `None` when any was lost.
@@ -130,17 +177,27 @@ async fn messages_move(
     store::unknown_wake(tx, &late, now).await?;
     let events = events.into_iter().filter(|event| held.contains(&event.0));
     store::message_events_append(tx, ports, events, now).await?;
+    let ended = moves.into_iter().filter(|step| held.contains(&step.id));
+    let ended: Vec<Ended> = ended.filter_map(Move::ended).collect();
+    tell_ends(tx, ports, ended).await?;
     Ok(held)
 }
 
 fn event(attempt: AttemptRef, status: AttemptStatus, rule: &str) -> MessageEvent {
-    (attempt.message, status.as_str(), json!({ "attempt": attempt.number, "rule": rule }))
+    (attempt.message, status.as_str(), json!({ "attempt": attempt.number, "rule": rule, "rules": rules_version() }))
 }
 
-/// What came of an attempt that no server took, and of its message by it.
-fn ended(attempt: AttemptRef, end: &Settlement) -> MessageEvent {
-    let detail = json!({ "attempt": attempt.number, "rule": end.rule, "state": end.message.status() });
-    (attempt.message, end.attempt.status().as_str(), detail)
+/// What became of an attempt that was not taken, and of its message by it: with the class, where it failed.
+fn event_of(settled: &Settled, settlement: &Settlement) -> MessageEvent {
+    let (message, kind, mut detail) = event(settled.attempt, settlement.attempt.status(), settlement.rule);
+    detail["state"] = json!(settlement.message.status());
+    if let Some(class) = settlement.class {
+        let step = to_step(settled, settlement);
+        detail["class"] = json!(class);
+        detail["code"] = json!(step.smtp_code);
+        detail["enhanced"] = json!(step.enhanced_code);
+    }
+    (message, kind, detail)
 }
 
 fn sent(attempt: AttemptRef) -> Move {
@@ -167,7 +224,7 @@ fn to_step(settled: &Settled, settlement: &Settlement) -> AttemptStep {
     let enhanced = match settled.outcome {
         // What a server without SMTPUTF8 would answer (C-28, RFC 6531).
         HandOver::NotHandedOver(NotHandedOver::Capability("eai_unsupported")) => Some("5.6.7".to_owned()),
-        _ => reply.and_then(enhanced).map(|code| format!("{}.{}.{}", code.class, code.subject, code.detail)),
+        _ => reply.and_then(enhanced).map(|code| code.to_string()),
     };
     AttemptStep {
         attempt: settled.attempt,

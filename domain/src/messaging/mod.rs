@@ -3,7 +3,8 @@
 //! An accepted intent is a row before anything is sent (L8); its key counts once (C-164). A worker claims due rows under
 //! a lease and a fence ([`claim`]), renders them ([`prepare`]), and puts them through the gate ([`clear`]), whose commit
 //! alone gives permits ([`Cleared`]). [`record`] flips attempts to started just before their hand-over and writes what came
-//! of them after it; [`sweep`] takes back what a lost worker held. What happened is told in one order ([`feed_page`]).
+//! of them after it; [`sweep`] takes back what a lost worker held. What comes back of mails, bounces and complaints, is
+//! taken by [`receive_report`]. What happened is told in one order ([`feed_page`]).
 
 mod cancel;
 mod claim;
@@ -19,12 +20,14 @@ mod hand_over;
 mod key_check;
 mod locale;
 mod materials;
+mod of_campaign;
 mod partials;
 mod prepare;
 mod preview;
 mod queries;
 pub mod relay;
 pub mod reply_class;
+mod reports;
 mod retry;
 mod send_messages;
 mod send_test;
@@ -34,6 +37,7 @@ mod state;
 mod store;
 mod sweep;
 mod system_mail;
+mod tell;
 pub mod template;
 mod templates;
 mod tracking;
@@ -56,17 +60,21 @@ pub use global_address::is_global;
 pub use hand_over::{GROUP, HandOverStep, Settled, record, renew};
 pub use key_check::{OtherKeys, key_mismatch};
 pub use locale::choose_locale;
+pub(crate) use of_campaign::{cancel_of_campaign, has_open_of_campaign, queued_of_campaign, wake_of_campaign};
 pub use partials::{
     CreatePartial, PARTIALS_MAX, Partial, UpdatePartial, create_partial, find_partials, partials, update_partial,
 };
 pub use prepare::{Draft, prepare};
 pub use preview::{Person, Preview, PreviewOf, Previewed, person, preview_template};
 pub use queries::{
-    Attempt, DecisionRecord, Message, MessageFilter, StatRow, attempts, decisions, find_messages, messages,
-    messages_of, stats,
+    Attempt, DecisionRecord, EVENTS_MAX, EventRecord, Message, MessageFilter, StatRow, attempts, decisions, events,
+    find_messages, messages, messages_of, stats,
 };
+pub use reports::{READ_MAX, ReportAddress, ReportEnd, receive_report, report_address};
 pub use retry::{NextAttempt, RetrySchedule, RetryWindow};
-pub use send_messages::{AcceptedIntent, INTENTS_MAX, Intent, ORIGIN_KEYS, Origin, Recipient, send_messages};
+pub use send_messages::{
+    AcceptedIntent, CAMPAIGN_KEYS, INTENTS_MAX, Intent, ORIGIN_KEYS, Origin, Recipient, send_messages,
+};
 pub use send_test::{OwnUser, SendTest, own_user, send_test};
 pub use senders::{
     CreateSender, OwnRelay, OwnRelayUrl, create_sender, find_senders, own_relay, remove_relay, senders, set_relay,
@@ -75,6 +83,7 @@ pub use senders::{
 pub use settle::{AttemptFacts, HandOver, MessageMove, NotHandedOver, Settlement, decide_after, decide_reconciled};
 pub use state::{
     AttemptOutcome, AttemptState, AttemptStatus, Ending, Evidence, IllegalTransition, MessageState, MessageStatus,
+    ProviderFact,
 };
 pub use store::{IDENTITY_STATEMENTS, STATEMENTS};
 pub use sweep::{Swept, sweep};

@@ -4,6 +4,7 @@ use carillon_entities::ids::TenantId;
 
 use super::claim::ClaimedMessage;
 use super::content::ReadySender;
+use super::reports::return_path;
 use super::template::{ContactData, RenderData, Variables};
 use super::tracking::track;
 use super::{EmailMessage, ListHeaders, TrackingMode};
@@ -94,10 +95,11 @@ fn render(
     };
     let rendered = version.compiled.render(&data).map_err(|error| error.kind.as_str())?;
     let (html, tracking) = track(tenant, ports, claimed, rendered.html);
+    let return_path = return_path(ports, tenant, claimed.id, claimed.attempts);
     let mail = EmailMessage {
         message: claimed.id,
         attempt: claimed.attempts,
-        envelope_from: sender.from.address.clone(),
+        envelope_from: return_path.unwrap_or_else(|| sender.from.address.clone()),
         from: sender.from.clone(),
         reply_to: sender.reply_to.clone(),
         to,

@@ -97,6 +97,20 @@ pub struct DecisionRecord {
     pub at: Timestamp,
 }
 
+/// Entries of a message's history that are shown.
+pub const EVENTS_MAX: usize = 100;
+
+/// One entry of a message's history.
+#[derive(Debug, Clone)]
+pub struct EventRecord {
+    /// What happened: the state of an attempt, how the message ended, or what was reported of it.
+    pub kind: String,
+    /// What is known about it, without addresses.
+    pub detail: Json,
+    /// When it was written down.
+    pub at: Timestamp,
+}
+
 impl DecisionRecord {
     /// What would change the answer; none for a reason that this build does not know.
     pub fn remedy(&self) -> Option<consent::Remedy> {
@@ -173,6 +187,15 @@ pub async fn decisions(
     messages: impl IntoIterator<Item = MessageId>,
 ) -> Result<Vec<(MessageId, DecisionRecord)>> {
     store::decisions_of(tx, messages).await
+}
+
+/// The histories of messages, oldest first, [`EVENTS_MAX`] entries of each without opens and clicks, in one statement for all.
+pub async fn events(
+    _: &Grant<ReadMessages>,
+    tx: &mut TenantTx,
+    messages: impl IntoIterator<Item = MessageId>,
+) -> Result<Vec<(MessageId, EventRecord)>> {
+    store::events_of(tx, messages).await
 }
 
 /// Counts by state and reason since an instant.

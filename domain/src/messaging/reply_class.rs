@@ -1,13 +1,17 @@
-//! What a server's refusal means (C-50, C-51): is it the recipient, the mail, the sender or the way?
+//! What a server's refusal means (C-48 to C-51): is it the recipient, the mail, the sender or the way?
 //!
-//! The enhanced status code beats the basic one, and text decides only where codes say nothing. Nothing but a permanent
-//! failure of the recipient's mailbox suppresses the address; every doubt falls to the side of not suppressing.
+//! The rules are data, `rules.toml`. The enhanced status code beats the basic one, text decides only where codes say
+//! nothing, and what an operator of mailboxes means by a code beats what the registry says of it. Nothing but a permanent
+//! failure of the recipient's mailbox suppresses the address at once; every doubt falls to the side of not suppressing.
 
+mod operator;
 mod table;
+#[cfg(test)]
+mod tests;
 
-pub use table::RULES_VERSION;
+pub use operator::Operator;
 
-use table::{ENHANCED_RULES, Rule, TEXT_RULES};
+use table::{Asked, table};
 
 text_code! {
     /// Why a mail was not taken.
@@ -82,6 +86,12 @@ impl EnhancedCode {
     }
 }
 
+impl std::fmt::Display for EnhancedCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
+    }
+}
+
 /// A refusal as the server gave it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -93,6 +103,8 @@ pub struct Reply {
     pub enhanced: Option<EnhancedCode>,
     /// The text, which may quote the recipient's address.
     pub text: String,
+    /// Who runs the server that said it, if that is known (C-49).
+    pub operator: Option<Operator>,
 }
 
 impl std::fmt::Debug for Reply {
@@ -108,16 +120,18 @@ pub struct Classified {
     pub class: FailureClass,
     /// What to do.
     pub disposition: Disposition,
-    /// Id of the rule, stored with the decision; see [`RULES_VERSION`].
+    /// Id of the rule, stored with the decision; see [`rules_version`].
     pub rule: &'static str,
+}
+
+/// Which version of the rules this build has; the first call reads them.
+pub fn rules_version() -> u16 {
+    table().version
 }
 
 /// Judges a refusal; total: whatever a server says has an answer.
 pub fn classify(reply: &Reply) -> Classified {
-    let enhanced = reply.enhanced.or_else(|| EnhancedCode::at_start_of(&reply.text));
-    let text = reply.text.to_ascii_lowercase();
-    let permanent = is_permanent(reply.code, enhanced);
-    let (class, rule) = find_rule(reply.code, enhanced, &text);
+    let (class, rule, permanent) = look_up(reply);
     if reply.stage == SmtpStage::Session {
         // A relay that refuses the session says nothing about this mail: losing it for that would lose every mail.
         let class = if class == FailureClass::SenderAuth { class } else { FailureClass::Network };
@@ -137,119 +151,34 @@ pub fn classify(reply: &Reply) -> Classified {
     Classified { class, disposition, rule }
 }
 
+/// Judges what a server told a relay that has given up (RFC 3464): there is nothing left to try.
+pub fn classify_final(reply: &Reply) -> Classified {
+    match classify(reply) {
+        judged @ Classified { disposition: Disposition::Retry, .. } => {
+            Classified { disposition: Disposition::Fail, ..judged }
+        }
+        judged => judged,
+    }
+}
+
+/// The class and the rule that a table gives, and whether the answer is final.
+fn look_up(reply: &Reply) -> (FailureClass, &'static str, bool) {
+    let enhanced = reply.enhanced.or_else(|| EnhancedCode::at_start_of(&reply.text));
+    let text = reply.text.to_lowercase();
+    let operator = reply.operator.or_else(|| Operator::of_text(&text));
+    // x.0.0 says only what the basic code says.
+    let telling = enhanced.filter(|enhanced| (enhanced.subject, enhanced.detail) != (0, 0));
+    let asked = Asked { operator, code: reply.code, enhanced: telling, text: &text };
+    let found =
+        table().find(&asked).map_or((FailureClass::Unknown, "b-unknown"), |rule| (rule.class, rule.id.as_str()));
+    (found.0, found.1, is_permanent(reply.code, enhanced))
+}
+
 /// A basic code decides, for it is the protocol's; without one the enhanced class does.
 fn is_permanent(code: u16, enhanced: Option<EnhancedCode>) -> bool {
     match code {
         500..=599 => true,
         400..=499 => false,
         _ => enhanced.is_none_or(|enhanced| enhanced.class == 5),
-    }
-}
-
-/// The first rule that fits: enhanced code (with its text exceptions first), then text, then basic code.
-fn find_rule(code: u16, enhanced: Option<EnhancedCode>, text: &str) -> (FailureClass, &'static str) {
-    // x.0.0 says only what the basic code says.
-    let telling = enhanced.filter(|enhanced| (enhanced.subject, enhanced.detail) != (0, 0));
-    let by_enhanced = || ENHANCED_RULES.iter().find(|rule| telling.is_some_and(|code| rule.fits(code, text)));
-    let by_text = || TEXT_RULES.iter().find(|rule| rule.marks(text));
-    let found = if telling.is_some() { by_enhanced() } else { by_text() };
-    found.map_or_else(|| table::by_basic(code), |rule: &Rule| (rule.class, rule.id))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn classify_line(stage: SmtpStage, line: &str) -> Classified {
-        let (code, text) = line.split_once(' ').unwrap_or((line, ""));
-        let (code, text) = code.parse().map_or((0, line), |code| (code, text));
-        classify(&Reply { stage, code, enhanced: None, text: text.to_owned() })
-    }
-
-    #[test]
-    fn c051_the_matrix() {
-        use Disposition::{Fail, FailAndSuppress, Retry};
-        use FailureClass as C;
-        let matrix = [
-            ("550 5.1.1 No such user", C::RecipientPermanent, FailAndSuppress),
-            ("552 5.2.2 Mailbox full", C::RecipientTransient, Fail),
-            ("550 5.2.2 over quota", C::RecipientTransient, Fail),
-            ("452 4.2.2 over quota", C::RecipientTransient, Retry),
-            ("550 5.7.1 spam", C::PolicyOrReputation, Fail),
-            ("554 5.4.6 routing loop", C::Domain, Fail),
-            ("421 4.7.0 try later", C::PolicyOrReputation, Retry),
-            ("user unknown", C::RecipientPermanent, FailAndSuppress),
-            ("550 User unknown in virtual alias table", C::RecipientPermanent, FailAndSuppress),
-            ("550 5.0.0 user unknown", C::RecipientPermanent, FailAndSuppress),
-            ("450 4.1.1 unverified address: user unknown", C::RecipientTransient, Retry),
-            ("451 4.7.1 Greylisted", C::PolicyOrReputation, Retry),
-            ("451 Temporary local problem", C::Network, Retry),
-            ("550 5.7.26 unauthenticated sender", C::SenderAuth, Fail),
-            ("550 5.7.1 DMARC policy", C::SenderAuth, Fail),
-            ("552 5.3.4 too big", C::Content, Fail),
-            ("552 message too large", C::Content, Fail),
-            ("550 5.6.7 non-ascii not permitted", C::Capability, Fail),
-            ("550 5.1.2 bad domain", C::Domain, Fail),
-            ("550 5.1.10 null MX", C::Domain, Fail),
-            ("550 5.2.1 mailbox disabled", C::RecipientPermanent, FailAndSuppress),
-            ("550 5.4.1 Recipient address rejected: Access denied", C::RecipientPermanent, FailAndSuppress),
-            ("550 mailbox unavailable", C::Unknown, Fail),
-            ("550 blocked: user unknown, see our spam policy", C::PolicyOrReputation, Fail),
-            ("554 transaction failed", C::Unknown, Fail),
-            ("", C::Unknown, Fail),
-        ];
-        for (line, class, disposition) in matrix {
-            let judged = classify_line(SmtpStage::Data, line);
-            assert_eq!((judged.class, judged.disposition), (class, disposition), "{line} by {}", judged.rule);
-        }
-    }
-
-    #[test]
-    fn c050_only_the_recipients_own_stages_suppress() {
-        assert_eq!(classify_line(SmtpStage::Sender, "550 5.1.1 no such user").class, FailureClass::SenderAuth);
-        let refused = classify_line(SmtpStage::Session, "535 5.7.8 bad credentials");
-        assert_eq!((refused.class, refused.disposition), (FailureClass::SenderAuth, Disposition::Retry));
-        assert_eq!(classify_line(SmtpStage::Session, "550 5.1.1 go away").disposition, Disposition::Retry);
-    }
-
-    #[test]
-    fn c051_enhanced_codes_are_read_from_the_text() {
-        assert_eq!(EnhancedCode::at_start_of("5.1.1 x"), Some(EnhancedCode { class: 5, subject: 1, detail: 1 }));
-        assert_eq!(EnhancedCode::at_start_of("#5.1.10:x").map(|code| code.detail), Some(10));
-        for text in ["", "5.1", "5.1.1.1 x", "3.1.1", "5..1", "5.1.x", "10.0.0.1", "5.1.1000"] {
-            assert_eq!(EnhancedCode::at_start_of(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn c051_rule_ids_are_unique() {
-        let mut ids: Vec<_> = ENHANCED_RULES.iter().chain(TEXT_RULES).map(|rule| rule.id).collect();
-        let all = ids.len();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), all);
-    }
-
-    #[test]
-    fn debug_hides_the_text() {
-        let reply = Reply { stage: SmtpStage::Data, code: 550, enhanced: None, text: "jane@example.com".into() };
-        assert!(!format!("{reply:?}").contains("jane"));
-    }
-
-    proptest! {
-        #[test]
-        fn c050_suppression_needs_a_permanent_recipient_failure(code: u16, text in "\\PC{0,60}", stage in 0..4) {
-            let stages = [SmtpStage::Session, SmtpStage::Sender, SmtpStage::Recipient, SmtpStage::Data];
-            let stage = stages[usize::try_from(stage).unwrap_or(0)];
-            let judged = classify(&Reply { stage, code, enhanced: None, text });
-            let suppresses = judged.disposition == Disposition::FailAndSuppress;
-            prop_assert_eq!(suppresses, judged.class == FailureClass::RecipientPermanent);
-            prop_assert!(!suppresses || matches!(stage, SmtpStage::Recipient | SmtpStage::Data));
-            if (400..500).contains(&code) {
-                prop_assert_eq!(judged.disposition, Disposition::Retry);
-            }
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! When a deferred message is tried again (C-61): first after 5 to 15 minutes, then in growing steps of at least half an
-//! hour with jitter, and never at or after the earlier of five days and the message's own expiry.
+//! hour with jitter, and never at or after the earlier of five days and the message's own expiry. Why it was deferred and
+//! what it is for make the steps longer or shorter.
 
 use chrono::TimeDelta;
 
 use super::MessageClass;
+use super::reply_class::FailureClass;
 use crate::time::Timestamp;
 
 /// The times of a retry schedule; whole milliseconds count.
@@ -66,6 +68,26 @@ impl RetrySchedule {
         cap: TimeDelta::seconds(15),
         give_up_after: TimeDelta::minutes(5),
     };
+
+    /// The schedule of a message of this class that was deferred for such a reason.
+    ///
+    /// A full mailbox is not emptied in minutes, and who says that we are too quick is not asked as often; greylisting, which
+    /// says so too, keeps its short first step. What somebody waits for is asked for twice as often in the end.
+    #[must_use]
+    pub fn for_cause(mut self, cause: Option<FailureClass>, class: MessageClass) -> Self {
+        match cause {
+            Some(FailureClass::RecipientTransient) => {
+                (self.first_min, self.first_max) = (self.later_min, self.later_min * 2);
+                self.later_min = self.later_min * 2;
+            }
+            Some(FailureClass::PolicyOrReputation) => self.later_min = self.later_min * 2,
+            _ => {}
+        }
+        if class == MessageClass::Transactional {
+            self.cap = (self.cap / 2).max(self.first_min);
+        }
+        self
+    }
 
     /// When to try again after attempt number `attempt` (from 1) failed at `now`.
     ///
@@ -153,6 +175,19 @@ mod tests {
     }
 
     #[test]
+    fn c061_the_cause_and_the_message_make_the_steps() {
+        let waits = |cause, class| {
+            let schedule = RetrySchedule::STANDARD.for_cause(cause, class);
+            [1, 2, 3, 9].map(|attempt| schedule.wait(attempt, 0).num_minutes())
+        };
+        let (marketing, transactional) = (MessageClass::Marketing, MessageClass::Transactional);
+        assert_eq!(waits(Some(FailureClass::Network), marketing), [5, 30, 60, 240]);
+        assert_eq!(waits(Some(FailureClass::Network), transactional), [5, 30, 60, 120]);
+        assert_eq!(waits(Some(FailureClass::PolicyOrReputation), marketing), [5, 60, 120, 240]);
+        assert_eq!(waits(Some(FailureClass::RecipientTransient), marketing), [30, 60, 120, 240]);
+    }
+
+    #[test]
     fn c061_a_one_time_password_is_not_sent_at_minute_eleven() {
         let otp = window(TimeDelta::minutes(10));
         let late = RetrySchedule::STANDARD.next(1, otp, 0, T0 + TimeDelta::minutes(6));
@@ -170,6 +205,16 @@ mod tests {
             } else {
                 prop_assert!((TimeDelta::minutes(30)..=TimeDelta::hours(5)).contains(&wait));
             }
+        }
+
+        #[test]
+        fn c061_whatever_the_cause_later_waits_are_at_least_half_an_hour(
+            attempt in 2u32..2000, jitter: u64, cause in 0..FailureClass::ALL.len(), marketing: bool,
+        ) {
+            let class = if marketing { MessageClass::Marketing } else { MessageClass::Transactional };
+            let schedule = RetrySchedule::STANDARD.for_cause(Some(FailureClass::ALL[cause]), class);
+            prop_assert!(schedule.wait(attempt, jitter) >= TimeDelta::minutes(30));
+            prop_assert!(schedule.wait(1, jitter) >= TimeDelta::minutes(5));
         }
 
         #[test]

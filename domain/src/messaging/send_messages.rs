@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use carillon_entities::ids::{
-    BrandId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
+    BrandId, CampaignId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
 };
 use carillon_entities::wall::TenantTx;
 use serde_json::Value as Json;
@@ -32,6 +32,8 @@ pub const AHEAD_MAX: chrono::TimeDelta = chrono::TimeDelta::days(90);
 
 /// How the keys of intents begin that come from a workflow's step.
 pub const ORIGIN_KEYS: &str = "workflow:";
+/// How the keys of intents begin that come from a campaign.
+pub const CAMPAIGN_KEYS: &str = "campaign:";
 
 /// To whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,21 +67,67 @@ pub struct Intent {
     pub expires_at: Option<Timestamp>,
     /// A test send (C-162); only [`super::send_test`] sets it.
     pub is_test: bool,
-    /// The step of a workflow that wants it.
+    /// The step of a workflow, or the campaign, that wants it.
     pub origin: Option<Origin>,
 }
 
-/// The step of a workflow that a message comes from.
+/// What of Carillon a message comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// The version.
-    pub version: WorkflowVersionId,
-    /// The person's way through it; when that has ended, the gate lets nothing of it go (C-184).
-    pub enrollment: EnrollmentId,
-    /// The node.
-    pub node: String,
-    /// The variant the person is in, as `node/label`.
-    pub variant: Option<String>,
+pub enum Origin {
+    /// A step of a workflow.
+    Step {
+        /// The version.
+        version: WorkflowVersionId,
+        /// The person's way through it; when that has ended, the gate lets nothing of it go (C-184).
+        enrollment: EnrollmentId,
+        /// The node.
+        node: String,
+        /// The variant the person is in, as `node/label`.
+        variant: Option<String>,
+    },
+    /// A campaign; what is queued of it waits while it is held, and goes nowhere once it is cancelled.
+    Campaign {
+        /// Which.
+        campaign: CampaignId,
+        /// The label of its variant, where it has several.
+        variant: Option<String>,
+    },
+}
+
+impl Origin {
+    pub(super) fn version(&self) -> Option<WorkflowVersionId> {
+        match self {
+            Self::Step { version, .. } => Some(*version),
+            Self::Campaign { .. } => None,
+        }
+    }
+
+    pub(super) fn enrollment(&self) -> Option<EnrollmentId> {
+        match self {
+            Self::Step { enrollment, .. } => Some(*enrollment),
+            Self::Campaign { .. } => None,
+        }
+    }
+
+    pub(super) fn campaign(&self) -> Option<CampaignId> {
+        match self {
+            Self::Step { .. } => None,
+            Self::Campaign { campaign, .. } => Some(*campaign),
+        }
+    }
+
+    pub(super) fn node(&self) -> Option<String> {
+        match self {
+            Self::Step { node, .. } => Some(node.clone()),
+            Self::Campaign { .. } => None,
+        }
+    }
+
+    pub(super) fn variant(&self) -> Option<String> {
+        match self {
+            Self::Step { variant, .. } | Self::Campaign { variant, .. } => variant.clone(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Intent {
@@ -242,9 +290,9 @@ struct Accepting<'a> {
 impl Accepting<'_> {
     fn accept(&self, intent: &Intent) -> Verdict {
         check_key(&intent.key)?;
-        // Workflows name their own mails; nobody else may take such a name.
-        if intent.origin.is_none() && intent.key.starts_with(ORIGIN_KEYS) {
-            let message = "Keys that begin with workflow: are Carillon's own.";
+        // Workflows and campaigns name their own mails; nobody else may take such a name.
+        if intent.origin.is_none() && [ORIGIN_KEYS, CAMPAIGN_KEYS].iter().any(|own| intent.key.starts_with(own)) {
+            let message = "Keys that begin with workflow: or campaign: are Carillon's own.";
             return Err(Refusal::new("KEY_RESERVED", "idempotencyKey", message));
         }
         let version = self.known.versions.get(&intent.template_version);

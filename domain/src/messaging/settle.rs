@@ -2,7 +2,7 @@
 //!
 //! An attempt that was cleared and never started has no outcome; it lapses ([`super::AttemptState::settle`]).
 
-use super::reply_class::{self, Disposition, FailureClass, Reply};
+use super::reply_class::{self, Disposition, FailureClass, Operator, Reply};
 use super::{
     AttemptOutcome, AttemptStatus, Ending, MessageClass, MessageStatus, NextAttempt, RetrySchedule, RetryWindow,
 };
@@ -24,6 +24,16 @@ pub enum HandOver {
     NotHandedOver(NotHandedOver),
     /// The final dot may have arrived, its answer did not.
     Unknown,
+}
+
+impl HandOver {
+    /// Who runs the server that answered, as far as the rules know one.
+    pub fn operator(&self) -> Operator {
+        match self {
+            Self::Refused(reply) => reply.operator.unwrap_or(Operator::OTHER),
+            Self::Accepted | Self::NotHandedOver(_) | Self::Unknown => Operator::OTHER,
+        }
+    }
 }
 
 /// Why nothing was handed over.
@@ -101,7 +111,10 @@ pub fn decide_after(
     jitter: u64,
     now: Timestamp,
 ) -> Settlement {
-    let next = schedule.next(facts.attempt, facts.window, jitter, now);
+    let next = |cause| {
+        let schedule = schedule.for_cause(cause, facts.class);
+        schedule.next(facts.attempt, facts.window, jitter, now)
+    };
     match outcome {
         HandOver::Accepted => Settlement {
             attempt: AttemptOutcome::Accepted,
@@ -111,7 +124,7 @@ pub fn decide_after(
             rule: "accepted",
         },
         HandOver::Refused(reply) => after_reply(reply, next),
-        HandOver::NotHandedOver(why) => after_nothing(*why, facts.window, next, now),
+        HandOver::NotHandedOver(why) => after_nothing(*why, facts.window, next(Some(FailureClass::Network)), now),
         // Late evidence is waited for, whoever saw the silence; then it is decided by class (L8).
         HandOver::Unknown => Settlement {
             attempt: AttemptOutcome::Unknown,
@@ -123,10 +136,10 @@ pub fn decide_after(
     }
 }
 
-fn after_reply(reply: &Reply, next: NextAttempt) -> Settlement {
+fn after_reply(reply: &Reply, next: impl Fn(Option<FailureClass>) -> NextAttempt) -> Settlement {
     let judged = reply_class::classify(reply);
     let (attempt, message) = match judged.disposition {
-        Disposition::Retry => (AttemptOutcome::Deferred, retry(next)),
+        Disposition::Retry => (AttemptOutcome::Deferred, retry(next(Some(judged.class)))),
         Disposition::Fail => (AttemptOutcome::Rejected, MessageMove::End(Ending::Failed)),
         Disposition::FailAndSuppress => (AttemptOutcome::Rejected, MessageMove::End(Ending::Bounced)),
     };
@@ -170,7 +183,8 @@ pub fn decide_reconciled(
     jitter: u64,
     now: Timestamp,
 ) -> MessageMove {
-    let next = schedule.next(facts.attempt, facts.window, jitter, now);
+    let cause = attempt.and_then(|(_, cause)| cause);
+    let next = schedule.for_cause(cause, facts.class).next(facts.attempt, facts.window, jitter, now);
     match attempt {
         Some((AttemptStatus::Accepted, _)) => MessageMove::End(Ending::Sent),
         Some((AttemptStatus::Rejected, Some(FailureClass::RecipientPermanent))) => MessageMove::End(Ending::Bounced),
@@ -203,7 +217,13 @@ mod tests {
     }
 
     fn refused(code: u16, text: &str) -> HandOver {
-        HandOver::Refused(Reply { stage: SmtpStage::Recipient, code, enhanced: None, text: text.to_owned() })
+        HandOver::Refused(Reply {
+            stage: SmtpStage::Recipient,
+            code,
+            enhanced: None,
+            text: text.to_owned(),
+            operator: None,
+        })
     }
 
     #[test]

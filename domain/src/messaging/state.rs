@@ -132,7 +132,65 @@ pub enum Evidence {
     NeverArrived,
 }
 
+/// What a provider tells about a mail, at any time, any number of times and in any order (C-58).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProviderFact {
+    /// Somebody has it: it is late, it arrived, or somebody complained about it.
+    Taken,
+    /// It was given up, and not for want of a mailbox.
+    Failed,
+    /// It was given up, for there is no such mailbox.
+    Gone,
+}
+
+impl Ending {
+    /// How far along the lattice of what providers tell; none for an ending of which they know nothing.
+    const fn rank(self) -> Option<u8> {
+        match self {
+            Self::Unknown => Some(0),
+            Self::Sent => Some(1),
+            Self::Failed => Some(2),
+            Self::Bounced => Some(3),
+            Self::Refused | Self::Expired | Self::Cancelled => None,
+        }
+    }
+
+    /// The ending with this status; none for a message that is not over.
+    pub fn of(status: MessageStatus) -> Option<Self> {
+        Some(match status {
+            MessageStatus::Queued | MessageStatus::Claimed => return None,
+            MessageStatus::Sent => Self::Sent,
+            MessageStatus::Failed => Self::Failed,
+            MessageStatus::Bounced => Self::Bounced,
+            MessageStatus::Refused => Self::Refused,
+            MessageStatus::Expired => Self::Expired,
+            MessageStatus::Cancelled => Self::Cancelled,
+            MessageStatus::Unknown => Self::Unknown,
+        })
+    }
+}
+
 impl MessageState {
+    /// Takes in what a provider tells. Total: late, repeated and contradicting facts are harmless, for a message only moves up
+    /// from unknown to sent to failed to bounced (C-58). One that waits for another try ends where nobody is there to read it;
+    /// one in a worker's hands is left to it.
+    #[must_use]
+    pub fn report(self, fact: ProviderFact, at: Timestamp) -> Self {
+        let told = match fact {
+            ProviderFact::Taken => Ending::Sent,
+            ProviderFact::Failed => Ending::Failed,
+            ProviderFact::Gone => Ending::Bounced,
+        };
+        let moves = match self {
+            Self::Queued { .. } => fact == ProviderFact::Gone,
+            Self::Claimed { .. } => false,
+            Self::Settled { ending, .. } => {
+                ending.rank().is_some_and(|rank| told.rank().is_some_and(|next| next > rank))
+            }
+        };
+        if moves { Self::Settled { ending: told, at } } else { self }
+    }
+
     /// Its name.
     pub fn status(self) -> MessageStatus {
         match self {

@@ -120,3 +120,41 @@ proptest! {
         prop_assert_eq!(sent.is_ok(), state.status() == MessageStatus::Claimed);
     }
 }
+
+fn facts() -> impl Strategy<Value = Vec<ProviderFact>> {
+    let fact = prop::sample::select(vec![ProviderFact::Taken, ProviderFact::Failed, ProviderFact::Gone]);
+    prop::collection::vec(fact, 0..6)
+}
+
+#[test]
+fn c058_all_orders_of_what_a_provider_tells_end_alike() {
+    let told = [ProviderFact::Taken, ProviderFact::Gone, ProviderFact::Taken];
+    for ending in [Ending::Sent, Ending::Unknown] {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let begun = MessageState::Settled { ending, at: T0 };
+            let ended = order.iter().fold(begun, |state, place| state.report(told[*place], T0));
+            assert_eq!(ended.status(), MessageStatus::Bounced);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn c058_late_and_repeated_facts_are_harmless(state in message(), facts in facts(), at in time(), seed: u64) {
+        let ended = facts.iter().fold(state, |state, fact| state.report(*fact, at));
+        // Again, and in another order.
+        let mut shuffled = facts.clone();
+        let turn = if facts.is_empty() { 0 } else { usize::try_from(seed % facts.len() as u64).unwrap() };
+        shuffled.rotate_left(turn);
+        shuffled.reverse();
+        let other = shuffled.iter().fold(state, |state, fact| state.report(*fact, at));
+        prop_assert_eq!(ended.status(), other.status());
+        prop_assert_eq!(facts.iter().fold(ended, |state, fact| state.report(*fact, at)), ended);
+        // What a provider knows nothing of stays as it is, and nothing that is over begins again.
+        let over = matches!(ended, MessageState::Settled { .. });
+        prop_assert!(over || ended == state);
+        if matches!(state, MessageState::Settled { ending: Ending::Refused | Ending::Expired | Ending::Cancelled, .. }) {
+            prop_assert_eq!(ended, state);
+        }
+    }
+}

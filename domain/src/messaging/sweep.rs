@@ -4,7 +4,8 @@ use carillon_entities::ids::MessageId;
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
-use super::{AttemptStatus, MessageMove, MessageStatus, decide_reconciled, store};
+use super::tell::{Ended, tell_ends};
+use super::{AttemptStatus, Ending, MessageMove, MessageStatus, decide_reconciled, store};
 use crate::error::Result;
 use crate::metrics::labels::SweepFind;
 use crate::ports::Ports;
@@ -42,10 +43,26 @@ pub async fn sweep(grant: &Grant<SendMessages>, ports: &Ports) -> Result<Swept> 
     });
     let decisions = decided.iter().map(|(id, to)| (*id, "reconciled", json!({ "state": to.status() })));
     store::message_events_append(&mut tx, ports, lapses.chain(decisions), now).await?;
+    tell_ends(&mut tx, ports, ends(&taken_back, &decided)).await?;
     tx.commit().await?;
     ports.metrics.sweeps.add((SweepFind::TakenBack,), taken_back.len());
     ports.metrics.sweeps.add((SweepFind::Decided,), decided.len());
     Ok(Swept { taken_back: taken_back.len(), decided: decided.len() })
+}
+
+/// What ended: messages whose outcome a lost worker had written or hid, and unknown ones that are decided. One that stays
+/// unknown was told of before.
+fn ends(taken_back: &[(MessageId, AttemptStatus)], decided: &[(MessageId, MessageMove)]) -> Vec<Ended> {
+    let taken = taken_back.iter().filter_map(|(id, status)| match status {
+        AttemptStatus::Accepted => Some((*id, Ending::Sent, None)),
+        AttemptStatus::Unknown => Some((*id, Ending::Unknown, Some("OUTCOME_UNKNOWN".to_owned()))),
+        _ => None,
+    });
+    let decided = decided.iter().filter_map(|(id, to)| match to {
+        MessageMove::End(Ending::Unknown) | MessageMove::Requeue { .. } => None,
+        MessageMove::End(ending) => Some((*id, *ending, None)),
+    });
+    taken.chain(decided).collect()
 }
 
 /// Decides unknown outcomes whose time for reconciling is over; returns the messages that were moved, and to what.

@@ -6,7 +6,8 @@ use carillon_entities::ids::{BrandId, EnrollmentId, EventDefinitionId, SenderId,
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
-use super::{MessageClass, store};
+use super::tell::tell_ends;
+use super::{Ending, MessageClass, store};
 use crate::error::Result;
 use crate::ports::Ports;
 use crate::time::Timestamp;
@@ -54,5 +55,7 @@ pub(crate) async fn cancel_of_ways(tx: &mut TenantTx, ports: &Ports, ways: &[Enr
     let now = ports.now();
     let cancelled = store::messages_cancel_of_ways(tx, ways, now).await?;
     let events = cancelled.iter().map(|id| (*id, "cancelled", json!({ "reason": "way_ended" })));
-    store::message_events_append(tx, ports, events, now).await
+    store::message_events_append(tx, ports, events, now).await?;
+    let ended = cancelled.into_iter().map(|id| (id, Ending::Cancelled, Some("way_ended".to_owned())));
+    tell_ends(tx, ports, ended.collect()).await
 }

@@ -1,7 +1,8 @@
 //! The labels that metrics have: closed lists, so that no path, tenant, address or e-mail becomes a series (L9).
 
 use crate::consent::{Reason, Verdict};
-use crate::messaging::{Lane, MessageStatus};
+use crate::messaging::reply_class::FailureClass;
+use crate::messaging::{Lane, MessageStatus, ReportEnd};
 
 /// A closed list of the values of a label.
 pub trait Label: Copy + 'static {
@@ -103,6 +104,8 @@ labels! {
     MessageStatus = "outcome";
     Verdict = "verdict";
     Reason = "reason";
+    FailureClass = "class";
+    ReportEnd = "outcome";
 }
 
 text_code! {
@@ -240,6 +243,10 @@ text_code! {
         Imports = "imports",
         /// People on workflows.
         Workflows = "workflows",
+        /// What webhooks are told.
+        Webhooks = "webhooks",
+        /// Campaigns that are frozen or released.
+        Campaigns = "campaigns",
         /// Sweeps.
         Maintenance = "maintenance",
     }

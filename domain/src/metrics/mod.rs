@@ -16,7 +16,8 @@ use prometheus::{
 };
 
 use crate::consent::{Reason, Verdict};
-use crate::messaging::{Lane, MessageStatus};
+use crate::messaging::reply_class::FailureClass;
+use crate::messaging::{Lane, MessageStatus, ReportEnd};
 use family::Making;
 pub use family::{Counts, Times};
 use labels::{
@@ -56,6 +57,10 @@ pub struct Metrics {
     /// What sweeps had to do.
     pub sweeps: Counts<(SweepFind,)>,
     spans: Counts<(SpanEnd,)>,
+    /// Mails that did not arrive, said at once or reported later.
+    pub bounces: Counts<(FailureClass,)>,
+    /// What came of mails to addresses for reports.
+    pub reports: Counts<(ReportEnd,)>,
     messages: Counts<(Lane, MessageStatus)>,
     tenant_messages: Option<Tenants>,
     due: IntGaugeVec,
@@ -122,6 +127,9 @@ impl Metrics {
         let sweeps =
             all.counts("carillon_swept_messages_total", "Messages of workers that are gone, or of unknown end.");
         let spans = all.counts("carillon_trace_spans_total", "Spans for traces; failed and dropped ones are lost.");
+        let bounces =
+            all.counts("carillon_bounces_total", "Mails given up, at the hand-over or reported later, by class.");
+        let reports = all.counts("carillon_reports_total", "Mails to addresses for bounces and complaints.");
         let due = gauges(all, "carillon_due", "Work that is due, counted to 1000; by the elected process.", &["lane"]);
         let name = "carillon_due_oldest_seconds";
         let help = "For how long the oldest row has been due; by the elected process.";
@@ -161,6 +169,8 @@ impl Metrics {
             tickets,
             sweeps,
             spans,
+            bounces,
+            reports,
             messages,
             tenant_messages,
             due,
@@ -304,6 +314,8 @@ mod tests {
             "carillon_relay_attempts_total{lane=\"bulk\",outcome=\"unreachable\"}",
             "carillon_gate_refusals_total{reason=\"no_consent\"}",
             "carillon_http_requests_total{method=\"post\",route=\"graphql\",status=\"5xx\"}",
+            "carillon_bounces_total{class=\"recipient_permanent\"}",
+            "carillon_reports_total{outcome=\"complained\"}",
             "carillon_workflow_moves_total",
         ] {
             assert_eq!(line(&scrape, series), Some("0"), "{series}\n{scrape}");

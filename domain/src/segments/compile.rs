@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub struct CompiledCondition(Fragment);
 
 impl CompiledCondition {
-    pub(super) fn fragment(&self) -> &Fragment {
+    pub(crate) fn fragment(&self) -> &Fragment {
         &self.0
     }
 }

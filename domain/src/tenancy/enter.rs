@@ -8,11 +8,12 @@ use carillon_entities::wall::{Freshness, TenantDoor, Wall};
 
 use super::viewer::Reached;
 use super::{
-    Actor, Grant, ImportContacts, OperatorContext, RecordConsent, RecordHits, Scopes, SystemContext, TenantContext,
-    VerifiedAccess, VerifiedKey, VerifySenders,
+    Actor, Grant, ImportContacts, OperatorContext, ReceiveReports, RecordConsent, RecordHits, RunWebhooks, Scopes,
+    SystemContext, TenantContext, VerifiedAccess, VerifiedKey, VerifySenders,
 };
+use crate::campaigns::CampaignGrants;
 use crate::files::SignedFile;
-use crate::keys::{VerifiedClick, VerifiedLink};
+use crate::keys::{VerifiedBounce, VerifiedClick, VerifiedLink};
 use crate::workflows::EngineGrants;
 
 /// A signed-in user, in the tenant their token names; none if it names none.
@@ -61,6 +62,17 @@ pub fn enter_to_advance(wall: &Wall, tenant: TenantId) -> EngineGrants {
     EngineGrants { run: Grant::new(door.clone(), Actor::System), send: Grant::new(door, Actor::System) }
 }
 
+/// Carillon's own work on the webhooks of a tenant: none while it is suspended.
+pub fn enter_to_tell(wall: &Wall, tenant: TenantId) -> Grant<RunWebhooks> {
+    Grant::new(open(wall, tenant, Freshness::Tenant), Actor::System)
+}
+
+/// Carillon's own work on the campaigns of a tenant: none while it is suspended.
+pub fn enter_to_campaign(wall: &Wall, tenant: TenantId) -> CampaignGrants {
+    let door = open(wall, tenant, Freshness::Tenant);
+    CampaignGrants { run: Grant::new(door.clone(), Actor::System), send: Grant::new(door, Actor::System) }
+}
+
 /// The person who follows a link in a mail: they may record what they want, for their own address only.
 pub fn enter_by_link(wall: &Wall, link: &VerifiedLink) -> Grant<RecordConsent> {
     Grant::new(open(wall, link.tenant, Freshness::Link), Actor::Recipient)
@@ -70,6 +82,17 @@ pub fn enter_by_link(wall: &Wall, link: &VerifiedLink) -> Grant<RecordConsent> {
 /// connections of [`enter_by_link`]: no flood of clicks keeps anybody from unsubscribing (C-11).
 pub fn enter_by_click(wall: &Wall, click: &VerifiedClick) -> Grant<RecordHits> {
     Grant::new(open(wall, click.tenant, Freshness::Tenant), Actor::Recipient)
+}
+
+/// Whoever sends a mail to a signed return path, or sends a mail of ours back with its signed link: a report is taken, also
+/// while the tenant is suspended, for whom not to write to is no matter of that.
+pub fn enter_by_bounce(wall: &Wall, path: &VerifiedBounce) -> Grant<ReceiveReports> {
+    Grant::new(open(wall, path.tenant, Freshness::Unchecked), Actor::System)
+}
+
+/// The same by the link that came back in a complaint (C-59).
+pub fn enter_by_returned_link(wall: &Wall, link: &VerifiedLink) -> Grant<ReceiveReports> {
+    Grant::new(open(wall, link.tenant, Freshness::Unchecked), Actor::System)
 }
 
 /// Whoever holds a signed file address: it was given to somebody who may import, for one file, until it expires

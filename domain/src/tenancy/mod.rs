@@ -50,8 +50,9 @@ pub use create_account::create_account;
 pub use create_tenant::{NewTenant, create_tenant};
 pub use doorkeeper::Doorkeeper;
 pub use enter::{
-    enter_as_user, enter_by_click, enter_by_file, enter_by_link, enter_for_work, enter_to_advance, enter_to_import,
-    enter_to_verify, enter_with_key, operate,
+    enter_as_user, enter_by_bounce, enter_by_click, enter_by_file, enter_by_link, enter_by_returned_link,
+    enter_for_work, enter_to_advance, enter_to_campaign, enter_to_import, enter_to_tell, enter_to_verify,
+    enter_with_key, operate,
 };
 pub use enter_tenant::{TenantSession, authenticate_key, enter_tenant, tenant};
 pub(crate) use grant::TENANT_SUSPENDED;

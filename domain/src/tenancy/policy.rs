@@ -128,6 +128,8 @@ policy! {
     SendMessages = "messaging.send" tenant write [yes yes yes no no | yes yes no];
     /// Record and judge opens and clicks.
     RecordHits = "messaging.record_hits" tenant write [no no no no no | no yes no];
+    /// Take bounces and complaints.
+    ReceiveReports = "messaging.report" tenant write [no no no no no | no yes no];
     /// Publish template versions.
     PublishTemplates = "messaging.publish" tenant write [yes yes yes no no | yes no no];
     /// Create senders, their keys and relays.
@@ -146,6 +148,22 @@ policy! {
     PublishDocuments = "documents.publish" tenant write [yes yes no no no | yes no no];
     /// Have a document by its id, to run it as its text would run: no key needs a scope for it.
     RunDocuments = "documents.run" tenant read [yes yes yes yes yes | no no no];
+    /// See webhook endpoints and what was delivered to them.
+    ReadWebhooks = "webhooks.read" tenant read [yes yes no no no | yes no no];
+    /// Make, change and delete webhook endpoints, change their secrets, replay.
+    AdministerWebhooks = "webhooks.administer" tenant write [yes yes no no no | no no no];
+    /// Deliver to webhook endpoints.
+    RunWebhooks = "webhooks.run" tenant write [no no no no no | no yes no];
+    /// See campaigns, whom they go to by id, and results.
+    ReadCampaigns = "campaigns.read" tenant read [yes yes yes yes yes | yes yes no];
+    /// Draft campaigns.
+    WriteCampaigns = "campaigns.write" tenant write [yes yes yes no no | yes no no];
+    /// Start, pause, resume and cancel campaigns, and choose their variants.
+    PublishCampaigns = "campaigns.publish" tenant write [yes yes yes no no | yes no no];
+    /// Approve campaigns, and say which need it (C-202).
+    ApproveCampaigns = "campaigns.approve" tenant write [yes yes no no no | no no no];
+    /// Freeze and release campaigns.
+    RunCampaigns = "campaigns.run" tenant write [no no no no no | no yes no];
     /// See the tenant's settings, brands, topics and members.
     ReadTenant = "tenancy.read" tenant read [yes yes yes yes yes | yes yes no];
     /// Change settings, brands, topics, members and API keys.
@@ -171,6 +189,7 @@ impl Permission {
         match self {
             Self::WriteContacts | Self::TrackEvents => Some(Self::ReadContacts),
             Self::WriteWorkflows | Self::PublishWorkflows => Some(Self::ReadWorkflows),
+            Self::WriteCampaigns | Self::PublishCampaigns => Some(Self::ReadCampaigns),
             Self::RecordConsent => Some(Self::ReadConsent),
             Self::SendMessages | Self::PublishTemplates => Some(Self::ReadMessages),
             Self::PublishDocuments => Some(Self::ReadDocuments),

@@ -7,16 +7,17 @@
 use std::collections::HashMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use carillon_entities::ids::WorkflowId;
+
+use uuid::Uuid;
 
 use super::{BASIS_POINTS, Variant};
 use crate::keys::AddressHash;
 
-/// The bucket of an address in a split. The hash of the address is keyed, so nobody can choose their bucket.
-pub fn bucket(workflow: WorkflowId, node: &str, address: AddressHash) -> u32 {
+/// The bucket of an address in a split of a workflow, or of a campaign. The hash of the address is keyed, so nobody can choose their bucket.
+pub fn bucket(subject: Uuid, node: &str, address: AddressHash) -> u32 {
     let mut context = Context::new(&SHA256);
     context.update(b"carillon/1/split/");
-    context.update(workflow.0.as_bytes());
+    context.update(subject.as_bytes());
     context.update(node.as_bytes());
     context.update(&[0]);
     context.update(address.as_bytes());
@@ -78,7 +79,6 @@ fn ranges(owner: &[Option<usize>], place: usize) -> Vec<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     use super::*;
 
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn c183_a_million_addresses_split_as_they_should_and_the_same_each_time() {
         let variants = allotted(&[], &[5_000, 3_000, 2_000]);
-        let workflow = WorkflowId(Uuid::from_u128(7));
+        let workflow = Uuid::from_u128(7);
         let label = |n| variant_of(&variants, bucket(workflow, "split", address(n))).map(|one| one.label.clone());
         let mut counts: HashMap<String, f64> = HashMap::new();
         for n in 0..1_000_000 {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn two_splits_are_independent_of_each_other() {
-        let (one, other) = (WorkflowId(Uuid::from_u128(1)), WorkflowId(Uuid::from_u128(2)));
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let same = (0..10_000).filter(|n| bucket(one, "s", address(*n)) < 5_000).collect::<Vec<_>>();
         let both = same.iter().filter(|n| bucket(other, "s", address(**n)) < 5_000).count();
         assert!((2_300..2_700).contains(&both), "{both}");

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::messaging::cancel_of_ways;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, RunWorkflows};
+use crate::webhooks::{self, Happening, WorkflowFinished};
 
 /// Why these ways end.
 const REASON: &str = "workflow_archived";
@@ -57,5 +58,15 @@ async fn take_out(tx: &mut TenantTx, ports: &Ports, people: &[Enrollment]) -> Re
         at: now,
     };
     steps_append(tx, ports, people.iter().map(step).collect()).await?;
+    let finished = |way: &Enrollment| {
+        Happening::WorkflowFinished(WorkflowFinished {
+            enrollment_id: way.id,
+            workflow_id: way.way.workflow,
+            contact_id: way.contact,
+            state: WayState::Exited.as_str(),
+            reason: REASON.to_owned(),
+        })
+    };
+    webhooks::tell(tx, ports, people.iter().map(finished).collect()).await?;
     cancel_of_ways(tx, ports, &ways).await
 }

@@ -28,6 +28,7 @@ use crate::ports::Ports;
 use crate::reruns::Reruns;
 use crate::tenancy::{Grant, RunWorkflows, SendMessages};
 use crate::time::Timestamp;
+use crate::webhooks::{self, Happening, WorkflowFinished};
 
 /// How many people one ticket permits to move.
 pub const PEOPLE: u32 = 500;
@@ -104,7 +105,7 @@ async fn one_batch(grants: &EngineGrants, ports: &Ports, size: u32) -> Result<us
 }
 
 /// When whoever waits for another day's mails is looked at again.
-fn renewed(now: Timestamp) -> Timestamp {
+pub(crate) fn renewed(now: Timestamp) -> Timestamp {
     let midnight = now.date_naive().checked_add_days(Days::new(1)).map(|day| day.and_time(NaiveTime::MIN).and_utc());
     let pause = now + QUOTA_PAUSE;
     midnight.map_or(pause, |midnight| midnight.min(pause))
@@ -134,6 +135,19 @@ impl Run {
     /// How many mails it asks for.
     fn mails(&self) -> usize {
         asked_mails(&self.effects.steps)
+    }
+
+    /// What webhooks are told of it, if it is over.
+    fn finished(&self) -> Option<Happening> {
+        let Next::Ended { state, reason } = &self.effects.next else { return None };
+        let Enrollment { id, contact, way, .. } = &self.enrollment;
+        Some(Happening::WorkflowFinished(WorkflowFinished {
+            enrollment_id: *id,
+            workflow_id: way.workflow,
+            contact_id: *contact,
+            state: state.as_str(),
+            reason: reason.clone(),
+        }))
     }
 }
 
@@ -189,6 +203,7 @@ impl Writing<'_> {
         if parked > 0 {
             tracing::error!(tenant.id = %tx.tenant(), parked, "people are at nodes that this program does not know");
         }
+        let finished = runs.iter().filter_map(Run::finished).collect();
         let steps = runs.into_iter().flat_map(|run| {
             let (enrollment, version, at) = (run.enrollment.id, run.enrollment.version, self.now);
             run.effects.steps.into_iter().map(move |step| NewStep {
@@ -204,6 +219,7 @@ impl Writing<'_> {
             })
         });
         steps_append(tx, self.ports, steps.collect()).await?;
+        webhooks::tell(tx, self.ports, finished).await?;
         Ok(lanes)
     }
 
@@ -297,7 +313,7 @@ impl Writing<'_> {
             send_at: None,
             expires_at: None,
             is_test: false,
-            origin: Some(Origin {
+            origin: Some(Origin::Step {
                 version: enrollment.version,
                 enrollment: enrollment.id,
                 node: step.node.clone(),

@@ -1,6 +1,6 @@
 //! Times of day in somebody's zone (C-178): a gap moves them later, an overlap takes the first, never twice. Pure.
 
-use chrono::TimeDelta;
+use chrono::{Datelike, NaiveDate, TimeDelta};
 use jiff::civil::Time;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
@@ -40,6 +40,13 @@ pub fn next_time_of_day(time: TimeOfDay, zone: &TimeZone, from: Timestamp) -> Ti
         }
     }
     from + TimeDelta::days(1)
+}
+
+/// The instant at which it is this time on this day in the zone; none where the zone has no such day.
+pub fn time_on_day(time: TimeOfDay, day: NaiveDate, zone: &TimeZone) -> Option<Timestamp> {
+    let part = |number: u32| i8::try_from(number).ok();
+    let date = jiff::civil::Date::new(i16::try_from(day.year()).ok()?, part(day.month())?, part(day.day())?).ok()?;
+    instant(zone, date.to_datetime(time.0))
 }
 
 /// The instant of a local time: in a gap with the offset before it, in an overlap the first (RFC 5545 s3.3.5).

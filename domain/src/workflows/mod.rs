@@ -16,7 +16,7 @@ mod definition;
 mod engine;
 mod entry;
 mod facts;
-mod local_time;
+pub(crate) mod local_time;
 mod manage;
 mod parse;
 mod publish;
@@ -31,11 +31,13 @@ pub use answers::{
     NodeAnswer, VariantAnswer, are_workflows_held, enrollments, find_enrollments, find_workflow_versions,
     find_workflows, held_contacts, node_answers, paths, variant_answers, workflow_versions, workflows,
 };
+pub(crate) use assign::{allot, bucket, variant_of};
 pub use check::{Finding, Severity, WAIT_MAX_SECONDS};
 pub use definition::{
     BASIS_POINTS, Conversion, DEFINITION_MAX, Definition, End, NODES_MAX, Node, NodeName, PropertyFilter, Reentry,
     Trigger, Variant, definition_schema,
 };
+pub(crate) use engine::renewed;
 pub use engine::{EngineGrants, PEOPLE, advance_due};
 pub use manage::{
     UpdateWorkflow, archive_workflow, create_workflow, hold_all_workflows, hold_contact, pause_workflow,
@@ -44,7 +46,9 @@ pub use manage::{
 pub use publish::{PublishedWorkflow, check_workflows, publish_workflow};
 pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};
 pub(crate) use store::enrollments::ways_at_gate;
+pub(crate) use store::events::{TenantDefaults, tenant_defaults};
 pub use store::statements;
 pub use versions::VersionCache;
 pub use wilson::Proportion;
+pub(crate) use wilson::wilson;
 pub use workflow::{Enrollment, Held, Listener, StepRecord, Version, Watch, Workflow, WorkflowState};

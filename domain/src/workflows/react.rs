@@ -26,6 +26,7 @@ use crate::messaging::cancel_of_ways;
 use crate::ports::Ports;
 use crate::segments::{Needs, load_facts};
 use crate::time::Timestamp;
+use crate::webhooks::{self, Happening, WorkflowFinished};
 
 /// Something a contact did, as it was just stored.
 #[derive(Debug, Clone)]
@@ -203,7 +204,12 @@ async fn begin(tx: &mut TenantTx, ports: &Ports, definitions: &Definitions, mut 
             steps.push(step(entry, (&way.start, Some(0)), what, *at));
         }
     }
-    steps_append(tx, ports, steps).await
+    steps_append(tx, ports, steps).await?;
+    let over = ways.iter().filter_map(|way| {
+        let (state, reason, _) = way.entry.ended.clone()?;
+        Some(finished(&way.entry, state, reason))
+    });
+    webhooks::tell(tx, ports, over.collect()).await
 }
 
 fn key_of(entry: &Entry) -> (WorkflowId, &str, i32) {
@@ -280,6 +286,9 @@ async fn end(tx: &mut TenantTx, ports: &Ports, mut ends: Vec<WayEnd>) -> Result<
         step(&end.stand.entry, (&end.stand.node, Some(end.stand.visit)), what, end.at)
     });
     steps_append(tx, ports, steps.collect()).await?;
+    let over = ends.iter().filter(|end| ended.contains(&end.stand.entry.id));
+    let over = over.map(|end| finished(&end.stand.entry, end.state, end.reason.clone()));
+    webhooks::tell(tx, ports, over.collect()).await?;
     let mut ended: Vec<EnrollmentId> = ended.into_iter().collect();
     ended.sort_unstable();
     cancel_of_ways(tx, ports, &ended).await
@@ -330,6 +339,17 @@ async fn end_by_conditions(
     // What time alone makes true from here on must not be missed (A3.2).
     ways_wake(tx, wakes).await?;
     end(tx, ports, ends).await
+}
+
+/// What webhooks are told of a way that ended.
+fn finished(way: &Entry, state: WayState, reason: String) -> Happening {
+    Happening::WorkflowFinished(WorkflowFinished {
+        enrollment_id: way.id,
+        workflow_id: way.workflow,
+        contact_id: way.contact,
+        state: state.as_str(),
+        reason,
+    })
 }
 
 fn outcome_of(state: WayState) -> StepOutcome {

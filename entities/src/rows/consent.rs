@@ -106,6 +106,7 @@ row! {
         reason: String,
         since: DateTimeUtc,
         source_event: Option<Uuid>,
+        operator_id: Option<String>,
     }
 }
 

@@ -12,9 +12,22 @@ row! {
         subject_ref: SubjectId,
         hard_bounces: i32,
         soft_bounces: i32,
+        soft_since: Option<DateTimeUtc>,
+        soft_last_at: Option<DateTimeUtc>,
         consent_version: i64,
         created_at: DateTimeUtc,
         updated_at: DateTimeUtc,
+    }
+}
+
+row! {
+    /// A row of `operator_hours`.
+    operator_hours "operator_hours" (Tenant) {
+        key tenant_id: TenantId,
+        key operator_id: String,
+        key hour_at: DateTimeUtc,
+        handed: i64,
+        gone: i64,
     }
 }
 
@@ -119,6 +132,7 @@ row! {
         tracking: String,
         workflow_version_id: Option<WorkflowVersionId>,
         enrollment_id: Option<EnrollmentId>,
+        campaign_id: Option<CampaignId>,
         node: Option<String>,
         variant: Option<String>,
         due_at: DateTimeUtc,

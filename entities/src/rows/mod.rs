@@ -2,12 +2,14 @@
 //!
 //! A row type is read and written in a `store.rs` and never leaves it.
 
+pub mod campaigns;
 pub mod consent;
 pub mod contacts;
 pub mod messaging;
 pub mod persisted;
 pub mod service;
 pub mod tenancy;
+pub mod webhooks;
 pub mod workflows;
 
 mod prelude {

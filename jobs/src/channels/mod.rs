@@ -1,3 +1,4 @@
-//! Channels: the only code that hands messages to the outside world, and only messages the gate cleared (L3).
+//! Channels: the only code that hands anything to the outside world, and of messages only those the gate cleared (L3).
 
 pub mod email;
+pub mod webhook;

@@ -46,7 +46,7 @@ impl Crew {
     /// Of these for one tenant: as many as the processes let it hold; of slices and sweeps one, wherever it is.
     pub fn share(&self) -> usize {
         let shares = self.heard.values().map(|(slots, _)| self.queue.share(*slots));
-        if self.queue.waits_for_relays() { shares.sum() } else { 1 }
+        if self.queue.waits_for_others() { shares.sum() } else { 1 }
     }
 }
 

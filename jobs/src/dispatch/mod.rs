@@ -121,6 +121,8 @@ impl Dispatcher {
                 Ok(Signal::Ring(lane)) if QueueName::from(lane) == self.queue => return,
                 Ok(Signal::RingImports) if self.queue == QueueName::Imports => return,
                 Ok(Signal::RingWorkflows) if self.queue == QueueName::Workflows => return,
+                Ok(Signal::RingWebhooks) if self.queue == QueueName::Webhooks => return,
+                Ok(Signal::RingCampaigns) if self.queue == QueueName::Campaigns => return,
                 Ok(Signal::Slots { process, queue, count }) if queue == self.queue => {
                     self.crew.hear(process, count, self.handlers.ports.clock.monotonic());
                 }
@@ -159,6 +161,8 @@ impl Dispatcher {
             QueueName::Bulk => due::due_messages(ports, Lane::Bulk).await?,
             QueueName::Imports => due::due_imports(ports).await?,
             QueueName::Workflows => due::due_workflows(ports).await?,
+            QueueName::Webhooks => due::due_webhooks(ports).await?,
+            QueueName::Campaigns => due::due_campaigns(ports).await?,
             QueueName::Maintenance => due::due_sweeps(ports).await?,
         };
         Ok(due.into_iter().map(|due| due.tenant).collect())
@@ -171,6 +175,8 @@ impl Dispatcher {
             QueueName::Bulk => Task::DeliverMessagesV1 { lane: Lane::Bulk, n: BATCH },
             QueueName::Imports => Task::RunImportV1,
             QueueName::Workflows => Task::AdvanceWorkflowsV1 { n: PEOPLE },
+            QueueName::Webhooks => Task::DeliverWebhooksV1,
+            QueueName::Campaigns => Task::RunCampaignV1,
             QueueName::Maintenance => Task::SweepV1,
         };
         let lane = self.queue.as_str();

@@ -4,8 +4,10 @@
 
 mod advance_workflows;
 mod deliver_messages;
+mod deliver_webhooks;
 mod hand_over;
 mod pace;
+mod run_campaign;
 mod run_import;
 mod sweep;
 
@@ -26,6 +28,7 @@ use tracing::{Instrument as _, Span};
 pub use pace::Pace;
 
 use crate::channels::email::{EmailChannel, Relay};
+use crate::channels::webhook::WebhookChannel;
 use crate::queue::{Task, Ticket, TicketHandler};
 use crate::redis::{Signal, Signals};
 
@@ -42,6 +45,8 @@ pub struct Handlers {
     pub files: Files,
     /// The mail channel.
     pub channel: EmailChannel,
+    /// The webhook channel.
+    pub webhooks: WebhookChannel,
     /// The deployment's relay.
     pub relay: Relay,
     /// Compiled content.
@@ -102,6 +107,8 @@ impl Handlers {
             Task::DeliverMessagesV1 { lane, n } => self.deliver_messages(tenant, lane, n).await,
             Task::RunImportV1 => self.run_import(tenant).await,
             Task::AdvanceWorkflowsV1 { n } => self.advance_workflows(tenant, n).await,
+            Task::DeliverWebhooksV1 => self.deliver_webhooks(tenant).await,
+            Task::RunCampaignV1 => self.run_campaign(tenant).await,
             Task::SweepV1 => self.sweep(tenant).await,
         };
         match result {
@@ -128,10 +135,16 @@ impl Handlers {
             for due in dispatch::due_workflows(&self.ports).await? {
                 now += self.advance_workflows(due.tenant, PEOPLE).await?;
             }
+            for due in dispatch::due_campaigns(&self.ports).await? {
+                now += self.run_campaign(due.tenant).await?;
+            }
             for lane in Lane::ALL {
                 for due in dispatch::due_messages(&self.ports, *lane).await? {
                     now += self.deliver_messages(due.tenant, *lane, BATCH).await?;
                 }
+            }
+            for due in dispatch::due_webhooks(&self.ports).await? {
+                now += self.deliver_webhooks(due.tenant).await?;
             }
             if now == 0 {
                 return Ok(done);

@@ -16,13 +16,25 @@ pub enum QueueName {
     Imports,
     /// People on workflows.
     Workflows,
+    /// What webhooks are told.
+    Webhooks,
+    /// Campaigns that are frozen or released.
+    Campaigns,
     /// Sweeps.
     Maintenance,
 }
 
 impl QueueName {
     /// Every queue.
-    pub const ALL: [Self; 5] = [Self::Transactional, Self::Bulk, Self::Imports, Self::Workflows, Self::Maintenance];
+    pub const ALL: [Self; 7] = [
+        Self::Transactional,
+        Self::Bulk,
+        Self::Imports,
+        Self::Workflows,
+        Self::Webhooks,
+        Self::Campaigns,
+        Self::Maintenance,
+    ];
 
     /// The stable text.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +43,8 @@ impl QueueName {
             Self::Bulk => "bulk",
             Self::Imports => "imports",
             Self::Workflows => "workflows",
+            Self::Webhooks => "webhooks",
+            Self::Campaigns => "campaigns",
             Self::Maintenance => "maintenance",
         }
     }
@@ -38,12 +52,12 @@ impl QueueName {
     /// How many of a process' slots a tenant may hold: all but one, so that whoever comes next need not wait (C-174); of
     /// the others one, for a slice or a sweep takes what there is.
     pub(crate) fn share(self, slots: usize) -> usize {
-        if self.waits_for_relays() { slots.saturating_sub(1).max(1) } else { 1 }
+        if self.waits_for_others() { slots.saturating_sub(1).max(1) } else { 1 }
     }
 
     /// Whether its handlers may spend minutes waiting for somebody else's machine.
-    pub(crate) const fn waits_for_relays(self) -> bool {
-        matches!(self, Self::Transactional | Self::Bulk)
+    pub(crate) const fn waits_for_others(self) -> bool {
+        matches!(self, Self::Transactional | Self::Bulk | Self::Webhooks)
     }
 
     /// The namespace of its Redis keys. The braces are a hash tag: all keys of a queue live in one slot of a cluster.
@@ -71,6 +85,8 @@ impl From<QueueName> for Work {
             QueueName::Bulk => Self::Bulk,
             QueueName::Imports => Self::Imports,
             QueueName::Workflows => Self::Workflows,
+            QueueName::Webhooks => Self::Webhooks,
+            QueueName::Campaigns => Self::Campaigns,
             QueueName::Maintenance => Self::Maintenance,
         }
     }

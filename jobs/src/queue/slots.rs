@@ -46,7 +46,7 @@ impl Slots {
     ) -> Self {
         let count = count.clamp(1, Semaphore::MAX_PERMITS / OVERDUE_PER_SLOT);
         let free = Arc::new(Semaphore::new(count));
-        let overdue = Arc::new(Semaphore::new(if queue.waits_for_relays() { count * OVERDUE_PER_SLOT } else { 0 }));
+        let overdue = Arc::new(Semaphore::new(if queue.waits_for_others() { count * OVERDUE_PER_SLOT } else { 0 }));
         let (seats, running) = (Seats::default(), TaskTracker::new());
         Self { queue, count, stop, entropy, free, overdue, seats, running, handler }
     }

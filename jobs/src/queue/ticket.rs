@@ -48,6 +48,10 @@ pub enum Task {
         /// How many people at most.
         n: u32,
     },
+    /// Claim an endpoint of the tenant to which webhooks are due, and deliver them.
+    DeliverWebhooksV1,
+    /// Go on with the tenant's campaign that is due: freeze or release a batch of it.
+    RunCampaignV1,
     /// Sweep up after the tenant: leases that ran out, messages that expired.
     SweepV1,
 }
@@ -59,6 +63,8 @@ impl Task {
             Self::DeliverMessagesV1 { lane, .. } => lane.into(),
             Self::RunImportV1 => Work::Imports,
             Self::AdvanceWorkflowsV1 { .. } => Work::Workflows,
+            Self::DeliverWebhooksV1 => Work::Webhooks,
+            Self::RunCampaignV1 => Work::Campaigns,
             Self::SweepV1 => Work::Maintenance,
         }
     }

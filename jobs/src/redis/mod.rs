@@ -104,6 +104,14 @@ impl Doorbell for Signals {
         self.send(Signal::RingWorkflows);
     }
 
+    fn ring_webhooks(&self) {
+        self.send(Signal::RingWebhooks);
+    }
+
+    fn ring_campaigns(&self) {
+        self.send(Signal::RingCampaigns);
+    }
+
     fn changed(&self, tenant: TenantId) {
         self.send(Signal::Changed(tenant));
     }

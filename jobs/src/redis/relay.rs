@@ -100,6 +100,8 @@ impl Listening {
         }
         let _ = self.local.send(Signal::RingImports);
         let _ = self.local.send(Signal::RingWorkflows);
+        let _ = self.local.send(Signal::RingWebhooks);
+        let _ = self.local.send(Signal::RingCampaigns);
     }
 
     fn hear(&self, payload: &[u8]) {

@@ -17,6 +17,10 @@ pub enum Signal {
     RingImports,
     /// People on workflows became due.
     RingWorkflows,
+    /// Webhooks became due.
+    RingWebhooks,
+    /// A campaign is to go on.
+    RingCampaigns,
     /// Something of a tenant's changed: whoever watches it may look.
     Changed(TenantId),
     /// A process has so many slots for a queue; told each second.

@@ -97,7 +97,7 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         // No link to contacts and no end: it outlives contact, list and erasure (C-124, C-156). `scope` is `all`,
-        // `marketing` or a topic's id.
+        // `marketing` or a topic's id; `operator_id` is whose word a missing mailbox rests on (C-53).
         name: "suppressions",
         access: Access::Tenant,
         columns: "id UUID NOT NULL,
@@ -105,9 +105,10 @@ pub const TABLES: &[Table] = &[
             address_hmac BYTES NOT NULL,
             hmac_key_id TEXT NOT NULL,
             scope TEXT NOT NULL,
-            reason TEXT NOT NULL CHECK (reason IN ('unsubscribe', 'hard_bounce', 'complaint', 'manual', 'legal')),
+            reason TEXT NOT NULL CHECK (reason IN ('unsubscribe', 'hard_bounce', 'soft_bounce', 'complaint', 'manual', 'legal')),
             since TIME NOT NULL,
             source_event UUID,
+            operator_id TEXT,
             PRIMARY KEY (tenant_id, id)",
         indexes: &["UNIQUE suppressions_address ON suppressions (tenant_id, address_hmac, channel, scope, reason)"],
     },

@@ -4,12 +4,14 @@
 //! is decides the rest: row security, grants, append-only triggers and partitions follow from it, so no table can be
 //! added without them.
 
+pub mod campaigns;
 pub mod consent;
 pub mod contacts;
 pub mod messaging;
 pub mod persisted;
 pub mod service;
 pub mod tenancy;
+pub mod webhooks;
 pub mod workflows;
 
 /// Who may do what with a table.
@@ -53,5 +55,5 @@ pub struct Table {
 /// Every table, in an order in which foreign keys can be made.
 pub fn tables() -> impl Iterator<Item = &'static Table> {
     let first = [tenancy::TABLES, contacts::TABLES, consent::TABLES, messaging::TABLES, workflows::TABLES];
-    first.into_iter().chain([persisted::TABLES, service::TABLES]).flatten()
+    first.into_iter().chain([campaigns::TABLES, persisted::TABLES, service::TABLES, webhooks::TABLES]).flatten()
 }

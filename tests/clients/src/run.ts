@@ -14,6 +14,7 @@ import { start } from './server.js';
 import { socket } from './socket.js';
 import { sse } from './sse.js';
 import { urql } from './urql.js';
+import { webhooks } from './webhooks.js';
 import { CreateContactDocument } from '../generated/graphql.js';
 import { settle } from './world.js';
 
@@ -41,6 +42,7 @@ relayRuntime(world);
 socket(world);
 sse(world);
 feed(world);
+webhooks(world);
 python(world);
 attack(world);
 after(async () => assert.equal(await server.stop(), 0));

@@ -190,6 +190,7 @@ pub fn gate_facts(now: Timestamp, class: MessageClass, topic: ConsentTopic, fact
         contact: ContactFact::Active,
         address_is_current: true,
         way: None,
+        campaign: None,
         topic_consent: facts.topic_consent,
         all_marketing_consent: facts.all_marketing_consent,
         suppressions: facts.suppressions,

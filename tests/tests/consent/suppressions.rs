@@ -7,6 +7,7 @@ use carillon_domain::consent::{
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::Error;
 use carillon_domain::messaging::MessageClass;
+use carillon_domain::messaging::reply_class::Operator;
 use carillon_domain::tenancy::{AdministerConsent, RecordConsent};
 use chrono::TimeDelta;
 
@@ -110,7 +111,7 @@ async fn c067_a_hard_bounce_suppresses_and_leaves_the_ledger_alone() {
     let address = setup.recipient(setup.ports(), ADA).active();
     let channel = carillon_domain::consent::Channel::Email;
     let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
-    let bounce = HardBounce { channel, address, at: setup.ports().now() };
+    let bounce = HardBounce { channel, address, operator: Operator::OTHER, at: setup.ports().now() };
     consent::suppress_hard_bounces(&mut tx, setup.ports(), &[bounce, bounce]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(setup.count("consent_events").await, events);

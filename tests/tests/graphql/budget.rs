@@ -27,9 +27,15 @@ const LISTS: &[(&str, &str)] = &[
          liveVersion { number nodes { node waiting } variants { label exposed } }",
     ),
     (
+        "campaigns",
+        "name sender { fromName } topic { key } variants { template { name } } counts { sent refusedByReason { reason } } \
+         variantCounts { label } recipients(first: 2) { nodes { outcome contact { email } message { state } } }",
+    ),
+    ("contactLists", "name memberCount members(first: 2) { nodes { contact { email } } }"),
+    (
         "messages",
         "id contact { tags consents { status } } topic { key } brand { name } sender { fromName } \
-         templateVersion { locale } attempts { state } decisions { reason }",
+         templateVersion { locale } attempts { state } decisions { reason } history { kind }",
     ),
     ("imports", "fileName errorsUrl errors(first: 1) { nodes { code } pageInfo { hasNextPage } }"),
     ("templates", "name versions { locale }"),
@@ -45,6 +51,8 @@ const LISTS: &[(&str, &str)] = &[
     ("members", "name role email inherited"),
     ("apiKeys", "name scopes"),
     ("auditEvents", "action detail"),
+    ("webhookEndpoints", "url state eventTypes"),
+    ("webhookDeliveries", "eventType state endpoint { url } attempts { outcome }"),
 ];
 
 #[actix_web::test]

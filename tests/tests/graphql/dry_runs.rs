@@ -34,6 +34,14 @@ impl Doorbell for Bell {
     fn ring_workflows(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn ring_webhooks(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ring_campaigns(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A mutation that has an effect, what is asked of its payload, and what that is.
@@ -115,6 +123,22 @@ impl Stage {
         self.api.change("createContact", "contact { id }", input).await["contact"]["id"].clone()
     }
 
+    /// A campaign that can be started, to the one contact of a row's list.
+    async fn campaign(&self, row: &crate::rows::Ids) -> Value {
+        let template = json!({ "name": "Spring", "class": "MARKETING" });
+        let template = self.api.change("createTemplate", "template { id }", template).await["template"]["id"].clone();
+        let version = json!({
+            "templateId": template, "locale": "de", "subject": "S",
+            "html": "<p>S <a href=\"{{ unsubscribe_url }}\">Leave</a> {{ sender.postal_address }}</p>",
+        });
+        self.api.change("publishTemplateVersion", "templateVersion { id }", version).await;
+        let campaign = json!({
+            "name": "Spring", "audience": { "listIds": [row.list] }, "senderId": row.sender, "topicId": row.topic,
+            "variants": [{ "label": "one", "templateId": template }],
+        });
+        self.api.change("createCampaign", "campaign { id }", campaign).await["campaign"]["id"].clone()
+    }
+
     /// A workflow whose draft can be published.
     async fn draft(&self, name: &str) -> Value {
         let nodes =
@@ -193,7 +217,29 @@ async fn sending_cases(stage: &Stage) -> Vec<Case> {
         "templateVersionId": row.version, "to": { "contactId": row.contact },
     });
     let is = |state: &str| json!({ "workflow": { "state": state } });
+    let campaign = stage.campaign(&row).await;
+    let list =
+        stage.api.change("createContactList", "list { id }", json!({ "name": "Gone" })).await["list"]["id"].clone();
+    // The test that is on its way would not be told again.
+    stage.api.world.execute("UPDATE webhook_deliveries SET state = 'failed'").await;
+    let replay = json!({ "endpointId": row.webhook_endpoint, "of": { "deliveryIds": [row.webhook_delivery] } });
+    let deleted = json!({ "webhookEndpoint": { "state": "DELETED", "url": "" } });
     vec![
+        case("replayWebhooks", replay, "count", json!({ "count": 1 })),
+        case("deleteWebhookEndpoint", json!({ "id": row.webhook_endpoint }), "webhookEndpoint { state url }", deleted),
+        case(
+            "startCampaign",
+            json!({ "id": campaign, "version": 1 }),
+            "audienceCount campaign { state }",
+            json!({ "audienceCount": 1, "campaign": { "state": "SCHEDULED" } }),
+        ),
+        case(
+            "cancelCampaign",
+            json!({ "id": row.campaign }),
+            "campaign { state }",
+            json!({ "campaign": { "state": "CANCELLED" } }),
+        ),
+        case("deleteContactList", json!({ "id": list, "version": 1 }), "deletedId", json!({ "deletedId": list })),
         case("removeRelay", json!({}), "relay { host }", json!({ "relay": null })),
         case(
             "sendMessages",

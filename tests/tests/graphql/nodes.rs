@@ -63,6 +63,10 @@ async fn c204_every_kind_of_node_is_found_by_its_own_tenant_alone() {
         row.enrollment,
         row.document,
         row.document_set,
+        row.webhook_endpoint,
+        row.webhook_delivery,
+        row.list,
+        row.campaign,
         entry["id"].clone(),
         entry["evidenceId"].clone(),
     ];

@@ -61,7 +61,7 @@ async fn a_list_is_the_same_from_both_its_ends_and_in_both_orders() {
         }
     }
     assert!(backward > 10, "{backward}");
-    for list in ["contacts", "imports", "messages", "templates", "workflows"] {
+    for list in ["campaigns", "contacts", "imports", "messages", "templates", "webhookDeliveries", "workflows"] {
         assert!(ordered.contains(&list), "{list}");
     }
 }

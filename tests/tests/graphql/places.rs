@@ -101,6 +101,8 @@ impl Side {
         let first = |list: &str| lists[list]["nodes"][0]["id"].clone();
         let mut ids = vec![row.brand, row.topic, row.contact, row.sender, row.template, row.version, row.message];
         ids.extend([row.workflow, row.workflow_version, row.enrollment, row.document, row.document_set]);
+        ids.extend([row.webhook_endpoint, row.webhook_delivery]);
+        ids.extend([row.list, row.campaign]);
         ids.extend([row.partial, row.upload, row.import, json!(api.tenant), json!(api.account)]);
         ids.extend([member["id"].clone(), member["userId"].clone()]);
         ids.push(lists["contact"]["ledger"]["nodes"][0]["id"].clone());
@@ -201,6 +203,9 @@ fn kind_of(field: &str) -> &'static str {
         Some("brand") => "brand",
         Some("contact") => "contact",
         Some("documentSet") => "docset",
+        Some("delivery") => "whdelivery",
+        Some("endpoint") => "whendpoint",
+        Some("list" | "excludedList") => "list",
         Some("membership") => "membership",
         Some("sender") => "sender",
         Some("template") => "template",
@@ -216,11 +221,14 @@ fn kind_of(field: &str) -> &'static str {
 fn kind_within(input: &str) -> &'static str {
     let kinds = [
         ("ApiKey", "credential"),
+        ("Campaign", "campaign"),
+        ("ContactList", "list"),
         ("Contact", "contact"),
         ("Message", "message"),
         ("Partial", "partial"),
         ("Sender", "sender"),
         ("Suppression", "suppression"),
+        ("WebhookEndpoint", "whendpoint"),
         ("Workflow", "workflow"),
     ];
     let found = kinds.into_iter().find(|(word, _)| input.contains(word));

@@ -31,6 +31,10 @@ pub struct Ids {
     pub enrollment: Value,
     pub document: Value,
     pub document_set: Value,
+    pub webhook_endpoint: Value,
+    pub webhook_delivery: Value,
+    pub list: Value,
+    pub campaign: Value,
 }
 
 impl Api {
@@ -72,6 +76,8 @@ impl Api {
         let (upload, import) = self.imported().await;
         let (workflow, workflow_version, enrollment) = self.enrolled(n, &contact).await;
         let (document, document_set) = self.documented(n).await;
+        let (webhook_endpoint, webhook_delivery) = self.webhook(n).await;
+        let (list, campaign) = self.drafted(n, [&contact, &sender, &topic, &template]).await;
         Ids {
             brand,
             topic,
@@ -88,6 +94,10 @@ impl Api {
             enrollment,
             document,
             document_set,
+            webhook_endpoint,
+            webhook_delivery,
+            list,
+            campaign,
         }
     }
 
@@ -115,6 +125,30 @@ impl Api {
         let version = json!({ "documentSetId": set, "documentIds": [document["documentId"]] });
         self.change("publishDocumentSetVersion", "", version).await;
         (document["id"].clone(), set)
+    }
+
+    /// An endpoint that listens to what does not happen here, and a delivery of a test to it.
+    async fn webhook(&self, n: usize) -> (Value, Value) {
+        let url = format!("https://hooks.example.org/{n}");
+        let endpoint = json!({ "url": url, "eventTypes": ["ENDPOINT_DISABLED"] });
+        let made = self.change("createWebhookEndpoint", "webhookEndpoint { id }", endpoint).await;
+        let endpoint = made["webhookEndpoint"]["id"].clone();
+        let tested = self.change("testWebhookEndpoint", "webhookDelivery { id }", json!({ "id": endpoint })).await;
+        (endpoint, tested["webhookDelivery"]["id"].clone())
+    }
+
+    /// A list with a contact on it, and a campaign to that, with sender, topic and template.
+    async fn drafted(&self, n: usize, [contact, sender, topic, template]: [&Value; 4]) -> (Value, Value) {
+        let list = json!({ "name": format!("L{n}") });
+        let list = self.change("createContactList", "list { id }", list).await["list"]["id"].clone();
+        let members = json!({ "listId": list, "contactIds": [contact] });
+        self.change("addContactsToList", "count", members).await;
+        let campaign = json!({
+            "name": format!("C{n}"), "audience": { "listIds": [list] }, "senderId": sender, "topicId": topic,
+            "variants": [{ "label": "one", "templateId": template }],
+        });
+        let campaign = self.change("createCampaign", "campaign { id }", campaign).await["campaign"]["id"].clone();
+        (list, campaign)
     }
 
     /// A workflow with a split, its version, and the contact on it.

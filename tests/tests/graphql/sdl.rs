@@ -92,11 +92,15 @@ async fn everything_of_the_schema_is_described() {
 
 /// Lists of objects that are no connection, and what bounds each; what can grow without bound is paged.
 const PLAIN_LISTS: &[(&str, &str)] = &[
+    ("Campaign.variantCounts", "the variants, and those without one"),
+    ("Campaign.variants", "eight variants"),
+    ("CampaignCounts.refusedByReason", "the reasons"),
     ("Contact.consents", "the topics of the tenant"),
     ("DocumentSet.versions", "the fifty that are kept"),
     ("EventDefinition.properties", "a hundred properties"),
     ("Message.attempts", "the attempts that retries have"),
     ("Message.decisions", "one for each attempt"),
+    ("Message.history", "a hundred entries"),
     ("MessageEventPage.events", "a hundred events"),
     ("MessageStats.byState", "the states"),
     ("MessageStats.refused", "the reasons"),
@@ -104,6 +108,7 @@ const PLAIN_LISTS: &[(&str, &str)] = &[
     ("Query.trackingCounts", "the days that are asked for"),
     ("RateLimit.buckets", "the tenant, and who asks in it"),
     ("Template.versions", "the locales"),
+    ("WebhookDelivery.attempts", "the attempts that the schedule has"),
     ("Workflow.findings", "the nodes of a definition"),
     ("WorkflowNodeAnswer.exited", "the reasons of a definition"),
     ("WorkflowNodeAnswer.mails", "the states"),

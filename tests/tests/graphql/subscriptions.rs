@@ -34,6 +34,10 @@ pub fn workflow(id: &Value) -> String {
     format!("subscription {{ workflowProgress(id: {id}) {{ id state liveVersion {{ nodes {{ node waiting }} }} }} }}")
 }
 
+fn campaign(id: &Value) -> String {
+    format!("subscription {{ campaignProgress(id: {id}) {{ id state counts {{ queued }} }} }}")
+}
+
 #[actix_web::test]
 async fn c223_a_socket_is_opened_with_its_protocol_and_from_here() {
     let hall = Box::pin(Hall::new()).await;
@@ -246,8 +250,10 @@ async fn c204_a_foreign_id_and_a_missing_one_are_told_the_same() {
         .filter(|field| field.arguments.iter().any(|argument| argument.node.ty.node.base.to_string() == "ID"))
         .map(|field| field.name.node.to_string())
         .collect();
-    assert_eq!(with_ids, ["importProgress", "workflowProgress"], "a new one is to be tried here, too");
-    let asked: [(_, _, Ask); 2] = [("import", own, import), ("workflow", row.workflow, workflow)];
+    let known = ["importProgress", "workflowProgress", "campaignProgress"];
+    assert_eq!(with_ids, known, "a new one is to be tried here, too");
+    let asked: [(_, _, Ask); 3] =
+        [("import", own, import), ("workflow", row.workflow, workflow), ("campaign", row.campaign, campaign)];
     for (kind, own, subscription) in asked {
         let missing = format!("{kind}_00000000000000000000000000");
         let mut answers = Vec::new();

@@ -273,6 +273,7 @@ async fn the_feed_tells_what_came_of_messages() {
         code: 550,
         enhanced: None,
         text: "5.1.1 No such mailbox".to_owned(),
+        operator: None,
     });
     let ada = setup.reader("ada@example.org").await;
     let accepted = setup.send_news("first", ada).await;

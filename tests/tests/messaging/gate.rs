@@ -19,7 +19,7 @@ const ADA: &str = "ada@example.org";
 /// A 4xx.
 fn later() -> HandOver {
     let text = "4.7.1 Try again later".to_owned();
-    HandOver::Refused(Reply { stage: SmtpStage::Recipient, code: 451, enhanced: None, text })
+    HandOver::Refused(Reply { stage: SmtpStage::Recipient, code: 451, enhanced: None, text, operator: None })
 }
 
 #[tokio::test]

@@ -1,15 +1,21 @@
 //! What outcomes come to.
 
-use carillon_domain::messaging::reply_class::{Reply, SmtpStage};
-use carillon_domain::messaging::{AttemptStatus, HandOver, Lane, MessageStatus, NotHandedOver};
+use carillon_domain::messaging::reply_class::{Operator, Reply, SmtpStage};
+use carillon_domain::messaging::{self, AttemptStatus, HandOver, Lane, MessageStatus, NotHandedOver};
 use chrono::TimeDelta;
 
-use crate::setup::Setup;
+use crate::setup::{Setup, settled};
 
 const ADA: &str = "ada@example.org";
 
 fn refused(code: u16, text: &str) -> HandOver {
-    HandOver::Refused(Reply { stage: SmtpStage::Recipient, code, enhanced: None, text: text.to_owned() })
+    HandOver::Refused(Reply {
+        stage: SmtpStage::Recipient,
+        code,
+        enhanced: None,
+        text: text.to_owned(),
+        operator: None,
+    })
 }
 
 #[tokio::test]
@@ -53,6 +59,40 @@ async fn c050_other_refusals_suppress_nobody() {
         setup.world.execute("UPDATE messages SET state = 'cancelled' WHERE state = 'queued'").await;
     }
     assert_eq!(setup.count("suppressions").await, 0);
+}
+
+/// Thirty of a hundred mailboxes of one operator are missing from one hour to the next.
+#[tokio::test]
+async fn c053_an_operator_that_forgets_its_people_suppresses_nobody_until_it_is_asked_again() {
+    let setup = Setup::new().await;
+    let intents: Vec<_> = (0..100).map(|n| setup.receipt(&format!("r{n}"), &format!("p{n}@gmail.com"))).collect();
+    setup.send(&intents).await;
+    let (claimed, cleared) = setup.cleared(Lane::Transactional).await;
+    let attempts: Vec<_> = cleared.iter().map(messaging::Cleared::attempt).collect();
+    assert_eq!(setup.start(&attempts).await, 100);
+    let outcomes = attempts.iter().enumerate().map(|(n, attempt)| {
+        let message = claimed.iter().find(|message| message.id == attempt.message).unwrap();
+        let outcome = if n < 30 { missing("gmail.com") } else { HandOver::Accepted };
+        settled(message, *attempt, outcome)
+    });
+    let mut outcomes: Vec<_> = outcomes.collect();
+    while !outcomes.is_empty() {
+        let rest = outcomes.split_off(outcomes.len().min(messaging::GROUP));
+        setup.end(std::mem::replace(&mut outcomes, rest)).await;
+    }
+    assert_eq!(setup.count("messages WHERE state = 'bounced'").await, 30);
+    assert_eq!(setup.count("suppressions").await, 0);
+
+    // After the fault the next mail to one of them tells.
+    setup.world.advance(TimeDelta::hours(3));
+    setup.send(&[setup.receipt("again", "p0@gmail.com")]).await;
+    assert_eq!(setup.round(Lane::Transactional, &missing("gmail.com")).await, 1);
+    assert_eq!(setup.count("suppressions WHERE reason = 'hard_bounce'").await, 1);
+}
+
+fn missing(host: &str) -> HandOver {
+    let (stage, text, operator) = (SmtpStage::Recipient, "5.1.1 No such mailbox".to_owned(), Operator::of_host(host));
+    HandOver::Refused(Reply { stage, code: 550, enhanced: None, text, operator })
 }
 
 #[tokio::test]

@@ -136,8 +136,13 @@ async fn c175_a_bounce_waits_for_the_gate_that_holds_the_address() {
     let recipient = consent::Recipient::of_email(&setup.ports().keys, setup.tenant, &crate::setup::email(ADA));
     let mut gate = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
     consent::endpoints_lock_for_send(&mut gate, recipient.keys()).await.unwrap();
-    let gone =
-        Reply { stage: SmtpStage::Recipient, code: 550, enhanced: None, text: "5.1.1 No such mailbox".to_owned() };
+    let gone = Reply {
+        stage: SmtpStage::Recipient,
+        code: 550,
+        enhanced: None,
+        text: "5.1.1 No such mailbox".to_owned(),
+        operator: None,
+    };
     let bounce = tokio::spawn({
         let setup = Arc::clone(&setup);
         async move { setup.settle(&claimed[0], attempt, HandOver::Refused(gone)).await }

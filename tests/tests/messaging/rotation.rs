@@ -5,6 +5,7 @@ use carillon_domain::consent::{
 };
 use carillon_domain::error::Error;
 use carillon_domain::keys::{LinkPurpose, LinkToken};
+use carillon_domain::messaging::reply_class::Operator;
 use carillon_domain::messaging::{HandOver, Intent, Lane, MessageStatus};
 use carillon_domain::tenancy::{RecordConsent, enter_by_link};
 use carillon_entities::ids::ContactId;
@@ -74,7 +75,7 @@ async fn c157_the_gate_knows_what_was_said_under_a_retired_key() {
     let (ada, gone) = (setup.reader(ADA).await, "gone@example.org");
     setup.opt_out(ada).await;
     let address = setup.ports().keys.address_hmac(setup.tenant, Channel::Email, email(gone).norm());
-    let bounce = HardBounce { channel: Channel::Email, address, at: setup.ports().now() };
+    let bounce = HardBounce { channel: Channel::Email, address, operator: Operator::OTHER, at: setup.ports().now() };
     let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
     consent::suppress_hard_bounces(&mut tx, setup.ports(), &[bounce]).await.unwrap();
     tx.commit().await.unwrap();

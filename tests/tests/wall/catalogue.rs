@@ -146,7 +146,8 @@ async fn c205_every_table_has_the_policy_and_forced_row_security() {
         "further policies, each a hole unless it is the dispatch role's",
         "SELECT tablename || '.' || policyname AS line FROM pg_policies WHERE policyname <> 'tenant_wall' AND NOT \
          (policyname = 'dispatch_reads' AND cmd = 'SELECT' AND roles = '{carillon_dispatch}' \
-         AND tablename IN ('messages', 'message_hits', 'message_batches', 'enrollments', 'workflows', 'pauses', 'imports', 'uploads', 'idempotency_keys', 'tenants')) \
+         AND tablename IN ('messages', 'message_hits', 'message_batches', 'enrollments', 'workflows', 'pauses', 'campaign_runs', 'imports', 'uploads', \
+         'idempotency_keys', 'webhook_deliveries', 'webhook_endpoints', 'tenants')) \
          AND NOT (tablename IN ('tenants', 'credentials') \
          AND ((policyname = 'all_rows' AND roles = '{carillon_identity}') \
          OR (policyname IN ('own_tenant', 'own_keys') AND cmd = 'SELECT' AND roles = '{carillon_app}')))",
@@ -270,7 +271,7 @@ async fn c208_each_role_reaches_its_own_tables_only() {
          AND a.attname NOT IN ('tenant_id', 'lane', 'state', 'due_at', 'expires_at', 'lease_until') \
          AND c.relname || '.' || a.attname NOT IN ('message_hits.class', 'message_batches.made_at', 'message_batches.last_place', 'imports.upload_id', 'uploads.id', \
          'enrollments.workflow_id', 'workflows.id', 'workflows.closing_at', 'pauses.subject_id', 'pauses.paused_at', \
-         'tenants.id', 'tenants.suspended_at')",
+         'webhook_deliveries.endpoint_id', 'webhook_endpoints.id', 'tenants.id', 'tenants.suspended_at')",
     )
     .await;
     none(

@@ -75,6 +75,10 @@ const LOOK_UPS: &[LookUp] = look_ups! {
         "SELECT sealed_answer FROM idempotency_keys WHERE tenant_id = $1 AND operation = $2 AND key = $3";
     APP "errors of an import" ("{id}") by "import_id":
         "SELECT * FROM import_errors WHERE tenant_id = $1 AND import_id = $2 ORDER BY line LIMIT 500";
+    APP "deliveries to an endpoint" ("{id}") by "endpoint_id":
+        "SELECT * FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2 ORDER BY id LIMIT 51";
+    APP "attempts of a delivery" ("{id}") by "delivery_id":
+        "SELECT * FROM webhook_attempts WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY id";
     DISPATCH "answers past their time" ("2026-03-02T09:10:00Z") by "expires_at":
         "SELECT tenant_id FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100";
     DISPATCH "files past their time" ("2026-03-02T09:10:00Z") by "expires_at":
@@ -116,6 +120,9 @@ async fn c205_every_look_up_that_must_be_fast_takes_an_index() {
 
 /// Statements that rightly read a whole table, each with the reason why it stays small or why all of it is wanted.
 const MAY_SCAN: &[(&str, &str)] = &[
+    ("AUDIENCE_COUNT", "it counts all of a tenant's contacts that an audience means"),
+    ("CAMPAIGNS_ASKING", "a tenant has a handful of campaigns, and a list is rarely deleted"),
+    ("CAMPAIGNS_LARGE", "a tenant has a handful of campaigns, and each asks once"),
     ("MATCHING_COUNT", "it counts all of a tenant's contacts that pass a condition"),
     ("GATE_RESERVED_TOPICS", "a tenant has a handful of topics"),
     ("MESSAGE_STATS", "it counts all of a tenant's messages in a span of time"),
@@ -127,6 +134,8 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("DUE_WORKFLOWS_COUNT", "it counts a thousand of a tenant's due people, who may be a large part of them"),
     ("ENDPOINT_KEYS", "asked at a start, of the system tenant alone, for all keys its addresses are kept under"),
     ("LEASE_TAKE", "there is a lease per lane"),
+    ("WEBHOOK_CLAIM", "a tenant has a handful of webhook endpoints"),
+    ("WEBHOOK_LISTENERS", "a tenant has a handful of webhook endpoints"),
     ("OWNERS_BESIDE", "a change of members is rare"),
 ];
 
@@ -151,6 +160,8 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("EVENTS_OF", &["contact_id"]),
     ("DUE_MESSAGES", &["tenant_id", "lane"]),
     ("DUE_WORKFLOWS", &["tenant_id", "workflow_id"]),
+    ("DUE_WEBHOOKS", &["endpoint_id", "id"]),
+    ("WEBHOOK_DUE", &["endpoint_id", "due_at"]),
     ("ENROLLMENTS_DUE", &["workflow_id", "due_at"]),
     ("ENROLLMENTS_LEAVING", &["workflow_id"]),
     ("ENROLLMENTS_LEAVING_STILL", &["workflow_id"]),
@@ -158,6 +169,13 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("WORKFLOW_CLOSED", &["workflow_id"]),
     // Of what the recursion looks up, EXPLAIN shows the beginning alone.
     ("DUE_MESSAGES_COUNT", &["lane"]),
+    ("DUE_CAMPAIGNS", &["due_at"]),
+    ("CAMPAIGN_RUN_TAKE", &["due_at"]),
+    ("AUDIENCE_ROWS", &["(id >"]),
+    ("RECIPIENTS_DUE", &["campaign_id", "release_at"]),
+    ("RECIPIENTS_DUE_OF_REST", &["campaign_id", "release_at"]),
+    ("CAMPAIGN_MESSAGES_QUEUED", &["campaign_id"]),
+    ("CAMPAIGN_MESSAGES_CANCEL", &["campaign_id"]),
     ("DUE_SWEEPS", &["lease_until", "due_at"]),
     ("FEED_EVENTS", &["first_id"]),
     ("VERIFIED_MEMBER", &["email_norm", "user_id"]),

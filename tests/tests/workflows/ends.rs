@@ -3,7 +3,9 @@
 use carillon_domain::contacts::{Tag, TagContacts, tag_contacts};
 use carillon_domain::ids::{ContactId, WorkflowId};
 use carillon_domain::tenancy::{SendMessages, WriteContacts};
+use carillon_domain::webhooks::WebhookEventType;
 use carillon_domain::workflows;
+use carillon_tests::sink::{Sink, listen};
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -36,6 +38,24 @@ async fn a3_01_a_goal_in_a_wait_is_met_at_the_events_time_and_nothing_more_is_se
     field.drain().await;
     assert_eq!((field.mails("ada@example.org"), field.path(ada).await), (0, "enrolled@first goal@first".to_owned()));
     assert_eq!(field.answer(&version, "first").await.exited.get("goal"), Some(&1));
+}
+
+#[tokio::test]
+async fn the_end_of_a_way_is_told_to_webhooks() {
+    let (field, sink) = (Field::new().await, Sink::start().await);
+    listen(&field.post, field.tenant, &sink.url(""), &[WebhookEventType::WorkflowFinished]).await;
+    let (workflow, _) = field.live("Cart", &cart(&field)).await;
+    let (ada, bob) = (field.person("ada@example.org").await, field.person("bob@example.org").await);
+    field.did(&[(ada, "started", field.ports().now()), (bob, "started", field.ports().now())]).await;
+    field.did(&[(ada, "bought", field.ports().now())]).await;
+    field.drain().await;
+    field.advance(TimeDelta::hours(1));
+    field.drain().await;
+    let told: Vec<Json> = sink.received().iter().map(|one| one.json()["data"].clone()).collect();
+    let said = |n: usize| (told[n]["contactId"].clone(), told[n]["workflowId"].clone(), told[n]["state"].clone());
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(said(0), (json!(ada), json!(workflow), json!("goal")));
+    assert_eq!(said(1), (json!(bob), json!(workflow), json!("completed")));
 }
 
 #[tokio::test]

@@ -123,6 +123,8 @@ pub enum SuppressionReason {
     Complaint,
     /// The address does not exist.
     HardBounce,
+    /// The mailbox could take no mail for a long time.
+    SoftBounce,
     /// A user of the tenant says so.
     Manual,
     /// A court, an authority or a lawyer; no user of the tenant can lift it.

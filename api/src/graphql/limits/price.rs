@@ -21,7 +21,10 @@ const AGGREGATE: u64 = 500;
 const LIST_ROWS: u64 = 10;
 
 /// Fields that cost this instead of their objects: what they compute is not what they show.
-const OWN: [(&str, &str, u64); 12] = [
+const OWN: [(&str, &str, u64); 15] = [
+    ("Campaign", "counts", 100),
+    ("Campaign", "variantCounts", 100),
+    ("ContactList", "memberCount", 20),
     ("MatchingContacts", "totalCount", AGGREGATE),
     // No object, but a look at the database: without a price anybody could ask for it without end.
     ("Query", "allWorkflowsPaused", 1),

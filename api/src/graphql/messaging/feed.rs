@@ -21,7 +21,7 @@ pub enum MessageEventKind {
     Accepted,
     /// It was put off and will be tried again.
     Deferred,
-    /// Over, the mailbox does not exist.
+    /// Over, the mailbox does not exist; a report may say so days after it was accepted.
     Bounced,
     /// Over, and not the recipient's fault.
     Failed,
@@ -39,6 +39,8 @@ pub enum MessageEventKind {
     Clicked,
     /// Somebody used its way out.
     Unsubscribed,
+    /// Somebody complained about it to their provider.
+    Complained,
 }
 
 /// Something that happened to a message.

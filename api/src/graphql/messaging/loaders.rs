@@ -7,7 +7,7 @@ use async_graphql::dataloader::Loader;
 use carillon_domain::error::Result as Done;
 use carillon_domain::ids::{ContactId, MessageId, PartialId, SenderId, TemplateId, TemplateVersionId, TenantId};
 use carillon_domain::messaging::{
-    self, Attempt, DecisionRecord, Message, Partial, Sender, StatRow, StoredVersion, Template,
+    self, Attempt, DecisionRecord, EventRecord, Message, Partial, Sender, StatRow, StoredVersion, Template,
 };
 use carillon_domain::paging::{Ahead, Paged};
 use carillon_domain::tenancy::{ReadConsent, ReadMessages, TenantContext, reach_tenants};
@@ -18,6 +18,10 @@ use crate::graphql::loader::{LoadError, Rows, by_page};
 /// The attempts of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttemptsOf(pub MessageId);
+
+/// What happened to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventsOf(pub MessageId);
 
 /// The gate's decisions on a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,6 +153,18 @@ impl Loader<AttemptsOf> for Rows {
         let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
         let found = messaging::attempts(&grant, &mut tx, ids).await?;
         Ok(grouped(found.into_iter().map(|(message, attempt)| (AttemptsOf(message), attempt))))
+    }
+}
+
+impl Loader<EventsOf> for Rows {
+    type Value = Vec<EventRecord>;
+    type Error = LoadError;
+
+    async fn load(&self, keys: &[EventsOf]) -> Result<HashMap<EventsOf, Vec<EventRecord>>, LoadError> {
+        let (grant, mut tx) = self.0.read::<ReadMessages>().await?;
+        let ids: Vec<MessageId> = keys.iter().map(|key| key.0).collect();
+        let found = messaging::events(&grant, &mut tx, ids).await?;
+        Ok(grouped(found.into_iter().map(|(message, event)| (EventsOf(message), event))))
     }
 }
 

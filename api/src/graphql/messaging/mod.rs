@@ -2,6 +2,7 @@
 
 pub mod content_types;
 pub mod feed;
+mod history;
 pub mod inputs;
 pub mod loaders;
 mod mutations;

@@ -9,7 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::content_types::{Sender, TemplateVersion};
-use super::loaders::{AttemptsOf, DecisionsOf, StatsOf};
+use super::history::MessageHistoryEntry;
+use super::loaders::{AttemptsOf, DecisionsOf, EventsOf, StatsOf};
 use super::tracking::{Hits, HitsOf, TrackingMode};
 use crate::graphql::consent::{Brand, Topic};
 use crate::graphql::contacts::Contact;
@@ -197,6 +198,12 @@ impl Message {
     async fn attempts(&self, ctx: &Context<'_>) -> Result<Vec<Attempt>> {
         let attempts = loader::of(ctx).load_one(AttemptsOf(self.0.id)).await?;
         Ok(attempts.unwrap_or_default().into_iter().map(Attempt::from).collect())
+    }
+
+    /// What happened to it, oldest first, at most 100 entries; bounces and complaints come days later, too.
+    async fn history(&self, ctx: &Context<'_>) -> Result<Vec<MessageHistoryEntry>> {
+        let events = loader::of(ctx).load_one(EventsOf(self.0.id)).await?;
+        Ok(events.unwrap_or_default().into_iter().map(MessageHistoryEntry::from).collect())
     }
 
     /// Whether it might be sent, as decided before each attempt, oldest first. Needs the right to see consent.

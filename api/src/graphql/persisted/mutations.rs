@@ -19,7 +19,7 @@ use super::inputs::{
     RegisterDocumentsInput, RetireDocumentsInput,
 };
 use super::types::{DocumentSet, PersistedDocument};
-use crate::graphql::error::{UserError, payload, user_errors};
+use crate::graphql::error::{UserError, payload, payload_at, user_errors};
 use crate::graphql::loader;
 use crate::graphql::mutate::Once;
 use crate::graphql::scope::RequestScope;
@@ -189,7 +189,7 @@ impl PersistedMutation {
                 Ok(command.set)
             })
         });
-        DocumentSetPayload::of(ctx, activated.await).await
+        DocumentSetPayload::showing(ctx, payload_at(activated.await, command.set)?).await
     }
 }
 
@@ -265,7 +265,7 @@ pub enum Activate {}
     concrete(name = "ActivateDocumentSetVersionPayload", params(Activate))
 )]
 pub struct DocumentSetPayload<Of: Send + Sync> {
-    /// The set as it is now. Needs the right to see documents.
+    /// The set as it is now, beside `CONFLICT` too. Needs the right to see documents.
     document_set: Option<Result<DocumentSet>>,
     /// Why it was refused.
     user_errors: Vec<UserError>,
@@ -275,7 +275,10 @@ pub struct DocumentSetPayload<Of: Send + Sync> {
 
 impl<Of: Send + Sync> DocumentSetPayload<Of> {
     async fn of(ctx: &Context<'_>, result: Done<DocumentSetId>) -> Result<Self> {
-        let (id, user_errors) = payload(result)?;
+        Self::showing(ctx, payload(result)?).await
+    }
+
+    async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<DocumentSetId>, Vec<UserError>)) -> Result<Self> {
         let document_set = match id {
             Some(id) => DocumentSet::find(ctx, id).await.transpose(),
             None => None,

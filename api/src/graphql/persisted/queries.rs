@@ -17,6 +17,7 @@ pub struct PersistedQuery;
 #[Object]
 impl PersistedQuery {
     /// The tenant's persisted documents, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn persisted_documents(
         &self,
         ctx: &Context<'_>,
@@ -34,6 +35,7 @@ impl PersistedQuery {
     }
 
     /// The tenant's document sets, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn document_sets(
         &self,
         ctx: &Context<'_>,

@@ -336,7 +336,8 @@ pub struct CreateApiKeyInput {
     name: String,
     /// What it may do of what its role may: `contacts.read`, `contacts.read_personal`, `contacts.write`, `contacts.import`,
     /// `consent.read`, `consent.record`, `messaging.read`, `messaging.send`, `messaging.publish`, `tenancy.read`,
-    /// `documents.read`, `documents.publish`. One that changes something may also read what came of it.
+    /// `campaigns.read`, `campaigns.write`, `campaigns.publish`, `documents.read`, `documents.publish`, `webhooks.read`. One that
+    /// changes something may also read what came of it.
     scopes: Vec<String>,
     /// The role it acts as; not above your own.
     role: Role,

@@ -11,6 +11,7 @@ mod queries;
 mod subscriptions;
 mod types;
 
+pub use answers::Proportion;
 pub use enrollments::{Enrollment, EnrollmentStep, enrollments, is_held};
 pub use holds::HoldMutation;
 pub use mutations::WorkflowMutation;

@@ -7,6 +7,8 @@ use carillon_entities::wall::TenantTx;
 
 use crate::contacts::EmailAddress;
 use crate::error::{Error, Refusal, Result};
+use crate::keys::AddressHash;
+use crate::time::Timestamp;
 
 /// The address of a contact that is not deleted.
 ///
@@ -17,6 +19,20 @@ pub async fn contact_email(tx: &mut TenantTx, id: ContactId) -> Result<Option<Em
     let row = row.one().await?.ok_or_else(|| Refusal::not_found("contactId"))?;
     let email = row.email.as_deref().map(EmailAddress::parse).transpose();
     email.map_err(|_| Error::fault("a stored address does not parse"))
+}
+
+/// Whether a server took mail to a contact at an address in a span of time, and nobody told of a bounce since.
+pub async fn contact_was_reached(
+    tx: &mut TenantTx,
+    contact: ContactId,
+    address: AddressHash,
+    (since, until): (Timestamp, Timestamp),
+) -> Result<bool> {
+    use messages::Column;
+    let select = tx.select::<messages::Entity>().eq(Column::ContactId, contact).eq(Column::State, "sent");
+    let select = select.eq(Column::AddressHmac, address.as_bytes().to_vec());
+    let select = select.gt(Column::SettledAt, since).lt(Column::SettledAt, until);
+    Ok(select.one().await?.is_some())
 }
 
 /// The contact a message was for, if it was for one.

@@ -17,6 +17,7 @@ use crate::consent::{Channel, Recipient};
 use crate::error::Error;
 use crate::keys::{AddressHash, AddressHmac, KeyId};
 use crate::ports::Ports;
+use crate::time::Timestamp;
 
 statements! {
     /// Makes what is missing of the batch; what is there stays as it is, unlocked.
@@ -55,6 +56,16 @@ statements! {
     /// Counts a hard bounce of each.
     ENDPOINT_BOUNCED() [address_hmac: Bytes, channel: Text] =
         "UPDATE endpoints SET hard_bounces = hard_bounces + 1 WHERE tenant_id = $1 \
+         AND (address_hmac, channel) IN (SELECT b.address_hmac, b.channel FROM ({batch}) AS b)";
+    /// Counts a failure of mailboxes that are there, of each at most one in a day (C-52); returns what there is of each now.
+    ENDPOINT_SOFT(Time, Time) [address_hmac: Bytes, channel: Text] =
+        "UPDATE endpoints SET soft_bounces = soft_bounces + 1, soft_since = COALESCE(soft_since, $2), soft_last_at = $2 \
+         WHERE tenant_id = $1 AND (soft_last_at IS NULL OR soft_last_at <= $3) \
+         AND (address_hmac, channel) IN (SELECT b.address_hmac, b.channel FROM ({batch}) AS b) \
+         RETURNING address_hmac, channel, soft_bounces, soft_since";
+    /// Begins to count anew, with this failure as the first.
+    ENDPOINT_SOFT_AGAIN(Time) [address_hmac: Bytes, channel: Text] =
+        "UPDATE endpoints SET soft_bounces = 1, soft_since = $2, soft_last_at = $2 WHERE tenant_id = $1 \
          AND (address_hmac, channel) IN (SELECT b.address_hmac, b.channel FROM ({batch}) AS b)";
     /// Gives endpoints another subject: what comes after an erasure is not tied to what was before.
     ENDPOINT_SUBJECT(Time) [address_hmac: Bytes, channel: Text, subject_ref: Uuid] =
@@ -239,6 +250,48 @@ pub(in crate::consent) async fn endpoints_count_hard_bounces(
 ) -> Result<(), WallError> {
     let rows = bounced.iter().map(|(address, channel)| key_cells(&(address.hash, *channel)));
     tx.sql(&ENDPOINT_BOUNCED, Args::batch(rows))?.execute().await?;
+    Ok(())
+}
+
+/// How often a mailbox failed, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::consent) struct SoftRun {
+    pub endpoint: EndpointKey,
+    pub failures: i32,
+    pub since: Timestamp,
+}
+
+/// Counts failures of mailboxes that are there; of one that failed within the day before nothing is returned. The caller has
+/// locked them.
+pub(in crate::consent) async fn endpoints_count_soft_bounces(
+    tx: &mut TenantTx,
+    failed: &[EndpointKey],
+    now: Timestamp,
+) -> Result<Vec<SoftRun>, WallError> {
+    #[derive(FromQueryResult)]
+    struct SoftRow {
+        address_hmac: Vec<u8>,
+        channel: String,
+        soft_bounces: i32,
+        soft_since: Timestamp,
+    }
+    let args = Args::of([now.into(), (now - chrono::TimeDelta::days(1)).into()]);
+    let rows: Vec<SoftRow> = tx.sql(&ENDPOINT_SOFT, args.with_batch(failed.iter().map(key_cells)))?.all().await?;
+    let run = |row: SoftRow| {
+        let endpoint = (hash(&row.address_hmac)?, super::code(&row.channel)?);
+        Ok(SoftRun { endpoint, failures: row.soft_bounces, since: row.soft_since })
+    };
+    rows.into_iter().map(run).collect()
+}
+
+/// Begins to count failures of mailboxes anew; the caller has locked them.
+pub(in crate::consent) async fn endpoints_restart_soft_bounces(
+    tx: &mut TenantTx,
+    endpoints: &[EndpointKey],
+    now: Timestamp,
+) -> Result<(), WallError> {
+    let args = Args::of([now.into()]).with_batch(endpoints.iter().map(key_cells));
+    tx.sql(&ENDPOINT_SOFT_AGAIN, args)?.execute().await?;
     Ok(())
 }
 

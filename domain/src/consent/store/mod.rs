@@ -4,6 +4,7 @@ pub(super) mod addressees;
 pub mod endpoints;
 pub(super) mod evidence;
 pub(super) mod ledger;
+pub(super) mod operators;
 pub(super) mod states;
 pub(super) mod suppressions;
 pub(crate) mod topics;
@@ -12,7 +13,7 @@ use carillon_entities::wall::{Sql, WallError};
 
 /// Every registered statement of the aggregate.
 pub static STATEMENTS: &[&[&Sql]] =
-    &[endpoints::STATEMENTS, ledger::STATEMENTS, states::STATEMENTS, suppressions::STATEMENTS];
+    &[endpoints::STATEMENTS, ledger::STATEMENTS, operators::STATEMENTS, states::STATEMENTS, suppressions::STATEMENTS];
 
 /// A stored code that no longer parses is a fault of ours, never the caller's.
 fn code<T: std::str::FromStr>(text: &str) -> Result<T, WallError> {

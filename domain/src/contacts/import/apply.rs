@@ -10,6 +10,7 @@ use carillon_entities::wall::TenantTx;
 
 use super::job::{Cursor, Import, ImportClaim};
 use super::prove::evidence;
+use super::run::tell_finished;
 use super::source::Batch;
 use super::{ImportRow, OnExisting, RowError, Subscription};
 use crate::consent::{
@@ -88,6 +89,7 @@ async fn apply_once(grant: &Grant<ImportContacts>, ports: &Ports, job: &Job, bat
     if held && batch.cut.is_some() {
         // With its last rows, so that nobody who comes later takes it for read to its end.
         held = import_finish(&mut tx, job.claim, batch.cut, ports.now()).await?;
+        tell_finished(&mut tx, ports, job.import.id, batch.cut).await?;
     }
     if !held {
         tx.rollback().await?;

@@ -1,12 +1,13 @@
 //! Going on with an import: claimed, read and written batch by batch until a time, given back, claimed again.
 
+use carillon_entities::ids::ImportId;
 use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
 
 use super::Field;
 use super::RowRules;
 use super::apply::{Job, apply};
-use super::job::{Import, ImportClaim, Progress};
+use super::job::{Import, ImportClaim, ImportState, Progress};
 use super::prove::prove;
 use super::source::{Place, Rows};
 use crate::consent::{all_marketing, consent_topic};
@@ -20,6 +21,7 @@ use crate::files::Files;
 use crate::ports::Ports;
 use crate::tenancy::{Grant, ImportContacts, TENANT_SUSPENDED};
 use crate::time::Timestamp;
+use crate::webhooks::{self, Happening, ImportFinished};
 
 /// How often in a row an import is tried without a batch getting through.
 pub const ATTEMPTS_MAX: i32 = 10;
@@ -171,6 +173,18 @@ async fn give_back(
     Ok(if held { then } else { Progress::LostLease })
 }
 
+/// Tells webhooks that an import is over, in the transaction that ends it.
+pub(super) async fn tell_finished(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    import_id: ImportId,
+    error: Option<&str>,
+) -> Result<()> {
+    let state = if error.is_some() { ImportState::Failed } else { ImportState::Completed };
+    let finished = ImportFinished { import_id, state: state.as_str(), error_code: error.map(str::to_owned) };
+    webhooks::tell(tx, ports, vec![Happening::ImportFinished(finished)]).await
+}
+
 async fn finish(
     grant: &Grant<ImportContacts>,
     ports: &Ports,
@@ -179,6 +193,9 @@ async fn finish(
 ) -> Result<Progress> {
     let mut tx = grant.begin().await?;
     let held = import_finish(&mut tx, claim, error, ports.now()).await?;
+    if held {
+        tell_finished(&mut tx, ports, claim.import, error).await?;
+    }
     tx.commit().await?;
     Ok(match (held, error) {
         (false, _) => Progress::LostLease,

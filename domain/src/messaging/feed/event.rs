@@ -33,13 +33,20 @@ text_code! {
         Clicked = "clicked",
         /// Somebody used its way out.
         Unsubscribed = "unsubscribed",
+        /// Somebody complained about it.
+        Complained = "complained",
     }
 }
 
 impl FeedKind {
-    /// What an entry of the history tells: the state that the message came to, where it names one.
+    /// What an entry of the history tells: the state that the message came to, where it names one. A report of a bounce that
+    /// moved nothing tells nothing.
     fn of(kind: &str, detail: &Json) -> Option<Self> {
-        let name = detail["state"].as_str().unwrap_or(kind);
+        let name = match detail["state"].as_str() {
+            Some(state) => state,
+            None if kind == MessageStatus::Bounced.as_str() => return None,
+            None => kind,
+        };
         match name.parse() {
             Ok(MessageStatus::Sent) => Some(Self::Accepted),
             Ok(MessageStatus::Queued) => Some(Self::Deferred),
@@ -109,6 +116,14 @@ mod tests {
         assert_eq!(of("reconciled", json!({ "state": "sent" })), Some(FeedKind::Accepted));
         assert_eq!(of("refused", json!({ "reason": "suppressed" })), Some(FeedKind::Refused));
         assert_eq!(of("unsubscribed", json!({})), Some(FeedKind::Unsubscribed));
+        assert_eq!(
+            of("bounced", json!({ "class": "policy_or_reputation", "state": "failed" })),
+            Some(FeedKind::Failed)
+        );
+        assert_eq!(of("bounced", json!({ "class": "recipient_permanent" })), None, "it moved nothing");
+        assert_eq!(of("delayed", json!({ "state": "sent" })), Some(FeedKind::Accepted));
+        assert_eq!(of("delivered", json!({})), None);
+        assert_eq!(of("complained", json!({ "rule": "feedback" })), Some(FeedKind::Complained));
         assert_eq!(of("lapsed", json!({})), None);
         assert_eq!(of("of another version", json!({})), None);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use carillon_entities::ids::{
-    BrandId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
+    BrandId, CampaignId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
 };
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx};
@@ -29,7 +29,7 @@ statements! {
          UPDATE messages SET state = 'claimed', lease_until = $5, claimed_by = $6, fence = fence + 1, attempts = attempts + 1 \
          WHERE tenant_id = $1 AND id IN (SELECT due.id FROM due) \
          RETURNING id, fence, class, contact_id, address_hmac, hmac_key_id, sealed_address, brand_id, topic_id, \
-         sender_id, template_version_id, sealed_variables, internet_message_id, attempts, is_test, enrollment_id, tracking, workflow_version_id, node, variant, send_at, \
+         sender_id, template_version_id, sealed_variables, internet_message_id, attempts, is_test, enrollment_id, campaign_id, tracking, workflow_version_id, node, variant, send_at, \
          expires_at, trace, \
          (SELECT COUNT(*) FROM attempts a WHERE a.tenant_id = $1 AND a.message_id = messages.id AND a.state <> 'lapsed' \
          AND COALESCE(a.rule_id, '') NOT IN ('permit_expired', 'draining', 'busy')) AS tries, \
@@ -91,6 +91,7 @@ struct ClaimRow {
     node: Option<String>,
     variant: Option<String>,
     enrollment_id: Option<EnrollmentId>,
+    campaign_id: Option<CampaignId>,
     send_at: Timestamp,
     expires_at: Timestamp,
     trace: Option<Vec<u8>>,
@@ -185,6 +186,7 @@ fn claimed(row: ClaimRow, contact: Option<ContactFacts>, lease_until: Timestamp)
         tracking: row.tracking.parse().map_err(Error::fault)?,
         origin: (row.workflow_version_id, row.node, row.variant),
         enrollment: row.enrollment_id,
+        campaign: row.campaign_id,
         send_at: row.send_at,
         expires_at: row.expires_at,
         trace: row.trace.and_then(|trace| TraceParent::from_bytes(&trace)),
@@ -274,6 +276,16 @@ pub(in crate::messaging) struct Move {
     pub reason: Option<String>,
     /// Minus one when the attempt's number was not used.
     pub attempts: i32,
+}
+
+impl Move {
+    /// How and why the message ends, if it does.
+    pub fn ended(self) -> Option<(MessageId, Ending, Option<String>)> {
+        match self.to {
+            MessageMove::End(ending) => Some((self.id, ending, self.reason)),
+            MessageMove::Requeue { .. } => None,
+        }
+    }
 }
 
 /// Moves messages that the claim still holds; returns which those were.

@@ -1,6 +1,7 @@
 //! The rows of messaging: intents, claims, attempts and content. Domain types come out, rows stay here.
 
 mod attempts;
+mod campaigns;
 mod claims;
 mod content;
 mod feed;
@@ -8,10 +9,14 @@ mod intents;
 mod members;
 mod partials;
 mod reads;
+mod reports;
 mod sweeps;
 mod tracking;
 
 pub(super) use attempts::{AttemptStep, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append};
+pub(super) use campaigns::{
+    messages_cancel_of_campaign, messages_of_campaign_open, messages_of_campaign_queued, messages_of_campaign_wake,
+};
 pub(super) use claims::{
     Claim, Move, attributes, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move,
 };
@@ -33,7 +38,12 @@ pub(super) use partials::{
     attribute_kinds, event_find, event_properties, partial_find, partial_insert, partial_update, partials_count,
     partials_find, partials_list, partials_named,
 };
-pub(super) use reads::{attempts_of, decisions_of, message_stats, messages_find, messages_of, messages_page};
+pub(super) use reads::{
+    attempts_of, decisions_of, events_of, message_stats, messages_find, messages_of, messages_page,
+};
+pub(super) use reports::{
+    ReportedMessage, message_end_reported, message_reported, message_reported_locked, report_events,
+};
 pub(super) use sweeps::{UnknownMessage, sweep_leases, unknown_due, unknown_move, unknown_wake};
 pub(super) use tracking::{
     ContactTracking, DueHit, HitMessage, engagement_of, hit_facts, hit_insert, hit_messages, hits_clicks, hits_counted,
@@ -49,6 +59,7 @@ pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[&members::VERIFIED_MEMBER];
 /// Every registered statement of messaging.
 pub static STATEMENTS: &[&[&Sql]] = &[
     attempts::STATEMENTS,
+    campaigns::STATEMENTS,
     claims::STATEMENTS,
     content::STATEMENTS,
     feed::STATEMENTS,

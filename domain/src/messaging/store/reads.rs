@@ -8,10 +8,11 @@ use carillon_entities::rows::messaging::messages;
 use carillon_entities::statements;
 use carillon_entities::wall::{Args, TenantTx};
 use sea_orm::{FromQueryResult, Value};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::messaging::queries::{Attempt, DecisionRecord, Message, MessageFilter, StatRow};
+use crate::messaging::queries::{Attempt, DecisionRecord, EVENTS_MAX, EventRecord, Message, MessageFilter, StatRow};
 use crate::paging::{Ahead, Page, Paged};
 use crate::time::Timestamp;
 
@@ -31,6 +32,12 @@ statements! {
         "SELECT a.message_id, a.number, a.state, a.cleared_at, a.started_at, a.settled_at, a.smtp_code, \
          a.enhanced_code, a.class, a.rule_id FROM ({batch}) AS b \
          JOIN attempts a ON a.tenant_id = $1 AND a.message_id = b.id ORDER BY a.message_id, a.number";
+    /// What happened to messages, so much of each; opens and clicks have counts of their own.
+    EVENTS_OF_MESSAGES(BigInt) [id: Uuid] =
+        "SELECT message_id, kind, detail, at FROM (SELECT e.message_id, e.id, e.kind, e.detail, e.at, \
+         ROW_NUMBER() OVER (PARTITION BY e.message_id ORDER BY e.id) AS nth \
+         FROM ({batch}) AS b JOIN message_events e ON e.tenant_id = $1 AND e.message_id = b.id \
+         WHERE e.kind NOT IN ('opened', 'clicked')) AS numbered WHERE nth <= $2 ORDER BY message_id, id";
     /// The gate's decisions on messages.
     DECISIONS_OF() [id: Uuid] =
         "SELECT d.* FROM ({batch}) AS b \
@@ -158,6 +165,24 @@ pub(in crate::messaging) async fn attempts_of(
             Ok((row.message_id, attempt))
         })
         .collect()
+}
+
+pub(in crate::messaging) async fn events_of(
+    tx: &mut TenantTx,
+    messages: impl IntoIterator<Item = MessageId>,
+) -> Result<Vec<(MessageId, EventRecord)>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        message_id: MessageId,
+        kind: String,
+        detail: Json,
+        at: Timestamp,
+    }
+    let most = i64::try_from(EVENTS_MAX).unwrap_or(i64::MAX);
+    let batch = messages.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<Row> = tx.sql(&EVENTS_OF_MESSAGES, Args::of([most.into()]).with_batch(batch))?.all().await?;
+    let record = |row: Row| (row.message_id, EventRecord { kind: row.kind, detail: row.detail, at: row.at });
+    Ok(rows.into_iter().map(record).collect())
 }
 
 pub(in crate::messaging) async fn decisions_of(

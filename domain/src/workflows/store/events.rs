@@ -105,11 +105,12 @@ pub(in crate::workflows) async fn events_named(
 
 /// What holds for contacts of which it is not known.
 #[derive(Debug, Clone, FromQueryResult)]
-pub(in crate::workflows) struct TenantDefaults {
+pub(crate) struct TenantDefaults {
     pub default_zone: String,
     pub default_locale: String,
 }
 
-pub(in crate::workflows) async fn tenant_defaults(tx: &mut TenantTx) -> Result<Option<TenantDefaults>> {
+/// The tenant's own zone and locale.
+pub(crate) async fn tenant_defaults(tx: &mut TenantTx) -> Result<Option<TenantDefaults>> {
     Ok(tx.sql(&TENANT_DEFAULTS, Args::default())?.one().await?)
 }

@@ -30,6 +30,11 @@ impl WireAddress {
         &self.0
     }
 
+    /// The part behind the last `@`.
+    pub fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
     /// True when only a hop with SMTPUTF8 can carry it (C-28).
     pub fn needs_smtputf8(&self) -> bool {
         !self.0.is_ascii()

@@ -1,6 +1,6 @@
 //! Replies of an SMTP server as the rules of the domain want them, freed of personal data (C-51, C-199).
 
-use carillon_domain::messaging::reply_class::{EnhancedCode, Reply, SmtpStage};
+use carillon_domain::messaging::reply_class::{EnhancedCode, Operator, Reply, SmtpStage};
 
 /// Longest text that is kept of a reply, in characters.
 const KEPT: usize = 300;
@@ -11,7 +11,9 @@ const KEPT: usize = 300;
 /// enhanced code counts only when its class agrees with the code.
 pub(super) fn reply(stage: SmtpStage, code: u16, lines: &str) -> Reply {
     let enhanced = EnhancedCode::at_start_of(lines).filter(|enhanced| u16::from(enhanced.class) == code / 100);
-    Reply { stage, code, enhanced, text: mask(lines) }
+    // Asked for before the text is cut: an operator's mark is often its end (C-49).
+    let operator = if code >= 400 { Operator::of_text(lines) } else { None };
+    Reply { stage, code, enhanced, text: mask(lines), operator }
 }
 
 /// One line without control characters (C-200) and without words that hold an `@` (C-199).

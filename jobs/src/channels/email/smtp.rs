@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use carillon_domain::messaging::reply_class::{Reply, SmtpStage};
-use smtp_proto::{EXT_8BIT_MIME, EXT_PIPELINING, EXT_SIZE, EXT_SMTP_UTF8, EhloResponse};
+use carillon_domain::messaging::reply_class::{Operator, Reply, SmtpStage};
+use smtp_proto::{EXT_8BIT_MIME, EXT_DSN, EXT_PIPELINING, EXT_SIZE, EXT_SMTP_UTF8, EhloResponse};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, timeout};
 
@@ -107,7 +107,11 @@ impl SmtpConnection {
             Err(obstacle) => Err(obstacle),
         };
         self.used_at = Instant::now();
-        outcome.unwrap_or_else(HandOver::NotHandedOver)
+        let mut outcome = outcome.unwrap_or_else(HandOver::NotHandedOver);
+        if let HandOver::Deferred(reply) | HandOver::Rejected(reply) = &mut outcome {
+            reply.operator = reply.operator.or_else(|| Operator::of_host(mail.to.domain()));
+        }
+        outcome
     }
 
     /// What this mail needs and the server has not.
@@ -178,11 +182,22 @@ impl SmtpConnection {
             (true, false) => " SMTPUTF8",
             (false, _) => "",
         };
+        let (ret, notify) = self.report_parameters(mail);
         [
-            format!("MAIL FROM:<{}>{size}{utf8}\r\n", mail.envelope_from.as_str()),
-            format!("RCPT TO:<{}>\r\n", mail.to.as_str()),
+            format!("MAIL FROM:<{}>{size}{utf8}{ret}\r\n", mail.envelope_from.as_str()),
+            format!("RCPT TO:<{}>{notify}\r\n", mail.to.as_str()),
             "DATA\r\n".to_owned(),
         ]
+    }
+
+    /// What is to be reported, to a relay that reports at all (C-56): failures and delays, with the headers alone, and to
+    /// whom the mail was written, which may be another address by the time it fails.
+    fn report_parameters(&self, mail: &PreparedEmail) -> (&'static str, String) {
+        if !self.offers(EXT_DSN) {
+            return ("", String::new());
+        }
+        let original = xtext(mail.to.as_str()).map_or(String::new(), |to| format!(" ORCPT=rfc822;{to}"));
+        (" RET=HDRS", format!(" NOTIFY=FAILURE,DELAY{original}"))
     }
 
     /// The content, then the final dot, if the permit still holds by then (L3). An error means that the dot was not sent;
@@ -273,6 +288,11 @@ fn refused(reply: Reply) -> HandOver {
     if reply.code / 100 == 4 { HandOver::Deferred(reply) } else { HandOver::Rejected(reply) }
 }
 
+/// An address as the value of a parameter (RFC 3461 s4); none for one beyond ASCII, which has a type of its own.
+fn xtext(address: &str) -> Option<String> {
+    address.is_ascii().then(|| address.replace('+', "+2B").replace('=', "+3D"))
+}
+
 /// Doubles a dot at the start of a line (RFC 5321 s4.5.2, C-22).
 fn stuffed(bytes: &[u8]) -> Cow<'_, [u8]> {
     let begins_with_dot = |at: usize| bytes[at] == b'.' && (at == 0 || bytes[..at].ends_with(b"\r\n"));
@@ -294,6 +314,12 @@ fn stuffed(bytes: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c056_an_address_in_a_parameter_holds_nothing_that_ends_it() {
+        assert_eq!(xtext("ada+x=y@example.org").as_deref(), Some("ada+2Bx+3Dy@example.org"));
+        assert_eq!(xtext("\u{e4}da@example.org"), None);
+    }
 
     #[test]
     fn c022_dots_at_line_starts_are_doubled_and_no_others() {

@@ -5,6 +5,7 @@
 //! With BENCH_SCALE sizes are divided by it, there is one run, and nothing is judged.
 
 mod advance;
+mod campaign;
 mod copy;
 mod crowd;
 mod figure;
@@ -15,6 +16,7 @@ mod send;
 mod set;
 mod trigger;
 mod web;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -28,8 +30,17 @@ use figure::{Figure, Size};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// All figures, in the order they are measured in: the import's memory is looked at while little else was done.
-const NAMES: [&str; 7] =
-    ["import", "send", "advance", "trigger", "idle_subscriptions", "graphql_by_id", "graphql_page"];
+const NAMES: [&str; 9] = [
+    "import",
+    "send",
+    "campaign",
+    "advance",
+    "trigger",
+    "idle_subscriptions",
+    "webhooks",
+    "graphql_by_id",
+    "graphql_page",
+];
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -48,6 +59,9 @@ async fn main() -> Result<ExitCode> {
     if wanted("send") {
         good &= Box::pin(send::run(size)).await?.report();
     }
+    if wanted("campaign") {
+        good &= Box::pin(campaign::run(size)).await?.report();
+    }
     if wanted("advance") {
         good &= Box::pin(advance::run(size)).await?.report();
     }
@@ -57,7 +71,10 @@ async fn main() -> Result<ExitCode> {
     if wanted("idle_subscriptions") {
         good &= Box::pin(idle::run(size)).await?.report();
     }
-    let web: Vec<&str> = NAMES[5..].iter().copied().filter(|name| wanted(name)).collect();
+    if wanted("webhooks") {
+        good &= Box::pin(webhooks::run(size)).await?.report();
+    }
+    let web: Vec<&str> = NAMES[7..].iter().copied().filter(|name| wanted(name)).collect();
     if !web.is_empty() {
         good &= Box::pin(graphql::run(size, &web)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }

@@ -34,7 +34,7 @@ use super::figure::{Figure, Size};
 use super::set::Set;
 
 const MAILS: u32 = 50_000;
-const WORKERS: usize = 4;
+pub(super) const WORKERS: usize = 4;
 const STATEMENTS_PER_MAIL: f64 = 0.3;
 /// A run that takes longer has lost something.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -102,17 +102,14 @@ async fn queue(stage: &Stage, cast: &Cast, run: u32) -> Result<()> {
 
 /// Lets an engine send all that is queued; returns the seconds it took. `total` counts earlier runs, too.
 async fn ours(set: &mut Set, cast: &Cast, (relay, pool): (&str, PoolSettings), total: u32) -> Result<f64> {
-    let prefix = format!("bench-{}", set.stage.ports.new_id::<uuid::Uuid>().simple());
-    let (backend, signals) = match std::env::var("REDIS_URL") {
-        Ok(url) => {
-            let queue = RedisQueue::new(&url, Some(&prefix)).context("REDIS_URL")?;
-            (Backend::Redis(queue), Signals::redis(&url, Some(&prefix), &SystemEntropy).context("REDIS_URL")?)
-        }
-        Err(_) => (Backend::Memory(MemoryQueue::new()), Signals::local()),
-    };
+    let (backend, signals) = queue_and_signals(&set.stage)?;
     let handlers = set.handlers(&Files::open("memory:")?, pool, relay, signals)?;
     let began = Instant::now();
-    let engine = Engine::start(handlers, &backend, Workers { messages: WORKERS, imports: 1, workflows: 1 });
+    let engine = Engine::start(
+        handlers,
+        &backend,
+        Workers { messages: WORKERS, imports: 1, workflows: 1, webhooks: 1, campaigns: 1 },
+    );
     let waited = tokio::time::timeout(LONGEST, wait_until_done(&mut set.owner, cast)).await;
     let seconds = began.elapsed().as_secs_f64();
     engine.stop(Duration::from_secs(10)).await;
@@ -123,6 +120,18 @@ async fn ours(set: &mut Set, cast: &Cast, (relay, pool): (&str, PoolSettings), t
         .await?;
     ensure!(arrived == i64::from(total), "{arrived} of {total} mails were sent");
     Ok(seconds)
+}
+
+/// A queue of its own, in Redis where there is one.
+pub(super) fn queue_and_signals(stage: &Stage) -> Result<(Backend, Signals)> {
+    let prefix = format!("bench-{}", stage.ports.new_id::<uuid::Uuid>().simple());
+    Ok(match std::env::var("REDIS_URL") {
+        Ok(url) => {
+            let queue = RedisQueue::new(&url, Some(&prefix)).context("REDIS_URL")?;
+            (Backend::Redis(queue), Signals::redis(&url, Some(&prefix), &SystemEntropy).context("REDIS_URL")?)
+        }
+        Err(_) => (Backend::Memory(MemoryQueue::new()), Signals::local()),
+    })
 }
 
 /// Looks along the partial indexes, so that looking costs next to nothing.
@@ -143,7 +152,7 @@ async fn wait_until_done(owner: &mut PgConnection, cast: &Cast) -> Result<()> {
 }
 
 /// The bare loop: what stays of sending without rows, consent, retries and rendering.
-struct Bare {
+pub(super) struct Bare {
     ports: Ports,
     mail: EmailMessage,
     signers: DkimSigners,
@@ -152,7 +161,7 @@ struct Bare {
 }
 
 impl Bare {
-    fn new(stage: &Stage, relay: carillon_jobs::channels::email::Relay, pool: PoolSettings) -> Result<Self> {
+    pub(super) fn new(stage: &Stage, relay: carillon_jobs::channels::email::Relay, pool: PoolSettings) -> Result<Self> {
         let key = NewDkimKey::generate_rsa_2048()?;
         let address = |text: &str| EmailAddress::parse(text).map_err(|error| anyhow!("{error}"));
         // As long as those of the product.
@@ -189,7 +198,7 @@ impl Bare {
     }
 
     /// Sends so many; returns the seconds it took.
-    async fn send(self: &Arc<Self>, mails: u32) -> Result<f64> {
+    pub(super) async fn send(self: &Arc<Self>, mails: u32) -> Result<f64> {
         let next = Arc::new(AtomicU32::new(0));
         let began = Instant::now();
         let tasks: Vec<_> = (0..self.connections)
@@ -226,14 +235,14 @@ impl Bare {
 }
 
 /// Where the mail goes.
-enum Sink {
+pub(super) enum Sink {
     Postfix(SocketAddr, #[expect(dead_code, reason = "ends with the figure")] Child),
     Catcher(Catcher),
 }
 
 impl Sink {
     /// Postfix's smtp-sink where there is one; where not, our own catcher, which cannot be what we are judged by.
-    async fn start(binary: Option<OsString>, size: Size) -> Result<Self> {
+    pub(super) async fn start(binary: Option<OsString>, size: Size) -> Result<Self> {
         let Some(binary) = binary else {
             ensure!(!size.is_judged(), "smtp-sink is missing (Debian package postfix): a judged run needs it");
             let settings = CatcherSettings { max_mails: 100, ..CatcherSettings::default() };
@@ -254,7 +263,7 @@ impl Sink {
         bail!("{} does not answer on {address}", binary.display())
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         let address = match self {
             Self::Postfix(address, _) => *address,
             Self::Catcher(catcher) => catcher.addr(),
@@ -262,7 +271,7 @@ impl Sink {
         format!("smtp://{address}?tls=none")
     }
 
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Postfix(..) => "Postfix's smtp-sink",
             Self::Catcher(_) => "the built-in catcher, for smtp-sink is missing",

@@ -8,7 +8,9 @@ use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::ContentCache;
 use carillon_domain::settings::Settings;
 use carillon_domain::tenancy::RateSettings;
+use carillon_domain::webhooks::WebhookReach;
 use carillon_jobs::channels::email::{EmailChannel, PoolSettings, TlsTrust};
+use carillon_jobs::channels::webhook::{WebhookChannel, WebhookSettings};
 use carillon_jobs::handlers::{Handlers, Pace};
 use carillon_jobs::redis::Signals;
 use carillon_tests::stage::Stage;
@@ -52,6 +54,7 @@ impl Set {
             ports: self.stage.ports.clone(),
             files: files.clone(),
             channel: EmailChannel::new(pool, TlsTrust::public()),
+            webhooks: WebhookChannel::new(WebhookReach::Local, WebhookSettings::default()),
             relay: relay.parse()?,
             cache: ContentCache::default(),
             pace: Pace::default(),

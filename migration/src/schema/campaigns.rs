@@ -1,0 +1,100 @@
+//! Lists, campaigns, where each of them is, and whom they go to.
+
+use super::{Access, Table};
+
+/// The tables.
+pub const TABLES: &[Table] = &[
+    Table {
+        name: "lists",
+        access: Access::Tenant,
+        columns: "id UUID NOT NULL,
+            name TEXT NOT NULL,
+            version BIGINT NOT NULL,
+            created_at TIME NOT NULL,
+            updated_at TIME NOT NULL,
+            PRIMARY KEY (tenant_id, id)",
+        indexes: &["UNIQUE lists_name ON lists (tenant_id, name)"],
+    },
+    Table {
+        name: "list_members",
+        access: Access::Tenant,
+        columns: "list_id UUID NOT NULL,
+            contact_id UUID NOT NULL,
+            added_at TIME NOT NULL,
+            PRIMARY KEY (tenant_id, list_id, contact_id),
+            FOREIGN KEY (tenant_id, list_id) REFERENCES lists (tenant_id, id)",
+        indexes: &[],
+    },
+    Table {
+        // What people say of it, and how it stands: the gate shares this row, and whoever pauses or cancels writes it.
+        name: "campaigns",
+        access: Access::Tenant,
+        columns: "id UUID NOT NULL,
+            name TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('draft', 'scheduled', 'freezing', 'awaiting_approval', 'running', 'paused', 'completed', 'cancelled')),
+            version BIGINT NOT NULL,
+            audience JSON NOT NULL,
+            sender_id UUID NOT NULL,
+            topic_id UUID NOT NULL,
+            variants JSON NOT NULL,
+            sample_bp INT,
+            schedule JSON NOT NULL,
+            per_hour INT,
+            contents JSON,
+            chosen_variant TEXT,
+            recipients BIGINT,
+            created_by UUID,
+            started_by UUID,
+            approved_by UUID,
+            created_at TIME NOT NULL,
+            updated_at TIME NOT NULL,
+            started_at TIME,
+            approved_at TIME,
+            frozen_at TIME,
+            ended_at TIME,
+            PRIMARY KEY (tenant_id, id)",
+        indexes: &["UNIQUE campaigns_name ON campaigns (tenant_id, name)"],
+    },
+    Table {
+        // Where the engine is with a campaign: apart from it, so that the engine's own lock keeps no gate waiting. `due_at` is
+        // when it is looked at next, `reached_id` the last contact that the freeze has looked at.
+        name: "campaign_runs",
+        access: Access::Tenant,
+        columns: "campaign_id UUID NOT NULL,
+            due_at TIME,
+            as_of TIME,
+            reached_id UUID,
+            next_slot_at TIME,
+            PRIMARY KEY (tenant_id, campaign_id),
+            FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)",
+        indexes: &["campaign_runs_due ON campaign_runs (due_at, tenant_id) WHERE due_at IS NOT NULL"],
+    },
+    Table {
+        // Whom it goes to, once each. `resting` ones wait for the variant that is chosen after the sample.
+        name: "campaign_recipients",
+        access: Access::Tenant,
+        columns: "campaign_id UUID NOT NULL,
+            contact_id UUID NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('waiting', 'resting', 'released', 'refused')),
+            variant TEXT,
+            release_at TIME NOT NULL,
+            message_id UUID,
+            reason TEXT,
+            PRIMARY KEY (tenant_id, campaign_id, contact_id),
+            FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)",
+        indexes: &[
+            "campaign_recipients_waiting ON campaign_recipients (tenant_id, campaign_id, release_at, contact_id) WHERE state = 'waiting'",
+            "campaign_recipients_resting ON campaign_recipients (tenant_id, campaign_id, release_at, contact_id) WHERE state = 'resting'",
+        ],
+    },
+    Table {
+        // Which campaigns of a tenant wait for an approval (C-202); without a row, the first large one.
+        name: "campaign_rules",
+        access: Access::Tenant,
+        columns: "approve_above BIGINT,
+            four_eyes BOOL NOT NULL,
+            updated_at TIME NOT NULL,
+            PRIMARY KEY (tenant_id)",
+        indexes: &[],
+    },
+];
