@@ -42,7 +42,8 @@ pub use manage::{
     resume_workflow, update_workflow,
 };
 pub use publish::{PublishedWorkflow, check_workflows, publish_workflow};
-pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};
+pub use react::{Occurred, react_to_events};
+pub(crate) use react::{react_to_contacts, react_to_engagement};
 pub(crate) use store::enrollments::ways_at_gate;
 pub use store::statements;
 pub use versions::VersionCache;

@@ -129,8 +129,9 @@ async fn c235_complaints_and_legal_suppressions_follow() {
     for to in [NEW, OLD, NEW] {
         moves(&people, ports, to).await;
     }
-    let mut tx = grant.begin_read().await.unwrap();
-    let found = suppressions_of(&mut tx, &[people.recipient(NEW)]).await.unwrap().remove(0);
+    let read = people.world.grant::<ReadConsent>(people.tenant);
+    let mut tx = read.begin_read().await.unwrap();
+    let found = suppressions_of(&read, &mut tx, &[people.recipient(NEW)]).await.unwrap().remove(0);
     tx.commit().await.unwrap();
     let mut found: Vec<_> = found.iter().map(|one| (one.reason, one.scope)).collect();
     found.sort_unstable();
