@@ -241,7 +241,8 @@ impl AccountMutation {
         ChangeMemberRolePayload::new(run.await)
     }
 
-    /// Takes a membership away; the member's tokens die with their next request.
+    /// Takes a membership away; the member's tokens die with their next request. API keys that they made are the tenant's and
+    /// stay good: `auditEvents` tells which, and one that may have left with them is revoked with `revokeApiKey`.
     async fn remove_member(
         &self,
         ctx: &Context<'_>,
