@@ -140,7 +140,7 @@ impl AccessWorld {
         self.advance(TimeDelta::milliseconds(1));
         self.sign_up(email, "Ada").await.unwrap();
         let token = self.mailed(SecretKind::EmailVerification).await;
-        verify_email(self.ports(), &self.desk, &token, None).await.unwrap();
+        verify_email(self.ports(), &self.desk, (&token, PASSWORD), None).await.unwrap();
         self.access(email).await
     }
 

@@ -21,7 +21,7 @@ use carillon_domain::tenancy::{
 };
 use carillon_entities::ids::{BrandId, ContactId, MessageId, SenderId, TemplateVersionId, TenantId, UserId};
 use carillon_entities::rows::tenancy::users;
-use carillon_entities::wall::TxMode;
+use carillon_entities::wall::{TenantTx, TxMode};
 use carillon_jobs::catcher::{Action, Behaviour, Catcher, CatcherSettings, CaughtMail, Moment, Rule, Whom};
 use carillon_jobs::queue::{Task, Ticket};
 use chrono::TimeDelta;
@@ -130,6 +130,13 @@ impl Post {
         let mut tx = grant.begin().await.unwrap();
         let contact =
             contacts::create_contact(&grant, &mut tx, self.ports(), CreateContact { fields }).await.unwrap().id;
+        self.agrees(&mut tx, contact).await;
+        tx.commit().await.unwrap();
+        contact
+    }
+
+    /// A contact agrees to the topic, at the address that they have.
+    pub async fn agrees(&self, tx: &mut TenantTx, contact: ContactId) {
         let agreed = RecordOptIn {
             contact,
             topic: self.topic.topic,
@@ -140,9 +147,7 @@ impl Post {
             evidence: None,
         };
         let grant = self.marketer.grant::<RecordConsent>().unwrap();
-        consent::record_opt_in(&grant, &mut tx, self.ports(), agreed).await.unwrap();
-        tx.commit().await.unwrap();
-        contact
+        consent::record_opt_in(&grant, tx, self.ports(), agreed).await.unwrap();
     }
 
     /// A marketing mail to a contact.

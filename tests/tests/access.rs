@@ -23,8 +23,8 @@ async fn a_sign_up_becomes_real_when_its_address_is_proved() {
     assert_eq!(code(world.sign_in("ada@example.org", PASSWORD).await), "INVALID_CREDENTIALS");
 
     let token = world.mailed(SecretKind::EmailVerification).await;
-    verify_email(world.ports(), world.desk(), &token, None).await.unwrap();
-    assert_eq!(code(verify_email(world.ports(), world.desk(), &token, None).await), "INVALID_TOKEN");
+    verify_email(world.ports(), world.desk(), (&token, PASSWORD), None).await.unwrap();
+    assert_eq!(code(verify_email(world.ports(), world.desk(), (&token, PASSWORD), None).await), "INVALID_TOKEN");
 
     let access = world.access("ADA@Example.org").await;
     assert_eq!(viewer(world.ports(), &access).await.unwrap().name, "Ada");
@@ -39,7 +39,7 @@ async fn a_verification_link_is_good_for_a_day() {
     world.sign_up("ada@example.org", "Ada").await.unwrap();
     let token = world.mailed(SecretKind::EmailVerification).await;
     world.advance(TimeDelta::hours(24));
-    assert_eq!(code(verify_email(world.ports(), world.desk(), &token, None).await), "INVALID_TOKEN");
+    assert_eq!(code(verify_email(world.ports(), world.desk(), (&token, PASSWORD), None).await), "INVALID_TOKEN");
     assert_eq!(forget_expired(world.ports()).await.unwrap(), 0);
     world.advance(TimeDelta::seconds(1));
     assert_eq!(forget_expired(world.ports()).await.unwrap(), 1);
@@ -55,7 +55,7 @@ async fn c217_no_answer_tells_whether_an_address_has_a_user() {
     assert!(known.is_ok() && unknown.is_ok());
     assert_eq!(known_cost, unknown_cost, "sign-up does the same work");
     let token = world.mailed(SecretKind::EmailVerification).await;
-    verify_email(world.ports(), world.desk(), &token, None).await.unwrap();
+    verify_email(world.ports(), world.desk(), (&token, PASSWORD), None).await.unwrap();
 
     let wrong = world.sign_in("ada@example.org", "not the password").await;
     let nobody = world.sign_in("nobody@example.org", "not the password").await;
@@ -107,7 +107,7 @@ async fn sign_up_can_be_closed_or_by_invitation_only() {
 #[tokio::test]
 async fn of_two_links_for_one_address_one_is_good_even_at_once() {
     let world = AccessWorld::new().await;
-    let verify = async |token: String| verify_email(world.ports(), world.desk(), &token, None).await;
+    let verify = async |token: String| verify_email(world.ports(), world.desk(), (&token, PASSWORD), None).await;
     for round in 0..4 {
         let email = format!("ada{round}@example.org");
         let mut tokens = Vec::new();

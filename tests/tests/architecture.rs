@@ -221,6 +221,40 @@ fn c227_what_connects_to_somewhere_is_on_a_list() {
     assert_eq!(found, listed, "files that connect to somewhere");
 }
 
+/// True for a source that calls a function, and not a method of the same name.
+fn calls(text: &str, name: &str) -> bool {
+    let call = format!("{name}(");
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| line.match_indices(&call).map(move |(at, _)| &line[..at])).any(|before| {
+        let is_other = before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
+        !is_other && !before.ends_with("fn ")
+    })
+}
+
+/// L2: steps within a use case take no permission of their own. Tests may take them apart; nobody else who is not in the
+/// domain takes one, so that there is a permission in front of each.
+#[test]
+fn l2_what_takes_no_permission_is_called_by_the_domain_alone() {
+    let is_store = |file: &str| file.ends_with("/store.rs") || file.contains("/store/");
+    let mut steps = BTreeSet::new();
+    for (_, text) in sources("domain/src").iter().filter(|(file, _)| !is_store(file)) {
+        // Functions of their own: methods are those of what the domain keeps to itself.
+        for rest in text.split("\npub async fn ").skip(1) {
+            let signature = rest.split('{').next().unwrap_or_default();
+            if signature.contains("&mut TenantTx") && !signature.contains("Grant") {
+                steps.insert(signature.split(['(', '<']).next().unwrap_or_default().to_owned());
+            }
+        }
+    }
+    assert!(["append", "seed_tenant"].iter().all(|name| steps.contains(*name)), "{steps:?}");
+    let mut faults = Vec::new();
+    for (file, text) in sources("api/src").into_iter().chain(sources("jobs/src")) {
+        let called = steps.iter().filter(|name| calls(&text, name));
+        faults.extend(called.map(|name| format!("{file} calls {name} without a permission")));
+    }
+    assert_none(&faults);
+}
+
 /// A statement that is not registered is run by no test.
 #[test]
 fn every_statement_of_the_other_roles_is_registered() {

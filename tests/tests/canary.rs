@@ -162,8 +162,9 @@ async fn access(stage: &Stage) -> String {
     (bad["email"], bad["password"]) = (json!("quexalot2@example.org"), json!("quexalot"));
     stage.change("", "signUp", "", bad).await;
     let token = stage.mailed(EMAIL, &["token=", "verify-email/", "/verify/"]).await;
-    stage.change("", "verifyEmail", "", json!({ "token": token })).await;
-    stage.change("", "verifyEmail", "", json!({ "token": token })).await;
+    for password in ["quexalot-wrong", PASSWORD, PASSWORD] {
+        stage.change("", "verifyEmail", "", json!({ "token": token, "password": password })).await;
+    }
     stage
         .change("", "signIn", "session { accessToken }", json!({ "email": EMAIL, "password": "quexalot-wrong" }))
         .await;

@@ -131,14 +131,34 @@ async fn a_sign_up_is_confirmed_on_its_page_once() {
     let token = world.mailed(SecretKind::EmailVerification).await;
     let gateway = pages!(world);
     let page = ask(&gateway, get("verify-email", &token)).await;
-    assert!(page.body.contains("If it was not you, close this page"), "whoever signed up chose the password");
-    let answer = ask(&gateway, form("verify-email", &[("token", &token), ("choice", "confirm")])).await;
+    assert!(page.body.contains("If it was not you, close this page") && page.body.contains("name=\"password\""));
+    let confirm = [("token", token.as_str()), ("choice", "confirm"), ("password", PASSWORD)];
+    let answer = ask(&gateway, form("verify-email", &confirm)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     world.sign_in(ADA, PASSWORD).await.unwrap();
     let again = ask(&gateway, form("verify-email", &[("token", &token)])).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
     assert!(again.body.contains("not valid any more") && !again.body.contains("<form"));
     assert_eq!(world.users().await, 1);
+}
+
+/// Who reads the mail of a sign-up that was not theirs, and presses the button, opens no account to a stranger's password.
+#[actix_web::test]
+async fn a_strangers_sign_up_is_not_confirmed_without_the_strangers_password() {
+    let world = AccessWorld::new().await;
+    world.sign_up(ADA, "Ada").await.unwrap();
+    let token = world.mailed(SecretKind::EmailVerification).await;
+    let gateway = pages!(world);
+    for password in ["", "not the password", &"x".repeat(2_000)] {
+        let fields = [("token", token.as_str()), ("choice", "confirm"), ("password", password)];
+        let answer = ask(&gateway, form("verify-email", &fields)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+        assert!(answer.body.contains("role=\"alert\"") && answer.body.contains("<form"), "{}", answer.body);
+    }
+    let pressed = ask(&gateway, form("verify-email", &[("token", &token), ("choice", "confirm")])).await;
+    assert_eq!(pressed.status, StatusCode::UNPROCESSABLE_ENTITY, "without the field it is an empty one");
+    assert_eq!(code(world.sign_in(ADA, PASSWORD).await), "INVALID_CREDENTIALS");
+    assert_eq!(world.users().await, 0);
 }
 
 #[actix_web::test]

@@ -116,13 +116,20 @@ fn path(field: &str) -> Option<Vec<String>> {
 pub fn blunt(response: &mut Response) {
     for error in response.errors.iter_mut().filter(|error| is_about_schema(error)) {
         "The document or its variables do not fit the schema.".clone_into(&mut error.message);
+        error.path.clear();
     }
 }
 
 /// True for an error of a document, or of a value in it, that does not fit the schema.
 pub fn is_about_schema(error: &ServerError) -> bool {
     let has_code = error.extensions.as_ref().is_some_and(|values| values.get("code").is_some());
-    error.source.is_none() && !has_code && !error.message.starts_with(UNREADABLE)
+    let is_known = error.message.starts_with(UNREADABLE) || !(error.path.is_empty() || is_about_input(error));
+    error.source.is_none() && !has_code && !is_known
+}
+
+/// True for what the library says of a value that does not fit, at the field that took it.
+fn is_about_input(error: &ServerError) -> bool {
+    ABOUT_INPUT.iter().any(|start| error.message.starts_with(start))
 }
 
 /// How errors of documents begin that cannot be read.
@@ -159,7 +166,7 @@ fn judge(error: &ServerError) -> (&'static str, Option<String>, Option<u32>) {
     }
     let has_code = error.extensions.as_ref().is_some_and(|values| values.get("code").is_some());
     let from_document = error.source.is_none() && error.path.is_empty();
-    let about_input = error.source.is_none() && ABOUT_INPUT.iter().any(|start| error.message.starts_with(start));
+    let about_input = error.source.is_none() && is_about_input(error);
     if has_code || from_document || about_input {
         return ("BAD_REQUEST", None, None);
     }

@@ -47,9 +47,9 @@ static PAGES: [Page; 3] = [
         kind: SecretKind::EmailVerification,
         title: "Confirm your e-mail address",
         forms: &[FormView {
-            text: "Somebody signed up with the address this link was mailed to, and chose the password. If it was not \
-                   you, close this page: then there is no account.",
-            fields: &[],
+            text: "Somebody signed up with the address this link was mailed to. If it was you, give the password that \
+                   you chose. If it was not you, close this page: then there is no account.",
+            fields: &[PASSWORD],
             choice: "confirm",
             button: "Confirm my address",
         }],
@@ -176,7 +176,7 @@ async fn form_page(
 async fn act(kind: SecretKind, process: &Process, form: &Form, address: Option<IpAddr>) -> Result<()> {
     let (ports, desk) = (&process.ports, &process.desk);
     match kind {
-        SecretKind::EmailVerification => verify_email(ports, desk, &form.token, address).await,
+        SecretKind::EmailVerification => verify_email(ports, desk, (&form.token, &form.password), address).await,
         SecretKind::PasswordReset => {
             let password = NewPassword::parse(&form.password, "password", &[])?;
             reset_password(ports, desk, &form.token, password, address).await

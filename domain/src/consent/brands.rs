@@ -185,7 +185,7 @@ pub async fn consent_topic(tx: &mut TenantTx, id: TopicId) -> Result<Option<Cons
 }
 
 /// The same for many topics, in two statements; what is not there is left out.
-pub async fn consent_topics(tx: &mut TenantTx, ids: &BTreeSet<TopicId>) -> Result<Vec<ConsentTopic>> {
+pub(crate) async fn consent_topics(tx: &mut TenantTx, ids: &BTreeSet<TopicId>) -> Result<Vec<ConsentTopic>> {
     let ids: Vec<TopicId> = ids.iter().copied().collect();
     let found = topics::topics_of(tx, &ids).await?;
     let (mut reserved, rest): (Vec<&Topic>, Vec<&Topic>) = found.iter().partition(|topic| topic.is_all_marketing());

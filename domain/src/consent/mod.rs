@@ -27,9 +27,10 @@ mod suppress;
 mod view;
 
 pub use bounce::{HardBounce, SoftBounce, count_cleared, count_soft_bounces, suppress_hard_bounces, take_back_doubted};
+pub(crate) use brands::consent_topics;
 pub use brands::{
-    Brand, CreateTopic, DisplayName, Topic, TopicKey, all_marketing, consent_topic, consent_topics, create_brand,
-    create_topic, find_brands, find_topics, list_brands, list_topics, seed_tenant,
+    Brand, CreateTopic, DisplayName, Topic, TopicKey, all_marketing, consent_topic, create_brand, create_topic,
+    find_brands, find_topics, list_brands, list_topics, seed_tenant,
 };
 
 pub use codes::{ActorKind, Basis, Channel, ConsentAction, SourceKind, SuppressionReason, SuppressionScope};
@@ -50,11 +51,8 @@ pub use opt_out::{
 pub use project::StateKey;
 pub use rebuild::rebuild_projection;
 pub use recipient::Recipient;
-pub(crate) use store::endpoints::locked_address;
-pub use store::endpoints::{
-    Endpoint, EndpointKey, Endpoints, endpoints_ensure, endpoints_keys, endpoints_lock_for_change,
-    endpoints_lock_for_send, endpoints_resolve,
-};
+pub use store::endpoints::{Endpoint, EndpointKey, Endpoints, endpoints_lock_for_change, endpoints_lock_for_send};
+pub(crate) use store::endpoints::{endpoints_ensure, endpoints_keys, endpoints_resolve, locked_address};
 pub use suppress::{
     LiftSuppression, SuppressAddress, Suppression, find_suppressions, lift_suppression, list_suppressions,
     suppress_address, suppressions_of,

@@ -8,15 +8,15 @@ use carillon_entities::wall::{TenantTx, WallError};
 
 use super::ledger::{ConsentTopic, NewConsentEvent, Source, append_locked};
 use super::project::StateKey;
-use super::store::addressees::{contact_email, message_contact};
-use super::store::endpoints::{endpoints_lock_for_change, endpoints_resolve};
+use super::store::addressees::{contact_address, contact_email, message_contact};
+use super::store::endpoints::{Endpoints, endpoints_lock_for_change, endpoints_resolve};
 use super::store::{states, suppressions, topics};
 use super::{
     ConsentAction, ConsentState, ConsentStatus, ConsentView, Recipient, Standing, SuppressionReason, all_marketing,
     brands, consent_topic,
 };
 use crate::error::{Error, Refusal, Result};
-use crate::keys::VerifiedLink;
+use crate::keys::{AddressHmac, VerifiedLink};
 use crate::messaging::note_unsubscribed;
 use crate::ports::Ports;
 use crate::tenancy::{Actor, Grant, RecordConsent};
@@ -54,7 +54,9 @@ pub async fn record_opt_out(
     let email = contact_email(tx, command.contact).await?.ok_or_else(super::no_address)?;
     let recipient = Recipient::of_email(&ports.keys, tx.tenant(), &email);
     let by = NewConsentEvent::new(recipient.clone(), topic, ConsentAction::Withdraw, ports.now(), grant.actor());
-    let ended = end(tx, ports, by).await?;
+    let (addresses, endpoints) = lock(tx, ports, std::slice::from_ref(&recipient)).await?;
+    let address = *addresses.first().ok_or_else(|| Error::fault("a recipient without a hash"))?;
+    let ended = end(tx, ports, by, (address, &endpoints)).await?;
     // Whoever gave the contact another address before this one was locked has taken nothing over: then all is done again.
     if contact_email(tx, command.contact).await?.is_none_or(|now| now.norm() != email.norm()) {
         return Err(WallError::Retry.into());
@@ -72,7 +74,8 @@ pub struct Unsubscribed {
     pub already: bool,
 }
 
-/// Ends what a link is about, for the address it was sent to and no other.
+/// Ends what a link is about, for the address it was sent to, and for the one that its person has now: a no is the person's
+/// (C-126), and whoever used the link of an old mail would else get the next one.
 pub async fn unsubscribe(
     grant: &Grant<RecordConsent>,
     tx: &mut TenantTx,
@@ -84,17 +87,40 @@ pub async fn unsubscribe(
         return Err(Error::Forbidden);
     }
     let topic = link_topic(tx, link, scope).await?;
-    let recipient = Recipient::of_link(link);
-    let mut new = NewConsentEvent::new(recipient, topic, ConsentAction::Withdraw, ports.now(), grant.actor());
-    new.source = Source { id: Some(link.message.0), ..new.source };
-    let ended = end(tx, ports, new).await?;
-    if ended.is_new {
+    let contact = message_contact(tx, link.message).await?;
+    let moved_to = moved_to(tx, ports, link, contact).await?;
+    let recipients: Vec<Recipient> = std::iter::once(Recipient::of_link(link)).chain(moved_to.clone()).collect();
+    let (addresses, endpoints) = lock(tx, ports, &recipients).await?;
+    // Whoever got another address before the one they had was locked has taken nothing over: then all is done again.
+    if self::moved_to(tx, ports, link, contact).await? != moved_to {
+        return Err(WallError::Retry.into());
+    }
+    let mut is_new = false;
+    for (recipient, address) in recipients.into_iter().zip(addresses) {
+        let mut new = NewConsentEvent::new(recipient, topic, ConsentAction::Withdraw, ports.now(), grant.actor());
+        new.source = Source { id: Some(link.message.0), ..new.source };
+        is_new |= end(tx, ports, new, (address, &endpoints)).await?.is_new;
+    }
+    if is_new {
         note_unsubscribed(tx, ports, link.message).await?;
-        if let Some(contact) = message_contact(tx, link.message).await? {
+        if let Some(contact) = contact {
             react_to_contacts(tx, ports, &[contact]).await?;
         }
     }
-    Ok(Unsubscribed { already: !ended.is_new })
+    Ok(Unsubscribed { already: !is_new })
+}
+
+/// Where the person of a link is reached, if no longer at the address it was sent to.
+async fn moved_to(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    link: &VerifiedLink,
+    contact: Option<ContactId>,
+) -> Result<Option<Recipient>> {
+    let Some(contact) = contact else { return Ok(None) };
+    let address = contact_address(tx, contact).await?;
+    let recipient = address.map(|address| Recipient::of_email(&ports.keys, tx.tenant(), &address));
+    Ok(recipient.filter(|one| one.bare().all(|hash| hash != link.address.hash)))
 }
 
 /// What a link is about, for the page it opens; reads only (C-05).
@@ -142,13 +168,22 @@ struct Ended {
     is_new: bool,
 }
 
-/// Appends a withdrawal unless the same is in force already.
-async fn end(tx: &mut TenantTx, ports: &Ports, mut new: NewConsentEvent) -> Result<Ended> {
-    let (topic, channel) = (new.topic, new.recipient.channel());
-    let address = endpoints_resolve(tx, std::slice::from_ref(&new.recipient)).await?;
-    let address = *address.first().ok_or_else(|| Error::fault("a recipient without a hash"))?;
-    let endpoints = endpoints_lock_for_change(tx, ports, &[(address, channel)]).await?;
+/// Locks the addresses of recipients for change; what their rows are kept under, in their order.
+async fn lock(tx: &mut TenantTx, ports: &Ports, recipients: &[Recipient]) -> Result<(Vec<AddressHmac>, Endpoints)> {
+    let addresses = endpoints_resolve(tx, recipients).await?;
+    let keyed: Vec<_> = addresses.iter().copied().zip(recipients.iter().map(Recipient::channel)).collect();
+    let endpoints = endpoints_lock_for_change(tx, ports, &keyed).await?;
+    Ok((addresses, endpoints))
+}
 
+/// Appends a withdrawal unless the same is in force already; the address is locked.
+async fn end(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    mut new: NewConsentEvent,
+    (address, endpoints): (AddressHmac, &Endpoints),
+) -> Result<Ended> {
+    let (topic, channel) = (new.topic, new.recipient.channel());
     let keys: Vec<StateKey> = new.recipient.bare().map(|hash| topic.keys(hash, channel).0).collect();
     let states = states::states_find(tx, &keys).await?;
     let standing = states.iter().fold(ConsentState::default(), |all, (_, row)| all.join(row.state)).standing();
@@ -162,7 +197,7 @@ async fn end(tx: &mut TenantTx, ports: &Ports, mut new: NewConsentEvent) -> Resu
     }
     // Whatever the clocks of those who recorded it say: what was agreed before is over now.
     new.effective_at = standing.proven_at.map_or(new.effective_at, |agreed| agreed.max(new.effective_at));
-    let appended = append_locked(tx, ports, vec![(new, address)], &endpoints).await?;
+    let appended = append_locked(tx, ports, vec![(new, address)], endpoints).await?;
     let standing = appended.first().map_or(standing, |appended| appended.standing);
     Ok(Ended { standing, is_new: true })
 }

@@ -106,7 +106,11 @@ pub async fn list_suppressions(
 }
 
 /// The suppressions of recipients under every live key, an answer each, in one statement (C-124, C-157).
-pub async fn suppressions_of(tx: &mut TenantTx, recipients: &[Recipient]) -> Result<Vec<Vec<Suppression>>> {
+pub async fn suppressions_of(
+    _grant: &Grant<ReadConsent>,
+    tx: &mut TenantTx,
+    recipients: &[Recipient],
+) -> Result<Vec<Vec<Suppression>>> {
     let found = suppressions::suppressions_of(tx, recipients.iter().flat_map(Recipient::bare)).await?;
     let mut by_address = std::collections::HashMap::<_, Vec<Suppression>>::new();
     for suppression in found {

@@ -56,6 +56,8 @@ pub struct Contact {
     pub external_id: Option<String>,
     /// Where mail goes.
     pub email: Option<EmailAddress>,
+    /// Where mail went before, while it goes nowhere: what the person ended there follows them to the next address (C-126).
+    pub(crate) former_email: Option<EmailAddress>,
     /// The telephone number.
     pub phone: Option<PhoneNumber>,
     /// First name.
@@ -90,6 +92,7 @@ impl Contact {
             state: ContactState::Active,
             external_id: None,
             email: None,
+            former_email: None,
             phone: None,
             first_name: None,
             last_name: None,

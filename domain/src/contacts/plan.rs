@@ -360,9 +360,10 @@ impl<F: FnMut() -> ContactId> Planner<F> {
         for identity in touched.after.identities() {
             self.known.owners.remove(&identity);
         }
-        let before = touched.after.email.clone();
+        let before = touched.after.email.clone().or_else(|| touched.after.former_email.clone());
         let changed = wish.patch.apply(&mut touched.after);
-        let moved = before.zip(touched.after.email.clone());
+        let moved = before.clone().zip(touched.after.email.clone());
+        touched.after.former_email = before.filter(|_| touched.after.email.is_none());
         self.moved = moved.filter(|(from, to)| from.norm() != to.norm());
         for identity in touched.after.identities() {
             self.known.owners.insert(identity, id);

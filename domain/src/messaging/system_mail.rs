@@ -63,8 +63,8 @@ const TEXTS: [Text; 5] = [
         number: 1,
         name: "verify_email",
         subject: "Confirm your e-mail address",
-        body: "Please confirm your e-mail address by opening this link within a day:\n\n{{ vars.link }}\n\n\
-               If you did not sign up, ignore this mail: the account would have somebody else's password.",
+        body: "Please confirm your e-mail address by opening this link within a day; it asks for the password that you \
+               chose:\n\n{{ vars.link }}\n\nIf you did not sign up, ignore this mail: then there is no account.",
     },
     Text {
         number: 2,

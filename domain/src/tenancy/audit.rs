@@ -70,7 +70,7 @@ impl Deed {
 }
 
 /// Appends an entry in the transaction of the deed.
-pub async fn record(tx: &mut TenantTx, ports: &Ports, actor: Actor, deed: Deed) -> Result<()> {
+pub(crate) async fn record(tx: &mut TenantTx, ports: &Ports, actor: Actor, deed: Deed) -> Result<()> {
     let event = AuditEvent {
         id: deed.entry.unwrap_or_else(|| ports.new_id()),
         actor_kind: actor.kind().as_str().to_owned(),

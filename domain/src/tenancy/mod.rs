@@ -44,7 +44,8 @@ pub use administer::{
     Caps, MadeAccount, OwnedAccount, cap_account, disable_user, make_account, resume_account, suspend_account,
 };
 pub use api_key::{NewApiKey, PresentedKey, StoredKey, VerifiedKey};
-pub use audit::{AuditEvent, Deed, audit_events, find_audit_events, record};
+pub use audit::{AuditEvent, audit_events, find_audit_events};
+pub(crate) use audit::{Deed, record};
 pub use bootstrap::{SYSTEM_ACCOUNT, SYSTEM_TENANT, bootstrap};
 pub use create_account::create_account;
 pub use create_tenant::{NewTenant, create_tenant};

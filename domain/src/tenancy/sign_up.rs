@@ -2,14 +2,14 @@
 //!
 //! A sign-up is only a promise until its link is followed: no user and no account exist before, so nobody takes an address
 //! whose mail they cannot read, and two sign-ups for one address do not get in each other's way. The link proves the
-//! address and not who chose the password: whoever confirms a stranger's sign-up gets an account with the stranger's
-//! password, so mail and page say what is confirmed, and a reset of the password ends the stranger's sessions. Whether the
-//! address has a user changes neither the answer nor the work (C-217): both hash one password, store one secret and send
-//! one mail; the secret of the one for a known address is spent from the start.
+//! address and not who chose the password, so it is confirmed with the password of the sign-up: nobody who presses the button
+//! in a stranger's mail opens an account to which the stranger has the password. Whether the address has a user changes
+//! neither the answer nor the work (C-217): both hash one password, store one secret and send one mail; the secret of the
+//! one for a known address is spent from the start.
 
 use std::net::IpAddr;
 
-use carillon_entities::ids::{AccountId, UserId};
+use carillon_entities::ids::{AccountId, CredentialId, UserId};
 use carillon_entities::wall::IdentityTx;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,9 @@ use super::invitation::{self, Invitation};
 use super::mail::{VERIFY_PAGE, link};
 use super::store::credentials::{self, OneTime};
 use super::store::users::NewUser;
-use super::{Account, Actor, Doorkeeper, Membership, Name, NewPassword, Role, Scope, SecretKind, life, store};
+use super::{
+    Account, Actor, Doorkeeper, Membership, Name, NewPassword, PasswordCheck, Role, Scope, SecretKind, life, store,
+};
 use crate::contacts::EmailAddress;
 use crate::error::{Error, Refusal, Result, WallError};
 use crate::messaging::{SystemMail, enqueue_system_mail};
@@ -133,22 +135,42 @@ async fn join(ports: &Ports, command: &SignUp, password_hash: String, invitation
     enqueue_system_mail(ports, ports.new_id(), &command.email, &SystemMail::SomebodySignedUp).await
 }
 
-/// Makes the user, the account and the membership that a sign-up promised.
-pub async fn verify_email(ports: &Ports, desk: &Doorkeeper, token: &str, address: Option<IpAddr>) -> Result<()> {
+/// Makes the user, the account and the membership that a sign-up promised, for whoever has its link and its password.
+///
+/// # Errors
+/// `INVALID_TOKEN`; `INVALID_CREDENTIALS` for another password, after which the link is still good.
+pub async fn verify_email(
+    ports: &Ports,
+    desk: &Doorkeeper,
+    (token, password): (&str, &str),
+    address: Option<IpAddr>,
+) -> Result<()> {
     desk.count(Attempt::TOKEN, address, None).await?;
     let hash = SecretKind::EmailVerification.hash_of(token).ok_or_else(invalid_token)?;
+    // Nobody costs us a hash who has no link.
+    let (_, pending) = store::read!(ports, |tx| promised(tx, ports, hash).await)?;
+    let check = desk.passwords.check(password, Some(&pending.password_hash)).await?;
+    if check == PasswordCheck::Wrong {
+        let message = "It is not the password that was chosen at the sign-up.";
+        return Err(Refusal::new("INVALID_CREDENTIALS", "password", message).into());
+    }
     let (user, account) = (ports.new_id::<UserId>(), ports.new_id::<AccountId>());
     store::write!(ports, |tx| {
-        let found = credentials::secret_find(tx, SecretKind::EmailVerification, hash).await?;
-        let found = found.filter(|found| found.is_good(ports.now())).ok_or_else(invalid_token)?;
-        let pending = found.pending.clone().ok_or_else(invalid_token)?;
-        let pending: Pending = serde_json::from_value(pending).map_err(Error::fault)?;
-        if !credentials::secret_use(tx, found.id, ports.now()).await? {
+        let (id, pending) = promised(tx, ports, hash).await?;
+        if !credentials::secret_use(tx, id, ports.now()).await? {
             return Err(invalid_token().into());
         }
         fulfil(tx, ports, pending, (user, account)).await
     })?;
     record_apart(ports, None, Actor::User(user), Deed::new("user.sign_up", account.0)).await
+}
+
+/// What the link with this hash promises, while it is good.
+async fn promised(tx: &mut IdentityTx, ports: &Ports, hash: [u8; 32]) -> Result<(CredentialId, Pending)> {
+    let found = credentials::secret_find(tx, SecretKind::EmailVerification, hash).await?;
+    let found = found.filter(|found| found.is_good(ports.now())).ok_or_else(invalid_token)?;
+    let pending = found.pending.ok_or_else(invalid_token)?;
+    Ok((found.id, serde_json::from_value(pending).map_err(Error::fault)?))
 }
 
 async fn fulfil(

@@ -44,7 +44,8 @@ pub use manage::{
     resume_workflow, update_workflow,
 };
 pub use publish::{PublishedWorkflow, check_workflows, publish_workflow};
-pub use react::{Occurred, react_to_contacts, react_to_engagement, react_to_events};
+pub use react::{Occurred, react_to_events};
+pub(crate) use react::{react_to_contacts, react_to_engagement};
 pub(crate) use store::enrollments::ways_at_gate;
 pub(crate) use store::events::{TenantDefaults, tenant_defaults};
 pub use store::statements;

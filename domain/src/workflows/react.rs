@@ -84,7 +84,7 @@ fn enters_once(definition: &Definition) -> bool {
 
 /// Ends the ways of these contacts whose goal or exit condition their change made true. To be called after the change is
 /// written, with the contacts it really changed (A3.7).
-pub async fn react_to_contacts(tx: &mut TenantTx, ports: &Ports, contacts: &[ContactId]) -> Result<()> {
+pub(crate) async fn react_to_contacts(tx: &mut TenantTx, ports: &Ports, contacts: &[ContactId]) -> Result<()> {
     if contacts.is_empty() {
         return Ok(());
     }
@@ -98,7 +98,7 @@ pub async fn react_to_contacts(tx: &mut TenantTx, ports: &Ports, contacts: &[Con
 }
 
 /// Has people looked at who did something with a mail: a branch may wait for it, a goal may be met by it.
-pub async fn react_to_engagement(tx: &mut TenantTx, ports: &Ports, ways: &[EnrollmentId]) -> Result<()> {
+pub(crate) async fn react_to_engagement(tx: &mut TenantTx, ports: &Ports, ways: &[EnrollmentId]) -> Result<()> {
     ways_wake(tx, ways.iter().map(|way| (*way, ports.now()))).await
 }
 

@@ -11,6 +11,7 @@ row! {
         external_id: Option<String>,
         email: Option<String>,
         email_norm: Option<String>,
+        former_email: Option<String>,
         phone_norm: Option<String>,
         first_name: Option<String>,
         last_name: Option<String>,

@@ -5,7 +5,8 @@ use super::{Access, Table};
 /// The tables.
 pub const TABLES: &[Table] = &[
     Table {
-        // Searchable text is kept normalised in plain columns: only those reach an index through row security.
+        // Searchable text is kept normalised in plain columns: only those reach an index through row security. Of a contact
+        // whose address was taken away, `former_email` is the one it had: what the person ended there follows them (C-126).
         name: "contacts",
         access: Access::Tenant,
         columns: "id UUID NOT NULL,
@@ -13,6 +14,7 @@ pub const TABLES: &[Table] = &[
             external_id TEXT,
             email TEXT,
             email_norm TEXT,
+            former_email TEXT,
             phone_norm TEXT,
             first_name TEXT,
             last_name TEXT,

@@ -59,7 +59,7 @@ export async function settle(url: string): Promise<World> {
     const { caughtMails } = await anybody(documents.MailToDocument, { to: email });
     return caughtMails.nodes[0]?.text?.match(/token=([\w-]+)/)?.[1];
   });
-  const { verifyEmail } = await anybody(documents.VerifyEmailDocument, { input: { token } });
+  const { verifyEmail } = await anybody(documents.VerifyEmailDocument, { input: { token, password } });
   made(verifyEmail, true);
   const { signIn } = await anybody(documents.SignInDocument, { input: { email, password } });
   const owner = caller(graphql, made(signIn, signIn.session).accessToken);

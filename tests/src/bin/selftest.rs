@@ -100,6 +100,13 @@ const BUGS: &[Bug] = &[
         "tracking",
         "machines::c082_a_scanner_that_follows_everything_moves_nobody_and_the_person_behind_it_does",
     ),
+    bug("events_told_unheld", PG, "workflows", "races::who_enters_while_a_workflow_is_archived_gets_nothing"),
+    bug(
+        "events_told_unheld",
+        PG,
+        "workflows",
+        "races::an_event_told_while_the_first_version_is_published_starts_somebody",
+    ),
     bug("events_side_by_side", PG, "workflows", "races::c184_a_cart_and_an_order_told_side_by_side_send_no_reminder"),
     bug(
         "goal_only_at_wake",

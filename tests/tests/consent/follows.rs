@@ -8,7 +8,7 @@ use carillon_domain::consent::{
     suppressions_of,
 };
 use carillon_domain::contacts::{
-    Contact, ContactFilter, EmailAddress, Patch, UpdateContact, UpsertBy, UpsertContact, update_contact,
+    Contact, ContactFields, ContactFilter, EmailAddress, Patch, UpdateContact, UpsertBy, UpsertContact, update_contact,
     upsert_contacts,
 };
 use carillon_domain::entropy::SeededEntropy;
@@ -38,10 +38,15 @@ async fn moves(people: &People, ports: &Ports, to: &str) {
 
 /// The contact has another address once this is committed.
 async fn moving(people: &People, ports: &Ports, to: &str) -> TenantTx {
+    changing(people, ports, email(to)).await
+}
+
+/// The contact is different once this is committed.
+async fn changing(people: &People, ports: &Ports, fields: ContactFields) -> TenantTx {
     let contact = people.list(ContactFilter::default()).await.remove(0);
     let grant = people.writes();
     let mut tx = grant.begin().await.unwrap();
-    let command = UpdateContact { id: contact.id, version: contact.version, fields: email(to) };
+    let command = UpdateContact { id: contact.id, version: contact.version, fields };
     update_contact(&grant, &mut tx, ports, command).await.unwrap();
     tx
 }
@@ -81,6 +86,27 @@ async fn c126_a_no_follows_to_a_new_address() {
     assert_eq!(people.decides(NEW).await.reason, Reason::SuppressedUnsubscribe);
     people.says(NEW, ConsentAction::Grant).await;
     assert_eq!(people.decides(NEW).await.verdict, Verdict::Allow, "their own newer yes");
+}
+
+/// An address that is taken away in one call, and another that is given in a later one, are the same way as one call.
+#[tokio::test]
+async fn c126_a_no_follows_though_there_was_no_address_in_between() {
+    const FORMER: &str = "SELECT COUNT(*) AS amount FROM contacts WHERE former_email IS NOT NULL";
+    let people = People::new().await;
+    let mut fields = email(OLD);
+    fields.patch.external_id = Patch::Set("x1".to_owned());
+    let contact = people.create(fields).await.unwrap();
+    let mut none = email(OLD);
+    none.patch.email = Patch::Clear;
+    changing(&people, people.world.ports(), none).await.commit().await.unwrap();
+    assert_eq!(people.world.number(FORMER).await, 1);
+    // Said with the link of an old mail, while there is no address.
+    people.says(OLD, ConsentAction::Withdraw).await;
+    people.world.advance(TimeDelta::days(1));
+    moves(&people, people.world.ports(), NEW).await;
+    assert_eq!(people.statuses(NEW).await, ["withdrawn"]);
+    assert_eq!(codes(claimed(&people, &contact).await), ["CONSENT_WITHDRAWN"]);
+    assert_eq!(people.world.number(FORMER).await, 0);
 }
 
 #[tokio::test]
@@ -129,8 +155,9 @@ async fn c235_complaints_and_legal_suppressions_follow() {
     for to in [NEW, OLD, NEW] {
         moves(&people, ports, to).await;
     }
-    let mut tx = grant.begin_read().await.unwrap();
-    let found = suppressions_of(&mut tx, &[people.recipient(NEW)]).await.unwrap().remove(0);
+    let read = people.world.grant::<ReadConsent>(people.tenant);
+    let mut tx = read.begin_read().await.unwrap();
+    let found = suppressions_of(&read, &mut tx, &[people.recipient(NEW)]).await.unwrap().remove(0);
     tx.commit().await.unwrap();
     let mut found: Vec<_> = found.iter().map(|one| (one.reason, one.scope)).collect();
     found.sort_unstable();

@@ -8,7 +8,7 @@ use carillon_domain::contacts::EmailAddress;
 use carillon_domain::error::Error;
 use carillon_domain::messaging::MessageClass;
 use carillon_domain::messaging::reply_class::Operator;
-use carillon_domain::tenancy::{AdministerConsent, RecordConsent};
+use carillon_domain::tenancy::{AdministerConsent, ReadConsent, RecordConsent};
 use chrono::TimeDelta;
 
 use crate::setup::Setup;
@@ -41,8 +41,9 @@ fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> &'static str {
 }
 
 async fn of_ada(setup: &Setup) -> Vec<Suppression> {
-    let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
-    let found = consent::suppressions_of(&mut tx, &[setup.recipient(setup.ports(), ADA)]).await.unwrap();
+    let grant = setup.world.grant::<ReadConsent>(setup.tenant);
+    let mut tx = grant.begin_read().await.unwrap();
+    let found = consent::suppressions_of(&grant, &mut tx, &[setup.recipient(setup.ports(), ADA)]).await.unwrap();
     found.into_iter().next().unwrap()
 }
 

@@ -38,7 +38,12 @@ async fn who_enters_while_a_workflow_is_archived_gets_nothing() {
     let (ada, bob) = (field.person("ada@example.org").await, field.person("bob@example.org").await);
     field.does(bob, "started").await;
     let enters = field.doing(vec![(ada, "started", field.ports().now(), Map::new())]).await.expect("told");
-    Box::pin(field.meanwhile(enters, field.archive(workflow))).await;
+    // Taking people out begins when the archiving is over: nobody may come in after that.
+    let archived = async {
+        field.archive(workflow).await;
+        field.drain().await;
+    };
+    Box::pin(field.meanwhile(enters, archived)).await;
     field.drain().await;
     for who in [ada, bob] {
         assert_eq!(field.stands(who).await, "exited workflow_archived");
@@ -72,6 +77,19 @@ async fn an_event_told_while_another_version_is_published_starts_somebody() {
     let mut other = cart(&field);
     other["nodes"]["first"]["seconds"] = json!(60);
     let (publishing, version) = field.republishing(workflow, &other).await;
+    let told = field.try_did(vec![(ada, "started", field.ports().now(), Map::new())]);
+    Box::pin(field.meanwhile(publishing, told)).await.expect("told");
+    let ways = field.ways(ada).await;
+    assert_eq!(ways.iter().map(|way| way.version).collect::<Vec<_>>(), [version.id]);
+}
+
+/// Nobody listens before the first version does, so there is no listener to wait for: it is the event that is waited for.
+#[tokio::test]
+async fn an_event_told_while_the_first_version_is_published_starts_somebody() {
+    let field = Field::new().await;
+    let (workflow, seen) = field.draft("Cart", &cart(&field)).await;
+    let ada = field.person("ada@example.org").await;
+    let (publishing, version) = field.publishing(workflow, seen).await;
     let told = field.try_did(vec![(ada, "started", field.ports().now(), Map::new())]);
     Box::pin(field.meanwhile(publishing, told)).await.expect("told");
     let ways = field.ways(ada).await;

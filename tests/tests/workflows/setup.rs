@@ -114,11 +114,17 @@ impl Field {
 
     /// A workflow that is live.
     pub async fn live(&self, name: &str, definition: &Json) -> (WorkflowId, Version) {
+        let (id, seen) = self.draft(name, definition).await;
+        (id, self.publish(id, seen).await)
+    }
+
+    /// A workflow of which nothing is published, and its version.
+    pub async fn draft(&self, name: &str, definition: &Json) -> (WorkflowId, i64) {
         let grant = self.marketer.grant::<WriteWorkflows>().unwrap();
         let mut tx = grant.begin().await.unwrap();
         let made = workflows::create_workflow(&grant, &mut tx, self.ports(), name, definition.clone()).await.unwrap();
         tx.commit().await.unwrap();
-        (made.id, self.publish(made.id, made.version).await)
+        (made.id, made.version)
     }
 
     pub async fn publish(&self, id: WorkflowId, seen: i64) -> Version {
@@ -128,7 +134,7 @@ impl Field {
     }
 
     /// The same, before the end of the transaction.
-    async fn publishing(&self, id: WorkflowId, seen: i64) -> (TenantTx, Version) {
+    pub async fn publishing(&self, id: WorkflowId, seen: i64) -> (TenantTx, Version) {
         let grant = self.marketer.grant::<PublishWorkflows>().unwrap();
         let mut tx = grant.begin().await.unwrap();
         let published = workflows::publish_workflow(&grant, &mut tx, self.ports(), (id, seen)).await.unwrap();

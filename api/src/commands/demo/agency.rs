@@ -63,7 +63,7 @@ pub async fn open(api: &Api) -> Result<(Api, String)> {
     });
     let _: Json = api.mutate(client::SIGN_UP, sign_up).await?;
     let mail = until("the sign-up's mail", async || Ok(mailbox::mails(api, Some(EMAIL)).await?.pop())).await?;
-    recipients::follow(api, mail.links.first().context("the sign-up's mail has no link")?).await?;
+    recipients::follow(api, mail.links.first().context("the sign-up's mail has no link")?, PASSWORD).await?;
     let session: WithToken = api.mutate(client::SIGN_IN, json!({ "email": EMAIL, "password": PASSWORD })).await?;
     let api = api.with_token(session.access_token);
     let viewer: Viewer = api.call(client::ACCOUNTS, json!({})).await?;

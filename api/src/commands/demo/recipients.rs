@@ -79,13 +79,14 @@ pub async fn scan(api: &Api, mails: &[&Mail]) -> Result<usize> {
     Ok(shown.len())
 }
 
-/// Opens a link as a browser does and presses the button of the page's first form, which asks for nothing.
-pub async fn follow(api: &Api, link: &str) -> Result<()> {
+/// Opens a link as a browser does, fills in the page's first form, which asks for a password, and presses its button.
+pub async fn follow(api: &Api, link: &str, password: &str) -> Result<()> {
     let answer = api.http().get(link).send().await?;
     ensure!(answer.status().is_success(), "the mail's link was answered with {}", answer.status());
     let page = answer.url().clone();
     let (action, fields) = form(&page, &answer.text().await?).context("the page of the mail's link has no form")?;
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    let body = body.extend_pairs(&fields).append_pair("password", password).finish();
     let answer = api.http().post(action).header("content-type", FORM).body(body).send().await?;
     ensure!(answer.status().is_success(), "the page's form was answered with {}", answer.status());
     Ok(())

@@ -74,7 +74,7 @@ impl ConsentQuery {
                 let email = EmailAddress::parse(email.trim()).map_err(Refusal::from).map_err(Error::from)?;
                 let recipient = Recipient::of_email(&scope.ports().keys, grant.tenant(), &email);
                 // An address has one per scope and reason, so they are one page.
-                let items = suppressions_of(&mut tx, &[recipient]).await?.into_iter().flatten().collect();
+                let items = suppressions_of(&grant, &mut tx, &[recipient]).await?.into_iter().flatten().collect();
                 Paged { items, has_next: false, has_previous: false }
             }
         };

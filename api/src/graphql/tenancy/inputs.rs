@@ -97,11 +97,13 @@ impl SignUpInput {
     }
 }
 
-/// A token that came in a mail.
+/// A token that came in a mail, and the proof that who confirms it is who signed up.
 #[derive(InputObject)]
 pub struct VerifyEmailInput {
     /// The token of the link.
     pub token: String,
+    /// The password that was chosen at the sign-up.
+    pub password: String,
 }
 
 /// Who wants to sign in.

@@ -45,14 +45,15 @@ impl AccessMutation {
         SignUpPayload::new(run.await)
     }
 
-    /// Proves an address with the link of the mail; the account exists from then on.
+    /// Proves an address with the link of the mail and the password of the sign-up; the account exists from then on.
     async fn verify_email(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What is asked for.")] input: VerifyEmailInput,
     ) -> Result<VerifyEmailPayload> {
         let scope = RequestScope::of(ctx);
-        VerifyEmailPayload::new(verify_email(scope.ports(), scope.desk(), &input.token, scope.client_ip()).await)
+        let proof = (input.token.as_str(), input.password.as_str());
+        VerifyEmailPayload::new(verify_email(scope.ports(), scope.desk(), proof, scope.client_ip()).await)
     }
 
     /// Opens a session for an address and its password.
@@ -240,7 +241,8 @@ impl AccountMutation {
         ChangeMemberRolePayload::new(run.await)
     }
 
-    /// Takes a membership away; the member's tokens die with their next request.
+    /// Takes a membership away; the member's tokens die with their next request. API keys that they made are the tenant's and
+    /// stay good: `auditEvents` tells which, and one that may have left with them is revoked with `revokeApiKey`.
     async fn remove_member(
         &self,
         ctx: &Context<'_>,

@@ -35,6 +35,13 @@ pub async fn contact_was_reached(
     Ok(select.one().await?.is_some())
 }
 
+/// Where a contact is reached now, or was last while it has no address; none where there is nothing of it (any more).
+pub async fn contact_address(tx: &mut TenantTx, id: ContactId) -> Result<Option<EmailAddress>> {
+    let row = tx.select::<contacts::Entity>().eq(contacts::Column::Id, id).one().await?;
+    let email = row.and_then(|row| row.email.or(row.former_email));
+    Ok(email.and_then(|email| EmailAddress::parse(&email).ok()))
+}
+
 /// The contact a message was for, if it was for one.
 pub async fn message_contact(tx: &mut TenantTx, id: MessageId) -> Result<Option<ContactId>> {
     let row = tx.select::<messages::Entity>().eq(messages::Column::Id, id).one().await?;

@@ -28,23 +28,24 @@ statements! {
     CONTACT_GET() [id: Uuid] = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 \
         AND c.id IN (SELECT b.id FROM ({batch}) AS b)";
     /// New contacts.
-    CONTACT_INSERT(Uuid) [id: Uuid, state: Text, external_id: Text, email: Text, email_norm: Text, phone_norm: Text,
-        first_name: Text, last_name: Text, name_norm: Text, locale: Text, zone: Text, country: Text, attributes: Json,
-        version: BigInt, created_at: Time, updated_at: Time, archived_at: Time, deleted_at: Time] =
-        "INSERT INTO contacts (tenant_id, import_id, id, state, external_id, email, email_norm, phone_norm, first_name, \
-            last_name, name_norm, locale, zone, country, attributes, version, created_at, updated_at, archived_at, \
-            deleted_at) \
-         SELECT $1, $2, b.id, b.state, b.external_id, b.email, b.email_norm, b.phone_norm, b.first_name, b.last_name, \
-            b.name_norm, b.locale, b.zone, b.country, b.attributes, b.version, b.created_at, b.updated_at, \
+    CONTACT_INSERT(Uuid) [id: Uuid, state: Text, external_id: Text, email: Text, email_norm: Text, former_email: Text,
+        phone_norm: Text, first_name: Text, last_name: Text, name_norm: Text, locale: Text, zone: Text, country: Text,
+        attributes: Json, version: BigInt, created_at: Time, updated_at: Time, archived_at: Time, deleted_at: Time] =
+        "INSERT INTO contacts (tenant_id, import_id, id, state, external_id, email, email_norm, former_email, \
+            phone_norm, first_name, last_name, name_norm, locale, zone, country, attributes, version, created_at, \
+            updated_at, archived_at, deleted_at) \
+         SELECT $1, $2, b.id, b.state, b.external_id, b.email, b.email_norm, b.former_email, b.phone_norm, b.first_name, \
+            b.last_name, b.name_norm, b.locale, b.zone, b.country, b.attributes, b.version, b.created_at, b.updated_at, \
             b.archived_at, b.deleted_at FROM ({batch}) AS b WHERE true";
     /// Contacts as they are now.
-    CONTACT_CHANGE() [id: Uuid, state: Text, external_id: Text, email: Text, email_norm: Text, phone_norm: Text,
-        first_name: Text, last_name: Text, name_norm: Text, locale: Text, zone: Text, country: Text, attributes: Json,
-        version: BigInt, created_at: Time, updated_at: Time, archived_at: Time, deleted_at: Time] =
+    CONTACT_CHANGE() [id: Uuid, state: Text, external_id: Text, email: Text, email_norm: Text, former_email: Text,
+        phone_norm: Text, first_name: Text, last_name: Text, name_norm: Text, locale: Text, zone: Text, country: Text,
+        attributes: Json, version: BigInt, created_at: Time, updated_at: Time, archived_at: Time, deleted_at: Time] =
         "WITH b AS ({batch}) UPDATE contacts SET state = b.state, external_id = b.external_id, email = b.email, \
-            email_norm = b.email_norm, phone_norm = b.phone_norm, first_name = b.first_name, last_name = b.last_name, \
-            name_norm = b.name_norm, locale = b.locale, zone = b.zone, country = b.country, attributes = b.attributes, \
-            version = b.version, updated_at = b.updated_at, archived_at = b.archived_at, deleted_at = b.deleted_at \
+            email_norm = b.email_norm, former_email = b.former_email, phone_norm = b.phone_norm, \
+            first_name = b.first_name, last_name = b.last_name, name_norm = b.name_norm, locale = b.locale, zone = b.zone, \
+            country = b.country, attributes = b.attributes, version = b.version, updated_at = b.updated_at, \
+            archived_at = b.archived_at, deleted_at = b.deleted_at \
          FROM b WHERE contacts.tenant_id = $1 AND contacts.id = b.id";
 }
 
@@ -119,6 +120,7 @@ fn cells(contact: &Contact) -> Vec<Value> {
         contact.external_id.clone().into(),
         text(email.map(EmailAddress::as_sent)),
         text(email.map(EmailAddress::norm)),
+        text(contact.former_email.as_ref().map(EmailAddress::norm)),
         text(contact.phone.as_ref().map(PhoneNumber::as_e164)),
         contact.first_name.clone().into(),
         contact.last_name.clone().into(),
@@ -146,6 +148,7 @@ impl TryFrom<contacts::Model> for Contact {
             state: row.state.parse().map_err(Error::fault)?,
             external_id: row.external_id,
             email: row.email.zip(row.email_norm).map(|(sent, norm)| EmailAddress::stored(sent, norm)),
+            former_email: row.former_email.map(|norm| EmailAddress::stored(norm.clone(), norm)),
             phone: row.phone_norm.map(PhoneNumber::stored),
             first_name: row.first_name,
             last_name: row.last_name,
