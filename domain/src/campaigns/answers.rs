@@ -105,7 +105,9 @@ pub async fn campaign_counts(
     let counts = |variants: BTreeMap<Option<String>, VariantCounts>| {
         let variants: Vec<VariantCounts> = variants.into_values().collect();
         let mut all = VariantCounts::default();
-        variants.iter().for_each(|one| all.join(one));
+        for one in &variants {
+            all.join(one);
+        }
         CampaignCounts { all, variants }
     };
     Ok(found.into_iter().map(|(id, variants)| (id, counts(variants))).collect())

@@ -69,7 +69,7 @@ pub(crate) fn tell_doubted(
             tracing::warn!(tenant.id = %tenant, ?operators, taken, "far more mailboxes are missing than usual: nobody is suppressed for it");
         }
         Err(error) => {
-            tracing::error!(tenant.id = %tenant, ?operators, %error, "suppressions of an operator in fault are not taken back yet")
+            tracing::error!(tenant.id = %tenant, ?operators, %error, "suppressions of an operator in fault are not taken back yet");
         }
     }
 }

@@ -159,7 +159,7 @@ mod tests {
 
     fn token(seed: u64, attempt: i32) -> BounceToken {
         let entropy = SeededEntropy::new(seed);
-        let at = |seconds| Timestamp::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let at = |seconds: i64| Timestamp::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
         BounceToken::new(TenantId(entropy.uuid_v7(at(0))), MessageId(entropy.uuid_v7(at(99))), attempt)
     }
 

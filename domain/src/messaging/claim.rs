@@ -247,8 +247,8 @@ async fn give_back(tx: &mut TenantTx, ports: &Ports, held: &[ClaimedMessage], re
     };
     let mut moves: Vec<_> = held.iter().map(step).collect();
     moves.sort_by_key(|step| step.id);
-    let moved = store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
-    moves.retain(|step| moved.contains(&step.id));
+    let done = store::messages_move(tx, &moves, ports.settings.reconcile, now).await?;
+    moves.retain(|step| done.contains(&step.id));
     tell_ends(tx, ports, moves.into_iter().filter_map(store::Move::ended).collect()).await
 }
 

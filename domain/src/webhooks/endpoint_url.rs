@@ -79,7 +79,8 @@ impl EndpointUrl {
             Some(ip) => is_global(ip),
             None => url.host_str().is_some_and(is_public_name),
         };
-        if !is_own && !(is_port && is_public) {
+        let may_be_reached = is_own || (is_port && is_public);
+        if !may_be_reached {
             return Err(not_public());
         }
         Ok(Self { text: url.into(), literal })

@@ -304,7 +304,7 @@ impl Run<'_> {
         let Some(address) = self.facts.address else {
             return Some(self.end(StepOutcome::Exited, WayState::Exited, "no_address"));
         };
-        let bucket = bucket(self.way.workflow, &node, address);
+        let bucket = bucket(self.way.workflow.0, &node, address);
         let labelled = |label: &String| variants.iter().find(|variant| variant.label == *label);
         let seen = self.facts.seen.get(&node).and_then(labelled).filter(|variant| variant.weight_bp > 0);
         let Some(variant) = seen.or_else(|| variant_of(variants, bucket)) else { return Some(self.park("NO_VARIANT")) };

@@ -80,7 +80,9 @@ impl Inbound {
         let slots = Arc::new(Semaphore::new(settings.max_connections));
         let shared = Arc::new(Shared { settings, ports, stop: stop.clone() });
         let listening = stop.clone().run_until_cancelled_owned(listen(listener, shared, Arc::clone(&slots)));
-        let task = tokio::spawn(async move { drop(listening.await) });
+        let task = tokio::spawn(async move {
+            let _ended: Option<()> = listening.await;
+        });
         Ok(Self { addr, stop, slots, max_connections, task })
     }
 

@@ -1,6 +1,6 @@
 //! What reports look up and change: the message they are about, and what its history has of others.
 
-use carillon_entities::ids::{BrandId, ContactId, MessageId};
+use carillon_entities::ids::{BrandId, MessageId};
 use carillon_entities::rows::messaging::{message_events, messages};
 use carillon_entities::wall::TenantTx;
 use serde_json::Value as Json;
@@ -20,7 +20,6 @@ pub(in crate::messaging) struct ReportedMessage {
     pub id: MessageId,
     pub state: MessageState,
     pub class: MessageClass,
-    pub contact: Option<ContactId>,
     pub brand: BrandId,
     pub address: AddressHmac,
     /// The number of its newest attempt.
@@ -32,7 +31,7 @@ pub(in crate::messaging) async fn message_reported(
     id: MessageId,
 ) -> Result<Option<ReportedMessage>> {
     let row = tx.select::<messages::Entity>().eq(messages::Column::Id, id).one().await?;
-    row.map(reported).transpose()
+    row.as_ref().map(reported).transpose()
 }
 
 /// The same, locked until the transaction ends.
@@ -41,10 +40,10 @@ pub(in crate::messaging) async fn message_reported_locked(
     id: MessageId,
 ) -> Result<Option<ReportedMessage>> {
     let row = tx.select::<messages::Entity>().eq(messages::Column::Id, id).for_update().one().await?;
-    row.map(reported).transpose()
+    row.as_ref().map(reported).transpose()
 }
 
-fn reported(row: messages::Model) -> Result<ReportedMessage> {
+fn reported(row: &messages::Model) -> Result<ReportedMessage> {
     let status: MessageStatus = row.state.parse().map_err(Error::fault)?;
     let state = match Ending::of(status) {
         Some(ending) => MessageState::Settled { ending, at: row.settled_at.unwrap_or(row.created_at) },
@@ -58,7 +57,6 @@ fn reported(row: messages::Model) -> Result<ReportedMessage> {
         id: row.id,
         state,
         class: row.class.parse().map_err(Error::fault)?,
-        contact: row.contact_id,
         brand: row.brand_id,
         address: AddressHmac {
             key: row.hmac_key_id.parse().map_err(Error::fault)?,

@@ -62,8 +62,8 @@ async fn sink(answer: Option<String>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     (address, seen)
 }
 
-fn answer(head: &str, body: &str) -> Option<String> {
-    Some(format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+fn answer(head: &str, body: &str) -> String {
+    format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 fn channel(reach: WebhookReach, names: Arc<dyn Names>) -> WebhookChannel {
@@ -77,7 +77,7 @@ async fn post(channel: &WebhookChannel, url: &str) -> Answer {
 }
 
 async fn told(head: &str, body: &str) -> (Answer, Vec<String>) {
-    let (address, seen) = sink(answer(head, body)).await;
+    let (address, seen) = sink(Some(answer(head, body))).await;
     let local = channel(WebhookReach::Local, Arc::new(SystemNames));
     let answer = post(&local, &format!("http://{address}/hook?a=b")).await;
     let seen = seen.lock().unwrap().clone();
@@ -112,7 +112,7 @@ async fn c188_only_2xx_is_a_success() {
 
 #[tokio::test]
 async fn c227_a_redirect_is_not_followed_and_little_of_an_answer_is_kept() {
-    let (inside, visited) = sink(answer("200 OK", "")).await;
+    let (inside, visited) = sink(Some(answer("200 OK", ""))).await;
     let (moved, _) = told(&format!("302 Found\r\nLocation: http://{inside}/secret"), "").await;
     assert_eq!((moved.outcome, moved.status), (WebhookOutcome::Answered, Some(302)));
     assert!(visited.lock().unwrap().is_empty());
@@ -135,7 +135,7 @@ async fn c188_who_is_silent_or_gone_has_failed() {
 
 #[tokio::test]
 async fn c227_nothing_inside_is_connected_to() {
-    let (address, seen) = sink(answer("200 OK", "")).await;
+    let (address, seen) = sink(Some(answer("200 OK", ""))).await;
     let port = address.port();
     let inside = ["127.0.0.1", "::ffff:127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "64:ff9b::a00:1"];
     for ip in inside {

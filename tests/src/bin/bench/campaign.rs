@@ -94,11 +94,11 @@ async fn ours(set: &mut Set, campaign: CampaignId, (relay, pool): (&str, PoolSet
     let seconds = began.elapsed().as_secs_f64();
     engine.stop(Duration::from_secs(10)).await;
     waited.context("mails are still waiting")??;
-    let sent: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM messages WHERE campaign_id = $1 AND state = 'sent'")
+    let delivered: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM messages WHERE campaign_id = $1 AND state = 'sent'")
         .bind(campaign.0)
         .fetch_one(&mut set.owner)
         .await?;
-    ensure!(sent == i64::from(mails), "{sent} of {mails} mails were sent");
+    ensure!(delivered == i64::from(mails), "{delivered} of {mails} mails were sent");
     Ok(seconds)
 }
 
