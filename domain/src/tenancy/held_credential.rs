@@ -2,11 +2,12 @@
 //!
 //! What a request is asked with its BEGIN (C-213) is asked here for thousands in one statement, so that who listens and hears
 //! nothing costs next to nothing. The answer is the same: a user who is enabled and still at the token's version, a key that
-//! is neither revoked nor expired, a tenant that is not suspended. When a token ends is written in it.
+//! is neither revoked nor expired and still held to the same documents, a tenant that is not suspended. When a token ends is
+//! written in it.
 
 use std::collections::HashSet;
 
-use carillon_entities::ids::{CredentialId, TenantId, UserId};
+use carillon_entities::ids::{CredentialId, DocumentSetId, TenantId, UserId};
 
 use super::{Actor, TenantContext, VerifiedAccess, store};
 use crate::error::Result;
@@ -19,6 +20,8 @@ pub struct HeldCredential {
     pub(super) user: Option<(UserId, i64)>,
     /// The API key.
     pub(super) key: Option<CredentialId>,
+    /// The set whose documents the key may run, and no others.
+    pub(super) document_set: Option<DocumentSetId>,
     /// The tenant it is good for.
     pub(super) tenant: Option<TenantId>,
 }
@@ -28,13 +31,18 @@ impl HeldCredential {
     pub fn of_user(access: &VerifiedAccess) -> Self {
         let subject = access.subject();
         let tenant = subject.entered.map(|(tenant, _)| tenant);
-        Self { user: Some((subject.user, subject.auth_version)), key: None, tenant }
+        Self { user: Some((subject.user, subject.auth_version)), key: None, document_set: None, tenant }
     }
 
     /// An API key's; none for who came without one.
     pub fn of_key(context: &TenantContext) -> Option<Self> {
         match context.actor() {
-            Actor::ApiKey(key) => Some(Self { user: None, key: Some(key), tenant: Some(context.tenant()) }),
+            Actor::ApiKey(key) => Some(Self {
+                user: None,
+                key: Some(key),
+                document_set: context.document_set(),
+                tenant: Some(context.tenant()),
+            }),
             Actor::User(_) | Actor::Recipient | Actor::System => None,
         }
     }

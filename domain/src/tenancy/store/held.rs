@@ -18,6 +18,8 @@ pub(in crate::tenancy) static HELD_ENDED: IdentityBatch = IdentityBatch {
                 AND u.auth_version = b.auth_version AND u.disabled_at IS NULL))
             OR (b.key_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.id = b.key_id
                 AND c.scope_id = b.tenant_id AND c.revoked_at IS NULL
+                AND (c.document_set_id = b.document_set_id
+                    OR (c.document_set_id IS NULL AND b.document_set_id IS NULL))
                 AND (c.expires_at IS NULL OR c.expires_at > $1)))
             OR (b.tenant_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = b.tenant_id
                 AND t.suspended_at IS NULL))",
@@ -27,6 +29,7 @@ pub(in crate::tenancy) static HELD_ENDED: IdentityBatch = IdentityBatch {
         ("user_id", Kind::Uuid),
         ("auth_version", Kind::BigInt),
         ("key_id", Kind::Uuid),
+        ("document_set_id", Kind::Uuid),
         ("tenant_id", Kind::Uuid),
     ],
 };
@@ -47,7 +50,8 @@ pub(in crate::tenancy) async fn held_ended(
             let user = held.user.map(|(user, _)| user.0);
             let version = held.user.map(|(_, version)| version);
             let (key, tenant) = (held.key.map(|key| key.0), held.tenant.map(|tenant| tenant.0));
-            vec![place.into(), uuid(user), version.into(), uuid(key), uuid(tenant)]
+            let set = held.document_set.map(|set| set.0);
+            vec![place.into(), uuid(user), version.into(), uuid(key), uuid(set), uuid(tenant)]
         };
         let args = Args::of([now.into()]).with_batch((0..).zip(some).map(row));
         let rows: Vec<PlaceRow> = tx.sql_batch(&HELD_ENDED, args)?.all().await?;
