@@ -158,7 +158,9 @@ where
             return Some(Turn::Changed);
         }
         let began = seen.began?;
-        let is_fresh = news.is_none_or(|news| began >= news) && began.elapsed() < self.pause;
+        // What took longer than this one would have waited is no older for that: or all who waited for it looked in turn.
+        let pause = self.pause.max(self.rest());
+        let is_fresh = news.is_none_or(|news| began >= news) && began.elapsed() < pause;
         is_fresh.then_some(Turn::Rest)
     }
 
