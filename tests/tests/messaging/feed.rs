@@ -13,9 +13,12 @@ use carillon_domain::messaging::{
 use carillon_domain::ports::TenantTx;
 use carillon_domain::tenancy::{ReadMessages, SendMessages, enter_by_link};
 use carillon_entities::ids::{MessageEventId, MessageId, TenantId};
+use carillon_entities::rows::messaging::message_batches;
+use carillon_entities::wall::OnConflict;
 use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use sea_orm::ActiveValue::{NotSet, Set};
 use uuid::Uuid;
 
 use crate::setup::Setup;
@@ -263,6 +266,40 @@ async fn a_cursor_is_refused_where_what_follows_is_not_known() {
     assert_eq!(setup.resumed(Some(&setup.sealed(end))).await, Ok(end), "behind it nothing is gone");
     assert_eq!(setup.behind(end).await.len(), 2);
     assert_eq!(setup.count("message_events").await, 4, "the history itself stays");
+}
+
+/// However many got their places at once, and however seldom others do: what is old goes faster than it came.
+#[tokio::test]
+async fn a_feed_that_grew_at_once_is_forgotten_as_a_whole() {
+    const MANY: i64 = 5_100;
+    let setup = Setup::new().await;
+    let ids = setup.waiting(3).await;
+    setup.cancel(&ids[..1]).await;
+    setup.place().await;
+    let now = setup.ports().now();
+    let batch = |place| message_batches::ActiveModel {
+        tenant_id: NotSet,
+        first_id: Set(setup.ports().new_id()),
+        size: Set(1),
+        message_id: Set(None),
+        kind: Set(None),
+        made_at: Set(now),
+        last_place: Set(Some(place)),
+        placed_at: Set(Some(now)),
+    };
+    let mut tx = setup.world.grant::<SendMessages>(setup.tenant).begin().await.unwrap();
+    tx.insert_many((2..=MANY).map(batch).collect(), OnConflict::Fail).await.unwrap();
+    tx.commit().await.unwrap();
+    setup.world.execute(&format!("UPDATE message_feeds SET last_place = {MANY}")).await;
+    setup.world.advance(FEED_KEPT + TimeDelta::minutes(2));
+    for id in &ids[1..] {
+        setup.cancel(&[*id]).await;
+        setup.place().await;
+    }
+    assert_eq!(setup.count("message_batches").await, 2, "what was placed since is there, and nothing else");
+    assert_eq!(setup.resumed(Some(&setup.sealed(START))).await, Err("CURSOR_EXPIRED"));
+    let end = FeedCursor { place: MANY, event: None };
+    assert_eq!(setup.behind(end).await.len(), 2);
 }
 
 #[tokio::test]

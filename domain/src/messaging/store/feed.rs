@@ -299,17 +299,31 @@ fn placed(row: EventRow, starts: &BTreeMap<MessageEventId, i64>) -> Option<Place
     Some(PlacedEvent { place: start + offset, id, message, kind: row.kind, detail: row.detail, at })
 }
 
-/// Forgets batches that got their place before an instant, at most so many, from the beginning on; returns the last place
-/// that is gone.
+/// What was forgotten of a feed's beginning.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::messaging) struct Forgotten {
+    /// The last place that is gone.
+    pub last: i64,
+    /// Nothing else was that old.
+    pub is_all: bool,
+}
+
+/// Forgets batches that got their place before an instant, at most so many, from the beginning on; none where none is that
+/// old.
 pub(in crate::messaging) async fn batches_forget(
     tx: &mut TenantTx,
     before: Timestamp,
     limit: u64,
-) -> Result<Option<i64>> {
+) -> Result<Option<Forgotten>> {
     use message_batches::Column;
+    let is_old = |batch: &PlacedBatch| batch.placed_at < before;
+    // Most of the time none is, and one batch tells.
+    if !batches_from(tx, 0, 1).await?.first().is_some_and(is_old) {
+        return Ok(None);
+    }
     let oldest = batches_from(tx, 0, limit).await?;
-    let old = oldest.iter().take_while(|batch| batch.placed_at < before);
+    let old = oldest.iter().take_while(|batch| is_old(batch));
     let Some(last) = old.last().map(|batch| batch.last_place) else { return Ok(None) };
-    tx.delete::<message_batches::Entity>().lt(Column::LastPlace, last + 1).execute().await?;
-    Ok(Some(last))
+    let gone = tx.delete::<message_batches::Entity>().lt(Column::LastPlace, last + 1).execute().await?;
+    Ok(Some(Forgotten { last, is_all: gone < limit }))
 }
