@@ -83,6 +83,25 @@ impl Setup {
     async fn cancel(&self, ids: &[MessageId]) {
         self.cancelling(ids).await.commit().await.unwrap();
     }
+
+    /// Somebody uses a message's way out.
+    async fn unsubscribe(&self, message: MessageId, email: &str) {
+        let keys = &self.ports().keys;
+        let link = LinkToken {
+            purpose: LinkPurpose::OneClick,
+            tenant: self.tenant,
+            message,
+            address: keys.address_hmac(self.tenant, Channel::Email, email),
+            channel: Channel::Email,
+            brand: self.news.brand,
+            topic: self.news.topic,
+        };
+        let link = LinkToken::decode(keys, LinkPurpose::OneClick, &link.encode(keys)).unwrap();
+        let grant = enter_by_link(self.world.wall(), &link);
+        let mut tx = grant.begin().await.unwrap();
+        consent::unsubscribe(&grant, &mut tx, self.ports(), &link, OptOutScope::Topic).await.unwrap();
+        tx.commit().await.unwrap();
+    }
 }
 
 /// One who hears events in pages, loses the connection now and then, and comes again with the place they took in last.
@@ -317,23 +336,9 @@ async fn the_feed_tells_what_came_of_messages() {
     let eve = setup.reader("eve@example.org").await;
     let bounced = setup.send_news("second", eve).await;
     setup.round(Lane::Bulk, &gone).await;
-    let link = LinkToken {
-        purpose: LinkPurpose::OneClick,
-        tenant: setup.tenant,
-        message: accepted,
-        address: setup.ports().keys.address_hmac(setup.tenant, Channel::Email, "ada@example.org"),
-        channel: Channel::Email,
-        brand: setup.news.brand,
-        topic: setup.news.topic,
-    };
-    let text = link.encode(&setup.ports().keys);
-    let link = LinkToken::decode(&setup.ports().keys, LinkPurpose::OneClick, &text).unwrap();
     // Twice is once (C-09).
     for _ in 0..2 {
-        let grant = enter_by_link(setup.world.wall(), &link);
-        let mut tx = grant.begin().await.unwrap();
-        consent::unsubscribe(&grant, &mut tx, setup.ports(), &link, OptOutScope::Topic).await.unwrap();
-        tx.commit().await.unwrap();
+        setup.unsubscribe(accepted, "ada@example.org").await;
     }
     let refused = setup.send_news("third", ada).await;
     setup.round(Lane::Bulk, &HandOver::Accepted).await;
@@ -354,4 +359,25 @@ async fn the_feed_tells_what_came_of_messages() {
     let grant = setup.world.grant::<ReadMessages>(setup.tenant);
     let mut tx = grant.begin_read().await.unwrap();
     assert_eq!(feed_end(&grant, &mut tx).await.unwrap(), 4);
+}
+
+/// To unsubscribe depends on no partition (C-08), and what is told later on none of that time.
+#[tokio::test]
+async fn c008_what_was_noted_while_there_was_no_partition_is_told_once_there_is_one() {
+    let setup = Setup::new().await;
+    if !setup.ports().wall.is_postgres() {
+        return;
+    }
+    let ada = setup.reader("ada@example.org").await;
+    let message = setup.send_news("news", ada).await;
+    setup.round(Lane::Bulk, &HandOver::Accepted).await;
+    setup.world.execute("DROP TABLE message_events_2026_03").await;
+    setup.unsubscribe(message, "ada@example.org").await;
+    let placed = place_events(&setup.world.grant(setup.tenant), setup.ports()).await;
+    assert!(placed.is_err(), "it can be told nowhere");
+    // Those of months that are over are not made any more.
+    setup.world.advance(TimeDelta::days(40));
+    setup.place().await;
+    let told: Vec<_> = setup.behind(START).await.iter().map(|event| (event.message, event.kind)).collect();
+    assert_eq!(told, [(message, FeedKind::Unsubscribed)]);
 }

@@ -49,7 +49,7 @@ async fn place_some(grant: &Grant<SendMessages>, ports: &Ports) -> Result<usize>
         ends.last_place += i64::from(batch.size);
         batches.push((batch, ends.last_place));
     }
-    store::batches_place(&mut tx, batches, now).await?;
+    store::batches_place(&mut tx, ports, batches, now).await?;
     tidy(&mut tx, ports, &mut ends, now).await?;
     store::feed_move(&mut tx, ends).await?;
     tx.commit().await?;
