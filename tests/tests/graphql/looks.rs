@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use async_graphql::{Context, EmptyMutation, Object, Request, Schema, Subscription};
 use carillon::graphql::live::{Live, Pace, watch};
-use carillon::graphql::scope::RequestScope;
+use carillon::graphql::scope::{Caller, RequestScope};
+use carillon_domain::error::Error;
 use futures::future::join_all;
 use futures::{FutureExt as _, Stream, StreamExt};
+use tokio::sync::Semaphore;
 
 use crate::setup::Api;
 
@@ -61,13 +63,13 @@ impl SlowLooks {
     /// Finds the same again and again, and takes long for it when everybody has found it once.
     async fn look(&self, ctx: &Context<'_>) -> impl Stream<Item = async_graphql::Result<bool>> + use<> {
         let looks = Arc::clone(ctx.data_unchecked::<Arc<AtomicUsize>>());
-        let read = move |_| {
+        let read = move |_: RequestScope| {
             let is_slow = looks.fetch_add(1, Ordering::Relaxed) >= WATCHERS;
             async move {
                 if is_slow {
                     tokio::time::sleep(SLOW).await;
                 }
-                Ok(true)
+                Ok::<_, Error>(true)
             }
         };
         watch(ctx, ("slow", 0), read, |_| false)
@@ -98,4 +100,46 @@ async fn those_who_waited_for_a_slow_look_do_not_look_in_turn() {
     // A look rests ten times as long as it took: there was one, or two where this machine stood still.
     let looks = looks.load(Ordering::Relaxed) - WATCHERS;
     assert!((1..=2).contains(&looks), "{looks}");
+}
+
+struct GatedLooks;
+
+#[Subscription]
+impl GatedLooks {
+    /// Finds something when it is let.
+    async fn look(&self, ctx: &Context<'_>) -> impl Stream<Item = async_graphql::Result<bool>> + use<> {
+        let gate = Arc::clone(ctx.data_unchecked::<Arc<Semaphore>>());
+        let read = move |_: RequestScope| {
+            let gate = Arc::clone(&gate);
+            async move { Ok::<_, Error>(gate.acquire().await.is_ok()) }
+        };
+        watch(ctx, ("gated", 0), read, |_| false)
+            .map(|found| found.map_err(|_| async_graphql::Error::new("nothing found")))
+    }
+}
+
+#[actix_web::test]
+async fn the_looks_of_one_tenant_keep_no_other_waiting() {
+    let ada = Api::new().await;
+    let crowd = ada.owner.clone();
+    let eve = Api::within(ada.world, "eve@example.org").await;
+    let live = Live::new(Pace { at_once: 2, ..Pace::default() });
+    let schema = Schema::new(Nothing, EmptyMutation, GatedLooks);
+    let watching = |caller: &Caller, gate: &Arc<Semaphore>| {
+        let scope = RequestScope::new(Arc::clone(&eve.process), caller.clone(), None, String::new());
+        let request = Request::new("subscription { look }").data(live.clone()).data(scope).data(Arc::clone(gate));
+        schema.execute_stream(request).boxed()
+    };
+    let (shut, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1)));
+    let mut waiting: Vec<_> = (0..WATCHERS).map(|_| watching(&crowd, &shut)).collect();
+    let mut other = watching(&eve.owner, &open);
+    let crowded = join_all(waiting.iter_mut().map(StreamExt::next));
+    let told = tokio::select! {
+        biased;
+        _ = crowded => panic!("nobody let them"),
+        told = other.next() => told.unwrap(),
+        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("those of another tenant are in the way"),
+    };
+    assert!(told.is_ok(), "{:?}", told.errors);
+    assert_eq!((live.subjects(), live.looks()), (2, 2));
 }

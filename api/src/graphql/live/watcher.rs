@@ -108,12 +108,12 @@ where
     /// Begins a look that is not for what is watched itself, after the rest that the last one is due.
     pub(super) async fn begin(&self) {
         tokio::time::sleep(self.took().saturating_mul(REST)).await;
-        let look = self.live.look(&self.shared.took_us).await;
+        let look = self.live.look(&self.shared).await;
         self.scope.begin_look(look).await;
     }
 
     async fn look(&mut self) -> Result<Arc<T>> {
-        let look = self.live.look(&self.shared.took_us).await;
+        let look = self.live.look(&self.shared).await;
         let began = look.began;
         self.scope.begin_look(look).await;
         match (self.read)(self.scope.clone()).await {
