@@ -358,7 +358,7 @@ pub(in crate::messaging) async fn batches_forget(
         return Ok(None);
     }
     let oldest = batches_from(tx, 0, limit).await?;
-    let old = oldest.iter().take_while(|batch| is_old(batch));
+    let old = oldest.iter().copied().take_while(is_old);
     let Some(last) = old.last().map(|batch| batch.last_place) else { return Ok(None) };
     let gone = tx.delete::<message_batches::Entity>().lt(Column::LastPlace, last + 1).execute().await?;
     Ok(Some(Forgotten { last, is_all: gone < limit }))
