@@ -2,7 +2,8 @@
 //!
 //! What a request is asked with its BEGIN (C-213) is asked here for thousands in one statement, so that who listens and hears
 //! nothing costs next to nothing. The answer is the same: a user who is enabled and still at the token's version, a key that
-//! is neither revoked nor expired and held to the documents it was let in with, a tenant that is not suspended. When a token ends is written in it.
+//! is neither revoked nor expired and still held to the same documents, a tenant that is not suspended. When a token ends is
+//! written in it.
 
 use std::collections::HashSet;
 

@@ -23,10 +23,11 @@ impl Handlers {
     /// Sweeps a tenant once; returns how many rows that were. The object store comes last and is given little time: it may
     /// be away for long, and other tenants' sweeps come after this one.
     pub(super) async fn sweep(&self, tenant: TenantId) -> Result<usize> {
-        // Neither keeps the other from happening: workflows wait for what is judged (C-82).
+        // None keeps another from happening: workflows wait for what is judged (C-82), and who listens for what is placed.
         let (swept, judged) = (self.sweep_messages(tenant).await, self.judge_hits(tenant).await);
+        let placed = self.place_events(tenant).await;
         let swept = swept? + judged?;
-        self.place_events(tenant).await?;
+        placed?;
         // What is deleted by a wrong clock does not come back (C-180).
         if !self.ports.clock.is_trustworthy() {
             return Ok(swept);

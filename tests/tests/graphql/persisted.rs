@@ -1,6 +1,8 @@
 //! Documents that are run by their ids, through every way in: whose they are, who may run nothing else, how long what was
 //! taken back is still believed, and answers that clients may keep.
 
+use std::time::Duration;
+
 use carillon::graphql::scope::Caller;
 use carillon_domain::persisted::DocumentHash;
 use carillon_domain::tenancy::authenticate_key;
@@ -318,6 +320,41 @@ async fn c224_what_was_subscribed_to_with_a_document_ends_with_it() {
     hall.gateway.live.tell();
     let told = owner.hear().await;
     assert_eq!((&told["type"], &told["payload"]["data"]["messageProgress"]["total"]), (&json!("next"), &json!(1)));
+    hall.served.stop().await;
+}
+
+/// All are due at the same moments, and what they run is looked up once for them all.
+#[actix_web::test]
+async fn c224_a_document_is_looked_up_once_for_all_who_listen_with_it() {
+    const LISTENERS: usize = 24;
+    let hall = Box::pin(Hall::new()).await;
+    hall.api.register(&[WATCH]).await;
+    let set = hall.api.document_set("App").await;
+    hall.api.publish(&set, &[WATCH]).await;
+    let (_, key) = hall.api.key("messaging.read", Some(&set)).await;
+    let params = json!({ "documentId": id_of(WATCH) });
+    let mut sockets = Vec::new();
+    for _ in 0..LISTENERS {
+        let mut socket = hall.entered(&key).await;
+        socket.say(json!({ "id": "1", "type": "subscribe", "payload": params })).await;
+        assert_eq!(socket.hear().await["type"], "next");
+        sockets.push(socket);
+    }
+    let kept = &hall.gateway.kept;
+    let looks = kept.looks();
+    hall.api.world.advance(BELIEVED);
+    while kept.looks() == looks {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The next look could only be after its answer is believed no more: the clock stands still.
+    tokio::time::sleep(hall.gateway.settings.sockets.check_every * 10).await;
+    assert_eq!(kept.looks(), looks + 1);
+    hall.api.publish(&set, &[]).await;
+    hall.api.world.advance(BELIEVED);
+    for socket in &mut sockets {
+        assert_eq!(socket.error().await, "PERSISTED_DOCUMENT_NOT_FOUND");
+    }
+    assert_eq!(kept.looks(), looks + 2, "nor does each look for what is not there");
     hall.served.stop().await;
 }
 

@@ -13,9 +13,12 @@ use carillon_domain::messaging::{
 use carillon_domain::ports::TenantTx;
 use carillon_domain::tenancy::{ReadMessages, SendMessages, enter_by_link};
 use carillon_entities::ids::{MessageEventId, MessageId, TenantId};
+use carillon_entities::rows::messaging::message_batches;
+use carillon_entities::wall::OnConflict;
 use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use sea_orm::ActiveValue::{NotSet, Set};
 use uuid::Uuid;
 
 use crate::setup::Setup;
@@ -79,6 +82,25 @@ impl Setup {
 
     async fn cancel(&self, ids: &[MessageId]) {
         self.cancelling(ids).await.commit().await.unwrap();
+    }
+
+    /// Somebody uses a message's way out.
+    async fn unsubscribe(&self, message: MessageId, email: &str) {
+        let keys = &self.ports().keys;
+        let link = LinkToken {
+            purpose: LinkPurpose::OneClick,
+            tenant: self.tenant,
+            message,
+            address: keys.address_hmac(self.tenant, Channel::Email, email),
+            channel: Channel::Email,
+            brand: self.news.brand,
+            topic: self.news.topic,
+        };
+        let link = LinkToken::decode(keys, LinkPurpose::OneClick, &link.encode(keys)).unwrap();
+        let grant = enter_by_link(self.world.wall(), &link);
+        let mut tx = grant.begin().await.unwrap();
+        consent::unsubscribe(&grant, &mut tx, self.ports(), &link, OptOutScope::Topic).await.unwrap();
+        tx.commit().await.unwrap();
     }
 }
 
@@ -265,6 +287,40 @@ async fn a_cursor_is_refused_where_what_follows_is_not_known() {
     assert_eq!(setup.count("message_events").await, 4, "the history itself stays");
 }
 
+/// However many got their places at once, and however seldom others do: what is old goes faster than it came.
+#[tokio::test]
+async fn a_feed_that_grew_at_once_is_forgotten_as_a_whole() {
+    const MANY: i64 = 5_100;
+    let setup = Setup::new().await;
+    let ids = setup.waiting(3).await;
+    setup.cancel(&ids[..1]).await;
+    setup.place().await;
+    let now = setup.ports().now();
+    let batch = |place| message_batches::ActiveModel {
+        tenant_id: NotSet,
+        first_id: Set(setup.ports().new_id()),
+        size: Set(1),
+        message_id: Set(None),
+        kind: Set(None),
+        made_at: Set(now),
+        last_place: Set(Some(place)),
+        placed_at: Set(Some(now)),
+    };
+    let mut tx = setup.world.grant::<SendMessages>(setup.tenant).begin().await.unwrap();
+    tx.insert_many((2..=MANY).map(batch).collect(), OnConflict::Fail).await.unwrap();
+    tx.commit().await.unwrap();
+    setup.world.execute(&format!("UPDATE message_feeds SET last_place = {MANY}")).await;
+    setup.world.advance(FEED_KEPT + TimeDelta::minutes(2));
+    for id in &ids[1..] {
+        setup.cancel(&[*id]).await;
+        setup.place().await;
+    }
+    assert_eq!(setup.count("message_batches").await, 2, "what was placed since is there, and nothing else");
+    assert_eq!(setup.resumed(Some(&setup.sealed(START))).await, Err("CURSOR_EXPIRED"));
+    let end = FeedCursor { place: MANY, event: None };
+    assert_eq!(setup.behind(end).await.len(), 2);
+}
+
 #[tokio::test]
 async fn the_feed_tells_what_came_of_messages() {
     let setup = Setup::new().await;
@@ -281,23 +337,9 @@ async fn the_feed_tells_what_came_of_messages() {
     let eve = setup.reader("eve@example.org").await;
     let bounced = setup.send_news("second", eve).await;
     setup.round(Lane::Bulk, &gone).await;
-    let link = LinkToken {
-        purpose: LinkPurpose::OneClick,
-        tenant: setup.tenant,
-        message: accepted,
-        address: setup.ports().keys.address_hmac(setup.tenant, Channel::Email, "ada@example.org"),
-        channel: Channel::Email,
-        brand: setup.news.brand,
-        topic: setup.news.topic,
-    };
-    let text = link.encode(&setup.ports().keys);
-    let link = LinkToken::decode(&setup.ports().keys, LinkPurpose::OneClick, &text).unwrap();
     // Twice is once (C-09).
     for _ in 0..2 {
-        let grant = enter_by_link(setup.world.wall(), &link);
-        let mut tx = grant.begin().await.unwrap();
-        consent::unsubscribe(&grant, &mut tx, setup.ports(), &link, OptOutScope::Topic).await.unwrap();
-        tx.commit().await.unwrap();
+        setup.unsubscribe(accepted, "ada@example.org").await;
     }
     let refused = setup.send_news("third", ada).await;
     setup.round(Lane::Bulk, &HandOver::Accepted).await;
@@ -318,4 +360,25 @@ async fn the_feed_tells_what_came_of_messages() {
     let grant = setup.world.grant::<ReadMessages>(setup.tenant);
     let mut tx = grant.begin_read().await.unwrap();
     assert_eq!(feed_end(&grant, &mut tx).await.unwrap(), 4);
+}
+
+/// To unsubscribe depends on no partition (C-08), and what is told later on none of that time.
+#[tokio::test]
+async fn c008_what_was_noted_while_there_was_no_partition_is_told_once_there_is_one() {
+    let setup = Setup::new().await;
+    if !setup.ports().wall.is_postgres() {
+        return;
+    }
+    let ada = setup.reader("ada@example.org").await;
+    let message = setup.send_news("news", ada).await;
+    setup.round(Lane::Bulk, &HandOver::Accepted).await;
+    setup.world.execute("DROP TABLE message_events_2026_03").await;
+    setup.unsubscribe(message, "ada@example.org").await;
+    let placed = place_events(&setup.world.grant(setup.tenant), setup.ports()).await;
+    assert!(placed.is_err(), "it can be told nowhere");
+    // Those of months that are over are not made any more.
+    setup.world.advance(TimeDelta::days(40));
+    setup.place().await;
+    let told: Vec<_> = setup.behind(START).await.iter().map(|event| (event.message, event.kind)).collect();
+    assert_eq!(told, [(message, FeedKind::Unsubscribed)]);
 }

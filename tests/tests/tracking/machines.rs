@@ -151,7 +151,7 @@ async fn c082_judging_costs_the_same_number_of_statements_for_3_hits_and_for_90(
 }
 
 #[actix_web::test]
-async fn c082_hits_are_judged_though_messages_cannot_be_swept() {
+async fn c082_hits_are_judged_and_told_though_messages_cannot_be_swept() {
     let stage = Stage::new().await;
     let contact = stage.person("ada@example.org", "US").await;
     stage.send("one", contact).await;
@@ -165,4 +165,6 @@ async fn c082_hits_are_judged_though_messages_cannot_be_swept() {
     stage.post.execute("ALTER TABLE messages RENAME COLUMN away TO lease_until").await;
     assert!(!worked, "it failed");
     assert_eq!(stage.verdicts().await, ["open human none"]);
+    let untold = "SELECT COUNT(*) AS amount FROM message_batches WHERE last_place IS NULL";
+    assert_eq!(stage.post.number(untold).await, 0, "and who listens is told of it");
 }

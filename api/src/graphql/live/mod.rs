@@ -10,6 +10,9 @@
 //! what idles costs one look (a transaction of a few statements) in [`Pace::longest`] for each thing that is watched,
 //! however many watch it: ten thousand watchers of a hundred things are seven looks a second, and ten thousand watchers of
 //! one are one look in fifteen seconds. That their credentials are still good is asked apart, of all at once.
+//!
+//! Looks are few at a time, and those of one tenant fewer: however many of its watchers wait, all but those stand in a
+//! line of their own, and whoever watches another tenant comes soon.
 
 mod follower;
 mod shared;
@@ -25,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 pub use self::follower::{Step, follow};
-use self::shared::Subjects;
+use self::shared::{Shared, Subjects};
 pub use self::watcher::watch;
 
 /// A look rests at least this many times as long as it took, so that nobody keeps the database busy by watching.
@@ -38,7 +41,8 @@ pub struct Pace {
     pub shortest: Duration,
     /// Not later, even when nothing is heard: for signals that were lost.
     pub longest: Duration,
-    /// Looks of one process at the same time: however many watch, other requests find connections free.
+    /// Looks of one process at the same time: however many watch, other requests find connections free. One tenant has one
+    /// less.
     pub at_once: usize,
 }
 
@@ -70,7 +74,8 @@ impl Live {
     /// With a pace of its own.
     pub fn new(pace: Pace) -> Self {
         let looks = Arc::new(Semaphore::new(pace.at_once));
-        Self(Arc::new(Inner { pace, looks, looked: AtomicU64::new(0), subjects: Subjects::default() }))
+        let subjects = Subjects::new(pace.at_once.saturating_sub(1).max(1));
+        Self(Arc::new(Inner { pace, looks, looked: AtomicU64::new(0), subjects }))
     }
 
     /// Something may have changed, nobody knows whose.
@@ -93,12 +98,13 @@ impl Live {
         self.0.subjects.count()
     }
 
-    /// Begins a look when there is room for one; `took_us` is told how long it took.
-    async fn look(&self, took_us: &Arc<AtomicU64>) -> Look {
-        // It is never closed.
-        let permit = Arc::clone(&self.0.looks).acquire_owned().await.ok();
+    /// Begins a look when there is room for one, and tells how long it took.
+    async fn look(&self, shared: &Shared) -> Look {
+        // Neither is ever closed. The tenant's first: who waits for that stands in nobody else's way.
+        let own = Arc::clone(&shared.turns).acquire_owned().await.ok();
+        let all = Arc::clone(&self.0.looks).acquire_owned().await.ok();
         self.0.looked.fetch_add(1, Ordering::Relaxed);
-        Look { began: Instant::now(), took_us: Arc::clone(took_us), _permit: permit }
+        Look { began: Instant::now(), took_us: Arc::clone(&shared.took_us), _permits: [own, all] }
     }
 }
 
@@ -107,7 +113,7 @@ impl Live {
 pub struct Look {
     began: Instant,
     took_us: Arc<AtomicU64>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permits: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl Drop for Look {

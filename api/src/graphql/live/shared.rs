@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use carillon_domain::ids::TenantId;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 /// What is watched: a field of the schema in a tenant, and its argument as a number.
@@ -21,34 +21,46 @@ pub(super) struct Subject {
 }
 
 /// Everything that is watched in a process.
-#[derive(Debug, Default)]
-pub(super) struct Subjects(Arc<Mutex<Known>>);
+#[derive(Debug)]
+pub(super) struct Subjects {
+    known: Arc<Mutex<Known>>,
+    /// Looks of one tenant at the same time.
+    at_once: usize,
+}
 
 type Known = BTreeMap<Subject, Weak<Shared>>;
 
 impl Subjects {
+    /// Nothing yet, to be looked at by so many of each tenant at the same time.
+    pub fn new(at_once: usize) -> Self {
+        Self { known: Arc::default(), at_once }
+    }
+
     /// What the watchers of a subject share.
     pub fn of(&self, subject: Subject) -> Arc<Shared> {
-        let new = || Arc::new(Shared::new(subject, Arc::downgrade(&self.0)));
+        let new = |turns| Arc::new(Shared::new(subject, Arc::downgrade(&self.known), turns));
+        let alone = || Arc::new(Semaphore::new(self.at_once));
         if subject.tenant.is_none() {
-            return new();
+            return new(alone());
         }
-        let mut known = lock(&self.0);
+        let mut known = lock(&self.known);
         if let Some(shared) = known.get(&subject).and_then(Weak::upgrade) {
             return shared;
         }
-        let shared = new();
+        let beside = of_tenant(&known, subject.tenant).next();
+        let shared = new(beside.as_ref().map_or_else(alone, |beside| Arc::clone(&beside.turns)));
         known.insert(subject, Arc::downgrade(&shared));
+        // Not the other way round: the last one to let go of a subject takes the lock.
+        drop(known);
+        drop(beside);
         shared
     }
 
     /// Says that there is news of a tenant's, or of everybody's.
     pub fn tell(&self, tenant: Option<TenantId>) {
-        let first = Subject { tenant, field: "", argument: 0 };
-        let known = lock(&self.0);
-        let of_tenant = known.range(first..).take_while(|(subject, _)| tenant.is_none() || subject.tenant == tenant);
+        let known = lock(&self.known);
         // Not under the lock: the last one to let go of a subject takes it.
-        let shared: Vec<Arc<Shared>> = of_tenant.filter_map(|(_, shared)| shared.upgrade()).collect();
+        let shared: Vec<Arc<Shared>> = of_tenant(&known, tenant).collect();
         drop(known);
         let now = Instant::now();
         for shared in shared {
@@ -58,8 +70,15 @@ impl Subjects {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        lock(&self.0).len()
+        lock(&self.known).len()
     }
+}
+
+/// What is watched of a tenant's, or of everybody's.
+fn of_tenant(known: &Known, tenant: Option<TenantId>) -> impl Iterator<Item = Arc<Shared>> {
+    let first = Subject { tenant, field: "", argument: 0 };
+    let of_tenant = known.range(first..).take_while(move |(subject, _)| tenant.is_none() || subject.tenant == tenant);
+    of_tenant.filter_map(|(_, shared)| shared.upgrade())
 }
 
 /// What the watchers of one subject share.
@@ -73,6 +92,8 @@ pub(super) struct Shared {
     pub looking: Arc<tokio::sync::Mutex<()>>,
     /// How long a look took.
     pub took_us: Arc<AtomicU64>,
+    /// The tenant's share of the looks, whatever of it they look at.
+    pub turns: Arc<Semaphore>,
     seen: Mutex<Seen>,
 }
 
@@ -95,13 +116,14 @@ pub(super) struct Settled<T> {
 }
 
 impl Shared {
-    fn new(subject: Subject, known: Weak<Mutex<Known>>) -> Self {
+    fn new(subject: Subject, known: Weak<Mutex<Known>>, turns: Arc<Semaphore>) -> Self {
         Self {
             subject,
             known,
             news: watch::Sender::new(None),
             looking: Arc::default(),
             took_us: Arc::default(),
+            turns,
             seen: Mutex::default(),
         }
     }
@@ -165,11 +187,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_watches_is_forgotten_and_news_go_to_their_tenant() {
-        let subjects = Subjects::default();
+        let subjects = Subjects::new(1);
         let (one, same, other) = (subjects.of(subject(1, 1)), subjects.of(subject(1, 1)), subjects.of(subject(2, 1)));
         assert!(Arc::ptr_eq(&one, &same) && !Arc::ptr_eq(&one, &other) && subjects.count() == 2);
         let outside = Subject { tenant: None, field: "field", argument: 1 };
         assert!(!Arc::ptr_eq(&subjects.of(outside), &subjects.of(outside)), "whoever is nowhere shares nothing");
+        let beside = subjects.of(subject(1, 2));
+        assert!(Arc::ptr_eq(&one.turns, &beside.turns) && !Arc::ptr_eq(&one.turns, &other.turns));
+        drop(beside);
         subjects.tell(Some(TenantId(Uuid::from_u128(2))));
         assert!(one.news.borrow().is_none() && other.news.borrow().is_some());
         subjects.tell(None);
@@ -182,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_older_look_does_not_replace_what_a_younger_one_found() {
-        let shared = Subjects::default().of(subject(1, 1));
+        let shared = Subjects::new(1).of(subject(1, 1));
         let early = Instant::now();
         let late = early + std::time::Duration::from_secs(1);
         let first = shared.settle(late, "new");

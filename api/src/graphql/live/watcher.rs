@@ -108,12 +108,12 @@ where
     /// Begins a look that is not for what is watched itself, after the rest that the last one is due.
     pub(super) async fn begin(&self) {
         tokio::time::sleep(self.took().saturating_mul(REST)).await;
-        let look = self.live.look(&self.shared.took_us).await;
+        let look = self.live.look(&self.shared).await;
         self.scope.begin_look(look).await;
     }
 
     async fn look(&mut self) -> Result<Arc<T>> {
-        let look = self.live.look(&self.shared.took_us).await;
+        let look = self.live.look(&self.shared).await;
         let began = look.began;
         self.scope.begin_look(look).await;
         match (self.read)(self.scope.clone()).await {
@@ -158,7 +158,9 @@ where
             return Some(Turn::Changed);
         }
         let began = seen.began?;
-        let is_fresh = news.is_none_or(|news| began >= news) && began.elapsed() < self.pause;
+        // What took longer than this one would have waited is no older for that: or all who waited for it looked in turn.
+        let pause = self.pause.max(self.rest());
+        let is_fresh = news.is_none_or(|news| began >= news) && began.elapsed() < pause;
         is_fresh.then_some(Turn::Rest)
     }
 

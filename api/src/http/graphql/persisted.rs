@@ -99,15 +99,43 @@ pub(super) async fn resolve(
 pub(super) async fn text_of(gateway: &Gateway, caller: &Caller, hash: DocumentHash) -> Done<Option<String>> {
     let Some(context) = caller.inside() else { return Ok(None) };
     let asked_at = gateway.process.ports.now();
-    let key = (context.tenant(), context.document_set(), hash);
+    let key = key_of(context, hash);
     if let Some(text) = gateway.kept.get(&key, asked_at) {
         return Ok(Some(text.to_string()));
     }
+    gateway.kept.count_look();
     let found = Box::pin(look_up(context, hash)).await?;
     if let Some(text) = &found {
         gateway.kept.put(key, text, asked_at);
     }
     Ok(found)
+}
+
+/// Whether a document that somebody listens with is no longer theirs to run. One of those who ask at the same moment looks
+/// it up, as itself, and the others take its answer.
+///
+/// # Errors
+/// When their credential is no longer good, or nobody can say.
+pub(super) async fn is_lost(gateway: &Gateway, caller: &Caller, hash: DocumentHash) -> Done<bool> {
+    let Some(context) = caller.inside() else { return Ok(true) };
+    let key = key_of(context, hash);
+    let turn = gateway.kept.turn(key);
+    let mut missed_at = turn.lock().await;
+    let asked_at = gateway.process.ports.now();
+    // What was found since then is there again.
+    if gateway.kept.get(&key, asked_at).is_some() {
+        return Ok(false);
+    }
+    if missed_at.is_some_and(|missed_at| kept::is_fresh(missed_at, asked_at)) {
+        return Ok(true);
+    }
+    let is_lost = text_of(gateway, caller, hash).await?.is_none();
+    *missed_at = is_lost.then_some(asked_at);
+    Ok(is_lost)
+}
+
+fn key_of(context: &TenantContext, hash: DocumentHash) -> kept::Key {
+    (context.tenant(), context.document_set(), hash)
 }
 
 async fn look_up(context: &TenantContext, hash: DocumentHash) -> Done<Option<String>> {

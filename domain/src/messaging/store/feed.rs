@@ -173,19 +173,55 @@ pub(in crate::messaging) async fn batches_waiting(tx: &mut TenantTx, limit: u64)
 /// Gives batches their places, and appends what was noted.
 pub(in crate::messaging) async fn batches_place(
     tx: &mut TenantTx,
+    ports: &Ports,
     batches: Vec<(WaitingBatch, i64)>,
     now: Timestamp,
 ) -> Result<()> {
-    let places: Vec<(MessageEventId, i64)> = batches.iter().map(|(batch, last)| (batch.first_id, *last)).collect();
-    let noted = batches.into_iter().filter_map(|(batch, _)| {
-        let (message, kind) = batch.note?;
-        Some(event_row(batch.first_id, message, (kind.as_str(), json!({})), batch.made_at))
-    });
-    tx.insert_many(noted.collect(), OnConflict::Fail).await?;
+    let mut places = Vec::with_capacity(batches.len());
+    let mut noted = Vec::new();
+    for (batch, last) in batches {
+        match batch.note {
+            Some(note) => noted.push((batch.first_id, note, batch.made_at, last)),
+            None => places.push((batch.first_id, last)),
+        }
+    }
+    notes_append(tx, ports, noted, now).await?;
     for chunk in places.chunks(tx.max_batch(&FEED_PLACE)) {
         let batch = chunk.iter().map(|(first, last)| vec![Value::from(*first), (*last).into()]);
         tx.sql(&FEED_PLACE, Args::of([now.into()]).with_batch(batch))?.execute().await?;
     }
+    Ok(())
+}
+
+/// A note: its batch, what was noted and when, and the place it gets.
+type Noted = (MessageEventId, (MessageId, String), Timestamp, i64);
+
+/// Appends what was noted, under ids of now. There may never be a partition for the time of the note itself, and then
+/// nothing that comes after it would ever have its place.
+async fn notes_append(tx: &mut TenantTx, ports: &Ports, noted: Vec<Noted>, now: Timestamp) -> Result<()> {
+    use message_batches::Column;
+    if noted.is_empty() {
+        return Ok(());
+    }
+    let waiting = noted.iter().map(|(first, ..)| *first);
+    tx.delete::<message_batches::Entity>().is_in(Column::FirstId, waiting).execute().await?;
+    let (mut events, mut batches) = (Vec::with_capacity(noted.len()), Vec::with_capacity(noted.len()));
+    for (_, (message, kind), made_at, last) in noted {
+        let id = first_id(ports);
+        events.push(event_row(id, message, (&kind, json!({})), made_at));
+        batches.push(message_batches::ActiveModel {
+            tenant_id: NotSet,
+            first_id: Set(id),
+            size: Set(1),
+            message_id: Set(Some(message)),
+            kind: Set(Some(kind)),
+            made_at: Set(made_at),
+            last_place: Set(Some(last)),
+            placed_at: Set(Some(now)),
+        });
+    }
+    tx.insert_many(events, OnConflict::Fail).await?;
+    tx.insert_many(batches, OnConflict::Fail).await?;
     Ok(())
 }
 
@@ -299,17 +335,31 @@ fn placed(row: EventRow, starts: &BTreeMap<MessageEventId, i64>) -> Option<Place
     Some(PlacedEvent { place: start + offset, id, message, kind: row.kind, detail: row.detail, at })
 }
 
-/// Forgets batches that got their place before an instant, at most so many, from the beginning on; returns the last place
-/// that is gone.
+/// What was forgotten of a feed's beginning.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::messaging) struct Forgotten {
+    /// The last place that is gone.
+    pub last: i64,
+    /// Nothing else was that old.
+    pub is_all: bool,
+}
+
+/// Forgets batches that got their place before an instant, at most so many, from the beginning on; none where none is that
+/// old.
 pub(in crate::messaging) async fn batches_forget(
     tx: &mut TenantTx,
     before: Timestamp,
     limit: u64,
-) -> Result<Option<i64>> {
+) -> Result<Option<Forgotten>> {
     use message_batches::Column;
+    let is_old = |batch: &PlacedBatch| batch.placed_at < before;
+    // Most of the time none is, and one batch tells.
+    if !batches_from(tx, 0, 1).await?.first().is_some_and(is_old) {
+        return Ok(None);
+    }
     let oldest = batches_from(tx, 0, limit).await?;
-    let old = oldest.iter().take_while(|batch| batch.placed_at < before);
+    let old = oldest.iter().copied().take_while(is_old);
     let Some(last) = old.last().map(|batch| batch.last_place) else { return Ok(None) };
-    tx.delete::<message_batches::Entity>().lt(Column::LastPlace, last + 1).execute().await?;
-    Ok(Some(last))
+    let gone = tx.delete::<message_batches::Entity>().lt(Column::LastPlace, last + 1).execute().await?;
+    Ok(Some(Forgotten { last, is_all: gone < limit }))
 }

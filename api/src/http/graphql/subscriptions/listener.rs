@@ -167,8 +167,8 @@ impl Listener {
     /// Whether who may run certain documents alone may not run this one any more. While nobody can say they may.
     pub async fn has_lost(&self, document: DocumentHash) -> bool {
         let Some(caller) = self.caller.as_ref().filter(|caller| caller.document_set().is_some()) else { return false };
-        let found = persisted::text_of(&self.gateway, caller, document);
-        matches!(timeout(self.settings.check_every, found).await, Ok(Ok(None)))
+        let is_lost = persisted::is_lost(&self.gateway, caller, document);
+        matches!(timeout(self.settings.check_every, is_lost).await, Ok(Ok(true)))
     }
 
     /// Pays for the start of a subscription (C-234).
