@@ -44,12 +44,7 @@ impl Api {
         let brand = id(self.change("createBrand", "brand { id }", json!({ "name": format!("B{n}") })).await, "brand");
         let topic = json!({ "brandId": brand, "key": "news", "name": "News" });
         let topic = id(self.change("createTopic", "topic { id }", topic).await, "topic");
-        let plan = json!({ "attributes": [{ "name": format!("plan{n}"), "kind": "STRING" }] });
-        self.change("declareAttributes", "attributes { id }", plan).await;
-        let contact = json!({
-            "email": format!("p{n}@example.org"), "tags": ["vip", format!("t{n}")], "attributes": { format!("plan{n}"): "x" },
-        });
-        let contact = id(self.change("createContact", "contact { id }", contact).await, "contact");
+        let contact = self.person(n).await;
         let ordered = json!({
             "messageId": format!("m{n}"), "name": format!("order{n}"), "contact": { "id": contact }, "properties": { "n": n },
         });
@@ -99,6 +94,16 @@ impl Api {
             list,
             campaign,
         }
+    }
+
+    /// A contact with a declared attribute.
+    async fn person(&self, n: usize) -> Value {
+        let plan = json!({ "attributes": [{ "name": format!("plan{n}"), "kind": "STRING" }] });
+        self.change("declareAttributes", "attributes { id }", plan).await;
+        let contact = json!({
+            "email": format!("p{n}@example.org"), "tags": ["vip", format!("t{n}")], "attributes": { format!("plan{n}"): "x" },
+        });
+        self.change("createContact", "contact { id }", contact).await["contact"]["id"].clone()
     }
 
     /// A template, its version, and a partial.

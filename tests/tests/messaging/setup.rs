@@ -120,6 +120,7 @@ impl Setup {
             state: Set("active".to_owned()),
             external_id: Set(None),
             email: Set(Some(address.as_sent().to_owned())),
+            former_email: Set(None),
             email_norm: Set(Some(address.norm().to_owned())),
             phone_norm: Set(None),
             first_name: Set(Some("Ada".to_owned())),

@@ -109,9 +109,9 @@ async fn what_did_not_happen_is_not_told_and_what_nobody_hears_is_not_written() 
         let command = contacts::CreateContact { fields: fields.clone() };
         contacts::create_contact(&grant, &mut tx, stage.ports(), command).await.unwrap();
         if is_kept {
-            tx.commit().await.unwrap()
+            tx.commit().await.unwrap();
         } else {
-            tx.rollback().await.unwrap()
+            tx.rollback().await.unwrap();
         }
         assert_eq!(stage.number(OUTBOX).await, expected);
         assert_eq!(stage.number(DELIVERIES).await, expected);
@@ -163,7 +163,7 @@ async fn l5_three_hundred_ends_are_told_by_the_statements_of_three() {
     assert_eq!(stage.number(OUTBOX).await, 303);
 
     let worker = stage.worker("one").await;
-    let (done, delivering) = stage.statements_of(worker.run_until_quiet()).await;
+    let (done, delivering) = Box::pin(stage.statements_of(worker.run_until_quiet())).await;
     assert!(done.unwrap() >= 303);
     stage.drain().await;
     assert_eq!(
@@ -171,7 +171,7 @@ async fn l5_three_hundred_ends_are_told_by_the_statements_of_three() {
         (303, 100)
     );
     cancel("d", 3).await;
-    let (_, few) = stage.statements_of(worker.run_until_quiet()).await;
+    let (_, few) = Box::pin(stage.statements_of(worker.run_until_quiet())).await;
     assert_eq!(delivering, few, "a batch costs what it costs");
 }
 

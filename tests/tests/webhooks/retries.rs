@@ -1,6 +1,6 @@
 //! What fails is tried again on the published schedule, under the same id; who fails for ever is told nothing more (C-188).
 
-use carillon_domain::webhooks::{ATTEMPTS_MAX, DISABLED_AFTER, EndpointState, WebhookEventType};
+use carillon_domain::webhooks::{ATTEMPTS_MAX, DISABLED_AFTER, DisabledReason, EndpointState, WebhookEventType};
 use carillon_tests::sink::Reply;
 use chrono::TimeDelta;
 
@@ -101,7 +101,7 @@ async fn c188_who_is_gone_is_disabled_at_once_and_the_others_are_told() {
     stage.person("ada@example.org").await;
     stage.drain().await;
     let endpoint = stage.endpoint(gone.id).await;
-    assert_eq!((endpoint.state, endpoint.reason.map(|why| why.as_str())), (EndpointState::Disabled, Some("gone")));
+    assert_eq!((endpoint.state, endpoint.reason.map(DisabledReason::as_str)), (EndpointState::Disabled, Some("gone")));
     assert_eq!(endpoint.disabled_at, Some(stage.ports().now()));
     assert_eq!(stage.endpoint(other.id).await.state, EndpointState::Enabled);
     assert_eq!(stage.sink.types(), ["contact.created", "webhook.endpoint_disabled"]);
@@ -126,7 +126,7 @@ async fn c188_five_days_of_nothing_but_failures_disable_and_one_success_begins_a
     stage.person("b@example.org").await;
     let before = stage.endpoint(made.id).await;
     assert_eq!(before.state, EndpointState::Disabled, "it was five days at the third");
-    assert_eq!(before.reason.map(|why| why.as_str()), Some("failing"));
+    assert_eq!(before.reason.map(DisabledReason::as_str), Some("failing"));
     stage.enable(made.id, true).await;
     stage.drain().await;
     assert_eq!(stage.endpoint(made.id).await.failing_since, None);
