@@ -289,7 +289,7 @@ async fn the_link_of_the_real_mail_leads_to_its_page() {
     assert_eq!(sign_in().await, Value::Null, "opening it was not enough");
     let field = |name: &str| page.body.split_once(name).and_then(|(_, rest)| rest.split('"').next()).unwrap();
     let (action, token) = (field("action=\""), field("name=\"token\" value=\""));
-    let done = ask(&gateway, form(action, &[("token", token), ("choice", "confirm")])).await;
+    let done = ask(&gateway, form(action, &[("token", token), ("password", PASSWORD), ("choice", "confirm")])).await;
     assert_eq!(done.status, StatusCode::OK, "{}", done.body);
     assert!(sign_in().await["accessToken"].is_string());
 }

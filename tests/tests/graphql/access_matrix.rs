@@ -184,6 +184,7 @@ fn question(field: &FieldDefinition) -> String {
     let given: Vec<String> = required
         .map(|argument| match argument.node.name.node.as_str() {
             "id" if name == "node" => "id: \"contact_00000000000000000000000000\"".to_owned(),
+            "id" if name == "contactList" => "id: \"list_00000000000000000000000000\"".to_owned(),
             "id" => format!("id: \"{name}_00000000000000000000000000\""),
             "condition" => "condition: { tag: \"vip\" }".to_owned(),
             "ids" => "ids: [\"contact_00000000000000000000000000\"]".to_owned(),

@@ -193,7 +193,7 @@ async fn c222_a_stranger_is_not_told_what_does_not_fit() {
         ("mutation { signIn(input: {}) { __typename } }", "email"),
         ("mutation { signIn(input: 1) { __typename } }", "SignInInput"),
         ("query ($a: String!) { contact(id: $a) { id } }", "variable"),
-        ("{ contacts(filter: { state: \"x\" }) { nodes { id } } }", "ContactState"),
+        ("{ contacts(filter: { state: \"x\" }) { nodes { id } } }", "enum"),
     ] {
         let (told, helped) = (served.post(query, json!({})).await, served.ask(query, json!({})).await);
         assert_eq!(message(&told), "The document or its variables do not fit the schema.", "{query}: {told}");
