@@ -31,6 +31,7 @@ pub struct Claimed {
     /// What is due.
     pub deliveries: Vec<DueDelivery>,
     pub(super) failing_since: Option<Timestamp>,
+    pub(super) version: i64,
 }
 
 /// A delivery that is due.
@@ -71,6 +72,7 @@ pub async fn claim_deliveries(grant: &Grant<RunWebhooks>, ports: &Ports) -> Resu
         secrets: Secrets::new(secrets),
         deliveries: due.into_iter().map(due_delivery).collect::<Result<_>>()?,
         failing_since: row.failing_since,
+        version: row.version,
     }))
 }
 

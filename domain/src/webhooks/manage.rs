@@ -120,6 +120,10 @@ pub async fn update_endpoint(
     }
     if let Some(url) = &command.url {
         let url = EndpointUrl::parse(url, WebhookReach::of(ports.settings.embedded))?;
+        if url.as_str() != endpoint.url {
+            // How long the place before failed is not held against this one.
+            endpoint.failing_since = None;
+        }
         url.as_str().clone_into(&mut endpoint.url);
     }
     if let Some(description) = &command.description {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::schedule::{after_attempt, failing_since};
 use super::store::deliveries::{Moved, NewAttempt, attempts_append, deliveries_move};
-use super::store::endpoints::{endpoint_disable, endpoint_release};
+use super::store::endpoints::{Held, endpoint_disable, endpoint_release};
 use super::{Answer, Claimed, DISABLED_AFTER, DisabledReason, EndpointDisabled, Happening, WebhookOutcome, tell};
 use crate::error::Result;
 use crate::ports::Ports;
@@ -26,7 +26,8 @@ pub struct Attempted {
 /// Writes what came of attempts and gives the endpoint back. Deliveries of the claim that were not tried are due as before.
 ///
 /// A worker that lost its claim meanwhile changes no delivery: somebody else has tried them again, which is what at least
-/// once means. Its attempts are added to the log, for they were made (L8).
+/// once means. Its attempts are added to the log, for they were made (L8). Of an endpoint that its owner changed meanwhile nothing
+/// is said: it was another place that answered.
 pub async fn settle(
     grant: &Grant<RunWebhooks>,
     ports: &Ports,
@@ -37,7 +38,7 @@ pub async fn settle(
     let outcomes = || attempted.iter().map(|attempted| attempted.answer.outcome);
     let failing = failing_since(claimed.failing_since, outcomes(), now);
     let mut tx = grant.begin().await?;
-    let is_held = endpoint_release(&mut tx, (claimed.endpoint, claimed.fence), failing).await?;
+    let held = endpoint_release(&mut tx, claimed, failing).await?;
     let new = attempted.iter().map(|attempted| NewAttempt {
         id: ports.new_id(),
         delivery: attempted.delivery,
@@ -45,13 +46,15 @@ pub async fn settle(
         answer: &attempted.answer,
     });
     attempts_append(&mut tx, new.collect(), now).await?;
-    if is_held {
+    if held != Held::Nothing {
         let moved = attempted.iter().map(|attempted| {
             let jitter = ports.entropy.below(u64::MAX);
             let to = after_attempt(attempted.number, &attempted.answer, jitter, now);
             Moved { delivery: attempted.delivery, to, answer: &attempted.answer }
         });
         deliveries_move(&mut tx, &moved.collect::<Vec<_>>(), now).await?;
+    }
+    if held == Held::Same {
         let gone = outcomes().any(|outcome| outcome == WebhookOutcome::Gone);
         let reason = gone.then_some(DisabledReason::Gone);
         let is_too_long = failing.is_some_and(|since| now - since >= DISABLED_AFTER);

@@ -139,3 +139,17 @@ async fn c188_five_days_of_nothing_but_failures_disable_and_one_success_begins_a
     stage.after(DISABLED_AFTER).await;
     assert_eq!(stage.endpoint(made.id).await.state, EndpointState::Disabled);
 }
+
+#[tokio::test]
+async fn c188_the_days_that_an_endpoint_failed_elsewhere_do_not_count() {
+    let stage = Stage::new().await;
+    let made = stage.listen_to_contacts().await;
+    stage.sink.always(Reply::Status(500));
+    stage.person("ada@example.org").await;
+    stage.drain().await;
+    stage.advance(DISABLED_AFTER);
+    stage.relocate(made.id, "elsewhere").await;
+    stage.drain().await;
+    let failing = stage.endpoint(made.id).await;
+    assert_eq!((failing.state, failing.failing_since), (EndpointState::Enabled, Some(stage.ports().now())));
+}

@@ -61,9 +61,17 @@ impl Stage {
     }
 
     pub async fn enable(&self, id: WebhookEndpointId, enabled: bool) {
+        self.change(id, (None, Some(enabled))).await;
+    }
+
+    /// Has an endpoint be at another path of the sink.
+    pub async fn relocate(&self, id: WebhookEndpointId, path: &str) {
+        self.change(id, (Some(self.sink.url(path)), None)).await;
+    }
+
+    async fn change(&self, id: WebhookEndpointId, (url, enabled): (Option<String>, Option<bool>)) {
         let (grant, version) = (self.administers(), self.endpoint(id).await.version);
-        let enabled = Some(enabled);
-        let change = UpdateEndpoint { id, version, url: None, description: None, event_types: None, enabled };
+        let change = UpdateEndpoint { id, version, url, description: None, event_types: None, enabled };
         let mut tx = grant.begin().await.unwrap();
         webhooks::update_endpoint(&grant, &mut tx, self.ports(), &change).await.unwrap();
         tx.commit().await.unwrap();

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use carillon_entities::ids::WebhookEndpointId;
 use carillon_entities::rows::webhooks::{webhook_endpoints, webhook_subscriptions};
 use carillon_entities::statements;
-use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use carillon_entities::wall::{Args, OnConflict, Tenant, TenantTx, Update};
 use sea_orm::{ActiveValue::Set, FromQueryResult};
 
 use crate::error::{Error, Result};
 use crate::paging::{Page, Paged};
 use crate::time::Timestamp;
-use crate::webhooks::{DisabledReason, Endpoint, EndpointState, WebhookEventType};
+use crate::webhooks::{Claimed, DisabledReason, Endpoint, EndpointState, WebhookEventType};
 
 statements! {
     /// Claims an endpoint to which something is due, the one that waited longest for its turn. (A common table expression
@@ -24,7 +24,7 @@ statements! {
          ORDER BY COALESCE(e.claimed_at, e.created_at), e.id LIMIT 1 {skip_locked}) \
          UPDATE webhook_endpoints SET lease_until = $3, claimed_at = $2, fence = fence + 1 \
          WHERE tenant_id = $1 AND id IN (SELECT due.id FROM due) \
-         RETURNING id, url, sealed_secret, sealed_previous, previous_until, failing_since, fence";
+         RETURNING id, url, sealed_secret, sealed_previous, previous_until, failing_since, version, fence";
 }
 
 /// A claimed endpoint, with its secrets as they are stored.
@@ -36,6 +36,7 @@ pub(in crate::webhooks) struct ClaimedRow {
     pub sealed_previous: Option<Vec<u8>>,
     pub previous_until: Option<Timestamp>,
     pub failing_since: Option<Timestamp>,
+    pub version: i64,
     pub fence: i64,
 }
 
@@ -55,22 +56,41 @@ pub(in crate::webhooks) async fn endpoint_claim(
     Ok(tx.sql(&WEBHOOK_CLAIM, Args::of([now.into(), lease_until.into()]))?.one().await?)
 }
 
-/// Ends a claim; false if somebody else has it by now. Locks the row until the transaction ends.
+/// What a worker finds when it gives an endpoint back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::webhooks) enum Held {
+    /// The endpoint as it claimed it.
+    Same,
+    /// The endpoint, which its owner changed meanwhile.
+    Changed,
+    /// Nothing: somebody else has it by now.
+    Nothing,
+}
+
+/// Ends a claim. What is said of the endpoint is written only if it is still the one that was asked. Locks the row until the
+/// transaction ends, unless it is somebody else's.
 pub(in crate::webhooks) async fn endpoint_release(
     tx: &mut TenantTx,
-    (id, fence): (WebhookEndpointId, i64),
+    claimed: &Claimed,
     failing_since: Option<Timestamp>,
-) -> Result<bool> {
+) -> Result<Held> {
     use webhook_endpoints::Column;
-    let update = tx.update::<webhook_endpoints::Entity>().eq(Column::Id, id);
-    let update = if carillon_entities::seeded_bugs::on("webhook_fence_unchecked") {
-        update
-    } else {
-        update.eq(Column::Fence, fence)
-    };
     let free: Option<Timestamp> = None;
-    let released = update.set(Column::LeaseUntil, free).set(Column::FailingSince, failing_since).execute().await?;
-    Ok(released > 0)
+    let same = held(tx, claimed).eq(Column::Version, claimed.version).set(Column::LeaseUntil, free);
+    if same.set(Column::FailingSince, failing_since).execute().await? > 0 {
+        return Ok(Held::Same);
+    }
+    let changed = held(tx, claimed).set(Column::LeaseUntil, free).execute().await?;
+    Ok(if changed > 0 { Held::Changed } else { Held::Nothing })
+}
+
+fn held<'tx>(tx: &'tx mut TenantTx, claimed: &Claimed) -> Update<'tx, Tenant, webhook_endpoints::Entity> {
+    use webhook_endpoints::Column;
+    let update = tx.update::<webhook_endpoints::Entity>().eq(Column::Id, claimed.endpoint);
+    if carillon_entities::seeded_bugs::on("webhook_fence_unchecked") {
+        return update;
+    }
+    update.eq(Column::Fence, claimed.fence)
 }
 
 /// Disables an endpoint that is enabled; false if it was not.
