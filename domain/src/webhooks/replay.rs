@@ -6,11 +6,11 @@ use carillon_entities::wall::TenantTx;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::WebhookEventType;
 use super::manage::{assert_enabled, locked};
 use super::outbox::NewDelivery;
 use super::store::outbox::Span;
 use super::store::{deliveries, outbox};
-use super::{DeliveryState, WebhookEventType};
 use crate::error::{Refusal, Result};
 use crate::ports::Ports;
 use crate::tenancy::{AdministerWebhooks, Deed, Grant, record};
@@ -84,7 +84,8 @@ pub async fn replay(
 
 type Told = (WebhookEventId, WebhookEventType);
 
-/// What deliveries of an endpoint told; each once, and none that is on its way by one of them.
+/// What deliveries of an endpoint told; each once, and none that is on its way, by one of them or by another: so however
+/// often a replay is asked for, there is no more to do than there are events.
 async fn events_of(tx: &mut TenantTx, endpoint: WebhookEndpointId, ids: &[WebhookDeliveryId]) -> Result<Vec<Told>> {
     if ids.is_empty() || ids.len() > DELIVERIES_MAX {
         let message = format!("1 to {DELIVERIES_MAX} deliveries.");
@@ -96,7 +97,8 @@ async fn events_of(tx: &mut TenantTx, endpoint: WebhookEndpointId, ids: &[Webhoo
             return Err(Refusal::not_found(format!("of.deliveryIds.{place}")).into());
         }
     }
-    let queued: Vec<_> = found.iter().filter(|one| one.state == DeliveryState::Queued).map(|one| one.event).collect();
+    let events: Vec<_> = found.iter().map(|delivery| delivery.event).collect();
+    let queued = deliveries::events_queued(tx, endpoint, &events).await?;
     let mut told: Vec<Told> = found.into_iter().map(|delivery| (delivery.event, delivery.event_type)).collect();
     told.retain(|(event, _)| !queued.contains(event));
     told.sort_unstable();

@@ -137,6 +137,18 @@ pub(in crate::webhooks) async fn deliveries_cancel(
     Ok(())
 }
 
+/// Which of these events are on their way to an endpoint.
+pub(in crate::webhooks) async fn events_queued(
+    tx: &mut TenantTx,
+    endpoint: WebhookEndpointId,
+    events: &[WebhookEventId],
+) -> Result<Vec<WebhookEventId>> {
+    use webhook_deliveries::Column;
+    let select = tx.select::<webhook_deliveries::Entity>().is_in(Column::EventId, events.iter().copied());
+    let queued = select.eq(Column::EndpointId, endpoint).eq(Column::State, DeliveryState::Queued.as_str());
+    Ok(queued.all().await?.into_iter().map(|row| row.event_id).collect())
+}
+
 pub(in crate::webhooks) async fn deliveries_find(
     tx: &mut TenantTx,
     ids: &[WebhookDeliveryId],
