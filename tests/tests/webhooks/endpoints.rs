@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use carillon_domain::dispatch;
 use carillon_domain::webhooks::{self, EndpointState, OVERLAP, WebhookReach};
 use carillon_jobs::channels::webhook::{Names, WebhookChannel, WebhookSettings};
 use carillon_jobs::handlers::Handlers;
@@ -78,20 +79,37 @@ async fn a_deleted_endpoint_is_told_nothing_and_opens_nothing() {
     let stage = Stage::new().await;
     let made = stage.listen_to_contacts().await;
     stage.person("ada@example.org").await;
-    let grant = stage.administers();
-    let mut tx = grant.begin().await.unwrap();
-    webhooks::delete_endpoint(&grant, &mut tx, stage.ports(), made.id).await.unwrap();
-    tx.commit().await.unwrap();
+    stage.delete(made.id).await;
     stage.person("bob@example.org").await;
     stage.drain().await;
     assert_eq!((stage.sink.count(), stage.stories().await), (0, vec!["cancelled".to_owned()]));
     let left = stage.endpoint(made.id).await;
     assert_eq!((left.state, left.url.as_str(), left.event_types.len()), (EndpointState::Deleted, "", 0));
     assert_eq!(stage.number("SELECT SUM(LENGTH(sealed_secret)) AS amount FROM webhook_endpoints").await, 0);
+    let grant = stage.administers();
     let mut tx = grant.begin().await.unwrap();
     let gone = webhooks::rotate_secret(&grant, &mut tx, stage.ports(), made.id).await;
     assert_eq!(carillon_tests::access::code(gone), "NOT_FOUND");
     tx.rollback().await.unwrap();
+}
+
+/// Whoever told it something had not seen yet that it was deleted, and committed behind that.
+#[tokio::test]
+async fn l4_what_was_told_as_an_endpoint_was_deleted_does_not_wait_for_ever() {
+    let stage = Stage::new().await;
+    let made = stage.listen_to_contacts().await;
+    stage.person("ada@example.org").await;
+    stage.delete(made.id).await;
+    let other = stage.listen_to_contacts().await;
+    stage.execute("UPDATE webhook_deliveries SET state = 'queued', settled_at = NULL").await;
+    stage.person("bob@example.org").await;
+    stage.drain().await;
+    assert_eq!(
+        (stage.sink.count(), stage.stories().await),
+        (1, vec!["cancelled".into(), "delivered delivered".into()])
+    );
+    assert!(stage.sink.received()[0].is_signed_with(&other.secret));
+    assert!(dispatch::due_webhooks(stage.ports()).await.unwrap().is_empty(), "and nobody looks for it again");
 }
 
 #[tokio::test]

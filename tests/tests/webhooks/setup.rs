@@ -69,6 +69,13 @@ impl Stage {
         self.change(id, (Some(self.sink.url(path)), None)).await;
     }
 
+    pub async fn delete(&self, id: WebhookEndpointId) {
+        let grant = self.administers();
+        let mut tx = grant.begin().await.unwrap();
+        webhooks::delete_endpoint(&grant, &mut tx, self.ports(), id).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     async fn change(&self, id: WebhookEndpointId, (url, enabled): (Option<String>, Option<bool>)) {
         let (grant, version) = (self.administers(), self.endpoint(id).await.version);
         let change = UpdateEndpoint { id, version, url, description: None, event_types: None, enabled };

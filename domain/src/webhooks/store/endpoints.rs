@@ -14,23 +14,24 @@ use crate::time::Timestamp;
 use crate::webhooks::{Claimed, DisabledReason, Endpoint, EndpointState, WebhookEventType};
 
 statements! {
-    /// Claims an endpoint to which something is due, the one that waited longest for its turn. (A common table expression
-    /// for the reason MESSAGES_CLAIM gives.)
+    /// Claims an endpoint to which something is due, the one that waited longest for its turn; one that is deleted, too, for
+    /// what is due to that is to be taken back. (A common table expression for the reason MESSAGES_CLAIM gives.)
     WEBHOOK_CLAIM(Time, Time) =
-        "WITH due AS (SELECT e.id FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.state = 'enabled' \
+        "WITH due AS (SELECT e.id FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.state <> 'disabled' \
          AND (e.lease_until IS NULL OR e.lease_until <= $2) \
          AND (SELECT d.due_at FROM webhook_deliveries d WHERE d.tenant_id = $1 AND d.endpoint_id = e.id \
             AND d.state = 'queued' ORDER BY d.due_at LIMIT 1) <= $2 \
          ORDER BY COALESCE(e.claimed_at, e.created_at), e.id LIMIT 1 {skip_locked}) \
          UPDATE webhook_endpoints SET lease_until = $3, claimed_at = $2, fence = fence + 1 \
          WHERE tenant_id = $1 AND id IN (SELECT due.id FROM due) \
-         RETURNING id, url, sealed_secret, sealed_previous, previous_until, failing_since, version, fence";
+         RETURNING id, state, url, sealed_secret, sealed_previous, previous_until, failing_since, version, fence";
 }
 
 /// A claimed endpoint, with its secrets as they are stored.
 #[derive(Debug, FromQueryResult)]
 pub(in crate::webhooks) struct ClaimedRow {
     pub id: WebhookEndpointId,
+    pub state: String,
     pub url: String,
     pub sealed_secret: Vec<u8>,
     pub sealed_previous: Option<Vec<u8>>,
