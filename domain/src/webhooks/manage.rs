@@ -7,7 +7,8 @@ use serde_json::json;
 use super::outbox::{NewDelivery, NewEvent};
 use super::secret::{OVERLAP, Secret, previous_place, secret_place};
 use super::store::endpoints::{
-    SealedSecrets, endpoint_insert, endpoint_lock, endpoint_update, endpoints_count, secret_find, secrets_set,
+    SealedSecrets, endpoint_insert, endpoint_lock, endpoint_update, endpoint_wake, endpoints_count, secret_find,
+    secrets_set,
 };
 use super::store::{deliveries, outbox};
 use super::{
@@ -194,7 +195,7 @@ pub async fn rotate_secret(
     Ok(MadeEndpoint { id, secret: secret.shown() })
 }
 
-/// Sends `webhook.test` to an endpoint, whatever it listens to.
+/// Sends `webhook.test` to an endpoint at once, whatever it listens to.
 ///
 /// # Errors
 /// `NOT_FOUND`, `ENDPOINT_DISABLED`.
@@ -206,6 +207,7 @@ pub async fn test_endpoint(
 ) -> Result<WebhookDeliveryId> {
     let endpoint = locked(tx, id, "id").await?;
     assert_enabled(&endpoint, "id")?;
+    endpoint_wake(tx, id).await?;
     let happening = Happening::Test(EndpointTested { endpoint_id: id });
     let event_type = happening.event_type();
     let event: WebhookEventId = ports.new_id();

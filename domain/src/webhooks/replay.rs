@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::WebhookEventType;
 use super::manage::{assert_enabled, locked};
 use super::outbox::NewDelivery;
+use super::store::endpoints::endpoint_wake;
 use super::store::outbox::Span;
 use super::store::{deliveries, outbox};
 use crate::error::{Refusal, Result};
@@ -59,6 +60,7 @@ pub async fn replay(
 ) -> Result<usize> {
     let endpoint = locked(tx, command.endpoint, "endpointId").await?;
     assert_enabled(&endpoint, "endpointId")?;
+    endpoint_wake(tx, command.endpoint).await?;
     let events = match &command.of {
         ReplayOf::Deliveries(ids) => events_of(tx, command.endpoint, ids).await?,
         ReplayOf::Span { from, until, undelivered_only } => {

@@ -4,7 +4,7 @@ use carillon_entities::ids::WebhookDeliveryId;
 use carillon_entities::wall::TenantTx;
 use serde_json::json;
 
-use super::schedule::{after_attempt, failing_since};
+use super::schedule::{after_attempt, failing_since, rest_until};
 use super::store::deliveries::{Moved, NewAttempt, attempts_append, deliveries_move};
 use super::store::endpoints::{Held, endpoint_disable, endpoint_release};
 use super::{Answer, Claimed, DISABLED_AFTER, DisabledReason, EndpointDisabled, Happening, WebhookOutcome, tell};
@@ -37,8 +37,9 @@ pub async fn settle(
     let now = ports.now();
     let outcomes = || attempted.iter().map(|attempted| attempted.answer.outcome);
     let failing = failing_since(claimed.failing_since, outcomes(), now);
+    let rest = rest_until(failing, outcomes(), now);
     let mut tx = grant.begin().await?;
-    let held = endpoint_release(&mut tx, claimed, failing).await?;
+    let held = endpoint_release(&mut tx, claimed, (failing, rest)).await?;
     let new = attempted.iter().map(|attempted| NewAttempt {
         id: ports.new_id(),
         delivery: attempted.delivery,

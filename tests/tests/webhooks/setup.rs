@@ -69,6 +69,13 @@ impl Stage {
         self.change(id, (Some(self.sink.url(path)), None)).await;
     }
 
+    pub async fn test(&self, id: WebhookEndpointId) {
+        let grant = self.administers();
+        let mut tx = grant.begin().await.unwrap();
+        webhooks::test_endpoint(&grant, &mut tx, self.ports(), id).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub async fn delete(&self, id: WebhookEndpointId) {
         let grant = self.administers();
         let mut tx = grant.begin().await.unwrap();

@@ -18,7 +18,7 @@ statements! {
     /// what is due to that is to be taken back. (A common table expression for the reason MESSAGES_CLAIM gives.)
     WEBHOOK_CLAIM(Time, Time) =
         "WITH due AS (SELECT e.id FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.state <> 'disabled' \
-         AND (e.lease_until IS NULL OR e.lease_until <= $2) \
+         AND (e.lease_until IS NULL OR e.lease_until <= $2) AND (e.rests_until IS NULL OR e.rests_until <= $2) \
          AND (SELECT d.due_at FROM webhook_deliveries d WHERE d.tenant_id = $1 AND d.endpoint_id = e.id \
             AND d.state = 'queued' ORDER BY d.due_at LIMIT 1) <= $2 \
          ORDER BY COALESCE(e.claimed_at, e.created_at), e.id LIMIT 1 {skip_locked}) \
@@ -73,12 +73,13 @@ pub(in crate::webhooks) enum Held {
 pub(in crate::webhooks) async fn endpoint_release(
     tx: &mut TenantTx,
     claimed: &Claimed,
-    failing_since: Option<Timestamp>,
+    (failing_since, rests_until): (Option<Timestamp>, Option<Timestamp>),
 ) -> Result<Held> {
     use webhook_endpoints::Column;
     let free: Option<Timestamp> = None;
     let same = held(tx, claimed).eq(Column::Version, claimed.version).set(Column::LeaseUntil, free);
-    if same.set(Column::FailingSince, failing_since).execute().await? > 0 {
+    let same = same.set(Column::FailingSince, failing_since).set(Column::RestsUntil, rests_until);
+    if same.execute().await? > 0 {
         return Ok(Held::Same);
     }
     let changed = held(tx, claimed).set(Column::LeaseUntil, free).execute().await?;
@@ -129,11 +130,22 @@ pub(in crate::webhooks) async fn endpoint_insert(
     subscribe(tx, endpoint).await
 }
 
-/// Writes what its owner may change of an endpoint, and what it listens to.
+/// Ends the rest of an endpoint: what is due to it is tried at once.
+pub(in crate::webhooks) async fn endpoint_wake(tx: &mut TenantTx, id: WebhookEndpointId) -> Result<()> {
+    use webhook_endpoints::Column;
+    let awake: Option<Timestamp> = None;
+    let update = tx.update::<webhook_endpoints::Entity>().eq(Column::Id, id);
+    update.set(Column::RestsUntil, awake).execute().await?;
+    Ok(())
+}
+
+/// Writes what its owner may change of an endpoint, and what it listens to; it rests no more.
 pub(in crate::webhooks) async fn endpoint_update(tx: &mut TenantTx, endpoint: &Endpoint) -> Result<()> {
     use webhook_endpoints::Column;
+    let awake: Option<Timestamp> = None;
     tx.update::<webhook_endpoints::Entity>()
         .eq(Column::Id, endpoint.id)
+        .set(Column::RestsUntil, awake)
         .set(Column::Url, endpoint.url.clone())
         .set(Column::Description, endpoint.description.clone())
         .set(Column::State, endpoint.state.as_str())
