@@ -109,6 +109,6 @@ async fn events_of(tx: &mut TenantTx, endpoint: WebhookEndpointId, ids: &[Webhoo
 }
 
 /// The lowest id of an instant: its 48 bits of milliseconds, then zeros.
-fn lowest_id(at: Timestamp) -> Uuid {
+pub(super) fn lowest_id(at: Timestamp) -> Uuid {
     Uuid::from_u128(u128::from(u64::try_from(at.timestamp_millis()).unwrap_or(0)) << 80)
 }

@@ -2,15 +2,20 @@
 
 use carillon_entities::ids::WebhookDeliveryId;
 use carillon_entities::wall::TenantTx;
+use chrono::Datelike as _;
 use serde_json::json;
 
+use super::replay::lowest_id;
 use super::schedule::{after_attempt, failing_since, rest_until};
-use super::store::deliveries::{Moved, NewAttempt, attempts_append, deliveries_move};
+use super::store::deliveries::{Moved, NewAttempt, attempts_append, deliveries_forget, deliveries_move};
 use super::store::endpoints::{Held, endpoint_disable, endpoint_release};
 use super::{Answer, Claimed, DISABLED_AFTER, DisabledReason, EndpointDisabled, Happening, WebhookOutcome, tell};
 use crate::error::Result;
 use crate::ports::Ports;
 use crate::tenancy::{Deed, Grant, RunWebhooks, record};
+
+/// What a settlement deletes of the log at most: more than a claim adds to it, so that it does not grow for ever.
+const FORGOTTEN: u64 = 1_000;
 
 /// An attempt that was made.
 #[derive(Debug, Clone)]
@@ -63,6 +68,18 @@ pub async fn settle(
             disable(&mut tx, ports, grant, (claimed, reason)).await?;
         }
     }
+    tx.commit().await?;
+    forget_past(grant, ports).await
+}
+
+/// Shortens the log to the months that its events are kept (C-134); apart from what was settled, for these rows are anybody's.
+async fn forget_past(grant: &Grant<RunWebhooks>, ports: &Ports) -> Result<()> {
+    let oldest = ports.settings.retention.and_then(|months| ports.now().checked_sub_months(months));
+    // The month's partition of the outbox is kept as a whole.
+    let month = oldest.and_then(|oldest| oldest.date_naive().with_day(1)?.and_hms_opt(0, 0, 0));
+    let Some(month) = month else { return Ok(()) };
+    let mut tx = grant.begin().await?;
+    deliveries_forget(&mut tx, lowest_id(month.and_utc()), FORGOTTEN).await?;
     Ok(tx.commit().await?)
 }
 

@@ -7,9 +7,11 @@ use carillon_domain::dispatch;
 use carillon_domain::webhooks::{self, EndpointState, OVERLAP, WebhookReach};
 use carillon_jobs::channels::webhook::{Names, WebhookChannel, WebhookSettings};
 use carillon_jobs::handlers::Handlers;
+use carillon_tests::WorldOptions;
+use carillon_tests::post::Post;
 use carillon_tests::sink::listen;
 use carillon_tests::work::impatient;
-use chrono::TimeDelta;
+use chrono::{Months, TimeDelta};
 
 use crate::setup::Stage;
 
@@ -110,6 +112,27 @@ async fn l4_what_was_told_as_an_endpoint_was_deleted_does_not_wait_for_ever() {
     );
     assert!(stage.sink.received()[0].is_signed_with(&other.secret));
     assert!(dispatch::due_webhooks(stage.ports()).await.unwrap().is_empty(), "and nobody looks for it again");
+}
+
+/// Of other endpoints, too, and what has waited so long that it has nothing to tell any more.
+#[tokio::test]
+async fn c134_the_log_is_as_long_as_what_was_told_is_kept() {
+    let mut options = WorldOptions::default();
+    options.settings.retention = Some(Months::new(1));
+    let stage = Stage::on(Post::with(options).await).await;
+    stage.listen_to_contacts().await;
+    let disabled = stage.listen_to_contacts().await.id;
+    stage.person("ada@example.org").await;
+    stage.enable(disabled, false).await;
+    stage.drain().await;
+    stage.advance(TimeDelta::days(30));
+    stage.person("bob@example.org").await;
+    stage.drain().await;
+    assert_eq!(stage.stories().await.len(), 3, "the month began within what is kept");
+    stage.advance(TimeDelta::days(35));
+    stage.person("cyd@example.org").await;
+    stage.drain().await;
+    assert_eq!(stage.stories().await, ["delivered delivered", "delivered delivered"], "bob's and cyd's");
 }
 
 #[tokio::test]

@@ -31,7 +31,10 @@ impl std::ops::Deref for Stage {
 
 impl Stage {
     pub async fn new() -> Self {
-        let post = Post::new().await;
+        Self::on(Post::new().await).await
+    }
+
+    pub async fn on(post: Post) -> Self {
         let admin = member(&post, post.tenant, Role::Admin).await;
         Self { sink: Sink::start().await, admin, post }
     }
