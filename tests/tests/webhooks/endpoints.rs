@@ -12,6 +12,7 @@ use carillon_tests::post::Post;
 use carillon_tests::sink::listen;
 use carillon_tests::work::impatient;
 use chrono::{Months, TimeDelta};
+use serde_json::{Value, json};
 
 use crate::setup::Stage;
 
@@ -133,6 +134,16 @@ async fn c134_the_log_is_as_long_as_what_was_told_is_kept() {
     stage.person("cyd@example.org").await;
     stage.drain().await;
     assert_eq!(stage.stories().await, ["delivered delivered", "delivered delivered"], "bob's and cyd's");
+}
+
+#[tokio::test]
+async fn the_audit_log_says_what_was_changed_and_not_to_what() {
+    let stage = Stage::new().await;
+    let made = stage.listen_to_contacts().await;
+    stage.relocate(made.id, "elsewhere").await;
+    let found = "SELECT CAST(detail AS TEXT) AS line FROM audit_events WHERE action = 'webhook.update'";
+    let detail: Value = serde_json::from_str(&stage.lines(found).await[0]).unwrap();
+    assert_eq!(detail, json!({ "state": "enabled", "changed": ["url"] }));
 }
 
 #[tokio::test]
