@@ -1,6 +1,6 @@
 //! Settings of the rules; the process' own (addresses, pools) belong to the gateway's configuration.
 
-use chrono::TimeDelta;
+use chrono::{Months, TimeDelta};
 
 use crate::messaging::RetrySchedule;
 use crate::tenancy::RateSettings;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub import_batch: usize,
     /// What is listed of an import, mistakes and kept-out consent alike; what comes after is only counted.
     pub import_errors: usize,
+    /// How long what became of mail, and what webhooks were told, is kept; for ever without it.
+    pub retention: Option<Months>,
     /// Contacts that the freeze of a campaign looks at in one transaction.
     pub campaign_batch: u32,
 }
@@ -76,6 +78,7 @@ impl Settings {
             upload_life: TimeDelta::hours(24),
             import_batch: 1_000,
             import_errors: 100_000,
+            retention: None,
             campaign_batch: 1_000,
         }
     }

@@ -94,7 +94,7 @@ pub const AFTER_TABLES: [&str; 18] = [
     "GRANT SELECT (tenant_id, id, state, expires_at) ON uploads TO carillon_dispatch",
     "GRANT SELECT (tenant_id, expires_at) ON idempotency_keys TO carillon_dispatch",
     "GRANT SELECT (tenant_id, endpoint_id, state, due_at) ON webhook_deliveries TO carillon_dispatch",
-    "GRANT SELECT (tenant_id, id, state, lease_until) ON webhook_endpoints TO carillon_dispatch",
+    "GRANT SELECT (tenant_id, id, state, lease_until, rests_until) ON webhook_endpoints TO carillon_dispatch",
     "GRANT SELECT (id, suspended_at) ON tenants TO carillon_dispatch",
 ];
 

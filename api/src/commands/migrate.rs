@@ -31,7 +31,7 @@ pub async fn run(config: &Config, arguments: &Arguments, now: Timestamp) -> Resu
         std::fs::create_dir_all(&config.data).context("CARILLON_DATA")?;
     }
     if arguments.maintain {
-        let keep_from = config.retention.and_then(|months| now.checked_sub_months(months));
+        let keep_from = config.settings.retention.and_then(|months| now.checked_sub_months(months));
         let done = migration::maintain(owner.reveal(), now, keep_from).await.context("partitions")?;
         println!("{} partitions made, {} dropped", done.made.len(), done.dropped.len());
         return Ok(());

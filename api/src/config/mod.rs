@@ -19,7 +19,6 @@ use carillon_domain::files::BucketSettings;
 use carillon_domain::keys::Keyring;
 use carillon_domain::messaging::relay::Relay;
 use carillon_domain::settings::Settings;
-use chrono::Months;
 
 use crate::http::TrustedProxies;
 use crate::traces::TraceSettings;
@@ -135,8 +134,6 @@ pub struct Config {
     pub workers: usize,
     /// How long to finish after a signal.
     pub drain: Duration,
-    /// How long message events are kept; for ever without it.
-    pub retention: Option<Months>,
     /// Log filter.
     pub log: String,
     /// Where traces go; nowhere without it.

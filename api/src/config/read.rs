@@ -112,7 +112,7 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
     let (blobs, bucket) = blobs(&mut reader, mode, &data);
     let traces = traces(&mut reader);
     let config = bind.zip(system_from).map(|(bind, system_from)| Config {
-        settings: Settings { system_from: system_from.as_sent().to_owned(), ..settings },
+        settings: Settings { system_from: system_from.as_sent().to_owned(), retention, ..settings },
         mode,
         duty: Duty::default(),
         needless: Vec::new(),
@@ -133,7 +133,6 @@ pub(super) fn read(source: &Source) -> (Option<Config>, Vec<String>) {
         trusted_proxies,
         workers: usize::try_from(workers).unwrap_or(1),
         drain,
-        retention,
         log,
         traces,
     });

@@ -69,7 +69,7 @@ settings! {
     CARILLON_RATE_TENANT plain ["`100000`"] "Points that requests in a tenant may cost in a minute, whoever sends them; `rateLimit` in the schema tells what costs how much.";
     CARILLON_RATE_KEY plain ["`100000`"] "The same for one API key.";
     CARILLON_RATE_USER plain ["`100000`"] "The same for one user in one tenant.";
-    CARILLON_RETENTION_MONTHS plain ["`0`"] "After how many months `migrate --maintain` drops a month of message events, what became of each mail, and of what webhooks were told. `0` keeps them for ever, as everything that is evidence always is: gate decisions, consent, audit, changes of contacts.";
+    CARILLON_RETENTION_MONTHS plain ["`0`"] "After how many months `migrate --maintain` drops a month of message events, what became of each mail, and of what webhooks were told, whose log the engine shortens as far. `0` keeps them for ever, as everything that is evidence always is: gate decisions, consent, audit, changes of contacts.";
     CARILLON_LOG plain ["`info,actix_server=warn,sea_orm_migration=warn,sqlx=warn`"] "What is logged, as a filter: `info,carillon_jobs=debug`.";
     CARILLON_METRICS_BIND plain ["none"] "Address and port of their own for metrics (`/metrics`, in Prometheus' format) and for the probes `/health/live` and `/health/ready`, also of `carillon work`. Nobody has to sign in there: keep it within your network.";
     CARILLON_METRICS_TENANTS plain ["`false`"] "`true` counts messages by tenant as well, of the first 500 tenants; the tenants' ids are then in the metrics.";

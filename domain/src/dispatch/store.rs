@@ -62,7 +62,8 @@ pub(super) static DUE_IMPORTS: IdentitySql = IdentitySql {
 };
 
 /// One index probe per endpoint with queued deliveries, however many there are. Those of one that is disabled wait, as do those
-/// of a suspended tenant; one that a worker has at the moment has its turn.
+/// of a suspended tenant; those of one that is deleted are due to be taken back; one that a worker has at the moment has its turn, and one where nobody
+/// answers has a rest.
 pub(super) static DUE_WEBHOOKS: IdentitySql = IdentitySql {
     name: "DUE_WEBHOOKS",
     text: "WITH RECURSIVE found (endpoint_id) AS (
@@ -73,8 +74,9 @@ pub(super) static DUE_WEBHOOKS: IdentitySql = IdentitySql {
                 AND d.endpoint_id > found.endpoint_id ORDER BY d.endpoint_id LIMIT 1)
             FROM found WHERE found.endpoint_id IS NOT NULL)
         SELECT due.tenant_id, MIN(due.at) AS oldest_due_at FROM (
-            SELECT (SELECT e.tenant_id FROM webhook_endpoints e WHERE e.id = found.endpoint_id AND e.state = 'enabled'
-                    AND (e.lease_until IS NULL OR e.lease_until <= $1) LIMIT 1) AS tenant_id,
+            SELECT (SELECT e.tenant_id FROM webhook_endpoints e WHERE e.id = found.endpoint_id AND e.state <> 'disabled'
+                    AND (e.lease_until IS NULL OR e.lease_until <= $1)
+                    AND (e.rests_until IS NULL OR e.rests_until <= $1) LIMIT 1) AS tenant_id,
                 (SELECT d.due_at FROM webhook_deliveries d WHERE d.state = 'queued'
                     AND d.endpoint_id = found.endpoint_id ORDER BY d.due_at LIMIT 1) AS at
             FROM found WHERE found.endpoint_id IS NOT NULL) AS due

@@ -4,8 +4,9 @@ use carillon_entities::ids::{WebhookDeliveryId, WebhookEndpointId, WebhookEventI
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::json;
 
+use super::EndpointState;
 use super::secret::{Secret, Secrets, previous_place, secret_place};
-use super::store::deliveries::{DueRow, deliveries_due};
+use super::store::deliveries::{DueRow, deliveries_cancel, deliveries_due};
 use super::store::endpoints::endpoint_claim;
 use crate::error::{Error, Result};
 use crate::ports::Ports;
@@ -31,6 +32,7 @@ pub struct Claimed {
     /// What is due.
     pub deliveries: Vec<DueDelivery>,
     pub(super) failing_since: Option<Timestamp>,
+    pub(super) version: i64,
 }
 
 /// A delivery that is due.
@@ -54,8 +56,17 @@ pub async fn claim_deliveries(grant: &Grant<RunWebhooks>, ports: &Ports) -> Resu
     }
     let (tenant, now) = (grant.tenant(), ports.now());
     let mut tx = grant.begin().await?;
-    let Some(row) = endpoint_claim(&mut tx, now, now + LEASE).await? else {
-        tx.rollback().await?;
+    let row = loop {
+        match endpoint_claim(&mut tx, now, now + LEASE).await? {
+            // Who told it something as it was deleted did not see that, nor was seen.
+            Some(row) if row.state == EndpointState::Deleted.as_str() => {
+                deliveries_cancel(&mut tx, row.id, now).await?
+            }
+            row => break row,
+        }
+    };
+    let Some(row) = row else {
+        tx.commit().await?;
         return Ok(None);
     };
     let due = deliveries_due(&mut tx, row.id, now, BATCH).await?;
@@ -71,6 +82,7 @@ pub async fn claim_deliveries(grant: &Grant<RunWebhooks>, ports: &Ports) -> Resu
         secrets: Secrets::new(secrets),
         deliveries: due.into_iter().map(due_delivery).collect::<Result<_>>()?,
         failing_since: row.failing_since,
+        version: row.version,
     }))
 }
 

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::outbox::{NewDelivery, NewEvent};
 use super::secret::{OVERLAP, Secret, previous_place, secret_place};
 use super::store::endpoints::{
-    SealedSecrets, endpoint_insert, endpoint_lock, endpoint_update, endpoints_count, secret_find, secrets_set,
+    SealedSecrets, endpoint_insert, endpoint_lock, endpoint_update, endpoint_wake, endpoints_count, secret_find,
+    secrets_set,
 };
 use super::store::{deliveries, outbox};
 use super::{
@@ -118,9 +119,14 @@ pub async fn update_endpoint(
         let message = format!("The endpoint is at version {} by now.", endpoint.version);
         return Err(Refusal::new("CONFLICT", "version", message).into());
     }
+    let before = endpoint.clone();
     if let Some(url) = &command.url {
         let url = EndpointUrl::parse(url, WebhookReach::of(ports.settings.embedded))?;
         url.as_str().clone_into(&mut endpoint.url);
+        if endpoint.url != before.url {
+            // How long the place before failed is not held against this one.
+            endpoint.failing_since = None;
+        }
     }
     if let Some(description) = &command.description {
         endpoint.description = description_of(description)?;
@@ -143,9 +149,21 @@ pub async fn update_endpoint(
     endpoint.version += 1;
     endpoint.updated_at = now;
     endpoint_update(tx, &endpoint).await?;
-    let deed = Deed::new("webhook.update", endpoint.id.0).with(json!({ "state": endpoint.state }));
+    let detail = json!({ "state": endpoint.state, "changed": changed(&before, &endpoint) });
+    let deed = Deed::new("webhook.update", endpoint.id.0).with(detail);
     record(tx, ports, grant.actor(), deed).await?;
     Ok(endpoint.id)
+}
+
+/// Names of what differs: who had what happens told to another place is for the audit log to say, where that is may be a secret.
+fn changed(before: &Endpoint, after: &Endpoint) -> Vec<&'static str> {
+    let fields = [
+        ("url", before.url != after.url),
+        ("description", before.description != after.description),
+        ("eventTypes", before.event_types != after.event_types),
+        ("state", before.state != after.state),
+    ];
+    fields.into_iter().filter_map(|(name, is_other)| is_other.then_some(name)).collect()
 }
 
 /// Deletes an endpoint: it is told nothing any more, its secrets are destroyed, and the log of its deliveries stays.
@@ -190,7 +208,7 @@ pub async fn rotate_secret(
     Ok(MadeEndpoint { id, secret: secret.shown() })
 }
 
-/// Sends `webhook.test` to an endpoint, whatever it listens to.
+/// Sends `webhook.test` to an endpoint at once, whatever it listens to.
 ///
 /// # Errors
 /// `NOT_FOUND`, `ENDPOINT_DISABLED`.
@@ -202,6 +220,7 @@ pub async fn test_endpoint(
 ) -> Result<WebhookDeliveryId> {
     let endpoint = locked(tx, id, "id").await?;
     assert_enabled(&endpoint, "id")?;
+    endpoint_wake(tx, id).await?;
     let happening = Happening::Test(EndpointTested { endpoint_id: id });
     let event_type = happening.event_type();
     let event: WebhookEventId = ports.new_id();

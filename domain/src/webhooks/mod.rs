@@ -1,10 +1,11 @@
 //! Outgoing webhooks: what happens in a tenant, told to the endpoints it names (Standard Webhooks 1.0; C-188, C-227, C-228).
 //!
 //! An event is written to the outbox in the transaction of the fact that it tells ([`tell`]), with a delivery for each
-//! endpoint that listens: so nothing is told that did not happen, and nothing that happened is forgotten. A tenant without
-//! endpoints pays for one look at an empty index. The deliveries are the queue (L4); the claim is on the endpoint, so each
-//! has one batch under way and a slow one holds up nobody else. A worker that dies between claim and settlement repeats its
-//! batch under the same ids: at least once, in no promised order. Payloads are thin: ids and codes, nothing personal.
+//! endpoint that listens: so nothing is told that did not happen, and nothing that happened is forgotten. A tenant
+//! without endpoints pays for one look at an empty index. The deliveries are the queue (L4); the claim is on the
+//! endpoint, so each has one batch under way and a slow one holds up nobody else; where nobody answers it rests. A
+//! worker that dies between claim and settlement repeats its batch under the same ids: at least once, in no promised
+//! order. Payloads are thin: ids and codes, nothing personal.
 
 mod claim;
 mod endpoint;

@@ -6,11 +6,12 @@ use carillon_entities::wall::TenantTx;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::WebhookEventType;
 use super::manage::{assert_enabled, locked};
 use super::outbox::NewDelivery;
+use super::store::endpoints::endpoint_wake;
 use super::store::outbox::Span;
 use super::store::{deliveries, outbox};
-use super::{DeliveryState, WebhookEventType};
 use crate::error::{Refusal, Result};
 use crate::ports::Ports;
 use crate::tenancy::{AdministerWebhooks, Deed, Grant, record};
@@ -59,6 +60,7 @@ pub async fn replay(
 ) -> Result<usize> {
     let endpoint = locked(tx, command.endpoint, "endpointId").await?;
     assert_enabled(&endpoint, "endpointId")?;
+    endpoint_wake(tx, command.endpoint).await?;
     let events = match &command.of {
         ReplayOf::Deliveries(ids) => events_of(tx, command.endpoint, ids).await?,
         ReplayOf::Span { from, until, undelivered_only } => {
@@ -84,7 +86,8 @@ pub async fn replay(
 
 type Told = (WebhookEventId, WebhookEventType);
 
-/// What deliveries of an endpoint told; each once, and none that is on its way by one of them.
+/// What deliveries of an endpoint told; each once, and none that is on its way, by one of them or by another: so however
+/// often a replay is asked for, there is no more to do than there are events.
 async fn events_of(tx: &mut TenantTx, endpoint: WebhookEndpointId, ids: &[WebhookDeliveryId]) -> Result<Vec<Told>> {
     if ids.is_empty() || ids.len() > DELIVERIES_MAX {
         let message = format!("1 to {DELIVERIES_MAX} deliveries.");
@@ -96,7 +99,8 @@ async fn events_of(tx: &mut TenantTx, endpoint: WebhookEndpointId, ids: &[Webhoo
             return Err(Refusal::not_found(format!("of.deliveryIds.{place}")).into());
         }
     }
-    let queued: Vec<_> = found.iter().filter(|one| one.state == DeliveryState::Queued).map(|one| one.event).collect();
+    let events: Vec<_> = found.iter().map(|delivery| delivery.event).collect();
+    let queued = deliveries::events_queued(tx, endpoint, &events).await?;
     let mut told: Vec<Told> = found.into_iter().map(|delivery| (delivery.event, delivery.event_type)).collect();
     told.retain(|(event, _)| !queued.contains(event));
     told.sort_unstable();
@@ -105,6 +109,6 @@ async fn events_of(tx: &mut TenantTx, endpoint: WebhookEndpointId, ids: &[Webhoo
 }
 
 /// The lowest id of an instant: its 48 bits of milliseconds, then zeros.
-fn lowest_id(at: Timestamp) -> Uuid {
+pub(super) fn lowest_id(at: Timestamp) -> Uuid {
     Uuid::from_u128(u128::from(u64::try_from(at.timestamp_millis()).unwrap_or(0)) << 80)
 }

@@ -22,6 +22,9 @@ const PAUSES: [TimeDelta; 7] = [
 /// An endpoint is waited for no longer than this at its own word.
 const LONGEST: TimeDelta = TimeDelta::hours(10);
 
+/// The shortest and the longest rest of an endpoint where nobody answers.
+const RESTS: (TimeDelta, TimeDelta) = (TimeDelta::seconds(5), TimeDelta::minutes(5));
+
 /// An endpoint that has failed for so long, and done nothing else, is disabled.
 pub const DISABLED_AFTER: TimeDelta = TimeDelta::days(5);
 
@@ -42,6 +45,16 @@ text_code! {
         AddressRefused = "address_refused",
         /// What was to be told is past its retention.
         Forgotten = "forgotten",
+    }
+}
+
+impl WebhookOutcome {
+    /// True where an attempt was made and nobody answered: it may have cost all the time that an attempt may take.
+    pub fn is_silence(self) -> bool {
+        match self {
+            Self::TimedOut | Self::Unreachable | Self::AddressRefused => true,
+            Self::Delivered | Self::Answered | Self::Gone | Self::Forgotten => false,
+        }
     }
 }
 
@@ -116,6 +129,20 @@ pub(super) fn failing_since(
     }
 }
 
+/// Until when an endpoint rests after a batch that nobody answered: for a tenth of the time that it has failed. Else those
+/// where nobody is, each with what was queued for days, would hold every worker, and others would wait for them (C-174).
+pub(super) fn rest_until(
+    failing_since: Option<Timestamp>,
+    outcomes: impl IntoIterator<Item = WebhookOutcome>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let mut outcomes = outcomes.into_iter().peekable();
+    let is_silent = outcomes.peek().is_some() && outcomes.all(WebhookOutcome::is_silence);
+    let since = failing_since.filter(|_| is_silent)?;
+    let (shortest, longest) = RESTS;
+    Some(now + ((now - since) / 10).clamp(shortest, longest))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -158,6 +185,20 @@ mod tests {
         assert_eq!(failing_since(Some(T0), [Answered, Delivered], later), None);
         assert_eq!(failing_since(Some(T0), [Forgotten], later), Some(T0));
         assert_eq!(failing_since(None, [], later), None);
+    }
+
+    #[test]
+    fn c174_who_does_not_answer_rests_longer_the_longer_that_lasts() {
+        use WebhookOutcome::{AddressRefused, Answered, Delivered, TimedOut, Unreachable};
+        let silence = [TimedOut, Unreachable, AddressRefused];
+        let rest = |failed: TimeDelta| rest_until(Some(T0), silence, T0 + failed).unwrap() - (T0 + failed);
+        assert_eq!(rest(TimeDelta::zero()), TimeDelta::seconds(5));
+        assert_eq!(rest(TimeDelta::minutes(20)), TimeDelta::minutes(2));
+        assert_eq!(rest(TimeDelta::days(4)), TimeDelta::minutes(5));
+        for answered in [Answered, Delivered] {
+            assert_eq!(rest_until(Some(T0), [TimedOut, answered], T0), None, "somebody is there");
+        }
+        assert_eq!(rest_until(Some(T0), [], T0), None);
     }
 
     proptest! {

@@ -19,6 +19,7 @@ row! {
         disabled_at: Option<DateTimeUtc>,
         claimed_at: Option<DateTimeUtc>,
         lease_until: Option<DateTimeUtc>,
+        rests_until: Option<DateTimeUtc>,
         fence: i64,
         created_at: DateTimeUtc,
         updated_at: DateTimeUtc,

@@ -44,18 +44,23 @@ impl Handlers {
         Ok(attempted.len())
     }
 
-    /// Tries what a claim holds, some at once, for a slice of time.
+    /// Tries what a claim holds, some at once, for a slice of time; until somebody answers, no more than the first few.
     async fn tell(&self, claimed: &Claimed) -> Vec<Attempted> {
         let until = self.ports.clock.monotonic().0.saturating_add(SLICE.num_microseconds().unwrap_or(0));
         let (mut waiting, mut attempted) = (claimed.deliveries.iter(), Vec::with_capacity(claimed.deliveries.len()));
         let mut under_way = FuturesUnordered::new();
+        let (mut silent, mut is_answered) = (0, false);
         loop {
-            while under_way.len() < AT_ONCE && !self.must_stop(Monotonic(until)) {
+            while under_way.len() + silent < AT_ONCE && !self.must_stop(Monotonic(until)) {
                 let Some(delivery) = waiting.next() else { break };
                 under_way.push(self.try_once(claimed, delivery));
             }
             match under_way.next().await {
-                Some(one) => attempted.push(one),
+                Some(one) => {
+                    is_answered |= one.answer.status.is_some();
+                    silent = if is_answered { 0 } else { silent + usize::from(one.answer.outcome.is_silence()) };
+                    attempted.push(one);
+                }
                 None => return attempted,
             }
         }

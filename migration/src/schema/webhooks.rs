@@ -22,6 +22,7 @@ pub const TABLES: &[Table] = &[
             disabled_at TIME,
             claimed_at TIME,
             lease_until TIME,
+            rests_until TIME,
             fence BIGINT NOT NULL,
             created_at TIME NOT NULL,
             updated_at TIME NOT NULL,

@@ -271,7 +271,7 @@ async fn c208_each_role_reaches_its_own_tables_only() {
          AND a.attname NOT IN ('tenant_id', 'lane', 'state', 'due_at', 'expires_at', 'lease_until') \
          AND c.relname || '.' || a.attname NOT IN ('message_hits.class', 'message_batches.made_at', 'message_batches.last_place', 'imports.upload_id', 'uploads.id', \
          'enrollments.workflow_id', 'workflows.id', 'workflows.closing_at', 'pauses.subject_id', 'pauses.paused_at', \
-         'webhook_deliveries.endpoint_id', 'webhook_endpoints.id', 'tenants.id', 'tenants.suspended_at')",
+         'webhook_deliveries.endpoint_id', 'webhook_endpoints.id', 'webhook_endpoints.rests_until', 'tenants.id', 'tenants.suspended_at')",
     )
     .await;
     none(

@@ -1,7 +1,7 @@
 //! One worker at a time for an endpoint; what a lost one did is done again under the same id, and it undoes nothing (L4, L8).
 
 use carillon_domain::tenancy::{Grant, RunWebhooks, enter_to_tell};
-use carillon_domain::webhooks::{self, Answer, Attempted, Claimed, WebhookEventType, WebhookOutcome};
+use carillon_domain::webhooks::{self, Answer, Attempted, Claimed, EndpointState, WebhookEventType, WebhookOutcome};
 use carillon_jobs::channels::webhook::Letter;
 use carillon_tests::sink::{Reply, Sink, listen};
 use chrono::TimeDelta;
@@ -77,6 +77,26 @@ async fn l8_a_worker_that_lost_its_claim_changes_no_delivery_and_frees_no_endpoi
     settle(&stage, &other, WebhookOutcome::Delivered).await;
     assert_eq!(stage.stories().await, ["delivered gone delivered"]);
     assert!(claim(&stage).await.is_none());
+}
+
+/// A worker asks at the old place while its owner names another.
+#[tokio::test]
+async fn c188_what_is_answered_at_the_old_place_is_not_held_against_the_new_one() {
+    for outcome in [WebhookOutcome::Gone, WebhookOutcome::Answered] {
+        let stage = Stage::new().await;
+        let made = stage.listen_to_contacts().await;
+        stage.person("ada@example.org").await;
+        let held = claim(&stage).await.unwrap();
+        stage.relocate(made.id, "elsewhere").await;
+        settle(&stage, &held, outcome).await;
+        let endpoint = stage.endpoint(made.id).await;
+        assert_eq!((endpoint.state, endpoint.failing_since), (EndpointState::Enabled, None), "{outcome}");
+        stage.person("bob@example.org").await;
+        let next = claim(&stage).await.expect("the claim is over");
+        assert_eq!(next.url, stage.sink.url("elsewhere"));
+        settle(&stage, &next, WebhookOutcome::Delivered).await;
+        stage.after(TimeDelta::seconds(6)).await;
+    }
 }
 
 #[tokio::test]

@@ -179,14 +179,12 @@ async fn l5_three_hundred_ends_are_told_by_the_statements_of_three() {
 async fn who_listens_to_tests_alone_is_refused_and_a_test_comes_all_the_same() {
     let stage = Stage::new().await;
     let made = stage.listen_to_contacts().await;
-    let grant = stage.administers();
-    let mut tx = grant.begin().await.unwrap();
-    webhooks::test_endpoint(&grant, &mut tx, stage.ports(), made.id).await.unwrap();
-    tx.commit().await.unwrap();
+    stage.test(made.id).await;
     stage.drain().await;
     let received = stage.sink.received();
     assert_eq!(received[0].json()["data"], json!({ "endpointId": made.id }));
     assert_eq!((received.len(), received[0].json()["type"].as_str()), (1, Some("webhook.test")));
+    let grant = stage.administers();
     let mut tx = grant.begin().await.unwrap();
     let (url, description) = (stage.sink.url("x"), String::new());
     let command = webhooks::CreateEndpoint { url, description, event_types: vec![WebhookEventType::Test] };

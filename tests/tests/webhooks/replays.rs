@@ -33,6 +33,11 @@ async fn c188_a_delivery_is_told_again_under_the_id_of_its_event() {
     stage.drain().await;
     stage.advance(TimeDelta::hours(1));
     assert_eq!(replay(&stage, made.id, ReplayOf::Deliveries(vec![id, id])).await.unwrap(), 1);
+    assert_eq!(
+        replay(&stage, made.id, ReplayOf::Deliveries(vec![id])).await.unwrap(),
+        0,
+        "on its way by the first replay"
+    );
     stage.drain().await;
     let received = stage.sink.received();
     assert_eq!((received.len(), received[0].id(), &received[0].body), (2, received[1].id(), &received[1].body));

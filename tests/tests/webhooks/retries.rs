@@ -139,3 +139,60 @@ async fn c188_five_days_of_nothing_but_failures_disable_and_one_success_begins_a
     stage.after(DISABLED_AFTER).await;
     assert_eq!(stage.endpoint(made.id).await.state, EndpointState::Disabled);
 }
+
+#[tokio::test]
+async fn c188_the_days_that_an_endpoint_failed_elsewhere_do_not_count() {
+    let stage = Stage::new().await;
+    let made = stage.listen_to_contacts().await;
+    stage.sink.always(Reply::Status(500));
+    stage.person("ada@example.org").await;
+    stage.drain().await;
+    stage.advance(DISABLED_AFTER);
+    stage.relocate(made.id, "elsewhere").await;
+    stage.drain().await;
+    let failing = stage.endpoint(made.id).await;
+    assert_eq!((failing.state, failing.failing_since), (EndpointState::Enabled, Some(stage.ports().now())));
+}
+
+/// Forty deliveries to nobody are forty times the longest wait.
+#[tokio::test]
+async fn c174_an_endpoint_where_nobody_answers_costs_one_round_and_then_rests() {
+    let stage = Stage::new().await;
+    stage.listen_to_contacts().await;
+    stage.sink.always(Reply::Close);
+    for number in 0..40 {
+        stage.person(&format!("p{number}@example.org")).await;
+    }
+    stage.drain().await;
+    assert_eq!(stage.sink.count(), 16, "one round");
+    stage.after(TimeDelta::milliseconds(4_900)).await;
+    assert_eq!(stage.sink.count(), 16, "it rests");
+    stage.after(TimeDelta::milliseconds(100)).await;
+    assert_eq!(stage.sink.count(), 32);
+    stage.sink.always(Reply::Status(204));
+    stage.after(TimeDelta::seconds(6)).await;
+    assert_eq!(stage.sink.count(), 32 + 40, "all at once, for somebody answers");
+    assert!(stage.stories().await.iter().all(|story| story.ends_with("delivered")));
+}
+
+#[tokio::test]
+async fn c174_whoever_changes_or_tests_an_endpoint_ends_its_rest() {
+    let stage = Stage::new().await;
+    let made = stage.listen_to_contacts().await;
+    for round in 0..2 {
+        stage.sink.then([Reply::Close]);
+        stage.person(&format!("a{round}@example.org")).await;
+        stage.drain().await;
+        stage.person(&format!("b{round}@example.org")).await;
+        stage.drain().await;
+        let before = stage.sink.count();
+        if round == 0 {
+            stage.relocate(made.id, "elsewhere").await;
+        } else {
+            stage.test(made.id).await;
+        }
+        stage.drain().await;
+        assert_eq!(stage.sink.count() - before, 1 + round, "what waited for the rest to be over, and the test");
+        stage.after(TimeDelta::hours(1)).await;
+    }
+}

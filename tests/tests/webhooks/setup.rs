@@ -31,7 +31,10 @@ impl std::ops::Deref for Stage {
 
 impl Stage {
     pub async fn new() -> Self {
-        let post = Post::new().await;
+        Self::on(Post::new().await).await
+    }
+
+    pub async fn on(post: Post) -> Self {
         let admin = member(&post, post.tenant, Role::Admin).await;
         Self { sink: Sink::start().await, admin, post }
     }
@@ -61,9 +64,31 @@ impl Stage {
     }
 
     pub async fn enable(&self, id: WebhookEndpointId, enabled: bool) {
+        self.change(id, (None, Some(enabled))).await;
+    }
+
+    /// Has an endpoint be at another path of the sink.
+    pub async fn relocate(&self, id: WebhookEndpointId, path: &str) {
+        self.change(id, (Some(self.sink.url(path)), None)).await;
+    }
+
+    pub async fn test(&self, id: WebhookEndpointId) {
+        let grant = self.administers();
+        let mut tx = grant.begin().await.unwrap();
+        webhooks::test_endpoint(&grant, &mut tx, self.ports(), id).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub async fn delete(&self, id: WebhookEndpointId) {
+        let grant = self.administers();
+        let mut tx = grant.begin().await.unwrap();
+        webhooks::delete_endpoint(&grant, &mut tx, self.ports(), id).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn change(&self, id: WebhookEndpointId, (url, enabled): (Option<String>, Option<bool>)) {
         let (grant, version) = (self.administers(), self.endpoint(id).await.version);
-        let enabled = Some(enabled);
-        let change = UpdateEndpoint { id, version, url: None, description: None, event_types: None, enabled };
+        let change = UpdateEndpoint { id, version, url, description: None, event_types: None, enabled };
         let mut tx = grant.begin().await.unwrap();
         webhooks::update_endpoint(&grant, &mut tx, self.ports(), &change).await.unwrap();
         tx.commit().await.unwrap();

@@ -242,7 +242,7 @@ impl WebhookDelivery {
         self.0.state.into()
     }
 
-    /// When it is tried next; null when it is over.
+    /// When it is tried next, up to five minutes later where nobody answers at the endpoint; null when it is over.
     async fn next_attempt_at(&self) -> Option<DateTime<Utc>> {
         (self.0.state == domain::DeliveryState::Queued).then_some(self.0.due_at)
     }

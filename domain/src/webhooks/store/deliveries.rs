@@ -6,6 +6,7 @@ use carillon_entities::statements;
 use carillon_entities::wall::{Args, OnConflict, TenantTx};
 use sea_orm::{ActiveValue::Set, FromQueryResult};
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::paging::{Page, Paged};
@@ -135,6 +136,31 @@ pub(in crate::webhooks) async fn deliveries_cancel(
     let update = update.eq(Column::State, DeliveryState::Queued.as_str());
     update.set(Column::State, DeliveryState::Cancelled.as_str()).set(Column::SettledAt, now).execute().await?;
     Ok(())
+}
+
+/// Deletes up to so many deliveries below an id, whatever became of them: what waits so long has no body any more.
+pub(in crate::webhooks) async fn deliveries_forget(tx: &mut TenantTx, below: Uuid, limit: u64) -> Result<()> {
+    use webhook_deliveries::Column;
+    let select = tx.select::<webhook_deliveries::Entity>().lt(Column::Id, below);
+    let past = select.order_by(Column::Id).limit(limit).all().await?;
+    if past.is_empty() {
+        return Ok(());
+    }
+    let delete = tx.delete::<webhook_deliveries::Entity>();
+    delete.is_in(Column::Id, past.into_iter().map(|row| row.id)).execute().await?;
+    Ok(())
+}
+
+/// Which of these events are on their way to an endpoint.
+pub(in crate::webhooks) async fn events_queued(
+    tx: &mut TenantTx,
+    endpoint: WebhookEndpointId,
+    events: &[WebhookEventId],
+) -> Result<Vec<WebhookEventId>> {
+    use webhook_deliveries::Column;
+    let select = tx.select::<webhook_deliveries::Entity>().is_in(Column::EventId, events.iter().copied());
+    let queued = select.eq(Column::EndpointId, endpoint).eq(Column::State, DeliveryState::Queued.as_str());
+    Ok(queued.all().await?.into_iter().map(|row| row.event_id).collect())
 }
 
 pub(in crate::webhooks) async fn deliveries_find(

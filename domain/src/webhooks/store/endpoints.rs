@@ -5,37 +5,39 @@ use std::collections::HashMap;
 use carillon_entities::ids::WebhookEndpointId;
 use carillon_entities::rows::webhooks::{webhook_endpoints, webhook_subscriptions};
 use carillon_entities::statements;
-use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use carillon_entities::wall::{Args, OnConflict, Tenant, TenantTx, Update};
 use sea_orm::{ActiveValue::Set, FromQueryResult};
 
 use crate::error::{Error, Result};
 use crate::paging::{Page, Paged};
 use crate::time::Timestamp;
-use crate::webhooks::{DisabledReason, Endpoint, EndpointState, WebhookEventType};
+use crate::webhooks::{Claimed, DisabledReason, Endpoint, EndpointState, WebhookEventType};
 
 statements! {
-    /// Claims an endpoint to which something is due, the one that waited longest for its turn. (A common table expression
-    /// for the reason MESSAGES_CLAIM gives.)
+    /// Claims an endpoint to which something is due, the one that waited longest for its turn; one that is deleted, too, for
+    /// what is due to that is to be taken back. (A common table expression for the reason MESSAGES_CLAIM gives.)
     WEBHOOK_CLAIM(Time, Time) =
-        "WITH due AS (SELECT e.id FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.state = 'enabled' \
-         AND (e.lease_until IS NULL OR e.lease_until <= $2) \
+        "WITH due AS (SELECT e.id FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.state <> 'disabled' \
+         AND (e.lease_until IS NULL OR e.lease_until <= $2) AND (e.rests_until IS NULL OR e.rests_until <= $2) \
          AND (SELECT d.due_at FROM webhook_deliveries d WHERE d.tenant_id = $1 AND d.endpoint_id = e.id \
             AND d.state = 'queued' ORDER BY d.due_at LIMIT 1) <= $2 \
          ORDER BY COALESCE(e.claimed_at, e.created_at), e.id LIMIT 1 {skip_locked}) \
          UPDATE webhook_endpoints SET lease_until = $3, claimed_at = $2, fence = fence + 1 \
          WHERE tenant_id = $1 AND id IN (SELECT due.id FROM due) \
-         RETURNING id, url, sealed_secret, sealed_previous, previous_until, failing_since, fence";
+         RETURNING id, state, url, sealed_secret, sealed_previous, previous_until, failing_since, version, fence";
 }
 
 /// A claimed endpoint, with its secrets as they are stored.
 #[derive(Debug, FromQueryResult)]
 pub(in crate::webhooks) struct ClaimedRow {
     pub id: WebhookEndpointId,
+    pub state: String,
     pub url: String,
     pub sealed_secret: Vec<u8>,
     pub sealed_previous: Option<Vec<u8>>,
     pub previous_until: Option<Timestamp>,
     pub failing_since: Option<Timestamp>,
+    pub version: i64,
     pub fence: i64,
 }
 
@@ -55,22 +57,42 @@ pub(in crate::webhooks) async fn endpoint_claim(
     Ok(tx.sql(&WEBHOOK_CLAIM, Args::of([now.into(), lease_until.into()]))?.one().await?)
 }
 
-/// Ends a claim; false if somebody else has it by now. Locks the row until the transaction ends.
+/// What a worker finds when it gives an endpoint back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::webhooks) enum Held {
+    /// The endpoint as it claimed it.
+    Same,
+    /// The endpoint, which its owner changed meanwhile.
+    Changed,
+    /// Nothing: somebody else has it by now.
+    Nothing,
+}
+
+/// Ends a claim. What is said of the endpoint is written only if it is still the one that was asked. Locks the row until the
+/// transaction ends, unless it is somebody else's.
 pub(in crate::webhooks) async fn endpoint_release(
     tx: &mut TenantTx,
-    (id, fence): (WebhookEndpointId, i64),
-    failing_since: Option<Timestamp>,
-) -> Result<bool> {
+    claimed: &Claimed,
+    (failing_since, rests_until): (Option<Timestamp>, Option<Timestamp>),
+) -> Result<Held> {
     use webhook_endpoints::Column;
-    let update = tx.update::<webhook_endpoints::Entity>().eq(Column::Id, id);
-    let update = if carillon_entities::seeded_bugs::on("webhook_fence_unchecked") {
-        update
-    } else {
-        update.eq(Column::Fence, fence)
-    };
     let free: Option<Timestamp> = None;
-    let released = update.set(Column::LeaseUntil, free).set(Column::FailingSince, failing_since).execute().await?;
-    Ok(released > 0)
+    let same = held(tx, claimed).eq(Column::Version, claimed.version).set(Column::LeaseUntil, free);
+    let same = same.set(Column::FailingSince, failing_since).set(Column::RestsUntil, rests_until);
+    if same.execute().await? > 0 {
+        return Ok(Held::Same);
+    }
+    let changed = held(tx, claimed).set(Column::LeaseUntil, free).execute().await?;
+    Ok(if changed > 0 { Held::Changed } else { Held::Nothing })
+}
+
+fn held<'tx>(tx: &'tx mut TenantTx, claimed: &Claimed) -> Update<'tx, Tenant, webhook_endpoints::Entity> {
+    use webhook_endpoints::Column;
+    let update = tx.update::<webhook_endpoints::Entity>().eq(Column::Id, claimed.endpoint);
+    if carillon_entities::seeded_bugs::on("webhook_fence_unchecked") {
+        return update;
+    }
+    update.eq(Column::Fence, claimed.fence)
 }
 
 /// Disables an endpoint that is enabled; false if it was not.
@@ -108,11 +130,22 @@ pub(in crate::webhooks) async fn endpoint_insert(
     subscribe(tx, endpoint).await
 }
 
-/// Writes what its owner may change of an endpoint, and what it listens to.
+/// Ends the rest of an endpoint: what is due to it is tried at once.
+pub(in crate::webhooks) async fn endpoint_wake(tx: &mut TenantTx, id: WebhookEndpointId) -> Result<()> {
+    use webhook_endpoints::Column;
+    let awake: Option<Timestamp> = None;
+    let update = tx.update::<webhook_endpoints::Entity>().eq(Column::Id, id);
+    update.set(Column::RestsUntil, awake).execute().await?;
+    Ok(())
+}
+
+/// Writes what its owner may change of an endpoint, and what it listens to; it rests no more.
 pub(in crate::webhooks) async fn endpoint_update(tx: &mut TenantTx, endpoint: &Endpoint) -> Result<()> {
     use webhook_endpoints::Column;
+    let awake: Option<Timestamp> = None;
     tx.update::<webhook_endpoints::Entity>()
         .eq(Column::Id, endpoint.id)
+        .set(Column::RestsUntil, awake)
         .set(Column::Url, endpoint.url.clone())
         .set(Column::Description, endpoint.description.clone())
         .set(Column::State, endpoint.state.as_str())

@@ -11,7 +11,7 @@ use std::time::Duration;
 use carillon_domain::ids::WebhookEventId;
 use carillon_domain::time::Timestamp;
 use carillon_domain::webhooks::{Answer, EndpointUrl, WebhookOutcome, WebhookReach};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
@@ -104,15 +104,15 @@ impl WebhookChannel {
         let request = request.header("webhook-timestamp", letter.at.timestamp());
         let request = request.header("webhook-signature", letter.signature);
         match request.body(letter.body.to_vec()).send().await {
-            Ok(response) => read(response).await,
+            Ok(response) => read(response, letter.at).await,
             Err(error) => Answer::without(judge(&error), TimeDelta::zero()),
         }
     }
 }
 
 /// What an answer says; its status counts, even if its body breaks off.
-async fn read(mut response: Response) -> Answer {
-    let (status, retry_after) = (response.status(), retry_after(response.headers()));
+async fn read(mut response: Response, asked_at: Timestamp) -> Answer {
+    let (status, retry_after) = (response.status(), retry_after(response.headers(), asked_at));
     let (mut kept, mut seen) = (Vec::new(), 0);
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = KEPT.saturating_sub(kept.len()).min(chunk.len());
@@ -138,10 +138,14 @@ async fn read(mut response: Response) -> Answer {
     }
 }
 
-/// The seconds that an endpoint asks for; a date is not read.
-fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
-    let seconds: u32 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(TimeDelta::seconds(i64::from(seconds)))
+/// The time that an endpoint asks for, in seconds or as the date that it names (RFC 9110 s10.2.3).
+fn retry_after(headers: &HeaderMap, asked_at: Timestamp) -> Option<TimeDelta> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(TimeDelta::seconds(i64::from(seconds)));
+    }
+    let date = DateTime::parse_from_rfc2822(text).ok()?;
+    Some(date.signed_duration_since(asked_at))
 }
 
 fn judge(error: &reqwest::Error) -> WebhookOutcome {

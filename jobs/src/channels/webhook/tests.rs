@@ -108,6 +108,10 @@ async fn c188_only_2xx_is_a_success() {
     }
     let (slow, _) = told("429 Slowly\r\nRetry-After: 7", "later").await;
     assert_eq!((slow.retry_after, slow.body.as_deref()), (Some(TimeDelta::seconds(7)), Some("later")));
+    let (dated, _) = told("503 Later\r\nRetry-After: Mon, 02 Mar 2026 09:02:00 GMT", "").await;
+    assert_eq!(dated.retry_after, Some(TimeDelta::minutes(2)));
+    let (unread, _) = told("503 Later\r\nRetry-After: soon", "").await;
+    assert_eq!(unread.retry_after, None);
 }
 
 #[tokio::test]
