@@ -60,7 +60,7 @@ pub async fn claim_deliveries(grant: &Grant<RunWebhooks>, ports: &Ports) -> Resu
         match endpoint_claim(&mut tx, now, now + LEASE).await? {
             // Who told it something as it was deleted did not see that, nor was seen.
             Some(row) if row.state == EndpointState::Deleted.as_str() => {
-                deliveries_cancel(&mut tx, row.id, now).await?
+                deliveries_cancel(&mut tx, row.id, now).await?;
             }
             row => break row,
         }

@@ -125,7 +125,18 @@ fn others_rows(table: &'static str) -> &'static Sql {
 fn tables_in(text: &str) -> Vec<&'static str> {
     let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect::<Vec<_>>();
     words.sort_unstable();
-    tenant_tables().map(|table| table.name).filter(|name| words.binary_search(name).is_ok()).collect()
+    let is_named = |name: &&str| words.binary_search(name).is_ok() && !is_column(text, name);
+    tenant_tables().map(|table| table.name).filter(is_named).collect()
+}
+
+/// Some columns have the name of a table: a word that is only ever assigned to or stands behind a table's is one.
+fn is_column(text: &str, name: &str) -> bool {
+    text.match_indices(name).all(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + name.len()..]);
+        before.ends_with(|c: char| c == '.' || c == '_' || c.is_ascii_alphanumeric())
+            || behind.trim_start().starts_with('=')
+            || behind.starts_with(|c: char| c == '_' || c.is_ascii_alphanumeric())
+    })
 }
 
 /// The rows it gives, sorted, and how many rows it touched.
