@@ -164,3 +164,21 @@ async fn an_audience_is_as_of_the_instant_at_which_it_began_to_be_written_down()
     assert!(stand.answer(id, late).await.is_none());
     stand.finish().await;
 }
+
+/// Its row cannot be read: it is looked at again later, and the others meanwhile.
+#[tokio::test]
+async fn c176_a_campaign_that_cannot_go_on_keeps_no_other_waiting() {
+    let stand = Stand::new().await;
+    stand.people(1).await;
+    let broken = stand.started(stand.to_all("Broken")).await;
+    stand.advance(TimeDelta::seconds(1));
+    let sound = stand.started(stand.to_all("Sound")).await;
+    stand.execute("UPDATE campaigns SET schedule = '{\"kind\": \"never\"}' WHERE name = 'Broken'").await;
+    assert!(run_due(&stand.engine(), stand.ports()).await.is_err(), "it is told to the operator");
+    stand.until_state(sound, "running").await;
+    stand.execute("UPDATE campaigns SET schedule = '{\"kind\": \"now\"}' WHERE name = 'Broken'").await;
+    stand.finish().await;
+    stand.finish().await;
+    assert_eq!((stand.told(sound).await.as_str(), stand.told(broken).await.as_str()), ("sent 1", "sent 1"));
+    assert_eq!(stand.state(broken).await, "completed");
+}
