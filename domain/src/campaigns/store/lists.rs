@@ -1,6 +1,6 @@
 //! Static lists and who is on them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use carillon_entities::ids::{ContactId, ListId};
 use carillon_entities::rows::campaigns::{list_members, lists};
@@ -15,6 +15,9 @@ use crate::paging::{Ahead, Page, Paged};
 use crate::time::Timestamp;
 
 statements! {
+    /// Which lists there are, kept so until the transaction ends.
+    LISTS_SHARE() [id: Uuid] =
+        "SELECT id FROM lists WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY id {for_share}";
     /// A page of who is on each list.
     LIST_MEMBERS_OF(Uuid, BigInt) [list_id: Uuid] =
         "SELECT list_id, contact_id FROM (SELECT m.list_id, m.contact_id, \
@@ -74,6 +77,17 @@ pub(in crate::campaigns) async fn lists_find(
 ) -> Result<Vec<ContactList>> {
     let select = tx.select::<lists::Entity>().is_in(lists::Column::Id, ids).limit(1_000);
     Ok(select.all().await?.into_iter().map(list).collect())
+}
+
+/// Which of the lists there are; whoever deletes one waits for the end of this transaction.
+pub(in crate::campaigns) async fn lists_share(tx: &mut TenantTx, ids: BTreeSet<ListId>) -> Result<BTreeSet<ListId>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: ListId,
+    }
+    let batch = ids.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<Row> = tx.sql(&LISTS_SHARE, Args::batch(batch))?.all().await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// A page of lists, oldest first.
@@ -144,7 +158,7 @@ pub(in crate::campaigns) async fn sizes_of(tx: &mut TenantTx, lists: &[ListId]) 
         list_id: ListId,
         people: i64,
     }
-    let lists: std::collections::BTreeSet<ListId> = lists.iter().copied().collect();
+    let lists: BTreeSet<ListId> = lists.iter().copied().collect();
     let batch = lists.into_iter().map(|id| vec![Value::from(id)]);
     let rows: Vec<Row> = tx.sql(&LIST_SIZES, Args::batch(batch))?.all().await?;
     Ok(rows.into_iter().map(|row| (row.list_id, row.people)).collect())
