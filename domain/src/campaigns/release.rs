@@ -60,13 +60,12 @@ pub(super) async fn release(
         return Ok(Visit::of(1));
     }
     let slots = Slots::new(campaign.per_hour, run.next_slot_at, now);
-    let released = send(tx, (grants, ports), &campaign, &people, slots).await?;
+    let (released, taken) = send(tx, (grants, ports), &campaign, &people, slots).await?;
     recipients_release(tx, campaign.id, &released).await?;
-    let made = released.iter().filter(|one| one.result.is_ok()).count();
-    let next = campaign.per_hour.map(|_| slots.at(made));
+    let next = campaign.per_hour.map(|_| slots.at(taken));
     (run.next_slot_at, run.due_at) = (next.or(run.next_slot_at), Some(next.unwrap_or(now)));
     run_update(tx, &run).await?;
-    Ok(Visit { done: people.len(), has_mail: made > 0 })
+    Ok(Visit { done: people.len(), has_mail: taken > 0 })
 }
 
 /// Whose turn it is: first those who have a variant, and the rest once one is chosen.
@@ -99,14 +98,15 @@ async fn rest(tx: &mut TenantTx, mut campaign: Campaign, mut run: CampaignRun, n
     run_update(tx, &run).await
 }
 
-/// Asks for the messages of a batch; those that cannot be asked for say why.
+/// Asks for the messages of a batch; those that cannot be asked for say why. Tells how many slots are behind it: up to the last
+/// that somebody has, for two at one would be more in an hour than may be.
 async fn send(
     tx: &mut TenantTx,
     (grants, ports): (&CampaignGrants, &Ports),
     campaign: &Campaign,
     people: &[DueRecipient],
     slots: Slots,
-) -> Result<Vec<Released>> {
+) -> Result<(Vec<Released>, usize)> {
     let default_locale = defaults(tx).await?.default_locale;
     let (mut intents, mut places) = (Vec::with_capacity(people.len()), Vec::with_capacity(people.len()));
     let mut released = Vec::with_capacity(people.len());
@@ -123,10 +123,11 @@ async fn send(
         released.push(Released { contact: one.contact_id, variant, result: Err("NO_CONTENT") });
     }
     let verdicts = send_messages(&grants.send, tx, ports, &intents).await?;
+    let taken = verdicts.iter().rposition(Result::is_ok).map_or(0, |last| last + 1);
     for (verdict, place) in verdicts.into_iter().zip(places) {
         released[place].result = verdict.map(|accepted| accepted.message).map_err(|refusal| refusal.code);
     }
-    Ok(released)
+    Ok((released, taken))
 }
 
 fn version_of(
