@@ -172,6 +172,8 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DUE_CAMPAIGNS", &["due_at"]),
     ("CAMPAIGN_RUN_TAKE", &["due_at"]),
     ("AUDIENCE_ROWS", &["(id >"]),
+    ("CAMPAIGN_RECIPIENTS_OF", &["campaign_id", "contact_id <="]),
+    ("LIST_MEMBERS_OF", &["list_id", "contact_id <="]),
     ("RECIPIENTS_DUE", &["campaign_id", "release_at"]),
     ("RECIPIENTS_DUE_OF_REST", &["campaign_id", "release_at"]),
     ("CAMPAIGN_MESSAGES_QUEUED", &["campaign_id"]),

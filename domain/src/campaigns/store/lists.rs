@@ -18,12 +18,13 @@ statements! {
     /// Which lists there are, kept so until the transaction ends.
     LISTS_SHARE() [id: Uuid] =
         "SELECT id FROM lists WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY id {for_share}";
-    /// A page of who is on each list.
-    LIST_MEMBERS_OF(Uuid, BigInt) [list_id: Uuid] =
-        "SELECT list_id, contact_id FROM (SELECT m.list_id, m.contact_id, \
-         ROW_NUMBER() OVER (PARTITION BY m.list_id ORDER BY m.contact_id) AS nth FROM ({batch}) AS b \
-         JOIN list_members m ON m.tenant_id = $1 AND m.list_id = b.list_id WHERE m.contact_id > $2) AS numbered \
-         WHERE nth <= $3 ORDER BY list_id, contact_id";
+    /// A page of who is on each list: up to the one with which it ends, so that no more are read of a million.
+    LIST_MEMBERS_OF(Uuid, BigInt, Uuid) [list_id: Uuid] =
+        "WITH page AS MATERIALIZED (SELECT b.list_id, COALESCE((SELECT p.contact_id FROM list_members p \
+            WHERE p.tenant_id = $1 AND p.list_id = b.list_id AND p.contact_id > $2 AND p.contact_id < $4 \
+            ORDER BY p.contact_id LIMIT 1 OFFSET $3), $4) AS last_id FROM ({batch}) AS b) \
+         SELECT m.list_id, m.contact_id FROM page JOIN list_members m ON m.tenant_id = $1 AND m.list_id = page.list_id \
+         AND m.contact_id > $2 AND m.contact_id <= page.last_id ORDER BY m.list_id, m.contact_id";
     /// How many are on lists.
     LIST_SIZES() [list_id: Uuid] =
         "SELECT m.list_id, COUNT(*) AS people FROM ({batch}) AS b JOIN list_members m ON m.tenant_id = $1 \
@@ -144,10 +145,12 @@ pub(in crate::campaigns) async fn members_of(
         list_id: ListId,
         contact_id: ContactId,
     }
+    // Joined with the pages: one named twice would have each row twice.
+    let lists: BTreeSet<ListId> = lists.iter().copied().collect();
+    let batch = lists.into_iter().map(|id| vec![Value::from(id)]);
     let after = page.after.unwrap_or(ContactId(Uuid::nil()));
-    let batch = lists.iter().map(|id| vec![Value::from(*id)]);
-    let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
-    let rows: Vec<Row> = tx.sql(&LIST_MEMBERS_OF, args)?.all().await?;
+    let ends: [Value; 3] = [after.into(), (page.limit() - 1).into(), ContactId(Uuid::max()).into()];
+    let rows: Vec<Row> = tx.sql(&LIST_MEMBERS_OF, Args::of(ends).with_batch(batch))?.all().await?;
     Ok(page.finish(rows.into_iter().map(|row| (row.list_id, row.contact_id))))
 }
 
