@@ -129,6 +129,24 @@ async fn an_audience_is_a_condition_on_lists_without_those_excluded() {
     }
 }
 
+/// Where hardly anybody is meant, one look still does not read everybody.
+#[tokio::test]
+async fn l5_a_look_walks_past_so_many_and_no_more() {
+    let stand = Stand::in_batches_of(2).await;
+    let people = stand.people(45).await;
+    tagged(&stand, &people[20..21], "vip").await;
+    let condition = Some(Condition::Tag { tag: "vip".to_owned() });
+    let audience = Audience { condition, ..Audience::default() };
+    let id = stand.started(CampaignDraft { audience, ..stand.to_all("Few") }).await;
+    stand.visit().await;
+    stand.visit().await;
+    assert_eq!(stand.state(id).await, "freezing", "it has walked past forty");
+    stand.visit().await;
+    assert_eq!((stand.state(id).await, stand.campaign(id).await.recipients), ("running", Some(1)));
+    stand.finish().await;
+    assert_eq!(stand.told(id).await, "sent 1");
+}
+
 /// Who is subscribed hangs on keyed hashes: the evaluator decides, for whole batches.
 #[tokio::test]
 async fn an_audience_may_ask_about_consent() {
