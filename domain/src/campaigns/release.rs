@@ -1,6 +1,6 @@
 //! Releasing a campaign: whose turn it is gets an ordinary message, under the key of campaign and contact, so it is one (L8).
 //!
-//! A batch is half a thousand people in a handful of statements. Never much more than is leaving is queued, so that holding or
+//! A batch is half a thousand people in a handful of statements. Never much more than is leaving is due, so that holding or
 //! cancelling a campaign has little to wait for, and what is due later stays here, where nobody looks at it before.
 
 use std::collections::BTreeMap;
@@ -27,9 +27,11 @@ use crate::ports::Ports;
 use crate::time::Timestamp;
 use crate::workflows::renewed;
 
-/// So many messages of a campaign may wait to leave before more are released.
-const QUEUED_MAX: i64 = 10_000;
-/// While so many wait, it is looked again after this.
+/// So many messages of a campaign may be due before more are released.
+const DUE_MAX: i64 = 10_000;
+/// And so many may wait in all: those too that a slow provider put off, who keep nobody else waiting, or that the gate holds.
+const WAITING_MAX: i64 = 100_000;
+/// While so many are due, it is looked again after this.
 const SOON: TimeDelta = TimeDelta::seconds(1);
 
 /// Releases the next batch, or says when there is one.
@@ -41,9 +43,12 @@ pub(super) async fn release(
     now: Timestamp,
 ) -> Result<Visit> {
     let room = messages_left_today(tx, now).await?;
+    let (due, waiting) = queued_of_campaign(tx, campaign.id, now, (DUE_MAX, WAITING_MAX)).await?;
     let not_before = if room == 0 {
         Some(renewed(now))
-    } else if queued_of_campaign(tx, campaign.id, QUEUED_MAX).await? >= QUEUED_MAX {
+    } else if waiting >= WAITING_MAX {
+        Some(now + LATER)
+    } else if due >= DUE_MAX {
         Some(now + SOON)
     } else {
         run.next_slot_at.filter(|slot| *slot > now)
@@ -54,7 +59,7 @@ pub(super) async fn release(
         return Ok(Visit::of(1));
     }
     let size = at_once(campaign.per_hour).min(room);
-    let people = due(tx, &campaign, size, now).await?;
+    let people = whose_turn(tx, &campaign, size, now).await?;
     if people.is_empty() {
         rest(tx, campaign, run, now).await?;
         return Ok(Visit::of(1));
@@ -69,7 +74,7 @@ pub(super) async fn release(
 }
 
 /// Whose turn it is: first those who have a variant, and the rest once one is chosen.
-async fn due(tx: &mut TenantTx, campaign: &Campaign, size: usize, now: Timestamp) -> Result<Vec<DueRecipient>> {
+async fn whose_turn(tx: &mut TenantTx, campaign: &Campaign, size: usize, now: Timestamp) -> Result<Vec<DueRecipient>> {
     let limit = i64::try_from(size).unwrap_or(i64::MAX);
     let people = recipients_due(tx, campaign.id, now, (false, limit)).await?;
     if people.is_empty() && campaign.chosen_variant.is_some() {

@@ -86,6 +86,42 @@ async fn no_more_leave_in_an_hour_than_may() {
     assert_eq!(stand.told(id).await, "sent 7, cancelled 5");
 }
 
+/// Ten thousand more that their provider put off until later.
+async fn put_off_many(stand: &Stand) {
+    let (count, copied) = (
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)",
+        "fingerprint, lane, class, state, channel, address_hmac, hmac_key_id, brand_id, topic_id, sender_id, \
+         template_version_id, internet_message_id, attempts, is_test, tracking, campaign_id, send_at, expires_at, fence, \
+         created_at",
+    );
+    let id = if stand.wall().is_postgres() { "gen_random_uuid()" } else { "randomblob(16)" };
+    stand
+        .execute(&format!(
+            "{count} INSERT INTO messages (tenant_id, id, intent_key, due_at, {copied}) \
+             SELECT tenant_id, {id}, 'late-' || i, expires_at, {copied} FROM messages, n"
+        ))
+        .await;
+}
+
+/// Who waits for a slow provider keeps nobody else waiting.
+#[tokio::test]
+async fn what_was_put_off_keeps_no_others_back() {
+    let stand = Stand::new().await;
+    stand.people(3).await;
+    let id = stand.started(CampaignDraft { per_hour: Some(60), ..stand.to_all("All") }).await;
+    stand.until_state(id, "running").await;
+    stand.visit().await;
+    put_off_many(&stand).await;
+    stand.advance(TimeDelta::minutes(1));
+    stand.visit().await;
+    let released = "SELECT COUNT(*) AS amount FROM campaign_recipients WHERE state = 'released'";
+    assert_eq!(stand.number(released).await, 2);
+    stand.execute("DELETE FROM messages WHERE intent_key LIKE 'late-%'").await;
+    stand.finish().await;
+    stand.finish().await;
+    assert_eq!((stand.told(id).await.as_str(), stand.state(id).await), ("sent 3", "completed"));
+}
+
 /// Those of a batch who are refused leave nobody else with the time of another.
 #[tokio::test]
 async fn no_two_leave_at_the_time_of_one() {

@@ -177,7 +177,7 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("LIST_MEMBERS_OF", &["list_id", "contact_id <="]),
     ("RECIPIENTS_DUE", &["campaign_id", "release_at"]),
     ("RECIPIENTS_DUE_OF_REST", &["campaign_id", "release_at"]),
-    ("CAMPAIGN_MESSAGES_QUEUED", &["campaign_id"]),
+    ("CAMPAIGN_MESSAGES_QUEUED", &["campaign_id", "due_at"]),
     ("CAMPAIGN_MESSAGES_CANCEL", &["campaign_id"]),
     ("DUE_SWEEPS", &["lease_until", "due_at"]),
     ("FEED_EVENTS", &["first_id"]),
