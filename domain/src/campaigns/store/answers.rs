@@ -55,15 +55,17 @@ statements! {
         by_hand!("'click'"), " AS clicked FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 \
          AND m.campaign_id = b.campaign_id AND m.state = 'sent' AND m.tracking = 'individual' \
          GROUP BY m.campaign_id, m.variant");
-    /// A page of each campaign's recipients, in the order of their contacts: up to the one with which it ends, so that no more
-    /// are read of a million.
-    CAMPAIGN_RECIPIENTS_OF(Uuid, BigInt, Uuid) [campaign_id: Uuid] =
-        "WITH page AS MATERIALIZED (SELECT b.campaign_id, COALESCE((SELECT p.contact_id FROM campaign_recipients p \
-            WHERE p.tenant_id = $1 AND p.campaign_id = b.campaign_id AND p.contact_id > $2 AND p.contact_id < $4 \
-            ORDER BY p.contact_id LIMIT 1 OFFSET $3), $4) AS last_id FROM ({batch}) AS b) \
-         SELECT r.campaign_id, r.contact_id FROM page JOIN campaign_recipients r ON r.tenant_id = $1 \
-         AND r.campaign_id = page.campaign_id AND r.contact_id > $2 AND r.contact_id <= page.last_id \
-         ORDER BY r.campaign_id, r.contact_id";
+    /// A page of each campaign's recipients, in the order of their contacts: one probe for each of them, so that no more are
+    /// read of a million.
+    CAMPAIGN_RECIPIENTS_OF(Uuid, BigInt) [campaign_id: Uuid] =
+        "WITH RECURSIVE page (campaign_id, contact_id, nth) AS (\
+            SELECT b.campaign_id, (SELECT p.contact_id FROM campaign_recipients p WHERE p.tenant_id = $1 \
+                AND p.campaign_id = b.campaign_id AND p.contact_id > $2 ORDER BY p.contact_id LIMIT 1), CAST(1 AS BIGINT) \
+            FROM ({batch}) AS b \
+            UNION ALL SELECT page.campaign_id, (SELECT p.contact_id FROM campaign_recipients p WHERE p.tenant_id = $1 \
+                AND p.campaign_id = page.campaign_id AND p.contact_id > page.contact_id ORDER BY p.contact_id LIMIT 1), \
+                page.nth + 1 FROM page WHERE page.nth < $3 AND page.contact_id IS NOT NULL) \
+         SELECT campaign_id, contact_id FROM page WHERE contact_id IS NOT NULL ORDER BY campaign_id, contact_id";
     /// Recipients of campaigns by their contacts.
     CAMPAIGN_RECIPIENTS_FIND() [campaign_id: Uuid, contact_id: Uuid] = concat!(
         "SELECT ", told!(), " FROM ({batch}) AS b JOIN campaign_recipients r ON r.tenant_id = $1 \
@@ -145,12 +147,12 @@ pub(in crate::campaigns) async fn recipients_of(
         campaign_id: CampaignId,
         contact_id: ContactId,
     }
-    // Joined with the pages: one named twice would have each row twice.
+    // One named twice would have each row twice.
     let campaigns: BTreeSet<CampaignId> = campaigns.iter().copied().collect();
     let batch = campaigns.into_iter().map(|id| vec![Value::from(id)]);
     let after = page.after.unwrap_or(ContactId(Uuid::nil()));
-    let ends: [Value; 3] = [after.into(), (page.limit() - 1).into(), ContactId(Uuid::max()).into()];
-    let rows: Vec<Row> = tx.sql(&CAMPAIGN_RECIPIENTS_OF, Args::of(ends).with_batch(batch))?.all().await?;
+    let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
+    let rows: Vec<Row> = tx.sql(&CAMPAIGN_RECIPIENTS_OF, args)?.all().await?;
     let wanted: Vec<(CampaignId, ContactId)> = rows.into_iter().map(|row| (row.campaign_id, row.contact_id)).collect();
     if wanted.is_empty() {
         return Ok(HashMap::new());

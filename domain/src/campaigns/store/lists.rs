@@ -18,13 +18,16 @@ statements! {
     /// Which lists there are, kept so until the transaction ends.
     LISTS_SHARE() [id: Uuid] =
         "SELECT id FROM lists WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY id {for_share}";
-    /// A page of who is on each list: up to the one with which it ends, so that no more are read of a million.
-    LIST_MEMBERS_OF(Uuid, BigInt, Uuid) [list_id: Uuid] =
-        "WITH page AS MATERIALIZED (SELECT b.list_id, COALESCE((SELECT p.contact_id FROM list_members p \
-            WHERE p.tenant_id = $1 AND p.list_id = b.list_id AND p.contact_id > $2 AND p.contact_id < $4 \
-            ORDER BY p.contact_id LIMIT 1 OFFSET $3), $4) AS last_id FROM ({batch}) AS b) \
-         SELECT m.list_id, m.contact_id FROM page JOIN list_members m ON m.tenant_id = $1 AND m.list_id = page.list_id \
-         AND m.contact_id > $2 AND m.contact_id <= page.last_id ORDER BY m.list_id, m.contact_id";
+    /// A page of who is on each list: one probe for each of them, so that no more are read of a million.
+    LIST_MEMBERS_OF(Uuid, BigInt) [list_id: Uuid] =
+        "WITH RECURSIVE page (list_id, contact_id, nth) AS (\
+            SELECT b.list_id, (SELECT p.contact_id FROM list_members p WHERE p.tenant_id = $1 \
+                AND p.list_id = b.list_id AND p.contact_id > $2 ORDER BY p.contact_id LIMIT 1), CAST(1 AS BIGINT) \
+            FROM ({batch}) AS b \
+            UNION ALL SELECT page.list_id, (SELECT p.contact_id FROM list_members p WHERE p.tenant_id = $1 \
+                AND p.list_id = page.list_id AND p.contact_id > page.contact_id ORDER BY p.contact_id LIMIT 1), \
+                page.nth + 1 FROM page WHERE page.nth < $3 AND page.contact_id IS NOT NULL) \
+         SELECT list_id, contact_id FROM page WHERE contact_id IS NOT NULL ORDER BY list_id, contact_id";
     /// How many are on lists.
     LIST_SIZES() [list_id: Uuid] =
         "SELECT m.list_id, COUNT(*) AS people FROM ({batch}) AS b JOIN list_members m ON m.tenant_id = $1 \
@@ -145,12 +148,12 @@ pub(in crate::campaigns) async fn members_of(
         list_id: ListId,
         contact_id: ContactId,
     }
-    // Joined with the pages: one named twice would have each row twice.
+    // One named twice would have each row twice.
     let lists: BTreeSet<ListId> = lists.iter().copied().collect();
     let batch = lists.into_iter().map(|id| vec![Value::from(id)]);
     let after = page.after.unwrap_or(ContactId(Uuid::nil()));
-    let ends: [Value; 3] = [after.into(), (page.limit() - 1).into(), ContactId(Uuid::max()).into()];
-    let rows: Vec<Row> = tx.sql(&LIST_MEMBERS_OF, Args::of(ends).with_batch(batch))?.all().await?;
+    let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
+    let rows: Vec<Row> = tx.sql(&LIST_MEMBERS_OF, args)?.all().await?;
     Ok(page.finish(rows.into_iter().map(|row| (row.list_id, row.contact_id))))
 }
 
