@@ -140,7 +140,7 @@ pub async fn campaigns(
     campaigns_page(tx, page).await
 }
 
-/// A page of whom each campaign goes to, in one statement for all of them; campaigns without anybody are left out.
+/// A page of whom each campaign goes to, in two statements for all of them; campaigns without anybody are left out.
 pub async fn campaign_recipients(
     _: &Grant<ReadCampaigns>,
     tx: &mut TenantTx,

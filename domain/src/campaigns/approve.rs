@@ -1,8 +1,9 @@
 //! Approval: a tenant's first large campaign waits until somebody who may has looked at it (C-202), and so do others where
 //! the tenant says so.
 
-use carillon_entities::ids::CampaignId;
+use carillon_entities::ids::{CampaignId, CredentialId, UserId};
 use carillon_entities::wall::TenantTx;
+use uuid::Uuid;
 
 use super::draft::{lock, touch};
 use super::store::campaigns::{campaign_update, has_large_one, rules_find, rules_set};
@@ -10,12 +11,12 @@ use super::store::runs::{run_lock, run_update};
 use super::{Act, Campaign, CampaignRules, CampaignState, LARGE};
 use crate::error::{Refusal, Result};
 use crate::ports::Ports;
-use crate::tenancy::{ApproveCampaigns, Grant, ReadCampaigns};
+use crate::tenancy::{ApproveCampaigns, Grant, ReadCampaigns, key_makers};
 
 /// Approves a campaign that was started; it may be done before anybody knows whether it is needed.
 ///
 /// # Errors
-/// `FOUR_EYES` for whoever made or started it, where the tenant wants another; `CAMPAIGN_STATE` for a draft and for one
+/// `FOUR_EYES` for whoever made or started it, themselves or by a key of theirs, unless the tenant's rules say otherwise; `CAMPAIGN_STATE` for a draft and for one
 /// that is over.
 pub async fn approve_campaign(
     grant: &Grant<ApproveCampaigns>,
@@ -31,8 +32,9 @@ pub async fn approve_campaign(
     let waited = campaign.state == CampaignState::AwaitingApproval;
     campaign.state = campaign.state.after(Act::Approve)?;
     let approver = grant.actor().id();
-    let has_two = rules_find(tx).await?.is_some_and(|rules| rules.four_eyes);
-    if has_two && [campaign.created_by, campaign.started_by].contains(&approver) {
+    // Without rules of its own a tenant has the stricter one.
+    let has_two = rules_find(tx).await?.is_none_or(|rules| rules.four_eyes);
+    if has_two && is_own(grant, ports, &campaign).await? {
         let message = "Whoever made or started a campaign does not approve it.";
         return Err(Refusal::new("FOUR_EYES", "id", message).into());
     }
@@ -45,6 +47,17 @@ pub async fn approve_campaign(
         run_update(tx, &run).await?;
     }
     Ok(campaign)
+}
+
+/// Whether whoever approves a campaign made or started it, themselves or by a key of theirs.
+async fn is_own(grant: &Grant<ApproveCampaigns>, ports: &Ports, campaign: &Campaign) -> Result<bool> {
+    let Some(approver) = grant.actor().id() else { return Ok(false) };
+    let behind: Vec<Uuid> = [campaign.created_by, campaign.started_by].into_iter().flatten().collect();
+    if behind.contains(&approver) {
+        return Ok(true);
+    }
+    let keys: Vec<CredentialId> = behind.into_iter().map(CredentialId).collect();
+    Ok(key_makers(ports, grant.tenant(), &keys).await?.contains(&UserId(approver)))
 }
 
 /// Says which campaigns wait for an approval from now on.

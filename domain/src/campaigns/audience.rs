@@ -5,7 +5,7 @@ use carillon_entities::wall::TenantTx;
 use uuid::Uuid;
 
 use super::Audience;
-use super::store::audience::{Candidate, audience_counted, audience_rows};
+use super::store::audience::{Candidate, audience_counted, audience_rows, audience_walk};
 use crate::error::{Error, Result};
 use crate::ports::Ports;
 use crate::segments::{CompiledCondition, Condition, Truth, compile, load_facts};
@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 
 /// Contacts that one count looks at one by one, where the database cannot decide.
 const LOOKED_AT: i64 = 50_000;
+/// For each that a step may find it walks past so many: where one in a thousand is meant, a million contacts are still not
+/// read by one statement, and whoever pauses meanwhile waits for one step.
+const WALKED: i64 = 20;
 
 /// A step of the walk.
 pub(super) struct Step {
@@ -49,9 +52,11 @@ async fn one_step(
 ) -> Result<Step> {
     let after = after.unwrap_or(ContactId(Uuid::nil()));
     let size = i64::from(ports.settings.campaign_batch);
-    let rows = audience_rows(tx, (audience, compiled), as_of, after, size).await?;
-    let is_last = i64::try_from(rows.len()).unwrap_or(i64::MAX) < size;
-    let reached = rows.last().map(|row| row.id).filter(|_| !is_last);
+    let end = audience_walk(tx, after, size.saturating_mul(WALKED)).await?;
+    let until = end.unwrap_or(ContactId(Uuid::max()));
+    let rows = audience_rows(tx, (audience, compiled), as_of, (after, until), size).await?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|found| found >= size);
+    let reached = if is_full { rows.last().map(|row| row.id) } else { end };
     let undecided: Vec<ContactId> = rows.iter().filter(|row| row.truth == Truth::Unknown).map(|row| row.id).collect();
     let facts = load_facts(tx, ports, &undecided, &condition.needs(), as_of).await?;
     let passes = |row: &Candidate| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use carillon_entities::ids::{ListId, SenderId, TemplateId, TopicId};
 use carillon_entities::wall::TenantTx;
 
-use super::store::lists::lists_find;
+use super::store::lists::lists_share;
 use super::{Audience, Campaign, CampaignVariant, Contents, Schedule};
 use crate::consent::store::topics::topics_of;
 use crate::error::{Error, Refusal, Result};
@@ -70,7 +70,7 @@ async fn missing_lists(tx: &mut TenantTx, audience: &Audience) -> Result<Vec<Ref
     if all.is_empty() {
         return Ok(Vec::new());
     }
-    let there: BTreeSet<ListId> = lists_find(tx, all).await?.into_iter().map(|list| list.id).collect();
+    let there = lists_share(tx, all).await?;
     let sides = [("audience.listIds", &audience.lists), ("audience.excludedListIds", &audience.excluded)];
     let lost = sides.into_iter().filter(|(_, lists)| lists.iter().any(|id| !there.contains(id)));
     Ok(lost.map(|(field, _)| Refusal::not_found(field)).collect())

@@ -1,6 +1,6 @@
 //! Releasing a campaign: whose turn it is gets an ordinary message, under the key of campaign and contact, so it is one (L8).
 //!
-//! A batch is half a thousand people in a handful of statements. Never much more than is leaving is queued, so that holding or
+//! A batch is half a thousand people in a handful of statements. Never much more than is leaving is due, so that holding or
 //! cancelling a campaign has little to wait for, and what is due later stays here, where nobody looks at it before.
 
 use std::collections::BTreeMap;
@@ -27,9 +27,11 @@ use crate::ports::Ports;
 use crate::time::Timestamp;
 use crate::workflows::renewed;
 
-/// So many messages of a campaign may wait to leave before more are released.
-const QUEUED_MAX: i64 = 10_000;
-/// While so many wait, it is looked again after this.
+/// So many messages of a campaign may be due before more are released.
+const DUE_MAX: i64 = 10_000;
+/// And so many may wait in all: those too that a slow provider put off, who keep nobody else waiting, or that the gate holds.
+const WAITING_MAX: i64 = 100_000;
+/// While so many are due, it is looked again after this.
 const SOON: TimeDelta = TimeDelta::seconds(1);
 
 /// Releases the next batch, or says when there is one.
@@ -41,9 +43,12 @@ pub(super) async fn release(
     now: Timestamp,
 ) -> Result<Visit> {
     let room = messages_left_today(tx, now).await?;
+    let (due, waiting) = queued_of_campaign(tx, campaign.id, now, (DUE_MAX, WAITING_MAX)).await?;
     let not_before = if room == 0 {
         Some(renewed(now))
-    } else if queued_of_campaign(tx, campaign.id, QUEUED_MAX).await? >= QUEUED_MAX {
+    } else if waiting >= WAITING_MAX {
+        Some(now + LATER)
+    } else if due >= DUE_MAX {
         Some(now + SOON)
     } else {
         run.next_slot_at.filter(|slot| *slot > now)
@@ -54,23 +59,22 @@ pub(super) async fn release(
         return Ok(Visit::of(1));
     }
     let size = at_once(campaign.per_hour).min(room);
-    let people = due(tx, &campaign, size, now).await?;
+    let people = whose_turn(tx, &campaign, size, now).await?;
     if people.is_empty() {
         rest(tx, campaign, run, now).await?;
         return Ok(Visit::of(1));
     }
     let slots = Slots::new(campaign.per_hour, run.next_slot_at, now);
-    let released = send(tx, (grants, ports), &campaign, &people, slots).await?;
+    let (released, taken) = send(tx, (grants, ports), &campaign, &people, slots).await?;
     recipients_release(tx, campaign.id, &released).await?;
-    let made = released.iter().filter(|one| one.result.is_ok()).count();
-    let next = campaign.per_hour.map(|_| slots.at(made));
+    let next = campaign.per_hour.map(|_| slots.at(taken));
     (run.next_slot_at, run.due_at) = (next.or(run.next_slot_at), Some(next.unwrap_or(now)));
     run_update(tx, &run).await?;
-    Ok(Visit { done: people.len(), has_mail: made > 0 })
+    Ok(Visit { done: people.len(), has_mail: taken > 0 })
 }
 
 /// Whose turn it is: first those who have a variant, and the rest once one is chosen.
-async fn due(tx: &mut TenantTx, campaign: &Campaign, size: usize, now: Timestamp) -> Result<Vec<DueRecipient>> {
+async fn whose_turn(tx: &mut TenantTx, campaign: &Campaign, size: usize, now: Timestamp) -> Result<Vec<DueRecipient>> {
     let limit = i64::try_from(size).unwrap_or(i64::MAX);
     let people = recipients_due(tx, campaign.id, now, (false, limit)).await?;
     if people.is_empty() && campaign.chosen_variant.is_some() {
@@ -99,14 +103,15 @@ async fn rest(tx: &mut TenantTx, mut campaign: Campaign, mut run: CampaignRun, n
     run_update(tx, &run).await
 }
 
-/// Asks for the messages of a batch; those that cannot be asked for say why.
+/// Asks for the messages of a batch; those that cannot be asked for say why. Tells how many slots are behind it: up to the last
+/// that somebody has, for two at one would be more in an hour than may be.
 async fn send(
     tx: &mut TenantTx,
     (grants, ports): (&CampaignGrants, &Ports),
     campaign: &Campaign,
     people: &[DueRecipient],
     slots: Slots,
-) -> Result<Vec<Released>> {
+) -> Result<(Vec<Released>, usize)> {
     let default_locale = defaults(tx).await?.default_locale;
     let (mut intents, mut places) = (Vec::with_capacity(people.len()), Vec::with_capacity(people.len()));
     let mut released = Vec::with_capacity(people.len());
@@ -123,10 +128,11 @@ async fn send(
         released.push(Released { contact: one.contact_id, variant, result: Err("NO_CONTENT") });
     }
     let verdicts = send_messages(&grants.send, tx, ports, &intents).await?;
+    let taken = verdicts.iter().rposition(Result::is_ok).map_or(0, |last| last + 1);
     for (verdict, place) in verdicts.into_iter().zip(places) {
         released[place].result = verdict.map(|accepted| accepted.message).map_err(|refusal| refusal.code);
     }
-    Ok(released)
+    Ok((released, taken))
 }
 
 fn version_of(

@@ -5,7 +5,7 @@ use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
 
 use super::audience::count;
-use super::check::pin;
+use super::check::{Named, all_there, pin};
 use super::draft::{lock_at, sound, touch};
 use super::store::campaigns::campaign_update;
 use super::store::runs::run_insert;
@@ -29,7 +29,7 @@ pub struct Started {
 /// Starts a draft that is at the version seen: its time is awaited, and then its audience is written down.
 ///
 /// # Errors
-/// Whatever stands against sending it, `AUDIENCE_EMPTY` where neither a condition nor a list is given, and
+/// Whatever stands against sending it, `NOT_FOUND` for a list that is there no more, `AUDIENCE_EMPTY` where neither a condition nor a list is given, and
 /// `CAMPAIGN_STATE` where it is no draft.
 pub async fn start_campaign(
     grant: &Grant<PublishCampaigns>,
@@ -40,6 +40,8 @@ pub async fn start_campaign(
     let mut campaign = lock_at(tx, id, seen).await?;
     campaign.state = campaign.state.after(Act::Start)?;
     sound(&campaign, ports)?;
+    // A list may have gone since it was drafted: without one that is excluded its people would get it. From here on none goes.
+    all_there(tx, &Named { audience: Some(&campaign.audience), ..Named::default() }).await?;
     if campaign.audience.condition.is_none() && campaign.audience.lists.is_empty() {
         let message = "An audience has a condition, a list or both.";
         return Err(Refusal::new("AUDIENCE_EMPTY", "id", message).into());

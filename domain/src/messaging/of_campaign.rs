@@ -8,10 +8,16 @@ use super::tell::tell_ends;
 use super::{Ending, store};
 use crate::error::Result;
 use crate::ports::Ports;
+use crate::time::Timestamp;
 
-/// How many messages of a campaign wait to leave, counted to `most`.
-pub(crate) async fn queued_of_campaign(tx: &mut TenantTx, campaign: CampaignId, most: i64) -> Result<i64> {
-    store::messages_of_campaign_queued(tx, campaign, most).await
+/// How many messages of a campaign are due, and how many wait to leave in all, each counted to its `most`.
+pub(crate) async fn queued_of_campaign(
+    tx: &mut TenantTx,
+    campaign: CampaignId,
+    now: Timestamp,
+    most: (i64, i64),
+) -> Result<(i64, i64)> {
+    store::messages_of_campaign_queued(tx, campaign, now, most).await
 }
 
 /// Whether a message of a campaign waits to leave or is on its way.

@@ -187,6 +187,11 @@ pub async fn find_api_keys(
     store::read!(ports, |tx| store::credentials::keys_find(tx, grant.tenant(), ids).await)
 }
 
+/// The users who made those of a tenant's keys, revoked ones too, that are among the ids.
+pub(crate) async fn key_makers(ports: &Ports, tenant: TenantId, ids: &[CredentialId]) -> Result<Vec<UserId>> {
+    store::read!(ports, |tx| store::credentials::keys_makers(tx, tenant, ids).await)
+}
+
 /// The tenant's keys, revoked ones too, in order of arrival.
 pub async fn api_keys(
     grant: &Grant<AdministerTenant>,

@@ -62,6 +62,7 @@ pub use grant::{
 };
 pub use held_credential::{HeldCredential, ended_credentials};
 pub use invitation::{NewInvitation, accept_invitation, invite_member};
+pub(crate) use keys::key_makers;
 pub use keys::{
     ApiKey, CreateApiKey, KEY_LIFE, KEYS_MAX, api_keys, create_api_key, find_api_keys, limit_api_key, revoke_api_key,
 };

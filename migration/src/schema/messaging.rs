@@ -153,7 +153,7 @@ pub const TABLES: &[Table] = &[
             "messages_contact ON messages (tenant_id, contact_id, id)",
             "messages_workflow ON messages (tenant_id, workflow_version_id, node, state) WHERE workflow_version_id IS NOT NULL",
             "messages_enrollment ON messages (tenant_id, enrollment_id, node) WHERE enrollment_id IS NOT NULL",
-            "messages_campaign ON messages (tenant_id, campaign_id, state) WHERE campaign_id IS NOT NULL",
+            "messages_campaign ON messages (tenant_id, campaign_id, state, due_at) WHERE campaign_id IS NOT NULL",
         ],
     },
     Table {

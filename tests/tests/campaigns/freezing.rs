@@ -129,6 +129,24 @@ async fn an_audience_is_a_condition_on_lists_without_those_excluded() {
     }
 }
 
+/// Where hardly anybody is meant, one look still does not read everybody.
+#[tokio::test]
+async fn l5_a_look_walks_past_so_many_and_no_more() {
+    let stand = Stand::in_batches_of(2).await;
+    let people = stand.people(45).await;
+    tagged(&stand, &people[20..21], "vip").await;
+    let condition = Some(Condition::Tag { tag: "vip".to_owned() });
+    let audience = Audience { condition, ..Audience::default() };
+    let id = stand.started(CampaignDraft { audience, ..stand.to_all("Few") }).await;
+    stand.visit().await;
+    stand.visit().await;
+    assert_eq!(stand.state(id).await, "freezing", "it has walked past forty");
+    stand.visit().await;
+    assert_eq!((stand.state(id).await, stand.campaign(id).await.recipients), ("running", Some(1)));
+    stand.finish().await;
+    assert_eq!(stand.told(id).await, "sent 1");
+}
+
 /// Who is subscribed hangs on keyed hashes: the evaluator decides, for whole batches.
 #[tokio::test]
 async fn an_audience_may_ask_about_consent() {
@@ -163,4 +181,22 @@ async fn an_audience_is_as_of_the_instant_at_which_it_began_to_be_written_down()
     assert_eq!(stand.campaign(id).await.recipients, Some(3));
     assert!(stand.answer(id, late).await.is_none());
     stand.finish().await;
+}
+
+/// Its row cannot be read: it is looked at again later, and the others meanwhile.
+#[tokio::test]
+async fn c176_a_campaign_that_cannot_go_on_keeps_no_other_waiting() {
+    let stand = Stand::new().await;
+    stand.people(1).await;
+    let broken = stand.started(stand.to_all("Broken")).await;
+    stand.advance(TimeDelta::seconds(1));
+    let sound = stand.started(stand.to_all("Sound")).await;
+    stand.execute("UPDATE campaigns SET schedule = '{\"kind\": \"never\"}' WHERE name = 'Broken'").await;
+    assert!(run_due(&stand.engine(), stand.ports()).await.is_err(), "it is told to the operator");
+    stand.until_state(sound, "running").await;
+    stand.execute("UPDATE campaigns SET schedule = '{\"kind\": \"now\"}' WHERE name = 'Broken'").await;
+    stand.finish().await;
+    stand.finish().await;
+    assert_eq!((stand.told(sound).await.as_str(), stand.told(broken).await.as_str()), ("sent 1", "sent 1"));
+    assert_eq!(stand.state(broken).await, "completed");
 }

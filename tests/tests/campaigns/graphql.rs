@@ -6,9 +6,14 @@ use async_graphql::{Request, Variables};
 use carillon::graphql::execute::execute;
 use carillon::graphql::scope::{Caller, Process, RequestScope};
 use carillon::graphql::{CarillonSchema, error};
+use carillon_domain::campaigns::{self, CampaignDraft, Schedule};
 use carillon_domain::ids::TenantId;
-use carillon_domain::tenancy::{enter_tenant, enter_to_campaign};
-use carillon_tests::access::AccessWorld;
+use carillon_domain::paging::Page;
+use carillon_domain::tenancy::{
+    AdministerTenant, ApproveCampaigns, CreateApiKey, Name, Permission, PublishCampaigns, ReadCampaigns, Role,
+    WriteCampaigns, authenticate_key, create_api_key, enter_tenant, enter_to_campaign,
+};
+use carillon_tests::access::{AccessWorld, code};
 use serde_json::{Value, json};
 
 struct Desk {
@@ -147,4 +152,44 @@ async fn rules_say_what_waits() {
     let refused =
         desk.change("setCampaignRules", "rules { fourEyes }", json!({ "approveAbove": -1, "fourEyes": false }));
     assert_eq!(codes(&refused.await), ["INVALID_LIMIT"]);
+}
+
+/// Whoever makes and starts a campaign by a key of their own approves it as little, and no rule has to say so.
+#[actix_web::test]
+async fn c202_whose_key_started_a_campaign_does_not_approve_it() {
+    let desk = Box::pin(Desk::new()).await;
+    Box::pin(drafted(&desk)).await;
+    let Caller::User(_, Some(ada)) = &desk.owner else { panic!("the owner is in the tenant") };
+    let ports = desk.world.ports();
+    let scopes = vec![Permission::WriteCampaigns, Permission::PublishCampaigns];
+    let name = Name::parse("Key").unwrap();
+    let command = CreateApiKey { name, role: Role::Marketer, scopes, document_set: None, expires_at: None };
+    let administer = ada.grant::<AdministerTenant>().unwrap();
+    let (_, text) = create_api_key(&administer, ports, command, None).await.unwrap();
+    let key = authenticate_key(ports, &text).await.unwrap();
+
+    let read = ada.grant::<ReadCampaigns>().unwrap();
+    let mut tx = read.begin_read().await.unwrap();
+    let like = campaigns::campaigns(&read, &mut tx, &Page::first(1)).await.unwrap().items.remove(0);
+    tx.commit().await.unwrap();
+    let draft = CampaignDraft {
+        name: "By key".to_owned(),
+        audience: like.audience,
+        sender: like.sender,
+        topic: like.topic,
+        variants: like.variants,
+        sample_bp: None,
+        schedule: Schedule::Now,
+        per_hour: None,
+    };
+    let (write, publish) = (key.grant::<WriteCampaigns>().unwrap(), key.grant::<PublishCampaigns>().unwrap());
+    let mut tx = write.begin().await.unwrap();
+    let made = campaigns::create_campaign(&write, &mut tx, ports, draft).await.unwrap();
+    campaigns::start_campaign(&publish, &mut tx, ports, (made.id, made.version)).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let approve = ada.grant::<ApproveCampaigns>().unwrap();
+    let mut tx = approve.begin().await.unwrap();
+    assert_eq!(code(campaigns::approve_campaign(&approve, &mut tx, ports, made.id).await), "FOUR_EYES");
+    tx.rollback().await.unwrap();
 }

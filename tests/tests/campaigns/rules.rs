@@ -1,8 +1,10 @@
 //! Approval, lists in use, and who may do what.
 
+use std::cell::Cell;
+
 use carillon_domain::campaigns::{self, Audience, CampaignDraft, CampaignRules};
 use carillon_domain::ids::CampaignId;
-use carillon_domain::tenancy::{ApproveCampaigns, Role, WriteContacts};
+use carillon_domain::tenancy::{ApproveCampaigns, PublishCampaigns, Role, WriteContacts};
 use carillon_tests::access::code;
 use carillon_tests::post::member;
 
@@ -112,4 +114,49 @@ async fn a_list_that_a_campaign_has_yet_to_ask_stays() {
     delete().await.unwrap();
     assert_eq!(code(delete().await), "NOT_FOUND");
     assert_eq!(stand.number("SELECT COUNT(*) AS amount FROM list_members").await, 0);
+}
+
+/// Nobody is written to because the list that kept them out is gone.
+#[tokio::test]
+async fn a_campaign_does_not_start_without_a_list_that_it_names() {
+    let stand = Stand::new().await;
+    let people = stand.people(2).await;
+    let (some, but) = (stand.list("Some", &people).await, stand.list("But", &people[..1]).await);
+    let audience = Audience { lists: vec![some], excluded: vec![but], ..Audience::default() };
+    let draft = stand.draft(CampaignDraft { audience, ..stand.to_all("Listed") }).await.unwrap();
+    let grant = stand.marketer.grant::<WriteContacts>().unwrap();
+    let mut tx = grant.begin().await.unwrap();
+    campaigns::delete_list(&grant, &mut tx, (but, 1)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(code(stand.try_start(&draft).await), "NOT_FOUND");
+    assert_eq!(stand.state(draft.id).await, "draft");
+}
+
+/// Whoever deletes a list waits for a campaign that is being started, and is told so then.
+#[tokio::test]
+async fn a_list_stays_for_a_campaign_that_is_being_started() {
+    let stand = Stand::new().await;
+    let people = stand.people(1).await;
+    let list = stand.list("Some", &people).await;
+    let audience = Audience { lists: vec![list], ..Audience::default() };
+    let draft = stand.draft(CampaignDraft { audience, ..stand.to_all("Listed") }).await.unwrap();
+    let starts = stand.marketer.grant::<PublishCampaigns>().unwrap();
+    let mut first = starts.begin().await.unwrap();
+    campaigns::start_campaign(&starts, &mut first, stand.ports(), (draft.id, draft.version)).await.unwrap();
+    let is_over = Cell::new(false);
+    let deletes = async {
+        let grant = stand.marketer.grant::<WriteContacts>().unwrap();
+        let mut tx = grant.begin().await?;
+        let deleted = campaigns::delete_list(&grant, &mut tx, (list, 1)).await;
+        is_over.set(true);
+        deleted
+    };
+    let ends = async {
+        stand.until_waiting(|| is_over.get()).await;
+        first.commit().await.unwrap();
+    };
+    let deleted = Box::pin(async { futures::future::join(deletes, ends).await.0 }).await;
+    assert_eq!(code(deleted), "LIST_IN_USE");
+    stand.finish().await;
+    assert_eq!(stand.told(draft.id).await, "sent 1");
 }

@@ -171,10 +171,13 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DUE_MESSAGES_COUNT", &["lane"]),
     ("DUE_CAMPAIGNS", &["due_at"]),
     ("CAMPAIGN_RUN_TAKE", &["due_at"]),
-    ("AUDIENCE_ROWS", &["(id >"]),
+    ("AUDIENCE_WALK", &["(id >"]),
+    ("AUDIENCE_ROWS", &["(id >", "(id <="]),
+    ("CAMPAIGN_RECIPIENTS_OF", &["campaign_id", "contact_id >"]),
+    ("LIST_MEMBERS_OF", &["list_id", "contact_id >"]),
     ("RECIPIENTS_DUE", &["campaign_id", "release_at"]),
     ("RECIPIENTS_DUE_OF_REST", &["campaign_id", "release_at"]),
-    ("CAMPAIGN_MESSAGES_QUEUED", &["campaign_id"]),
+    ("CAMPAIGN_MESSAGES_QUEUED", &["campaign_id", "due_at"]),
     ("CAMPAIGN_MESSAGES_CANCEL", &["campaign_id"]),
     ("DUE_SWEEPS", &["lease_until", "due_at"]),
     ("FEED_EVENTS", &["first_id"]),
@@ -284,7 +287,7 @@ async fn c205_a_page_of_contacts_reads_about_a_page() {
     let rows = async |name: &str, filled: &[(usize, &str)]| {
         let sql = carillon_domain::statements().into_iter().find(|sql| sql.name == name).expect("registered");
         let registered = Registered::of_tenant(sql);
-        let mut args = vec!["NULL".to_owned(); sql.args.len() + 1];
+        let mut args = vec!["NULL".to_owned(); sql.args.len() + 1 + sql.batch.len()];
         args[0] = format!("'{tenant}'");
         for (place, value) in filled {
             args[place - 1] = (*value).to_owned();
@@ -311,6 +314,17 @@ async fn c205_a_page_of_contacts_reads_about_a_page() {
     let ends = [(2, "'e'"), (3, "'e'"), (4, "'n'"), (5, "'f'"), (6, "'f'"), (7, "'o'"), (8, "1000")];
     let probed = rows("CONTACT_PROBE_SEARCH", &ends).await;
     assert!(probed <= 1000, "{probed} rows");
+    let list = world.lines("SELECT CAST(id AS TEXT) AS line FROM lists ORDER BY id LIMIT 1").await.remove(0);
+    world
+        .execute(&format!(
+            "INSERT INTO list_members (tenant_id, list_id, contact_id, added_at) \
+             SELECT '{tenant}', '{list}', gen_random_uuid(), now() FROM generate_series(1, 5000)"
+        ))
+        .await;
+    let list = format!("ARRAY['{list}'::uuid]");
+    let from = "'00000000-0000-0000-0000-000000000000'";
+    let members = rows("LIST_MEMBERS_OF", &[(2, from), (3, "51"), (4, &list)]).await;
+    assert!((51..=60).contains(&members), "{members} rows");
 }
 
 /// A search that everybody passes is walked, one that few pass is sorted, and both give the same contacts in order.

@@ -227,7 +227,7 @@ pub struct ChooseCampaignVariantInput {
 pub struct SetCampaignRulesInput {
     /// Those that go to more people than this: 0 for each; none where it is left out.
     pub approve_above: Option<i64>,
-    /// Whether whoever made or started a campaign may not approve it.
+    /// Whether whoever made or started a campaign, themselves or by a key of theirs, may not approve it.
     pub four_eyes: bool,
     /// The same key again gives the same answer.
     pub idempotency_key: Option<String>,

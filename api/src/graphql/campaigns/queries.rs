@@ -15,7 +15,7 @@ use crate::graphql::scope::RequestScope;
 pub struct CampaignRules {
     /// Those that go to more people than this; null for none.
     approve_above: Option<i64>,
-    /// Whether whoever made or started a campaign may not approve it.
+    /// Whether whoever made or started a campaign, themselves or by a key of theirs, may not approve it.
     four_eyes: bool,
 }
 
@@ -54,7 +54,8 @@ impl CampaignQuery {
         Ok(list(order.told(campaigns), |campaign| campaign.id, Campaign))
     }
 
-    /// Which campaigns wait for an approval; null where nothing was said, and then the first to more than 50,000 people does.
+    /// Which campaigns wait for an approval; null where nothing was said, and then the first to more than 50,000 people
+    /// does, for somebody who neither made nor started it.
     async fn campaign_rules(&self, ctx: &Context<'_>) -> Result<Option<CampaignRules>> {
         let (grant, mut tx) = RequestScope::of(ctx).read::<ReadCampaigns>().await?;
         Ok(campaigns::campaign_rules(&grant, &mut tx).await?.map(CampaignRules::from))

@@ -55,13 +55,17 @@ statements! {
         by_hand!("'click'"), " AS clicked FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 \
          AND m.campaign_id = b.campaign_id AND m.state = 'sent' AND m.tracking = 'individual' \
          GROUP BY m.campaign_id, m.variant");
-    /// A page of each campaign's recipients, in the order of their contacts.
-    CAMPAIGN_RECIPIENTS_OF(Uuid, BigInt) [campaign_id: Uuid] = concat!(
-        "SELECT ", told!(), " FROM (SELECT n.*, ROW_NUMBER() OVER (PARTITION BY n.campaign_id ORDER BY n.contact_id) AS nth \
-         FROM ({batch}) AS b JOIN campaign_recipients n ON n.tenant_id = $1 AND n.campaign_id = b.campaign_id \
-         WHERE n.contact_id > $2) AS r JOIN campaigns c ON c.tenant_id = $1 AND c.id = r.campaign_id \
-         LEFT JOIN messages m ON m.tenant_id = $1 AND m.id = r.message_id WHERE r.nth <= $3 \
-         ORDER BY r.campaign_id, r.contact_id");
+    /// A page of each campaign's recipients, in the order of their contacts: one probe for each of them, so that no more are
+    /// read of a million.
+    CAMPAIGN_RECIPIENTS_OF(Uuid, BigInt) [campaign_id: Uuid] =
+        "WITH RECURSIVE page (campaign_id, contact_id, nth) AS (\
+            SELECT b.campaign_id, (SELECT p.contact_id FROM campaign_recipients p WHERE p.tenant_id = $1 \
+                AND p.campaign_id = b.campaign_id AND p.contact_id > $2 ORDER BY p.contact_id LIMIT 1), CAST(1 AS BIGINT) \
+            FROM ({batch}) AS b \
+            UNION ALL SELECT page.campaign_id, (SELECT p.contact_id FROM campaign_recipients p WHERE p.tenant_id = $1 \
+                AND p.campaign_id = page.campaign_id AND p.contact_id > page.contact_id ORDER BY p.contact_id LIMIT 1), \
+                page.nth + 1 FROM page WHERE page.nth < $3 AND page.contact_id IS NOT NULL) \
+         SELECT campaign_id, contact_id FROM page WHERE contact_id IS NOT NULL ORDER BY campaign_id, contact_id";
     /// Recipients of campaigns by their contacts.
     CAMPAIGN_RECIPIENTS_FIND() [campaign_id: Uuid, contact_id: Uuid] = concat!(
         "SELECT ", told!(), " FROM ({batch}) AS b JOIN campaign_recipients r ON r.tenant_id = $1 \
@@ -138,11 +142,24 @@ pub(in crate::campaigns) async fn recipients_of(
     campaigns: &[CampaignId],
     page: Ahead<ContactId>,
 ) -> Result<HashMap<CampaignId, Paged<CampaignRecipient>>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        campaign_id: CampaignId,
+        contact_id: ContactId,
+    }
+    // One named twice would have each row twice.
+    let campaigns: BTreeSet<CampaignId> = campaigns.iter().copied().collect();
+    let batch = campaigns.into_iter().map(|id| vec![Value::from(id)]);
     let after = page.after.unwrap_or(ContactId(Uuid::nil()));
-    let batch = campaigns.iter().map(|id| vec![Value::from(*id)]);
     let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
-    let rows: Vec<RecipientRow> = tx.sql(&CAMPAIGN_RECIPIENTS_OF, args)?.all().await?;
-    Ok(page.finish(rows.into_iter().map(RecipientRow::read).collect::<Result<Vec<_>>>()?))
+    let rows: Vec<Row> = tx.sql(&CAMPAIGN_RECIPIENTS_OF, args)?.all().await?;
+    let wanted: Vec<(CampaignId, ContactId)> = rows.into_iter().map(|row| (row.campaign_id, row.contact_id)).collect();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut found = recipients_find(tx, &wanted).await?;
+    found.sort_by_key(|(campaign, one)| (*campaign, one.contact));
+    Ok(page.finish(found))
 }
 
 /// Recipients by campaign and contact; whoever is none is left out.

@@ -41,10 +41,14 @@ macro_rules! looked_at {
 }
 
 statements! {
-    /// Contacts behind one that an audience means or may mean.
-    AUDIENCE_ROWS(Uuid, Time, BigInt, BigInt) [list_id: Uuid, excluded: BigInt] = concat!(
+    /// The last of so many contacts behind one, and how many there are up to it.
+    AUDIENCE_WALK(Uuid, BigInt) =
+        "SELECT id, nth FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS nth FROM contacts \
+         WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3) AS walked ORDER BY nth DESC LIMIT 1";
+    /// Contacts behind one, and up to another, that an audience means or may mean.
+    AUDIENCE_ROWS(Uuid, Time, BigInt, BigInt, Uuid) [list_id: Uuid, excluded: BigInt] = concat!(
         "SELECT id, truth, email_norm, zone FROM (SELECT c.id AS id, {condition} AS truth, c.email_norm AS email_norm, \
-         c.zone AS zone FROM contacts AS c WHERE ", looked_at!("$3", "$4"), " AND c.id > $2) AS asked \
+         c.zone AS zone FROM contacts AS c WHERE ", looked_at!("$3", "$4"), " AND c.id > $2 AND c.id <= $6) AS asked \
          WHERE truth IS NOT FALSE ORDER BY id LIMIT $5");
     /// How many contacts an audience means, and of how many nobody here can say.
     AUDIENCE_COUNT(Time, BigInt) [list_id: Uuid, excluded: BigInt] = concat!(
@@ -70,12 +74,27 @@ fn listed(audience: &Audience) -> i64 {
     i64::from(!audience.lists.is_empty())
 }
 
+/// The last of the next so many contacts; none where there are no more than that.
+pub(in crate::campaigns) async fn audience_walk(
+    tx: &mut TenantTx,
+    after: ContactId,
+    most: i64,
+) -> Result<Option<ContactId>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: ContactId,
+        nth: i64,
+    }
+    let row: Option<Row> = tx.sql(&AUDIENCE_WALK, Args::of([after.into(), most.into()]))?.one().await?;
+    Ok(row.filter(|row| row.nth == most).map(|row| row.id))
+}
+
 /// The next that an audience means (yes) or may mean (unknown), in the order of their ids.
 pub(in crate::campaigns) async fn audience_rows(
     tx: &mut TenantTx,
     (audience, condition): (&Audience, &CompiledCondition),
     as_of: Timestamp,
-    after: ContactId,
+    (after, until): (ContactId, ContactId),
     limit: i64,
 ) -> Result<Vec<Candidate>> {
     #[derive(FromQueryResult)]
@@ -85,7 +104,7 @@ pub(in crate::campaigns) async fn audience_rows(
         email_norm: Option<String>,
         zone: Option<String>,
     }
-    let args: [Value; 4] = [after.into(), as_of.into(), listed(audience).into(), limit.into()];
+    let args: [Value; 5] = [after.into(), as_of.into(), listed(audience).into(), limit.into(), until.into()];
     let args = Args::of(args).with_batch(batch(audience));
     let rows: Vec<Row> = tx.sql_where(&AUDIENCE_ROWS, args, condition.fragment())?.all().await?;
     let candidate = |row: Row| Candidate {

@@ -1,6 +1,6 @@
 //! Static lists and who is on them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use carillon_entities::ids::{ContactId, ListId};
 use carillon_entities::rows::campaigns::{list_members, lists};
@@ -15,12 +15,19 @@ use crate::paging::{Ahead, Page, Paged};
 use crate::time::Timestamp;
 
 statements! {
-    /// A page of who is on each list.
+    /// Which lists there are, kept so until the transaction ends.
+    LISTS_SHARE() [id: Uuid] =
+        "SELECT id FROM lists WHERE tenant_id = $1 AND id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY id {for_share}";
+    /// A page of who is on each list: one probe for each of them, so that no more are read of a million.
     LIST_MEMBERS_OF(Uuid, BigInt) [list_id: Uuid] =
-        "SELECT list_id, contact_id FROM (SELECT m.list_id, m.contact_id, \
-         ROW_NUMBER() OVER (PARTITION BY m.list_id ORDER BY m.contact_id) AS nth FROM ({batch}) AS b \
-         JOIN list_members m ON m.tenant_id = $1 AND m.list_id = b.list_id WHERE m.contact_id > $2) AS numbered \
-         WHERE nth <= $3 ORDER BY list_id, contact_id";
+        "WITH RECURSIVE page (list_id, contact_id, nth) AS (\
+            SELECT b.list_id, (SELECT p.contact_id FROM list_members p WHERE p.tenant_id = $1 \
+                AND p.list_id = b.list_id AND p.contact_id > $2 ORDER BY p.contact_id LIMIT 1), CAST(1 AS BIGINT) \
+            FROM ({batch}) AS b \
+            UNION ALL SELECT page.list_id, (SELECT p.contact_id FROM list_members p WHERE p.tenant_id = $1 \
+                AND p.list_id = page.list_id AND p.contact_id > page.contact_id ORDER BY p.contact_id LIMIT 1), \
+                page.nth + 1 FROM page WHERE page.nth < $3 AND page.contact_id IS NOT NULL) \
+         SELECT list_id, contact_id FROM page WHERE contact_id IS NOT NULL ORDER BY list_id, contact_id";
     /// How many are on lists.
     LIST_SIZES() [list_id: Uuid] =
         "SELECT m.list_id, COUNT(*) AS people FROM ({batch}) AS b JOIN list_members m ON m.tenant_id = $1 \
@@ -74,6 +81,17 @@ pub(in crate::campaigns) async fn lists_find(
 ) -> Result<Vec<ContactList>> {
     let select = tx.select::<lists::Entity>().is_in(lists::Column::Id, ids).limit(1_000);
     Ok(select.all().await?.into_iter().map(list).collect())
+}
+
+/// Which of the lists there are; whoever deletes one waits for the end of this transaction.
+pub(in crate::campaigns) async fn lists_share(tx: &mut TenantTx, ids: BTreeSet<ListId>) -> Result<BTreeSet<ListId>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: ListId,
+    }
+    let batch = ids.into_iter().map(|id| vec![Value::from(id)]);
+    let rows: Vec<Row> = tx.sql(&LISTS_SHARE, Args::batch(batch))?.all().await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// A page of lists, oldest first.
@@ -130,8 +148,10 @@ pub(in crate::campaigns) async fn members_of(
         list_id: ListId,
         contact_id: ContactId,
     }
+    // One named twice would have each row twice.
+    let lists: BTreeSet<ListId> = lists.iter().copied().collect();
+    let batch = lists.into_iter().map(|id| vec![Value::from(id)]);
     let after = page.after.unwrap_or(ContactId(Uuid::nil()));
-    let batch = lists.iter().map(|id| vec![Value::from(*id)]);
     let args = Args::of([after.into(), page.limit().into()]).with_batch(batch);
     let rows: Vec<Row> = tx.sql(&LIST_MEMBERS_OF, args)?.all().await?;
     Ok(page.finish(rows.into_iter().map(|row| (row.list_id, row.contact_id))))
@@ -144,7 +164,7 @@ pub(in crate::campaigns) async fn sizes_of(tx: &mut TenantTx, lists: &[ListId]) 
         list_id: ListId,
         people: i64,
     }
-    let lists: std::collections::BTreeSet<ListId> = lists.iter().copied().collect();
+    let lists: BTreeSet<ListId> = lists.iter().copied().collect();
     let batch = lists.into_iter().map(|id| vec![Value::from(id)]);
     let rows: Vec<Row> = tx.sql(&LIST_SIZES, Args::batch(batch))?.all().await?;
     Ok(rows.into_iter().map(|row| (row.list_id, row.people)).collect())

@@ -9,10 +9,12 @@ use crate::error::Result;
 use crate::time::Timestamp;
 
 statements! {
-    /// How many messages of a campaign wait to leave, counted to a limit.
-    CAMPAIGN_MESSAGES_QUEUED(Uuid, BigInt) =
-        "SELECT COUNT(*) AS count FROM (SELECT 1 AS one FROM messages WHERE tenant_id = $1 AND campaign_id = $2 \
-         AND state = 'queued' LIMIT $3) AS counted";
+    /// How many messages of a campaign are due, and how many wait to leave in all, each counted to a limit.
+    CAMPAIGN_MESSAGES_QUEUED(Uuid, Time, BigInt, BigInt) =
+        "SELECT (SELECT COUNT(*) FROM (SELECT 1 AS one FROM messages WHERE tenant_id = $1 AND campaign_id = $2 \
+            AND state = 'queued' AND due_at <= $3 LIMIT $4) AS due_ones) AS due, \
+         (SELECT COUNT(*) FROM (SELECT 1 AS one FROM messages WHERE tenant_id = $1 AND campaign_id = $2 \
+            AND state = 'queued' LIMIT $5) AS waiting_ones) AS waiting";
     /// Messages of a campaign that wait to leave or are on their way.
     CAMPAIGN_MESSAGES_OPEN(Uuid) =
         "SELECT COUNT(*) AS count FROM (SELECT 1 AS one FROM messages WHERE tenant_id = $1 AND campaign_id = $2 \
@@ -37,11 +39,17 @@ struct CountRow {
 pub(in crate::messaging) async fn messages_of_campaign_queued(
     tx: &mut TenantTx,
     campaign: CampaignId,
-    most: i64,
-) -> Result<i64> {
-    let args = Args::of([campaign.into(), most.into()]);
-    let row: Option<CountRow> = tx.sql(&CAMPAIGN_MESSAGES_QUEUED, args)?.one().await?;
-    Ok(row.map_or(0, |row| row.count))
+    now: Timestamp,
+    (most_due, most_waiting): (i64, i64),
+) -> Result<(i64, i64)> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        due: i64,
+        waiting: i64,
+    }
+    let args: [Value; 4] = [campaign.into(), now.into(), most_due.into(), most_waiting.into()];
+    let row: Option<Row> = tx.sql(&CAMPAIGN_MESSAGES_QUEUED, Args::of(args))?.one().await?;
+    Ok(row.map_or((0, 0), |row| (row.due, row.waiting)))
 }
 
 pub(in crate::messaging) async fn messages_of_campaign_open(tx: &mut TenantTx, campaign: CampaignId) -> Result<bool> {

@@ -284,6 +284,18 @@ pub(in crate::tenancy) async fn keys_find(
     select.eq(credentials::Column::Kind, API_KEY).all().await?.into_iter().map(api_key).collect()
 }
 
+/// Who made keys of a tenant, revoked ones too; unknown ids are left out.
+pub(in crate::tenancy) async fn keys_makers(
+    tx: &mut IdentityTx,
+    tenant: TenantId,
+    ids: &[CredentialId],
+) -> Result<Vec<UserId>> {
+    let select = tx.select::<credentials::Entity>().is_in(credentials::Column::Id, ids.iter().map(|id| id.0));
+    let select = select.eq(credentials::Column::ScopeKind, "tenant").eq(credentials::Column::ScopeId, tenant.0);
+    let rows = select.eq(credentials::Column::Kind, API_KEY).all().await?;
+    Ok(rows.into_iter().filter_map(|row| row.created_by.map(UserId)).collect())
+}
+
 /// A page of a tenant's keys, revoked ones too, in order of arrival.
 pub(in crate::tenancy) async fn keys_page(
     tx: &mut IdentityTx,

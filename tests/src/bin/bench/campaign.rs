@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use carillon_domain::campaigns::{
-    Audience, CampaignDraft, CampaignVariant, Schedule, approve_campaign, create_campaign, start_campaign,
+    Audience, CampaignDraft, CampaignRules, CampaignVariant, Schedule, create_campaign, set_campaign_rules,
+    start_campaign,
 };
 use carillon_domain::files::Files;
 use carillon_domain::ids::CampaignId;
@@ -56,12 +57,15 @@ pub async fn run(size: Size) -> Result<Figure> {
     Ok(figure)
 }
 
-/// A campaign to everybody that was started and approved.
+/// A campaign to everybody that was started.
 async fn start(stage: &Stage, cast: &Cast, name: &str) -> Result<CampaignId> {
     let context = stage.enter(cast.tenant)?;
     let (write, publish, approve) = (context.grant()?, context.grant()?, context.grant()?);
     let read = context.grant()?;
     let mut tx = write.begin().await?;
+    // There is one person, and nobody else who could approve it.
+    let rules = CampaignRules { approve_above: None, four_eyes: false };
+    set_campaign_rules(&approve, &mut tx, &stage.ports, rules).await?;
     let version = template_versions(&read, &mut tx, [cast.version]).await?.pop().context("the cast's version")?;
     let draft = CampaignDraft {
         name: name.to_owned(),
@@ -75,7 +79,6 @@ async fn start(stage: &Stage, cast: &Cast, name: &str) -> Result<CampaignId> {
     };
     let made = create_campaign(&write, &mut tx, &stage.ports, draft).await?;
     start_campaign(&publish, &mut tx, &stage.ports, (made.id, made.version)).await?;
-    approve_campaign(&approve, &mut tx, &stage.ports, made.id).await?;
     tx.commit().await?;
     Ok(made.id)
 }
