@@ -37,6 +37,8 @@ pub struct Settled {
     pub facts: AttemptFacts,
     /// The address it went to.
     pub address: AddressHmac,
+    /// Whose mailbox that is, as the gate counted it (C-53).
+    pub mailbox: Operator,
 }
 
 /// What one transaction of a hand-over writes.
@@ -98,7 +100,7 @@ async fn blame(
     let gone = decided.iter().filter(|(_, settlement)| settlement.suppress).map(|(settled, _)| HardBounce {
         channel,
         address: settled.address,
-        operator: settled.outcome.operator(),
+        operator: settled.mailbox,
         at: now,
     });
     let gone: Vec<HardBounce> = gone.collect();
