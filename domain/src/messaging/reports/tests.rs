@@ -128,6 +128,16 @@ fn c055_a_report_that_names_somebody_else_suppresses_nobody() {
     }
 }
 
+/// Many answer without a sender, as servers do, and name themselves; what they say of a mailbox is no server's word.
+#[test]
+fn c057_an_answer_that_says_so_in_a_header_is_no_bounce() {
+    let text = "I have left.\r\n\r\nada@reader.example\r\nThis mailbox does not exist any more.\r\n";
+    for mark in ["X-Autoreply: yes", "Precedence: auto_reply", "X-Autoresponder: 1"] {
+        let mail = format!("Return-Path: <>\r\nFrom: ada@reader.example\r\nSubject: Your mail\r\n{mark}\r\n\r\n{text}");
+        assert_eq!(told(&read(mail.as_bytes()).unwrap(), is_ada), "auto_reply", "{mark}");
+    }
+}
+
 /// Whoever writes a report can have it talk like anybody; the domain is the signed mail's own.
 #[test]
 fn c053_a_missing_mailbox_counts_by_its_domain_and_not_by_how_the_report_talks() {
