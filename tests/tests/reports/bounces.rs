@@ -98,6 +98,27 @@ async fn c058_late_repeated_and_reordered_reports_end_alike() {
     assert_eq!((new, counted(ReportEnd::Repeated)), ([3, 3, 3], 9));
 }
 
+/// What came of mails that were sent this morning is told while hardly any are sent: it is held against those.
+#[tokio::test]
+async fn c053_reports_that_come_late_are_held_against_the_mails_of_the_day() {
+    // Of a hundred thousand, twenty-one are missing as on any day; of a hundred, the operator is in fault.
+    for (handed, suppressed) in [(100_000, 21), (100, 0)] {
+        let post = post().await;
+        let mut paths = Vec::new();
+        for n in 0..21 {
+            let email = format!("p{n}@reader.example");
+            let (_, path) = sent(&post, &email).await;
+            paths.push((email, path));
+        }
+        post.execute(&format!("UPDATE operator_hours SET handed = {handed}")).await;
+        post.advance(TimeDelta::hours(5));
+        for (email, path) in &paths {
+            assert_eq!(receive(&post, path, gone(email)).await, ReportEnd::Bounced);
+        }
+        assert_eq!(count(&post, "suppressions WHERE reason = 'hard_bounce'").await, suppressed, "of {handed}");
+    }
+}
+
 /// A return path is in every mail, so its reader could say the same in other words, again and again.
 #[tokio::test]
 async fn c053_one_mail_is_one_missing_mailbox_in_whatever_words() {

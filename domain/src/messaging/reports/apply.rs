@@ -8,7 +8,7 @@ use super::RecipientReport;
 use super::receive::ReportEnd;
 use super::redact::redact;
 use super::verdict::{Failure, Verdict, judge};
-use crate::consent::{self, Channel, HardBounce, Recipient, SoftBounce};
+use crate::consent::{self, Channel, HardBounce, Heard, Recipient, SoftBounce};
 use crate::contacts::EmailAddress;
 use crate::error::Result;
 use crate::keys::VerifiedBounce;
@@ -184,7 +184,7 @@ async fn blame(
     let (channel, address) = (Channel::Email, message.address);
     if failure.suppress {
         let bounce = HardBounce { channel, address, operator: failure.mailbox, at: now };
-        return consent::suppress_hard_bounces(tx, ports, &[bounce]).await;
+        return consent::suppress_hard_bounces(tx, ports, Heard::Later, &[bounce]).await;
     }
     if failure.class == FailureClass::RecipientTransient {
         let bounce = SoftBounce { channel, address, message: message.id, at: now };
@@ -255,7 +255,7 @@ async fn take_back(grant: &Grant<ReceiveReports>, ports: &Ports, doubted: &[Oper
     }
     let done = async {
         let mut tx = grant.begin().await?;
-        let taken = consent::take_back_doubted(&mut tx, ports, doubted).await?;
+        let taken = consent::take_back_doubted(&mut tx, ports, Heard::Later, doubted).await?;
         tx.commit().await?;
         Ok::<_, crate::error::Error>(taken)
     };
