@@ -225,7 +225,7 @@ set_up() {
   says '0 partitions made, 0 dropped' 'migrate --maintain' 's/^/carillon /'
   # Before the first start the database has no keys that could be others.
   says 'ok     database schema: current' 'carillon check'
-  for whom in serve work recipient migrate; do
+  for whom in serve work recipient inbound migrate; do
     says 'ok     ' 'check --for serve' "s/^/carillon /; s/serve/$whom/"
   done
   says 'ok     relay' 'carillon check --for work'
@@ -257,6 +257,10 @@ bounce() {
   printf 'Subject: Away\n\nBack on Monday.\n' >"$home/mail"
   (cd "$home" && types 'carillon bounce --to ADDRESS < mail' 's/ADDRESS/nobody@bounces.carillon.example/') || status=$?
   [[ $status == 67 ]] || die "carillon bounce ended with $status"
+  # What is wrong here is no word about the mailbox.
+  status=0
+  (cd "$home" && types 'carillon bounce --to ADDRESS < mail' 's/^/CARILLON_MODE=nonsense /') || status=$?
+  [[ $status == 75 ]] || die "carillon bounce without a configuration ended with $status"
 }
 
 # What tenants and accounts are called only the API knows.

@@ -27,6 +27,13 @@ labels:
   {{- include "carillon.labels" . | nindent 2 }}
 {{- end -}}
 
+{{/* The parts that run all the time, a list. */}}
+{{- define "carillon.running" -}}
+{{- $parts := list "gateway" "recipient" "worker" -}}
+{{- if .Values.inbound.enabled -}}{{- $parts = append $parts "inbound" -}}{{- end -}}
+{{- toJson $parts -}}
+{{- end -}}
+
 {{/* The host of publicUrl, without a port. */}}
 {{- define "carillon.host" -}}
 {{- (urlParse .Values.publicUrl).hostname -}}
@@ -51,6 +58,7 @@ labels:
 {{- define "carillon.secrets" -}}
 gateway: [DATABASE_URL, DATABASE_IDENTITY_URL, REDIS_URL, CARILLON_KEYS, CARILLON_JWT_KEYS]
 recipient: [DATABASE_URL, CARILLON_KEYS]
+inbound: [DATABASE_URL, CARILLON_KEYS]
 worker: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL, REDIS_URL, SMTP_URL, CARILLON_KEYS]
 migrate: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL]
 maintain: []
@@ -65,9 +73,18 @@ test: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL, REDIS_URL, SM
 {{- $secrets := get (include "carillon.secrets" .root | fromYaml) .part -}}
 - name: CARILLON_MODE
   value: production
-{{- if or $serves $keeps_files }}
+{{- $runs := or $serves $keeps_files (eq .part "inbound") -}}
+{{- if $runs }}
 - name: CARILLON_PUBLIC_URL
   value: {{ $values.publicUrl | quote }}
+{{- end }}
+{{- if and $runs $values.bounceDomain }}
+- name: CARILLON_BOUNCE_DOMAIN
+  value: {{ $values.bounceDomain }}
+{{- end }}
+{{- if eq .part "inbound" }}
+- name: CARILLON_INBOUND_BIND
+  value: 0.0.0.0:2525
 {{- end }}
 {{- if $serves }}
 - name: CARILLON_BIND
@@ -98,11 +115,11 @@ test: [DATABASE_URL, DATABASE_IDENTITY_URL, DATABASE_DISPATCH_URL, REDIS_URL, SM
 - name: CARILLON_TRUSTED_PROXIES
   value: {{ $values.trustedProxies | quote }}
 {{- end }}
-{{- if or $serves $keeps_files }}
+{{- if $runs }}
 - name: CARILLON_DRAIN_SECONDS
   value: {{ $values.drainSeconds | quote }}
 {{- end }}
-{{- if has .part (list "gateway" "recipient" "worker") }}
+{{- if has .part (list "gateway" "recipient" "worker" "inbound") }}
 - name: CARILLON_METRICS_BIND
   value: 0.0.0.0:9090
 {{- end }}

@@ -10,6 +10,9 @@
 {{- /* Between them these two have every setting that the chart makes. */ -}}
 {{- $own := include "carillon.settings" (dict "root" . "part" "test" "owner" true) | fromYamlArray -}}
 {{- $own = concat $own (include "carillon.settings" (dict "root" . "part" "worker") | fromYamlArray) -}}
+{{- if $values.inbound.enabled -}}
+{{- $own = concat $own (include "carillon.settings" (dict "root" . "part" "inbound") | fromYamlArray) -}}
+{{- end -}}
 {{- range $given := $values.extraEnv -}}
 {{- range $own -}}
 {{- if eq .name $given.name -}}{{- fail (printf "extraEnv: %s is what other values make it" .name) -}}{{- end -}}
@@ -42,6 +45,9 @@
 {{- if not $is_mounted -}}
 {{- fail (printf "blobs: no extraVolumeMounts holds %s; pods have no disk of their own" $path) -}}
 {{- end -}}
+{{- end -}}
+{{- if and $values.inbound.enabled (not $values.bounceDomain) -}}
+{{- fail "bounceDomain: name the domain whose mail inbound takes" -}}
 {{- end -}}
 {{- with $values.gateway.autoscaling -}}
 {{- if .enabled -}}
@@ -79,6 +85,9 @@
 {{- if .enabled -}}
 {{- if not .clients -}}
 {{- fail "networkPolicy.clients: name who may call the pods, the proxies' namespace for example" -}}
+{{- end -}}
+{{- if and $values.inbound.enabled (not .mailServers) -}}
+{{- fail "networkPolicy.mailServers: name who brings bounces; nobody else may" -}}
 {{- end -}}
 {{- if and $values.monitoring.podMonitor.enabled (not .scrapers) -}}
 {{- fail "networkPolicy.scrapers: name Prometheus; it could not read the metrics" -}}

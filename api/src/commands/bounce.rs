@@ -13,7 +13,7 @@ use crate::http::Serves;
 
 /// What mail servers understand (sysexits): nobody of that name, and try again.
 const NO_USER: u8 = 67;
-const TRY_AGAIN: u8 = 75;
+pub(super) const TRY_AGAIN: u8 = 75;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -67,13 +67,20 @@ enum Contract {
 /// Runs the executable.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments.command.unwrap_or_else(|| Command::Serve(serve::Arguments::default()))) {
+    let command = arguments.command.unwrap_or_else(|| Command::Serve(serve::Arguments::default()));
+    let failure = failure(&command);
+    match run(command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("carillon: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(failure)
         }
     }
+}
+
+/// The status of a command that could not be run. What a mail server takes for final loses a report for a fault of ours.
+fn failure(command: &Command) -> u8 {
+    if matches!(command, Command::Bounce(_)) { bounce::TRY_AGAIN } else { 1 }
 }
 
 fn run(command: Command) -> Result<ExitCode> {
@@ -152,5 +159,12 @@ mod tests {
     fn the_commands_are_well_formed() {
         Arguments::command().debug_assert();
         assert!(Arguments::parse_from(["carillon"]).command.is_none());
+    }
+
+    #[test]
+    fn c054_a_report_that_could_not_be_taken_for_a_fault_of_ours_comes_again() {
+        let failure = |line: &[&str]| failure(&Arguments::parse_from(line).command.unwrap());
+        assert_eq!(failure(&["carillon", "bounce", "--to", "b@bounces.example.org"]), 75);
+        assert_eq!(failure(&["carillon", "work"]), 1);
     }
 }

@@ -7,7 +7,7 @@ use carillon_entities::ids::MessageId;
 use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
 
-use super::fault::{self, Mails};
+use super::fault::{self, Heard, Mails};
 use super::store::addressees::{contact_was_reached, message_contact};
 use super::store::endpoints::{
     SoftRun, endpoints_count_hard_bounces, endpoints_count_soft_bounces, endpoints_lock_for_change,
@@ -55,13 +55,18 @@ pub struct SoftBounce {
 
 /// Suppresses addresses that do not exist, but for those of an operator that seems to be in fault itself; returns these
 /// operators, of whose recent suppressions [`take_back_doubted`] takes care.
-pub async fn suppress_hard_bounces(tx: &mut TenantTx, ports: &Ports, bounces: &[HardBounce]) -> Result<Vec<Operator>> {
+pub async fn suppress_hard_bounces(
+    tx: &mut TenantTx,
+    ports: &Ports,
+    heard: Heard,
+    bounces: &[HardBounce],
+) -> Result<Vec<Operator>> {
     let addresses: Vec<_> = bounces.iter().map(|bounce| (bounce.address, bounce.channel)).collect();
     if !carillon_entities::seeded_bugs::on("bounce_without_lock") {
         endpoints_lock_for_change(tx, ports, &addresses).await?;
         endpoints_count_hard_bounces(tx, &addresses).await?;
     }
-    let doubted = doubted(tx, ports, bounces).await?;
+    let doubted = doubted(tx, ports, heard, bounces).await?;
     let suppression = |bounce: &HardBounce| Suppression {
         id: ports.new_id(),
         channel: bounce.channel,
@@ -78,7 +83,7 @@ pub async fn suppress_hard_bounces(tx: &mut TenantTx, ports: &Ports, bounces: &[
 }
 
 /// Counts missing mailboxes, and tells which operators say so of far too many (C-53).
-async fn doubted(tx: &mut TenantTx, ports: &Ports, bounces: &[HardBounce]) -> Result<Vec<Operator>> {
+async fn doubted(tx: &mut TenantTx, ports: &Ports, heard: Heard, bounces: &[HardBounce]) -> Result<Vec<Operator>> {
     let now = ports.now();
     let mut counts: BTreeMap<Operator, Mails> = BTreeMap::new();
     for bounce in bounces {
@@ -86,7 +91,7 @@ async fn doubted(tx: &mut TenantTx, ports: &Ports, bounces: &[HardBounce]) -> Re
     }
     operators::operators_count(tx, counts.clone(), now).await?;
     operators::operators_forget(tx, now).await?;
-    let levels = operators::operators_levels(tx, counts.into_keys(), now).await?;
+    let levels = operators::operators_levels(tx, counts.into_keys(), heard.since(now)).await?;
     let in_fault = levels.into_iter().filter(|(_, recent, before)| fault::is_in_fault(*recent, *before));
     Ok(in_fault.map(|(operator, ..)| operator).collect())
 }
@@ -105,9 +110,8 @@ pub async fn count_cleared(tx: &mut TenantTx, operators: &[Operator], now: Times
 
 /// Lets go whom the word of operators suppressed while they were in fault; returns how many those were. In a transaction of its
 /// own, for it locks the endpoints first (L3).
-pub async fn take_back_doubted(tx: &mut TenantTx, ports: &Ports, doubted: &[Operator]) -> Result<usize> {
-    let since = fault::hour(ports.now() - fault::RECENT);
-    let found = suppressions::suppressions_resting_on(tx, doubted, since).await?;
+pub async fn take_back_doubted(tx: &mut TenantTx, ports: &Ports, heard: Heard, doubted: &[Operator]) -> Result<usize> {
+    let found = suppressions::suppressions_resting_on(tx, doubted, heard.since(ports.now())).await?;
     let addresses: Vec<_> = found.iter().map(|found| (found.address, found.channel)).collect();
     endpoints_lock_for_change(tx, ports, &addresses).await?;
     let ids: Vec<_> = found.iter().map(|found| found.id).collect();

@@ -1,7 +1,7 @@
 //! Whose fault it is that mailboxes are missing (C-53): operators have answered 5.1.1 for people who were there.
 //!
-//! Where an operator suddenly says so of far more mails than in the month before, nobody is suppressed for it, and who was in
-//! that hour is let go. The next mail to each of them tells: after the fault it arrives, or suppresses. All operators that the
+//! Where an operator suddenly says so of far more mails than in the month before, nobody is suppressed for it, and who was of
+//! late is let go. The next mail to each of them tells: after the fault it arrives, or suppresses. All operators that the
 //! rules do not name count as one.
 
 use chrono::TimeDelta;
@@ -9,8 +9,26 @@ use chrono::TimeDelta;
 use crate::messaging::reply_class::Operator;
 use crate::time::Timestamp;
 
-/// What is recent: this hour and the one before.
-pub const RECENT: TimeDelta = TimeDelta::hours(1);
+/// How it was heard that mailboxes are missing, which says of when the mails were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// As the answer to a hand-over.
+    AtOnce,
+    /// By a report: a relay's queue may have held the mail for hours, in which few others were handed over.
+    Later,
+}
+
+impl Heard {
+    /// Since when mails, and mailboxes that are missing, are recent: those of this hour and the one before, or of a day.
+    pub fn since(self, now: Timestamp) -> Timestamp {
+        let recent = match self {
+            Self::AtOnce => TimeDelta::hours(1),
+            Self::Later => TimeDelta::days(1),
+        };
+        hour(now - recent)
+    }
+}
+
 /// What is compared with.
 pub const BEFORE: TimeDelta = TimeDelta::days(30);
 /// So few missing mailboxes say nothing.
@@ -94,6 +112,13 @@ mod tests {
         assert!(!is_in_fault(mails(1_000, 60), Mails::default()), "6 % of a list that was never written to");
         assert!(!is_in_fault(mails(100_000, 900), mails(1_000_000, 0)), "0.9 % where nobody was ever missing");
         assert!(is_in_fault(mails(0, 20), Mails::default()), "reports of mails of yesterday");
+    }
+
+    #[test]
+    fn c053_what_reports_tell_is_held_against_the_mails_of_a_day() {
+        let now = Timestamp::from_timestamp(1_800_001_234, 0).unwrap();
+        assert_eq!(Heard::AtOnce.since(now), hour(now) - TimeDelta::hours(1));
+        assert_eq!(Heard::Later.since(now), hour(now) - TimeDelta::days(1));
     }
 
     #[test]

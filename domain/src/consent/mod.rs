@@ -37,6 +37,7 @@ pub use codes::{ActorKind, Basis, Channel, ConsentAction, SourceKind, Suppressio
 pub use complaint::{RecordComplaint, record_complaint};
 pub(crate) use evidence::store_shared_evidence;
 pub use evidence::{Evidence, erase_evidence, read_evidence};
+pub use fault::Heard;
 pub(crate) use fault::tell_doubted;
 pub use fold::{CLOCK_TOLERANCE, ConsentState, ConsentStatus, LedgerEntry, Mark, Standing, effective_at};
 pub(crate) use follow::follow;

@@ -222,7 +222,7 @@ impl Batch {
                     self.stricter.push((claimed.id, fence, draft.tracking));
                 }
                 let lease_until = claimed.lease_until;
-                self.operators.push(Operator::of_host(mail.to.domain_ascii()).unwrap_or(Operator::OTHER));
+                self.operators.push(mail.mailbox());
                 self.going.push((mail, AttemptRef { message: claimed.id, number, fence, lease_until }));
                 (None, None, 0)
             }

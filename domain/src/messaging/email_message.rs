@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use carillon_entities::ids::MessageId;
 
+use super::reply_class::Operator;
 use crate::contacts::EmailAddress;
 use crate::time::Timestamp;
 
@@ -73,6 +74,13 @@ pub struct EmailMessage {
     pub list: Option<ListHeaders>,
     /// Who signs; a mail without a usable key is held by the gate (C-02).
     pub dkim: DkimKey,
+}
+
+impl EmailMessage {
+    /// Who runs the mailbox it is for, as far as its domain tells: what stands behind other domains a relay does not say.
+    pub fn mailbox(&self) -> Operator {
+        Operator::of_host(self.to.domain_ascii()).unwrap_or(Operator::OTHER)
+    }
 }
 
 impl std::fmt::Debug for EmailMessage {

@@ -16,7 +16,7 @@ use super::state::{AttemptStatus, MessageStatus};
 use super::store::{self, AttemptStep, MessageEvent, Move};
 use super::tell::{Ended, tell_ends};
 use super::{AttemptFacts, Ending, HandOver, MessageMove, NotHandedOver, Settlement, decide_after};
-use crate::consent::{self, Channel, HardBounce, SoftBounce};
+use crate::consent::{self, Channel, HardBounce, Heard, SoftBounce};
 use crate::error::Result;
 use crate::keys::AddressHmac;
 use crate::ports::Ports;
@@ -37,6 +37,8 @@ pub struct Settled {
     pub facts: AttemptFacts,
     /// The address it went to.
     pub address: AddressHmac,
+    /// Whose mailbox that is, as the gate counted it (C-53).
+    pub mailbox: Operator,
 }
 
 /// What one transaction of a hand-over writes.
@@ -98,7 +100,7 @@ async fn blame(
     let gone = decided.iter().filter(|(_, settlement)| settlement.suppress).map(|(settled, _)| HardBounce {
         channel,
         address: settled.address,
-        operator: settled.outcome.operator(),
+        operator: settled.mailbox,
         at: now,
     });
     let gone: Vec<HardBounce> = gone.collect();
@@ -119,14 +121,14 @@ async fn blame(
     if !full.is_empty() {
         consent::count_soft_bounces(tx, ports, &full).await?;
     }
-    if gone.is_empty() { Ok(Vec::new()) } else { consent::suppress_hard_bounces(tx, ports, &gone).await }
+    if gone.is_empty() { Ok(Vec::new()) } else { consent::suppress_hard_bounces(tx, ports, Heard::AtOnce, &gone).await }
 }
 
 /// Takes back what an operator's own fault suppressed (C-53). What was settled is written whatever comes of it: the next missing
 /// mailbox of that hour tries again.
 async fn take_back(grant: &Grant<SendMessages>, ports: &Ports, doubted: &[Operator]) -> Result<usize> {
     let mut tx = grant.begin().await?;
-    let taken = consent::take_back_doubted(&mut tx, ports, doubted).await?;
+    let taken = consent::take_back_doubted(&mut tx, ports, Heard::AtOnce, doubted).await?;
     tx.commit().await?;
     Ok(taken)
 }

@@ -2,7 +2,7 @@
 //!
 //! An attempt that was cleared and never started has no outcome; it lapses ([`super::AttemptState::settle`]).
 
-use super::reply_class::{self, Disposition, FailureClass, Operator, Reply};
+use super::reply_class::{self, Disposition, FailureClass, Reply};
 use super::{
     AttemptOutcome, AttemptStatus, Ending, MessageClass, MessageStatus, NextAttempt, RetrySchedule, RetryWindow,
 };
@@ -24,16 +24,6 @@ pub enum HandOver {
     NotHandedOver(NotHandedOver),
     /// The final dot may have arrived, its answer did not.
     Unknown,
-}
-
-impl HandOver {
-    /// Who runs the server that answered, as far as the rules know one.
-    pub fn operator(&self) -> Operator {
-        match self {
-            Self::Refused(reply) => reply.operator.unwrap_or(Operator::OTHER),
-            Self::Accepted | Self::NotHandedOver(_) | Self::Unknown => Operator::OTHER,
-        }
-    }
 }
 
 /// Why nothing was handed over.

@@ -44,6 +44,7 @@ impl Handlers {
         let lease_until = claimed.messages.first().map(|message| message.lease_until);
         let gate = tracing::info_span!(target: trace::PARTS, "gate");
         let cleared = self.clear(grant, tenant, claimed.messages).instrument(gate).await?;
+        let facts = facts.with_mailboxes(&cleared);
         if lease_until.is_some_and(|until| until <= self.ports.now()) {
             // Rendering alone took longer than a claim holds.
             self.pace.learn(tenant, count, true);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use carillon_domain::error::{Error, Result};
 use carillon_domain::ids::MessageId;
 use carillon_domain::keys::AddressHmac;
+use carillon_domain::messaging::reply_class::Operator;
 use carillon_domain::messaging::{
     self, AttemptFacts, AttemptRef, ClaimedMessage, Cleared, EmailMessage, GROUP, HandOver, HandOverStep, Lane,
     NotHandedOver, Settled,
@@ -27,16 +28,27 @@ use super::Handlers;
 use crate::channels::email::{Moment, PreparedEmail, Relay};
 
 /// What settling needs to know of each message.
-pub(super) struct Facts(HashMap<MessageId, (AttemptFacts, AddressHmac)>);
+pub(super) struct Facts(HashMap<MessageId, (AttemptFacts, AddressHmac, Operator)>);
 
 impl Facts {
     pub(super) fn of(claimed: &[ClaimedMessage]) -> Self {
-        Self(claimed.iter().map(|message| (message.id, (message.facts(), message.address))).collect())
+        let facts = |message: &ClaimedMessage| (message.id, (message.facts(), message.address, Operator::OTHER));
+        Self(claimed.iter().map(facts).collect())
+    }
+
+    /// The same with whose mailboxes the cleared are for.
+    pub(super) fn with_mailboxes(mut self, cleared: &[Cleared<EmailMessage>]) -> Self {
+        for mail in cleared {
+            if let Some((.., mailbox)) = self.0.get_mut(&mail.attempt().message) {
+                *mailbox = mail.message().mailbox();
+            }
+        }
+        self
     }
 
     fn settled(&self, attempt: AttemptRef, outcome: HandOver) -> Option<Settled> {
-        let (facts, address) = *self.0.get(&attempt.message)?;
-        Some(Settled { attempt, outcome, facts, address })
+        let (facts, address, mailbox) = *self.0.get(&attempt.message)?;
+        Some(Settled { attempt, outcome, facts, address, mailbox })
     }
 }
 

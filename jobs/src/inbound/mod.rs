@@ -6,6 +6,7 @@
 //! and nobody is answered by mail (C-57).
 
 mod content;
+mod seats;
 mod session;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use seats::Seats;
 use session::Session;
 
 /// What a listener may cost.
@@ -26,6 +28,8 @@ use session::Session;
 pub struct InboundSettings {
     /// Connections at the same time; more get 421.
     pub max_connections: usize,
+    /// Connections of one client at the same time, so that none keeps all others out; more get 421.
+    pub max_per_client: usize,
     /// Octets of a mail; a larger one is refused. Far fewer are kept of each.
     pub max_size: usize,
     /// How long a client may be silent.
@@ -41,6 +45,7 @@ impl InboundSettings {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             max_connections: 64,
+            max_per_client: 32,
             max_size: 25_000_000,
             silence: Duration::from_mins(1),
             longest: Duration::from_mins(15),
@@ -109,13 +114,15 @@ impl Drop for Inbound {
 }
 
 async fn listen(listener: TcpListener, shared: Arc<Shared>, slots: Arc<Semaphore>) {
+    let seats = Seats::new(shared.settings.max_per_client);
     loop {
-        let Ok((mut tcp, _)) = listener.accept().await else {
+        let Ok((mut tcp, peer)) = listener.accept().await else {
             // Out of descriptors: let some connections end.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+        let places = (Arc::clone(&slots).try_acquire_owned().ok(), seats.take(peer.ip()));
+        let (Some(slot), Some(seat)) = places else {
             let _ = tcp.try_write(b"421 4.3.2 Too many connections\r\n");
             let _ = tcp.shutdown().await;
             continue;
@@ -125,7 +132,7 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>, slots: Arc<Semaphore
             let longest = shared.settings.longest;
             // A client that breaks off is everyday life for a listener; there is nobody to tell.
             let _ = tokio::time::timeout(longest, Session::new(tcp, shared).run()).await;
-            drop(slot);
+            drop((seat, slot));
         });
     }
 }

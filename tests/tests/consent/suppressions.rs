@@ -1,7 +1,7 @@
 //! Suppressions: by keyed hash, without an end, lifted only by rule.
 
 use carillon_domain::consent::{
-    self, Basis, Channel, ConsentAction, Evidence, HardBounce, LiftSuppression, Reason, Recipient, RecordOptIn,
+    self, Basis, Channel, ConsentAction, Evidence, HardBounce, Heard, LiftSuppression, Reason, Recipient, RecordOptIn,
     RecordOptOut, SourceKind, SuppressAddress, Suppression, SuppressionReason, SuppressionScope, Verdict, Wording,
 };
 use carillon_domain::contacts::EmailAddress;
@@ -113,7 +113,7 @@ async fn c067_a_hard_bounce_suppresses_and_leaves_the_ledger_alone() {
     let channel = carillon_domain::consent::Channel::Email;
     let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
     let bounce = HardBounce { channel, address, operator: Operator::OTHER, at: setup.ports().now() };
-    consent::suppress_hard_bounces(&mut tx, setup.ports(), &[bounce, bounce]).await.unwrap();
+    consent::suppress_hard_bounces(&mut tx, setup.ports(), Heard::AtOnce, &[bounce, bounce]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(setup.count("consent_events").await, events);
     let found = of_ada(&setup).await;

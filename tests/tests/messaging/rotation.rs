@@ -1,7 +1,7 @@
 //! After a rotation of keys an address is still one person: to sending, to the gate and to whoever says no (C-157).
 
 use carillon_domain::consent::{
-    self, Basis, Channel, ConsentAction, HardBounce, OptOutScope, RecordOptIn, SourceKind, Wording,
+    self, Basis, Channel, ConsentAction, HardBounce, Heard, OptOutScope, RecordOptIn, SourceKind, Wording,
 };
 use carillon_domain::error::Error;
 use carillon_domain::keys::{LinkPurpose, LinkToken};
@@ -77,7 +77,7 @@ async fn c157_the_gate_knows_what_was_said_under_a_retired_key() {
     let address = setup.ports().keys.address_hmac(setup.tenant, Channel::Email, email(gone).norm());
     let bounce = HardBounce { channel: Channel::Email, address, operator: Operator::OTHER, at: setup.ports().now() };
     let mut tx = setup.world.grant::<RecordConsent>(setup.tenant).begin().await.unwrap();
-    consent::suppress_hard_bounces(&mut tx, setup.ports(), &[bounce]).await.unwrap();
+    consent::suppress_hard_bounces(&mut tx, setup.ports(), Heard::AtOnce, &[bounce]).await.unwrap();
     tx.commit().await.unwrap();
 
     setup.rotate();

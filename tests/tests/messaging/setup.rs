@@ -10,6 +10,7 @@ use carillon_domain::consent::{
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::entropy::SeededEntropy;
 use carillon_domain::error::{Refusal, Result};
+use carillon_domain::messaging::reply_class::Operator;
 use carillon_domain::messaging::{
     self, AcceptedIntent, Attempt, AttemptRef, ClaimedMessage, Cleared, ContentCache, CreateSender, DecisionRecord,
     EmailMessage, HandOver, HandOverStep, Intent, Lane, Message, MessageClass, MessageStatus, NewDkimKey,
@@ -269,9 +270,11 @@ impl Setup {
         assert_eq!(self.start(&attempts).await, attempts.len());
         let claimed: HashMap<MessageId, &ClaimedMessage> =
             claimed.iter().map(|message| (message.id, message)).collect();
-        let all = attempts.iter();
-        let all: Vec<_> = all.map(|attempt| settled(claimed[&attempt.message], *attempt, outcome.clone())).collect();
-        self.end(all).await;
+        let all = cleared.iter().map(|mail| Settled {
+            mailbox: mail.message().mailbox(),
+            ..settled(claimed[&mail.attempt().message], mail.attempt(), outcome.clone())
+        });
+        self.end(all.collect()).await;
         attempts.len()
     }
 
@@ -311,7 +314,8 @@ impl Setup {
 }
 
 pub fn settled(claimed: &ClaimedMessage, attempt: AttemptRef, outcome: HandOver) -> Settled {
-    Settled { attempt, outcome, facts: claimed.facts(), address: claimed.address }
+    let mailbox = Operator::OTHER;
+    Settled { attempt, outcome, facts: claimed.facts(), address: claimed.address, mailbox }
 }
 
 pub fn email(text: &str) -> EmailAddress {

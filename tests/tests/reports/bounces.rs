@@ -98,6 +98,44 @@ async fn c058_late_repeated_and_reordered_reports_end_alike() {
     assert_eq!((new, counted(ReportEnd::Repeated)), ([3, 3, 3], 9));
 }
 
+/// What came of mails that were sent this morning is told while hardly any are sent: it is held against those.
+#[tokio::test]
+async fn c053_reports_that_come_late_are_held_against_the_mails_of_the_day() {
+    // Of a hundred thousand, twenty-one are missing as on any day; of a hundred, the operator is in fault.
+    for (handed, suppressed) in [(100_000, 21), (100, 0)] {
+        let post = post().await;
+        let mut paths = Vec::new();
+        for n in 0..21 {
+            let email = format!("p{n}@reader.example");
+            let (_, path) = sent(&post, &email).await;
+            paths.push((email, path));
+        }
+        post.execute(&format!("UPDATE operator_hours SET handed = {handed}")).await;
+        post.advance(TimeDelta::hours(5));
+        for (email, path) in &paths {
+            assert_eq!(receive(&post, path, gone(email)).await, ReportEnd::Bounced);
+        }
+        assert_eq!(count(&post, "suppressions WHERE reason = 'hard_bounce'").await, suppressed, "of {handed}");
+    }
+}
+
+/// A return path is in every mail, so its reader could say the same in other words, again and again.
+#[tokio::test]
+async fn c053_one_mail_is_one_missing_mailbox_in_whatever_words() {
+    let post = post().await;
+    let (id, path) = sent(&post, ADA).await;
+    assert_eq!(receive(&post, &path, gone(ADA)).await, ReportEnd::Bounced);
+    for (status, text) in
+        [("5.1.3", "Bad syntax"), ("5.1.6", "Moved"), ("5.2.1", "Disabled"), ("5.7.17", "Not the owner")]
+    {
+        let raw = report("failed", ADA, status, &format!("550 {status} {text}"));
+        assert_eq!(receive(&post, &path, raw).await, ReportEnd::Repeated, "{status}");
+    }
+    assert_eq!(count(&post, "operator_hours WHERE gone = 1").await, 1);
+    assert_eq!(count(&post, "endpoints WHERE hard_bounces = 1").await, 1);
+    assert_eq!(post.story(id).await, "bounced recipient_permanent [accepted]");
+}
+
 #[tokio::test]
 async fn c168_a_report_settles_an_outcome_that_the_relay_hid() {
     let post = post().await;

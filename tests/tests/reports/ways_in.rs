@@ -11,7 +11,7 @@ use carillon_tests::post::{Post, token};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::setup::{count, gone, post, sent};
@@ -97,6 +97,20 @@ async fn c054_lmtp_has_an_answer_for_each_recipient_and_connections_are_bounded(
     let mut line = String::new();
     third.read_line(&mut line).await.unwrap();
     assert!(line.starts_with("421 "), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c054_a_client_that_holds_connections_keeps_nobody_else_out() {
+    let post = post().await;
+    let settings = InboundSettings { max_per_client: 1, ..InboundSettings::new("bounces.carillon.test") };
+    let inbound = Inbound::start("127.0.0.1:0".parse().unwrap(), post.ports().clone(), settings).await.unwrap();
+    let _holding = Talk::with(&inbound).await;
+    let mut again = Talk(BufReader::new(TcpStream::connect(inbound.addr()).await.unwrap()));
+    assert!(again.reply().await.starts_with("421 "));
+    let elsewhere = TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = Talk(BufReader::new(elsewhere.connect(inbound.addr()).await.unwrap()));
+    assert!(other.reply().await.starts_with("220 "));
 }
 
 /// Whoever sent a report keeps it until it was taken.

@@ -31,7 +31,8 @@ impl FromStr for Replicas {
             let (part, count) = text.split_once('=')?;
             let part = match part {
                 "gateway" => Part::Gateway,
-                "recipient" => Part::Recipient,
+                // Who takes bounces opens what the links of mails do.
+                "recipient" | "inbound" => Part::Recipient,
                 "worker" => Part::Worker,
                 _ => return None,
             };
@@ -40,7 +41,7 @@ impl FromStr for Replicas {
                 None => Self { part, count: number(count)?, pool: None },
             })
         };
-        read().ok_or_else(|| "give gateway=3 or gateway=3x16; also of recipient and worker".to_owned())
+        read().ok_or_else(|| "give gateway=3 or gateway=3x16; also of recipient, inbound and worker".to_owned())
     }
 }
 
@@ -87,6 +88,8 @@ mod tests {
         assert_eq!("worker=2x32".parse::<Replicas>(), Ok(worker));
         let none = Replicas { part: Part::Recipient, count: 0, pool: None };
         assert_eq!("recipient=0".parse::<Replicas>(), Ok(none));
+        let inbound = Replicas { part: Part::Recipient, count: 2, pool: Some(4) };
+        assert_eq!("inbound=2x4".parse::<Replicas>(), Ok(inbound));
         for wrong in ["gateway", "gateway=", "engine=1", "gateway=-1", "gateway=1x", "gateway=1x2x3", "worker=1001"] {
             assert!(wrong.parse::<Replicas>().is_err(), "{wrong}");
         }

@@ -6,7 +6,7 @@ use carillon_entities::wall::{Args, TenantTx, WallError};
 use chrono::TimeDelta;
 use sea_orm::{FromQueryResult, Value};
 
-use crate::consent::fault::{BEFORE, Mails, RECENT, hour};
+use crate::consent::fault::{BEFORE, Mails, hour};
 use crate::messaging::reply_class::Operator;
 use crate::time::Timestamp;
 
@@ -51,13 +51,12 @@ struct LevelRow {
     before_gone: i64,
 }
 
-/// The recent mails of operators, and those of the month before.
+/// The mails of operators since an instant, and those of the month before it.
 pub async fn operators_levels(
     tx: &mut TenantTx,
     operators: impl IntoIterator<Item = Operator>,
-    now: Timestamp,
+    since: Timestamp,
 ) -> Result<Vec<(Operator, Mails, Mails)>, WallError> {
-    let since = hour(now - RECENT);
     let batch = operators.into_iter().map(|operator| vec![Value::from(operator.as_str())]);
     let args = Args::of([since.into(), (since - BEFORE).into()]).with_batch(batch);
     let rows: Vec<LevelRow> = tx.sql(&OPERATORS_LEVELS, args)?.all().await?;

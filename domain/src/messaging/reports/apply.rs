@@ -8,7 +8,7 @@ use super::RecipientReport;
 use super::receive::ReportEnd;
 use super::redact::redact;
 use super::verdict::{Failure, Verdict, judge};
-use crate::consent::{self, Channel, HardBounce, Recipient, SoftBounce};
+use crate::consent::{self, Channel, HardBounce, Heard, Recipient, SoftBounce};
 use crate::contacts::EmailAddress;
 use crate::error::Result;
 use crate::keys::VerifiedBounce;
@@ -136,12 +136,15 @@ async fn locked(tx: &mut TenantTx, message: &ReportedMessage) -> Result<Option<R
     Ok(found)
 }
 
-/// Whether the history has it already.
+/// Whether the history has it already. That its mailbox is missing is said of a mail once, whatever the words: else one return
+/// path would count for as many missing mailboxes as there are rules, and make an operator seem in fault (C-53, C-55).
 async fn is_known(tx: &mut TenantTx, message: &ReportedMessage, entry: &Entry) -> Result<bool> {
     let known = store::report_events(tx, message.id).await?;
+    let class = entry.detail.get("class").and_then(serde_json::Value::as_str);
+    let is_gone = class == Some(FailureClass::RecipientPermanent.as_str());
     let same = |(kind, detail): &(String, serde_json::Value)| {
-        let fields = ["attempt", "class", "rule"];
-        kind == entry.kind && fields.iter().all(|field| detail.get(field) == entry.detail.get(field))
+        let is_same = |field: &str| detail.get(field) == entry.detail.get(field);
+        kind == entry.kind && is_same("class") && (is_gone || is_same("attempt") && is_same("rule"))
     };
     Ok(known.len() >= ENTRIES_MAX || known.iter().any(same))
 }
@@ -180,8 +183,8 @@ async fn blame(
 ) -> Result<Vec<Operator>> {
     let (channel, address) = (Channel::Email, message.address);
     if failure.suppress {
-        let bounce = HardBounce { channel, address, operator: failure.operator, at: now };
-        return consent::suppress_hard_bounces(tx, ports, &[bounce]).await;
+        let bounce = HardBounce { channel, address, operator: failure.mailbox, at: now };
+        return consent::suppress_hard_bounces(tx, ports, Heard::Later, &[bounce]).await;
     }
     if failure.class == FailureClass::RecipientTransient {
         let bounce = SoftBounce { channel, address, message: message.id, at: now };
@@ -252,7 +255,7 @@ async fn take_back(grant: &Grant<ReceiveReports>, ports: &Ports, doubted: &[Oper
     }
     let done = async {
         let mut tx = grant.begin().await?;
-        let taken = consent::take_back_doubted(&mut tx, ports, doubted).await?;
+        let taken = consent::take_back_doubted(&mut tx, ports, Heard::Later, doubted).await?;
         tx.commit().await?;
         Ok::<_, crate::error::Error>(taken)
     };

@@ -44,9 +44,13 @@ const AWAY: [&str; 12] = [
 /// Whether nobody wrote it (RFC 3834 s5).
 pub(super) fn is_automatic(mail: &Mail<'_>) -> bool {
     let submitted = header(mail, "Auto-Submitted").is_some_and(|value| !value.to_ascii_lowercase().starts_with("no"));
+    submitted || is_marked(mail) || is_away(mail)
+}
+
+/// Whether it says by headers of its own that it answers for somebody.
+fn is_marked(mail: &Mail<'_>) -> bool {
     let precedence = header(mail, "Precedence").is_some_and(|value| value.to_ascii_lowercase().contains("auto"));
-    let marked = ["X-Autoreply", "X-Autorespond", "X-Autoresponder"].iter().any(|name| header(mail, name).is_some());
-    submitted || precedence || marked || is_away(mail)
+    precedence || ["X-Autoreply", "X-Autorespond", "X-Autoresponder"].iter().any(|name| header(mail, name).is_some())
 }
 
 fn is_away(mail: &Mail<'_>) -> bool {
@@ -60,8 +64,8 @@ fn subject(mail: &Mail<'_>) -> String {
 
 /// A bounce in prose.
 pub(super) fn read(mail: &Mail<'_>) -> Option<RecipientReport> {
-    let replied =
-        header(mail, "Auto-Submitted").is_some_and(|value| value.to_ascii_lowercase().starts_with("auto-replied"));
+    let replied = is_marked(mail)
+        || header(mail, "Auto-Submitted").is_some_and(|value| value.to_ascii_lowercase().starts_with("auto-replied"));
     let listed = header(mail, "X-Failed-Recipients");
     let from = header(mail, "From").unwrap_or_default().to_ascii_lowercase();
     let by_server =

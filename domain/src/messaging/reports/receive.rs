@@ -1,5 +1,7 @@
 //! Takes a mail that came to one of our addresses, whichever way it came: over SMTP or LMTP, HTTP or a pipe.
 
+use tokio::sync::Semaphore;
+
 use super::address::ReportAddress;
 use super::complain::complain;
 use super::{Reported, apply, read};
@@ -34,13 +36,17 @@ text_code! {
     }
 }
 
+/// Mails that a process reads at the same time; each may take a stack of its own, and threads that others want, too. Whoever
+/// waits waits as for a database.
+const READERS: usize = 4;
+static READING: Semaphore = Semaphore::const_new(READERS);
+
 /// Takes a mail. Taking it again changes nothing (C-58).
 ///
 /// # Errors
 /// [`WallError::Unavailable`] and other faults of the moment: the mail is to be sent again.
 pub async fn receive_report(ports: &Ports, to: ReportAddress, raw: Vec<u8>) -> Result<ReportEnd> {
-    let read = tokio::task::spawn_blocking(move || read::read(&raw)).await.map_err(Error::fault)?;
-    let end = match (read.ok_or(WallError::Unavailable)?, to) {
+    let end = match (read_in_turn(raw).await?, to) {
         (Reported::Delivery(recipients), ReportAddress::ReturnPath(path)) => {
             apply::delivery(&entered(ports, &path), ports, &path, &recipients).await?
         }
@@ -55,6 +61,35 @@ pub async fn receive_report(ports: &Ports, to: ReportAddress, raw: Vec<u8>) -> R
     Ok(end)
 }
 
+/// Reads a mail when there is room for it. The place is the thread's: whoever leaves meanwhile makes no room.
+async fn read_in_turn(raw: Vec<u8>) -> Result<Reported> {
+    let place = READING.acquire().await.map_err(Error::fault)?;
+    let read = move || {
+        let read = read::read(&raw);
+        drop(place);
+        read
+    };
+    let read = tokio::task::spawn_blocking(read).await.map_err(Error::fault)?;
+    Ok(read.ok_or(WallError::Unavailable)?)
+}
+
 fn entered(ports: &Ports, path: &VerifiedBounce) -> Grant<ReceiveReports> {
     enter_by_bounce(&ports.wall, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn c054_no_more_mails_are_read_at_once_than_there_is_room_for() {
+        let room = READING.acquire_many(u32::try_from(READERS).unwrap()).await.unwrap();
+        assert!(timeout(Duration::from_millis(300), read_in_turn(Vec::new())).await.is_err(), "it waits");
+        drop(room);
+        assert_eq!(read_in_turn(Vec::new()).await.unwrap(), Reported::Other);
+    }
 }

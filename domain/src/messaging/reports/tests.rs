@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::read::read;
 use super::redact::redact;
 use super::verdict::{Verdict, judge};
-use super::{Feedback, READ_MAX, Reported};
+use super::{Action, Feedback, READ_MAX, RecipientReport, Reported};
 
 const ADA: &str = "ada@reader.example";
 
@@ -125,6 +125,35 @@ fn c055_a_report_that_names_somebody_else_suppresses_nobody() {
     for (name, mail, _) in CORPUS {
         let told = told(&read(&wire(mail)).unwrap(), |address| address == "victim@reader.example");
         assert!(!told.contains("suppress"), "{name}: {told}");
+    }
+}
+
+/// Many answer without a sender, as servers do, and name themselves; what they say of a mailbox is no server's word.
+#[test]
+fn c057_an_answer_that_says_so_in_a_header_is_no_bounce() {
+    let text = "I have left.\r\n\r\nada@reader.example\r\nThis mailbox does not exist any more.\r\n";
+    for mark in ["X-Autoreply: yes", "Precedence: auto_reply", "X-Autoresponder: 1"] {
+        let mail = format!("Return-Path: <>\r\nFrom: ada@reader.example\r\nSubject: Your mail\r\n{mark}\r\n\r\n{text}");
+        assert_eq!(told(&read(mail.as_bytes()).unwrap(), is_ada), "auto_reply", "{mark}");
+    }
+}
+
+/// Whoever writes a report can have it talk like anybody; the domain is the signed mail's own.
+#[test]
+fn c053_a_missing_mailbox_counts_by_its_domain_and_not_by_how_the_report_talks() {
+    let report = |address: &str| RecipientReport {
+        action: Action::Failed,
+        status: None,
+        diagnostic: Some((550, "5.1.1 No such user - gsmtp".to_owned())),
+        recipients: vec![address.to_owned()],
+        remote_mta: Some("gmail-smtp-in.l.google.com".to_owned()),
+    };
+    for (address, mailbox) in [(ADA, "other"), ("ada@outlook.com", "microsoft"), ("ada@gmail.com", "google")] {
+        let Some(Verdict::Failed(failure)) = judge(&[report(address)], |asked| asked == address) else {
+            panic!("{address} has failed");
+        };
+        assert!(failure.suppress);
+        assert_eq!(failure.mailbox.as_str(), mailbox, "{address}");
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) struct Failure {
     pub rule: &'static str,
     /// The address gets no more mail.
     pub suppress: bool,
-    /// Whose servers said so.
-    pub operator: Operator,
+    /// Who runs the mailbox, by its domain alone, as the gate counts mails (C-53).
+    pub mailbox: Operator,
     /// The reply's code, 0 for none, its enhanced code and its text, which may quote addresses.
     pub code: u16,
     pub enhanced: Option<EnhancedCode>,
@@ -39,39 +39,43 @@ pub(super) struct Failure {
 pub(super) fn judge(recipients: &[RecipientReport], is_ours: impl Fn(&str) -> bool) -> Option<Verdict> {
     let names_ours = |report: &&RecipientReport| report.recipients.iter().any(|address| is_ours(address));
     let ours: Vec<&RecipientReport> = recipients.iter().filter(names_ours).collect();
-    let named = !ours.is_empty();
-    let chosen = if named { ours } else { recipients.iter().collect() };
+    let chosen = if ours.is_empty() { recipients.iter().collect() } else { ours };
     if chosen.iter().any(|report| report.action.is_good()) {
         return Some(Verdict::Delivered);
     }
     match chosen.iter().find(|report| report.action == Action::Failed) {
-        Some(report) => Some(Verdict::Failed(failure(report, named))),
+        Some(report) => {
+            let named = report.recipients.iter().find(|address| is_ours(address));
+            Some(Verdict::Failed(failure(report, named.map(String::as_str))))
+        }
         None if chosen.is_empty() => None,
         None => Some(Verdict::Delayed),
     }
 }
 
-fn failure(report: &RecipientReport, named: bool) -> Failure {
+/// `named` is the address that the mail was written to, as the report has it.
+fn failure(report: &RecipientReport, named: Option<&str>) -> Failure {
     let (code, text) = report.diagnostic.clone().unwrap_or_default();
     let code = if (400..600).contains(&code) { code } else { 0 };
     let said = EnhancedCode::at_start_of(&text);
     let tells = |code: &EnhancedCode| (code.subject, code.detail) != (0, 0);
     let enhanced = report.status.filter(tells).or(said.filter(tells)).or(report.status).or(said);
     let host = |name: &str| Operator::of_host(name.split_whitespace().next().unwrap_or_default());
-    let domain = |address: &String| host(address.rsplit_once('@')?.1);
+    let domain = |address: &str| host(address.rsplit_once('@')?.1);
     let operator = Operator::of_text(&text)
         .or_else(|| report.remote_mta.as_deref().and_then(host))
-        .or_else(|| report.recipients.iter().find_map(domain));
+        .or_else(|| report.recipients.iter().find_map(|address| domain(address)));
     let reply = Reply { stage: SmtpStage::Recipient, code, enhanced, text, operator };
     let judged = reply_class::classify_final(&reply);
     let gone = judged.disposition == Disposition::FailAndSuppress;
     let everybody = carillon_entities::seeded_bugs::on("every_bounce_suppresses");
-    let (class, rule) = if gone && !named { (FailureClass::Unknown, UNNAMED) } else { (judged.class, judged.rule) };
+    let (class, rule) =
+        if gone && named.is_none() { (FailureClass::Unknown, UNNAMED) } else { (judged.class, judged.rule) };
     Failure {
         class,
         rule,
-        suppress: gone && named || everybody,
-        operator: operator.unwrap_or(Operator::OTHER),
+        suppress: gone && named.is_some() || everybody,
+        mailbox: named.and_then(domain).unwrap_or(Operator::OTHER),
         code,
         enhanced,
         text: reply.text,

@@ -182,22 +182,12 @@ impl SmtpConnection {
             (true, false) => " SMTPUTF8",
             (false, _) => "",
         };
-        let (ret, notify) = self.report_parameters(mail);
+        let (ret, notify) = report_parameters(mail, self.offers(EXT_DSN));
         [
             format!("MAIL FROM:<{}>{size}{utf8}{ret}\r\n", mail.envelope_from.as_str()),
             format!("RCPT TO:<{}>{notify}\r\n", mail.to.as_str()),
             "DATA\r\n".to_owned(),
         ]
-    }
-
-    /// What is to be reported, to a relay that reports at all (C-56): failures and delays, with the headers alone, and to
-    /// whom the mail was written, which may be another address by the time it fails.
-    fn report_parameters(&self, mail: &PreparedEmail) -> (&'static str, String) {
-        if !self.offers(EXT_DSN) {
-            return ("", String::new());
-        }
-        let original = xtext(mail.to.as_str()).map_or(String::new(), |to| format!(" ORCPT=rfc822;{to}"));
-        (" RET=HDRS", format!(" NOTIFY=FAILURE,DELAY{original}"))
     }
 
     /// The content, then the final dot, if the permit still holds by then (L3). An error means that the dot was not sent;
@@ -309,6 +299,17 @@ fn stuffed(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
     out.extend_from_slice(&bytes[from..]);
     Cow::Owned(out)
+}
+
+/// What is to be reported, to a relay that reports at all (C-56): failures and delays, with the headers alone, of which attempt,
+/// and to whom the mail was written, which may be another address by the time it fails.
+pub(super) fn report_parameters(mail: &PreparedEmail, reports: bool) -> (String, String) {
+    if !reports {
+        return Default::default();
+    }
+    let original = xtext(mail.to.as_str()).map_or(String::new(), |to| format!(" ORCPT=rfc822;{to}"));
+    let envelope = format!("{}.{}", mail.message, mail.attempt);
+    (format!(" RET=HDRS ENVID={envelope}"), format!(" NOTIFY=FAILURE,DELAY{original}"))
 }
 
 #[cfg(test)]

@@ -18,6 +18,16 @@ async fn deliver_under(behaviour: Behaviour) -> (HandOver, Catcher) {
     (outcome, catcher)
 }
 
+/// Of a relay that reports nothing, nothing is asked.
+#[test]
+fn c056_reports_are_asked_for_where_they_are_offered_and_say_which_attempt() {
+    let mail = prepared(&EmailMessage { attempt: 3, ..transactional("ann+x@example.org") });
+    let asked = crate::channels::email::smtp::report_parameters(&mail, true);
+    assert_eq!(asked.0, format!(" RET=HDRS ENVID={}.3", mail.message()));
+    assert_eq!(asked.1, " NOTIFY=FAILURE,DELAY ORCPT=rfc822;ann+2Bx@example.org");
+    assert_eq!(crate::channels::email::smtp::report_parameters(&mail, false), Default::default());
+}
+
 /// A name that resolves to this machine is no way in, whoever it belongs to.
 #[tokio::test]
 async fn c227_a_tenants_relay_is_never_inside() {
