@@ -3,7 +3,7 @@
 //! Under an idempotency key the secret is kept sealed (C-233) with the answer, as long as that: whoever lost the answer
 //! has the same key by the same call.
 
-use carillon_entities::ids::{CredentialId, DocumentSetId, UserId};
+use carillon_entities::ids::{CredentialId, DocumentSetId, TenantId, UserId};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

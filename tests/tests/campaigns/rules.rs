@@ -144,7 +144,7 @@ async fn a_list_stays_for_a_campaign_that_is_being_started() {
     let mut first = starts.begin().await.unwrap();
     campaigns::start_campaign(&starts, &mut first, stand.ports(), (draft.id, draft.version)).await.unwrap();
     let is_over = Cell::new(false);
-    let deletes = async {
+    let deletion = async {
         let grant = stand.marketer.grant::<WriteContacts>().unwrap();
         let mut tx = grant.begin().await?;
         let deleted = campaigns::delete_list(&grant, &mut tx, (list, 1)).await;
@@ -155,7 +155,7 @@ async fn a_list_stays_for_a_campaign_that_is_being_started() {
         stand.until_waiting(|| is_over.get()).await;
         first.commit().await.unwrap();
     };
-    let deleted = Box::pin(async { futures::future::join(deletes, ends).await.0 }).await;
+    let deleted = Box::pin(async { futures::future::join(deletion, ends).await.0 }).await;
     assert_eq!(code(deleted), "LIST_IN_USE");
     stand.finish().await;
     assert_eq!(stand.told(draft.id).await, "sent 1");
