@@ -91,7 +91,7 @@ async fn c053_mailboxes_are_counted_alike_when_they_are_written_to_and_when_they
 
 /// Mails to a hundred, of whom the first so many are missing.
 async fn hundred(setup: &Setup, address: impl Fn(usize) -> String, gone: usize) {
-    let address = |n| (address(n), format!("to {}", address(n)));
+    let address = |n| (address(n), format!("to:{}", address(n)));
     let intents: Vec<_> = (0..100).map(address).map(|(to, key)| setup.receipt(&key, &to)).collect();
     setup.send(&intents).await;
     let (claimed, cleared) = setup.cleared(Lane::Transactional).await;

@@ -183,20 +183,20 @@ async fn c052_a_mailbox_is_given_up_after_four_failures_ten_days_apart() {
     let (never, once, often) = ("never@reader.example", "once@reader.example", "often@reader.example");
     let [never_id, once_id, often_id] = [post.person(never).await, post.person(once).await, post.person(often).await];
     for n in 0..10 {
-        full(&post, &format!("often {n}"), often_id, often).await;
+        full(&post, &format!("often-{n}"), often_id, often).await;
     }
     assert_eq!(post.number("SELECT MAX(soft_bounces) AS amount FROM endpoints").await, 1, "one in a day counts");
     for day in [0, 4, 8, 12] {
-        full(&post, &format!("never {day}"), never_id, never).await;
-        full(&post, &format!("once {day}"), once_id, once).await;
+        full(&post, &format!("never-{day}"), never_id, never).await;
+        full(&post, &format!("once-{day}"), once_id, once).await;
         if day == 4 {
-            post.send(&[post.intent("it arrives", once_id)]).await;
+            post.send(&[post.intent("it-arrives", once_id)]).await;
             post.drain().await;
         }
         post.advance(TimeDelta::days(4));
     }
     assert_eq!(count(&post, "suppressions WHERE reason = 'soft_bounce'").await, 1);
-    let [refused, taken] = post.send(&[post.intent("more", never_id), post.intent("more too", once_id)]).await[..]
+    let [refused, taken] = post.send(&[post.intent("more", never_id), post.intent("more-too", once_id)]).await[..]
     else {
         panic!("two messages");
     };

@@ -18,7 +18,7 @@ pub async fn post() -> Post {
 /// Sends one mail to a new contact; returns it and its return path.
 pub async fn sent(post: &Post, email: &str) -> (MessageId, String) {
     let contact = post.person(email).await;
-    let id = post.send(&[post.intent(&format!("to {email}"), contact)]).await[0];
+    let id = post.send(&[post.intent(&format!("to:{email}"), contact)]).await[0];
     post.drain().await;
     assert_eq!(post.story(id).await, "sent [accepted]");
     (id, post.mail_to(email).envelope_from.clone())
