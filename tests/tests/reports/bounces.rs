@@ -88,7 +88,7 @@ async fn c058_late_repeated_and_reordered_reports_end_alike() {
         stories.push(beside.story(id).await);
         let known = format!(
             "message_events WHERE kind IN ('delayed', 'delivered', 'bounced') AND message_id IN \
-             (SELECT m.id FROM messages m WHERE m.tenant_id = message_events.tenant_id AND m.intent_key = 'to {ADA}')"
+             (SELECT m.id FROM messages m WHERE m.tenant_id = message_events.tenant_id AND m.intent_key = 'to:{ADA}')"
         );
         assert_eq!(count(&beside, &known).await, 3 * (i64::try_from(n).unwrap() + 1), "each once");
     }
