@@ -228,6 +228,7 @@ set_up() {
   for whom in serve work recipient inbound migrate; do
     says 'ok     ' 'check --for serve' "s/^/carillon /; s/serve/$whom/"
   done
+  says 'ok     ' 'carillon check --for serve'
   says 'ok     relay' 'carillon check --for work'
   says 'ok     connections' 'carillon check' 's/$/ --replicas gateway=3,recipient=2,worker=2x32/'
 }

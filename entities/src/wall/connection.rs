@@ -426,7 +426,20 @@ impl Connection {
     fn note<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, WallError> {
         self.count();
         self.failed |= result.is_err();
-        result.map_err(WallError::from)
+        let result = result.map_err(WallError::from);
+        if matches!(result, Err(WallError::StalePlan)) {
+            // It is kept with the connection, and would fail for ever.
+            self.close_on_drop();
+            return Err(WallError::Retry);
+        }
+        result
+    }
+
+    fn close_on_drop(&mut self) {
+        match &mut self.link {
+            Link::Postgres(connection) => connection.close_on_drop(),
+            Link::Sqlite { connection, .. } => connection.close_on_drop(),
+        }
     }
 
     /// Commits. After a failed statement Postgres would roll back and report success, so that is refused here.

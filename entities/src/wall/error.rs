@@ -12,6 +12,9 @@ pub enum WallError {
     /// Another transaction held a row for longer than `lock_timeout` (55P03): try again later.
     #[error("a row is held by another transaction")]
     Locked,
+    /// A statement was prepared before a migration changed what it gives (0A000): its connection is given up.
+    #[error("a prepared statement is older than the schema")]
+    StalePlan,
     /// A unique key is taken.
     #[error("a unique key is taken: {constraint}")]
     Conflict {
@@ -92,7 +95,7 @@ impl From<sea_orm::DbErr> for WallError {
 impl WallError {
     /// True when the same work may succeed later: a lost race, a row that is held, or a database that is away.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Retry | Self::Locked | Self::Unavailable | Self::CommitUnknown)
+        matches!(self, Self::Retry | Self::StalePlan | Self::Locked | Self::Unavailable | Self::CommitUnknown)
     }
 
     fn from_database(error: &(dyn sqlx::error::DatabaseError + 'static)) -> Self {
@@ -102,6 +105,7 @@ impl WallError {
             "CA403" => Self::Suspended,
             "40001" | "40P01" | "5" | "517" | "261" => Self::Retry,
             "55P03" => Self::Locked,
+            "0A000" if error.message().contains("cached plan") => Self::StalePlan,
             // Class 08: connection; class 53: no disk, memory or connection slot left (SQLite: 13); 57014: a statement
             // ran into `statement_timeout`; 57P01-57P03: the server goes down or comes up.
             "13" | "57014" | "57P01" | "57P02" | "57P03" => Self::Unavailable,

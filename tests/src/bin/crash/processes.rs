@@ -63,6 +63,10 @@ impl Processes {
         for (number, bind) in gateways.into_iter().enumerate() {
             processes.add(format!("gateway {number}"), "serve", bind).await?;
         }
+        let binds = processes.gateways.lock().expect("nobody panicked with it").clone();
+        for bind in binds {
+            is_ready(bind).await?;
+        }
         for number in 0..ENGINES {
             processes.add(format!("engine {number}"), "work", free_port()?).await?;
         }
