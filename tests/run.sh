@@ -217,7 +217,7 @@ sbom() {
   mkdir -p "$target"
   mv api/carillon.cdx.json "$out"
   rm -f -- {domain,jobs,entities,migration,tests}/*.cdx.json
-  cargo tree --locked -q -p carillon -e normal --prefix none | sed 's/^\([^ ]*\) v\([^ ]*\).*/\1@\2/; s/+/%2B/' | sort -u |
+  cargo tree --locked -q -p carillon -e normal --prefix none | sed 's/^\([^ ]*\) v\([^ ]*\).*/\1@\2/; s/+/(%2B|\\+)/' | sort -u |
     while read -r crate; do
       grep -qE "pkg:cargo/$crate[\"?]" "$out" || { echo "$out lacks $crate"; return 1; }
     done

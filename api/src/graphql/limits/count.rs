@@ -175,6 +175,10 @@ impl<'a> Count<'a> {
     }
 
     fn root(&mut self, name: &'a str) -> Result<(), ServerError> {
+        // It does nothing, and generators of persisted documents ask for it everywhere.
+        if self.is_mutation() && name == "__typename" {
+            return Ok(());
+        }
         self.roots.push(name);
         if !self.is_mutation() {
             return if self.roots.len() > QUERY_ROOTS { Err(refused("root fields", QUERY_ROOTS)) } else { Ok(()) };
