@@ -14,6 +14,7 @@ use chrono::Months;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Play;
@@ -171,10 +172,16 @@ async fn roll(
     Ok(idle)
 }
 
-/// How many messages are open once the load has set in again.
+/// How many messages are open once the load has set in again; none only if several waves are gone at once.
 async fn begun(owner: &str) -> Result<i64> {
-    tokio::time::sleep(EVERY).await;
-    count::open(owner).await
+    let began = Instant::now();
+    loop {
+        let open = count::open(owner).await?;
+        if open > 0 || began.elapsed() > 10 * EVERY {
+            return Ok(open);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Looks how long anybody waits for a table.
