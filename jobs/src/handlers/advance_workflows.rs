@@ -1,11 +1,11 @@
 //! `AdvanceWorkflowsV1`: moves due people of a tenant along their workflows, a batch at a time.
 
-use carillon_domain::error::{Error, Result};
+use carillon_domain::error::Result;
 use carillon_domain::ids::TenantId;
 use carillon_domain::tenancy::enter_to_advance;
 use carillon_domain::workflows::advance_due;
 
-use super::Handlers;
+use super::{Handlers, unless_suspended};
 use crate::redis::Signal;
 
 impl Handlers {
@@ -15,11 +15,7 @@ impl Handlers {
             return Ok(0);
         }
         let grants = enter_to_advance(&self.ports.wall, tenant);
-        let moved = match advance_due(&grants, &self.ports, n).await {
-            // The tenant is suspended: its people stand still.
-            Err(Error::Refused(_)) => 0,
-            moved => moved?,
-        };
+        let moved = unless_suspended(advance_due(&grants, &self.ports, n).await)?.unwrap_or(0);
         if moved > 0 {
             // There may be more, also of those who were just moved.
             self.signals.send(Signal::RingWorkflows);

@@ -1,6 +1,6 @@
 //! `DeliverWebhooksV1`: delivers to one endpoint of a tenant what is due to it, a batch at a time.
 
-use carillon_domain::error::{Error, Result};
+use carillon_domain::error::Result;
 use carillon_domain::ids::TenantId;
 use carillon_domain::tenancy::enter_to_tell;
 use carillon_domain::time::Monotonic;
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
-use super::Handlers;
+use super::{Handlers, unless_suspended};
 use crate::channels::webhook::Letter;
 use crate::redis::Signal;
 
@@ -25,17 +25,12 @@ impl Handlers {
             return Ok(0);
         }
         let grant = enter_to_tell(&self.ports.wall, tenant);
-        let claimed = match webhooks::claim_deliveries(&grant, &self.ports).await {
-            // The tenant is suspended: what is to be told waits.
-            Err(Error::Refused(_)) => return Ok(0),
-            claimed => claimed?,
-        };
+        let claimed = unless_suspended(webhooks::claim_deliveries(&grant, &self.ports).await)?.flatten();
         let Some(claimed) = claimed else { return Ok(0) };
         let attempted = self.tell(&claimed).await;
-        match webhooks::settle(&grant, &self.ports, &claimed, &attempted).await {
+        if unless_suspended(webhooks::settle(&grant, &self.ports, &claimed, &attempted).await)?.is_none() {
             // It was suspended meanwhile: what was tried is tried again, which is what at least once means.
-            Err(Error::Refused(_)) => return Ok(0),
-            settled => settled?,
+            return Ok(0);
         }
         if !attempted.is_empty() {
             // There may be more, for this endpoint or another.

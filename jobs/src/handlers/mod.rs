@@ -63,6 +63,14 @@ pub struct Handlers {
     pub draining: CancellationToken,
 }
 
+/// None where the tenant is suspended: whatever is due to it waits until it is not.
+fn unless_suspended<T>(done: error::Result<T>) -> error::Result<Option<T>> {
+    match done {
+        Err(error::Error::Refused(_)) => Ok(None),
+        done => done.map(Some),
+    }
+}
+
 #[async_trait::async_trait]
 impl TicketHandler for Handlers {
     fn is_fit(&self) -> bool {

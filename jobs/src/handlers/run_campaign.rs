@@ -1,12 +1,12 @@
 //! `RunCampaignV1`: goes on with a tenant's due campaign by a batch.
 
 use carillon_domain::campaigns::run_due;
-use carillon_domain::error::{Error, Result};
+use carillon_domain::error::Result;
 use carillon_domain::ids::TenantId;
 use carillon_domain::messaging::MessageClass;
 use carillon_domain::tenancy::enter_to_campaign;
 
-use super::Handlers;
+use super::{Handlers, unless_suspended};
 use crate::redis::Signal;
 
 impl Handlers {
@@ -16,11 +16,7 @@ impl Handlers {
             return Ok(0);
         }
         let grants = enter_to_campaign(&self.ports.wall, tenant);
-        let visit = match run_due(&grants, &self.ports).await {
-            // The tenant is suspended: its campaigns stand still.
-            Err(Error::Refused(_)) => return Ok(0),
-            visit => visit?,
-        };
+        let Some(visit) = unless_suspended(run_due(&grants, &self.ports).await)? else { return Ok(0) };
         if visit.has_mail {
             self.signals.send(Signal::Ring(MessageClass::Marketing.lane()));
         }

@@ -1,12 +1,12 @@
 //! `RunImportV1`: goes on with a tenant's due import for a slice of time.
 
 use carillon_domain::contacts::import::{Progress, claim_imports, return_claim, run_slice};
-use carillon_domain::error::{Error, Result};
+use carillon_domain::error::Result;
 use carillon_domain::ids::TenantId;
 use carillon_domain::tenancy::enter_to_import;
 use chrono::TimeDelta;
 
-use super::Handlers;
+use super::{Handlers, unless_suspended};
 use crate::redis::Signal;
 
 /// How long one ticket works on an import before it lets others go first.
@@ -19,11 +19,7 @@ impl Handlers {
             return Ok(0);
         }
         let grant = enter_to_import(&self.ports.wall, tenant);
-        let mut tx = match grant.begin().await {
-            // The tenant is suspended: its imports wait.
-            Err(Error::Refused(_)) => return Ok(0),
-            begun => begun?,
-        };
+        let Some(mut tx) = unless_suspended(grant.begin().await)? else { return Ok(0) };
         let claims = claim_imports(&grant, &mut tx, &self.ports, 1).await?;
         tx.commit().await?;
         let count = claims.len();
