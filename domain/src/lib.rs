@@ -45,6 +45,11 @@ pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
     [consent::store::STATEMENTS, messaging::STATEMENTS, webhooks::store::STATEMENTS, rest].concat().concat()
 }
 
+/// Those of them that may be transactions of their own, for the tests of the functions that hold their texts.
+pub fn statements_alone() -> Vec<&'static carillon_entities::wall::Alone> {
+    messaging::STATEMENTS_ALONE.to_vec()
+}
+
 /// Every registered statement of the identity role.
 pub fn identity_statements() -> Vec<&'static carillon_entities::wall::IdentitySql> {
     let rest = [dispatch::IDENTITY_STATEMENTS, idempotency::IDENTITY_STATEMENTS].concat();

@@ -4,6 +4,7 @@
 //! while processes work on the database: what it changes it waits for only briefly, again and again, so that nobody waits
 //! long behind it. A release runs on its own schema and on the next one's ([`Standing`]).
 
+mod alone;
 pub mod inspect;
 mod m0001_core;
 pub mod partitions;

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend};
 use sea_orm_migration::prelude::*;
 
-use crate::{render, roles, schema};
+use crate::{alone, render, roles, schema};
 
 /// The migration.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub fn ddl(backend: DbBackend) -> Vec<String> {
         ddl.extend(owned(&roles::BEFORE_TABLES));
         ddl.extend(schema::tables().flat_map(render::postgres));
         ddl.extend(owned(&roles::AFTER_TABLES));
+        ddl.extend(alone::functions());
         ddl.extend(owned(&roles::APPLICATION_READS));
         ddl.extend(owned(&roles::DISPATCH_POLICIES));
         ddl.extend(owned(&roles::HOT_TABLES));

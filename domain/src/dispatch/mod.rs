@@ -102,10 +102,7 @@ pub async fn elect(ports: &Ports, lane: &str, holder: &str) -> Result<bool> {
         return Ok(false);
     }
     let now = ports.now();
-    let mut tx = ports.wall.begin_identity(TxMode::Write).await?;
-    let elected = store::lease_take(&mut tx, lane, holder, now, now + ELECTION).await?;
-    tx.commit().await?;
-    Ok(elected)
+    store::lease_take(&ports.wall, (lane, holder), now, now + ELECTION).await
 }
 
 /// Steps down, so that another need not wait for the lease to lapse.

@@ -1,7 +1,7 @@
 //! Due tenants by a skip scan over the partial due index, and the dispatchers' leases.
 
 use carillon_entities::rows::tenancy::dispatcher_leases;
-use carillon_entities::wall::{IdentitySql, IdentityTx};
+use carillon_entities::wall::{IdentitySql, IdentityTx, Wall};
 use sea_orm::Value;
 
 use crate::error::Result;
@@ -176,19 +176,19 @@ pub(super) static LEASE_TAKE: IdentitySql = IdentitySql {
     text: "INSERT INTO dispatcher_leases (lane, holder, fence, lease_until) VALUES ($1, $2, 1, $4)
         ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until,
             fence = dispatcher_leases.fence + CASE WHEN dispatcher_leases.holder = excluded.holder THEN 0 ELSE 1 END
-        WHERE dispatcher_leases.holder = excluded.holder OR dispatcher_leases.lease_until < $3",
+        WHERE dispatcher_leases.holder = excluded.holder OR dispatcher_leases.lease_until < $3
+        RETURNING lane",
 };
 
-/// Takes or renews a lane's lease; false while another holds it.
+/// Takes or renews a lane's lease, in a transaction of its own, for it is asked every second; false while another holds it.
 pub(super) async fn lease_take(
-    tx: &mut IdentityTx,
-    lane: &str,
-    holder: &str,
+    wall: &Wall,
+    (lane, holder): (&str, &str),
     now: Timestamp,
     until: Timestamp,
 ) -> Result<bool> {
     let args = vec![Value::from(lane), holder.into(), now.into(), until.into()];
-    Ok(tx.sql(&LEASE_TAKE, args)?.execute().await? > 0)
+    Ok(!wall.run_identity(&LEASE_TAKE, args).await?.is_empty())
 }
 
 /// Gives a lane's lease back.

@@ -5,9 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use carillon_entities::ids::{
-    BrandId, CampaignId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId, TopicId,
-};
+use carillon_entities::ids::{CampaignId, ContactId, DecisionId, EnrollmentId, MessageId, SenderId, TenantId};
 use carillon_entities::wall::TenantTx;
 use serde_json::{Value as Json, json};
 
@@ -40,12 +38,13 @@ pub async fn clear(
 ) -> Result<Vec<Cleared<EmailMessage>>> {
     let testers = own_users(grant, ports, &drafts).await?;
     let mut tx = grant.begin().await?;
-    let (facts, held) = if carillon_entities::seeded_bugs::on("gate_reads_before_locking") {
+    let facts = if carillon_entities::seeded_bugs::on("gate_reads_before_locking") {
         let facts = Facts::load(&mut tx, ports, &drafts).await?;
-        (facts, lock(&mut tx, &drafts).await?)
+        lock(&mut tx, &drafts).await?;
+        facts
     } else {
-        let held = lock(&mut tx, &drafts).await?;
-        (Facts::load(&mut tx, ports, &drafts).await?, held)
+        lock(&mut tx, &drafts).await?;
+        Facts::load(&mut tx, ports, &drafts).await?
     };
     // Permits run from before the commit: time spent in it counts against them.
     let expires = crate::time::Monotonic(
@@ -53,7 +52,7 @@ pub async fn clear(
     );
     let mut batch = Batch::default();
     for (place, draft) in drafts.into_iter().enumerate() {
-        if held.contains(&draft.claimed.id) {
+        if facts.held.contains(&draft.claimed.id) {
             let gate_facts = facts.of(place, &draft, testers.contains(&draft.claimed.id));
             batch.decide(ports, &gate_facts, draft);
         }
@@ -77,16 +76,17 @@ async fn own_users(grant: &Grant<SendMessages>, ports: &Ports, drafts: &[Draft])
     Ok(own)
 }
 
-/// The messages this claim still holds, with the recipients' rows locked.
-async fn lock(tx: &mut TenantTx, drafts: &[Draft]) -> Result<HashSet<MessageId>> {
+/// Locks the recipients' rows.
+async fn lock(tx: &mut TenantTx, drafts: &[Draft]) -> Result<()> {
     consent::endpoints_lock_for_send(tx, drafts.iter().flat_map(|draft| draft.recipient.keys())).await?;
-    let claims = drafts.iter().map(|draft| (draft.claimed.id, draft.claimed.fence));
-    Ok(store::messages_fenced(tx, claims).await?.into_iter().collect())
+    Ok(())
 }
 
 /// Everything the gate looks at, read under the lock.
 struct Facts {
     now: Timestamp,
+    /// The messages that the claim still holds.
+    held: HashSet<MessageId>,
     /// One for each draft, in their order.
     consent: Vec<ConsentFacts>,
     contacts: HashMap<ContactId, (ContactFact, Option<String>)>,
@@ -98,11 +98,12 @@ struct Facts {
 
 impl Facts {
     async fn load(tx: &mut TenantTx, ports: &Ports, drafts: &[Draft]) -> Result<Self> {
-        let contacts =
-            unique(drafts.iter().filter_map(|draft| draft.claimed.contact.as_ref().map(|contact| contact.id)));
         let senders = unique(drafts.iter().map(|draft| draft.claimed.sender));
-        let rows = store::gate_facts(tx, &contacts, &senders).await?;
-        let all_marketing: HashMap<BrandId, TopicId> = rows.all_marketing.into_iter().collect();
+        let claims = drafts.iter().map(|draft| {
+            let claimed = &draft.claimed;
+            (claimed.id, claimed.fence, claimed.contact.as_ref().map(|contact| contact.id))
+        });
+        let rows = store::gate_facts(tx, claims, &senders).await?;
         let requests: Vec<FactsRequest> = drafts
             .iter()
             .map(|draft| FactsRequest {
@@ -114,11 +115,11 @@ impl Facts {
                 topic: draft.claimed.topic.map(|topic| ConsentTopic {
                     brand: draft.claimed.brand,
                     topic,
-                    all_marketing: all_marketing.get(&draft.claimed.brand).copied(),
+                    all_marketing: rows.all_marketing.get(&draft.claimed.brand).copied(),
                 }),
             })
             .collect();
-        let contact = |(id, state, email): (_, String, _)| {
+        let contact = |(id, (state, email)): (_, (String, _))| {
             let fact = match state.as_str() {
                 "active" => ContactFact::Active,
                 "archived" => ContactFact::Archived,
@@ -130,6 +131,7 @@ impl Facts {
         let campaigns = unique(drafts.iter().filter_map(|draft| draft.claimed.campaign));
         Ok(Self {
             now: ports.now(),
+            held: rows.held,
             ways: ways_at_gate(tx, ways).await?.into_iter().collect(),
             campaigns: campaigns_at_gate(tx, campaigns).await?,
             consent: consent::load_facts(tx, &requests).await?,

@@ -1,5 +1,9 @@
 //! Before and after a hand-over (L8): one transaction writes what came of a group and flips the next one to started.
 //!
+//! As long as servers take what they are given that is all there is to write, and the transaction is one statement: a group of
+//! sixteen costs one, where BEGIN, the statement and COMMIT were three. It is what most of a campaign costs. What was refused
+//! changes endpoints and messages as well, and has a transaction around it, as the end of a claim has.
+//!
 //! So a worker never has more than one group started without an outcome. Messages that a server took stay claimed, with
 //! their attempts accepted, until the claim's last transaction ends them all at once; if the worker dies before that,
 //! the sweep finds the accepted attempts and ends their messages the same way.
@@ -57,6 +61,11 @@ impl HandOverStep {
     pub fn is_empty(&self) -> bool {
         self.outcomes.is_empty() && self.starting.is_empty() && self.ending.is_empty()
     }
+
+    /// True when nothing but attempts changes: the messages of what was taken end with the claim.
+    fn is_of_attempts(&self) -> bool {
+        self.ending.is_empty() && self.outcomes.iter().all(|settled| settled.outcome == HandOver::Accepted)
+    }
 }
 
 /// Writes a step; returns the messages whose attempts were flipped to started: only those may be handed over.
@@ -67,6 +76,13 @@ pub async fn record(grant: &Grant<SendMessages>, ports: &Ports, step: &HandOverS
     let now = ports.now();
     let decided: Vec<(&Settled, Settlement)> =
         step.outcomes.iter().map(|settled| (settled, decide(ports, settled, now))).collect();
+    let outcomes = decided.iter().map(|(settled, settlement)| to_step(settled, settlement));
+    let steps: Vec<_> = outcomes.chain(step.starting.iter().copied().map(AttemptStep::start)).collect();
+    if step.is_of_attempts() {
+        let started = store::attempts_step_alone(grant, &steps, now).await?;
+        count_all((ports, grant.tenant()), &HashSet::new(), &decided);
+        return Ok(started.into_iter().collect());
+    }
     let mut tx = grant.begin().await?;
     // Lock order: endpoints, then messages.
     let doubted = blame(&mut tx, ports, &decided, now).await?;
@@ -75,13 +91,9 @@ pub async fn record(grant: &Grant<SendMessages>, ports: &Ports, step: &HandOverS
     let ending =
         step.ending.iter().map(|attempt| (sent(*attempt), event(*attempt, AttemptStatus::Accepted, "accepted")));
     let held = messages_move(&mut tx, ports, open.chain(ending).unzip(), now).await?;
-    let outcomes = decided.iter().map(|(settled, settlement)| to_step(settled, settlement));
-    let steps: Vec<_> = outcomes.chain(step.starting.iter().copied().map(AttemptStep::start)).collect();
     let started = store::attempts_step(&mut tx, &steps, now).await?;
     tx.commit().await?;
-    for (settled, settlement) in &decided {
-        count((ports, grant.tenant()), &held, settled, settlement);
-    }
+    count_all((ports, grant.tenant()), &held, &decided);
     if !doubted.is_empty() {
         consent::tell_doubted(grant.tenant(), &doubted, take_back(grant, ports, &doubted).await);
     }
@@ -131,6 +143,13 @@ async fn take_back(grant: &Grant<SendMessages>, ports: &Ports, doubted: &[Operat
     let taken = consent::take_back_doubted(&mut tx, ports, Heard::AtOnce, doubted).await?;
     tx.commit().await?;
     Ok(taken)
+}
+
+/// Counts what was settled, once it is committed.
+fn count_all(of: (&Ports, TenantId), held: &HashSet<MessageId>, decided: &[(&Settled, Settlement)]) {
+    for (settled, settlement) in decided {
+        count(of, held, settled, settlement);
+    }
 }
 
 /// Counts what became of a message: one that a server took is sent, whoever ends it.

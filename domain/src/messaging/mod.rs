@@ -85,7 +85,7 @@ pub use state::{
     AttemptOutcome, AttemptState, AttemptStatus, Ending, Evidence, IllegalTransition, MessageState, MessageStatus,
     ProviderFact,
 };
-pub use store::{IDENTITY_STATEMENTS, STATEMENTS};
+pub use store::{IDENTITY_STATEMENTS, STATEMENTS, STATEMENTS_ALONE};
 pub use sweep::{Swept, sweep};
 pub use system_mail::{SYSTEM_TENANT, SystemMail, enqueue_system_mail, seed_system_tenant, system_sender};
 pub use templates::{

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use carillon_entities::ids::{AccountId, DocumentSetId, TenantId, UserId};
-use carillon_entities::wall::{TenantDoor, TenantTx, TxMode, WallError};
+use carillon_entities::wall::{Alone, Args, Rows, TenantDoor, TenantTx, TxMode, WallError};
 
 use super::{
     AccountAction, Action, Actor, DeploymentAction, OperatorAction, Permission, Role, RunDocuments, SystemAction,
@@ -194,17 +194,27 @@ impl<A: WriteAction> Grant<A> {
     pub async fn begin(&self) -> Result<TenantTx> {
         begin(&self.door, TxMode::Write).await
     }
+
+    /// Runs a statement that is a transaction of its own, for a store.
+    pub(crate) async fn run_alone(&self, alone: &'static Alone, args: Args) -> Result<Rows> {
+        self.door.run_alone(alone, args).await.map_err(shut)
+    }
 }
 
 /// The refusal of whatever begins in a suspended tenant.
 pub(crate) const TENANT_SUSPENDED: &str = "TENANT_SUSPENDED";
 
 async fn begin(door: &TenantDoor, mode: TxMode) -> Result<TenantTx> {
-    door.begin(mode).await.map_err(|error| match error {
+    door.begin(mode).await.map_err(shut)
+}
+
+/// Why a door does not open.
+fn shut(error: WallError) -> Error {
+    match error {
         WallError::NotFresh => Error::Unauthenticated,
         WallError::Suspended => Refusal::new(TENANT_SUSPENDED, "", "The tenant is suspended.").into(),
         error => Error::Wall(error),
-    })
+    }
 }
 
 impl<A> Clone for Grant<A> {

@@ -95,6 +95,21 @@ pub(crate) fn bind(
     }
 }
 
+/// A text as Postgres runs it, with its batch in arrays behind `scalars` arguments.
+pub(crate) fn text_of_arrays(text: &'static str, scalars: usize, columns: &[(&str, Kind)]) -> String {
+    postgres::text(&expand(text, DbBackend::Postgres), columns, scalars + 1)
+}
+
+/// Binds scalars and a batch to a function of Postgres that takes an array for each column.
+pub(crate) fn call(
+    function: &str,
+    scalars: Vec<Value>,
+    columns: &[(&str, Kind)],
+    rows: Vec<Vec<Value>>,
+) -> Result<Bound, WallError> {
+    postgres::call(function, scalars, columns, rows)
+}
+
 /// The largest number of rows one batch may have on a database, given its columns (bind limits).
 pub(crate) fn max_rows(backend: DbBackend, columns: usize) -> usize {
     match backend {

@@ -20,13 +20,38 @@ pub(super) fn bind(
     columns: &[(&str, Kind)],
     rows: Vec<Vec<Value>>,
 ) -> Result<Bound, WallError> {
+    if columns.is_empty() {
+        return Ok(Bound::Postgres(text.to_owned(), arguments(scalars, columns, Vec::new())?));
+    }
     let first = scalars.len() + 1;
+    let relation = if rows.len() == 1 { row(columns, first) } else { relation(columns, first) };
+    Ok(Bound::Postgres(text.replace("{batch}", &relation), arguments(scalars, columns, rows)?))
+}
+
+/// A text with its batch in the arrays that begin with argument `first`.
+pub(super) fn text(text: &str, columns: &[(&str, Kind)], first: usize) -> String {
+    text.replace("{batch}", &relation(columns, first))
+}
+
+/// A call of a function that takes the scalars, and an array for each column.
+pub(super) fn call(
+    function: &str,
+    scalars: Vec<Value>,
+    columns: &[(&str, Kind)],
+    rows: Vec<Vec<Value>>,
+) -> Result<Bound, WallError> {
+    let first = scalars.len() + 1;
+    let mut places: Vec<String> = (1..first).map(|place| format!("${place}")).collect();
+    let array = |(place, (_, kind)): (usize, &(&str, Kind))| format!("${}::{}[]", first + place, type_name(*kind));
+    places.extend(columns.iter().enumerate().map(array));
+    let text = format!("SELECT * FROM {function}({})", places.join(", "));
+    Ok(Bound::Postgres(text, arguments(scalars, columns, rows)?))
+}
+
+/// The scalars, and each column as one array.
+fn arguments(scalars: Vec<Value>, columns: &[(&str, Kind)], rows: Vec<Vec<Value>>) -> Result<PgArguments, WallError> {
     let mut arguments: PgArguments =
         IntoArguments::<sqlx::Postgres>::into_arguments(SqlxValues(sea_orm::Values(scalars)));
-    if columns.is_empty() {
-        return Ok(Bound::Postgres(text.to_owned(), arguments));
-    }
-    let relation = if rows.len() == 1 { row(columns, first) } else { relation(columns, first) };
     let mut cells: Vec<Vec<Value>> = columns.iter().map(|_| Vec::with_capacity(rows.len())).collect();
     for row in rows {
         if row.len() != columns.len() {
@@ -39,7 +64,7 @@ pub(super) fn bind(
     for ((name, kind), column) in columns.iter().zip(cells) {
         add(&mut arguments, *kind, column).map_err(|()| WallError::Row(format!("batch column {name}")))?;
     }
-    Ok(Bound::Postgres(text.replace("{batch}", &relation), arguments))
+    Ok(arguments)
 }
 
 /// The rows of the arrays that begin with argument `first`.

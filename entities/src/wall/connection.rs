@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::login::{Role, options, refuse_others};
 use super::pool::{Counted, PoolState};
 use super::{DatabaseSettings, Freshness, TxMode, WallError};
+use crate::dialect::Bound;
 use crate::ids::TenantId;
 use crate::seeded_bugs;
 
@@ -228,19 +229,20 @@ fn postgres_pool(
     Ok(Counted::new(pool.connect_lazy_with(options(url)?)))
 }
 
-/// A connection on which `BEGIN` is under way: dropped before [`Opening::opened`], it is closed.
-struct Opening<D: Database>(Option<PoolConnection<D>>);
+/// A connection on which `BEGIN`, or a statement that is a transaction of its own, is under way: dropped before
+/// [`Opening::opened`], it is closed.
+pub(super) struct Opening<D: Database>(Option<PoolConnection<D>>);
 
 impl<D: Database> Opening<D> {
-    fn new(connection: PoolConnection<D>) -> Self {
+    pub(super) fn new(connection: PoolConnection<D>) -> Self {
         Self(Some(connection))
     }
 
-    fn connection(&mut self) -> Result<&mut D::Connection, WallError> {
+    pub(super) fn connection(&mut self) -> Result<&mut D::Connection, WallError> {
         self.0.as_deref_mut().ok_or(WallError::Unavailable)
     }
 
-    fn opened(mut self) -> Result<PoolConnection<D>, WallError> {
+    pub(super) fn opened(mut self) -> Result<PoolConnection<D>, WallError> {
         self.0.take().ok_or(WallError::Unavailable)
     }
 }
@@ -389,8 +391,7 @@ impl Connection {
         Ok(self.query_all(statement).await?.into_iter().next())
     }
 
-    pub(super) async fn batch_execute(&mut self, batch: crate::dialect::Bound) -> Result<u64, WallError> {
-        use crate::dialect::Bound;
+    pub(super) async fn batch_execute(&mut self, batch: Bound) -> Result<u64, WallError> {
         let named = self.named_statements;
         match (&mut self.link, batch) {
             (Link::Postgres(connection), Bound::Postgres(sql, arguments)) => {
@@ -405,8 +406,7 @@ impl Connection {
         }
     }
 
-    pub(super) async fn batch_query(&mut self, batch: crate::dialect::Bound) -> Result<Vec<QueryResult>, WallError> {
-        use crate::dialect::Bound;
+    pub(super) async fn batch_query(&mut self, batch: Bound) -> Result<Vec<QueryResult>, WallError> {
         let named = self.named_statements;
         match (&mut self.link, batch) {
             (Link::Postgres(connection), Bound::Postgres(sql, arguments)) => {

@@ -1,8 +1,8 @@
 //! What is due, over all tenants: ids only, through the read-only dispatch role (L4).
 
-use sea_orm::Statement;
+use sea_orm::{QueryResult, Statement};
 
-use super::{IdentitySql, Wall, WallError};
+use super::{IdentitySql, Role, TxMode, Wall, WallError};
 use crate::ids::TenantId;
 
 /// A tenant with due work in a lane.
@@ -17,10 +17,7 @@ pub struct DueTenant {
 impl Wall {
     /// Runs a registered read of due ids: its columns are `tenant_id` and `oldest_due_at`, its arguments as given.
     pub async fn due(&self, sql: &'static IdentitySql, args: Vec<sea_orm::Value>) -> Result<Vec<DueTenant>, WallError> {
-        let mut connection = self.pools.begin_dispatch().await?.counted(&self.statements);
-        let statement = Statement::from_sql_and_values(connection.backend(), sql.text(connection.backend()), args);
-        let rows = connection.query_all(statement).await?;
-        connection.commit().await?;
+        let rows = self.dispatched(sql, args).await?;
         rows.iter()
             .map(|row| {
                 Ok(DueTenant {
@@ -33,10 +30,23 @@ impl Wall {
 
     /// Runs a registered count of what is due: its one column is `amount`.
     pub async fn due_amount(&self, sql: &'static IdentitySql, args: Vec<sea_orm::Value>) -> Result<i64, WallError> {
+        let rows = self.dispatched(sql, args).await?;
+        rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "amount")?))
+    }
+
+    /// One statement of a role that only reads has no need of a transaction around it.
+    async fn dispatched(
+        &self,
+        sql: &'static IdentitySql,
+        args: Vec<sea_orm::Value>,
+    ) -> Result<Vec<QueryResult>, WallError> {
+        if self.pools.runs_alone() {
+            return self.pools.run_alone((Role::Dispatch, TxMode::Read), sql.bind(args)?, &self.statements).await;
+        }
         let mut connection = self.pools.begin_dispatch().await?.counted(&self.statements);
         let statement = Statement::from_sql_and_values(connection.backend(), sql.text(connection.backend()), args);
         let rows = connection.query_all(statement).await?;
         connection.commit().await?;
-        rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "amount")?))
+        Ok(rows)
     }
 }

@@ -35,6 +35,7 @@
 //! # Ok(()) }
 //! ```
 
+mod alone;
 mod connection;
 mod due;
 mod error;
@@ -51,6 +52,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ids::{CredentialId, DocumentSetId, TenantId, UserId};
 
+pub use alone::{Alone, Rows};
 use connection::{Connection, Pools};
 pub use due::DueTenant;
 pub use error::WallError;
@@ -127,7 +129,12 @@ impl Wall {
         self.pools.migrations().await
     }
 
-    /// How many statements this process has sent, `BEGIN` and `COMMIT` included: what budgets are kept in (L5).
+    /// How many statements this process has sent, each of which the server took and answered for itself: what budgets are
+    /// kept in (L5).
+    ///
+    /// `BEGIN` is one, with the tenant and the freshness that are set and asked in the same message; so is `COMMIT`. A
+    /// statement that is a transaction of its own is one; of an [`Alone`] that is the call of its function, whose inside
+    /// (setting the tenant, and the one statement) is not counted again, as little as what triggers do.
     pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
     }

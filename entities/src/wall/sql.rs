@@ -5,11 +5,14 @@
 //! of those columns on either database (UNNEST or VALUES). `{skip_locked}`, `{for_share}`, `{for_update}` and
 //! `{no_key_update}` become the lock clause, or nothing on SQLite, whose single writer is the lock. `{condition}` is where
 //! a compiled condition goes ([`super::Fragment`]).
+//!
+//! A statement that is all there is to a transaction may be declared [`super::Alone`] beside.
 
 use std::borrow::Cow;
 
 use sea_orm::{DbBackend, Value};
 
+use super::WallError;
 pub use crate::dialect::Kind;
 use crate::dialect::{self, Bound};
 
@@ -39,6 +42,11 @@ impl IdentitySql {
     /// The text for a database.
     pub fn text(&self, backend: DbBackend) -> Cow<'static, str> {
         dialect::expand(self.text, backend)
+    }
+
+    /// With its arguments, for Postgres.
+    pub(super) fn bind(&self, args: Vec<Value>) -> Result<Bound, WallError> {
+        dialect::bind(DbBackend::Postgres, &self.text(DbBackend::Postgres), args, &[], Vec::new())
     }
 }
 

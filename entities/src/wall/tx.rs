@@ -14,6 +14,7 @@ use sea_orm::{
 };
 
 use super::WallError;
+use super::alone::Rows;
 use super::connection::Connection;
 use super::fragment::Fragment;
 use super::space::{Belongs, Identity, Space, Tenant};
@@ -218,8 +219,12 @@ impl<S: Space> Query<'_, S> {
 
     /// Runs it and reads all rows.
     pub async fn all<M: FromQueryResult>(self) -> Result<Vec<M>, WallError> {
-        let rows = self.tx.connection.batch_query(self.bound).await?;
-        rows.iter().map(|row| M::from_query_result(row, "").map_err(WallError::from)).collect()
+        self.rows().await?.read()
+    }
+
+    /// Runs it; its rows are read later.
+    pub(super) async fn rows(self) -> Result<Rows, WallError> {
+        Ok(Rows(self.tx.connection.batch_query(self.bound).await?))
     }
 
     /// Runs it and reads the first row.

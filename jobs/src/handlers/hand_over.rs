@@ -266,7 +266,7 @@ impl<'a> HandingOver<'a> {
     /// Writes a step, again and again for minutes whatever the database says: outcomes are known here and nowhere else,
     /// and one that is lost may cost a second copy (C-168).
     ///
-    /// A commit without an answer may have flipped its group. So a step that is repeated starts nothing: its group is
+    /// A commit without an answer may have flipped its group, be it a COMMIT or that of a step that is one statement. So a step that is repeated starts nothing: its group is
     /// given back as not handed over, whether it was flipped or not.
     async fn record(&self, step: &mut HandOverStep) -> Result<HashSet<MessageId>> {
         let mut pause = Duration::from_millis(50);

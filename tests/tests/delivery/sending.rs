@@ -1,5 +1,6 @@
 //! The usual ways of a message: sent, deferred and sent, bounced, refused.
 
+use carillon_domain::messaging::GROUP;
 use carillon_domain::settings::Settings;
 use carillon_jobs::catcher::{Action, Behaviour, Moment, Rule, Whom};
 use carillon_jobs::handlers::Handlers;
@@ -101,6 +102,27 @@ async fn statements_grow_with_groups_and_not_with_messages() {
     }
     assert_eq!(costs[0], costs[1], "3 messages and 16 cost the same");
     assert_eq!(post.catcher.totals().stored, 19);
+}
+
+/// A group more is a step more: on Postgres one statement, which is a transaction of its own; on SQLite a transaction of three.
+#[tokio::test]
+async fn a_group_costs_one_statement() {
+    let post = Post::new().await;
+    let mut costs = Vec::new();
+    for (round, groups) in [1, 1, 3].into_iter().enumerate() {
+        let mut intents = Vec::new();
+        for number in 0..groups * GROUP {
+            let contact = post.person(&format!("p{round}-{number}@example.org")).await;
+            intents.push(post.intent(&format!("{round}-{number}"), contact));
+        }
+        post.send(&intents).await;
+        let worker = post.worker("counted").await;
+        let (done, delivering) = Box::pin(post.statements_of(worker.run_until_quiet())).await;
+        assert_eq!(done.unwrap(), intents.len());
+        costs.push(delivering);
+    }
+    let step = if post.wall().is_postgres() { 1 } else { 3 };
+    assert_eq!(costs[2] - costs[1], 2 * step, "{costs:?}");
 }
 
 #[tokio::test]

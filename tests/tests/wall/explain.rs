@@ -124,7 +124,6 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("CAMPAIGNS_ASKING", "a tenant has a handful of campaigns, and a list is rarely deleted"),
     ("CAMPAIGNS_LARGE", "a tenant has a handful of campaigns, and each asks once"),
     ("MATCHING_COUNT", "it counts all of a tenant's contacts that pass a condition"),
-    ("GATE_RESERVED_TOPICS", "a tenant has a handful of topics"),
     ("MESSAGE_STATS", "it counts all of a tenant's messages in a span of time"),
     ("LISTENERS_OF_CONTACTS", "a tenant has a handful of workflows"),
     ("IMPORT_CLAIM", "a tenant has a handful of imports"),

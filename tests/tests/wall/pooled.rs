@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
+use super::alone::{door, starting, step};
+
 /// A question for the server, in between.
 type Question = oneshot::Sender<String>;
 
@@ -72,6 +74,12 @@ async fn message(server: &mut TcpStream) -> (u8, Vec<u8>) {
     (kind, body)
 }
 
+async fn asked_on(questions: &mpsc::Sender<Question>) -> String {
+    let (answer, answered) = oneshot::channel();
+    questions.send(answer).await.unwrap();
+    answered.await.unwrap()
+}
+
 /// The same server at another address.
 fn at(url: &str, address: &str) -> String {
     let (before, host) = url.split_once('@').unwrap();
@@ -93,9 +101,10 @@ async fn c206_whoever_speaks_next_on_a_connection_finds_no_tenant() {
     for _ in 0..20 {
         let tx = enter_for_work(&wall, tenant).grant::<WriteContacts>().begin().await.unwrap();
         tx.commit().await.unwrap();
-        let (answer, answered) = oneshot::channel();
-        questions.send(answer).await.unwrap();
-        assert_eq!(answered.await.unwrap(), "tenant:");
+        assert_eq!(asked_on(&questions).await, "tenant:");
+        // Nor after a statement that is a transaction of its own.
+        door(&wall, tenant).run_alone(step(), starting(0, "rule")).await.unwrap();
+        assert_eq!(asked_on(&questions).await, "tenant:");
     }
     wall.close().await;
     carrier.await.unwrap();

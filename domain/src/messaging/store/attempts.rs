@@ -4,13 +4,14 @@ use carillon_entities::ids::{DecisionId, MessageId};
 use carillon_entities::rows::consent::gate_decisions;
 use carillon_entities::rows::messaging::attempts;
 use carillon_entities::statements;
-use carillon_entities::wall::{Args, OnConflict, TenantTx};
+use carillon_entities::wall::{Alone, Args, OnConflict, TenantTx};
 use sea_orm::{ActiveValue::Set, FromQueryResult};
 use serde_json::Value as Json;
 
 use crate::error::Result;
 use crate::messaging::AttemptRef;
 use crate::messaging::state::AttemptStatus;
+use crate::tenancy::{Grant, SendMessages};
 use crate::time::Timestamp;
 
 statements! {
@@ -35,6 +36,9 @@ statements! {
          ELSE attempts.state IN ('started', 'unknown') END \
          RETURNING attempts.message_id AS id, attempts.state AS state";
 }
+
+/// A step that is nothing else is the one statement of its transaction: what a group of sixteen costs.
+pub(super) static STEP_ALONE: Alone = Alone { sql: &ATTEMPTS_STEP, function: "carillon_alone_attempts_step" };
 
 /// A decision of the gate with the facts it was made from (C-158).
 #[derive(Debug, Clone)]
@@ -132,6 +136,25 @@ pub(in crate::messaging) async fn attempts_step(
     if steps.is_empty() {
         return Ok(Vec::new());
     }
+    let rows: Vec<SteppedRow> = tx.sql(&ATTEMPTS_STEP, step_args(steps, now))?.all().await?;
+    Ok(started(steps, rows))
+}
+
+/// The same as a transaction of its own. Where its commit stays without an answer attempts may have been started, just as
+/// where that of a transaction does.
+pub(in crate::messaging) async fn attempts_step_alone(
+    grant: &Grant<SendMessages>,
+    steps: &[AttemptStep],
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
+    if steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = grant.run_alone(&STEP_ALONE, step_args(steps, now)).await?;
+    Ok(started(steps, rows.read()?))
+}
+
+fn step_args(steps: &[AttemptStep], now: Timestamp) -> Args {
     let batch = steps.iter().map(|step| {
         vec![
             step.attempt.message.into(),
@@ -146,10 +169,13 @@ pub(in crate::messaging) async fn attempts_step(
     });
     let unchecked = carillon_entities::seeded_bugs::on("lease_unchecked");
     let now = if unchecked { now - chrono::TimeDelta::days(1) } else { now };
-    let rows: Vec<SteppedRow> = tx.sql(&ATTEMPTS_STEP, Args::of([now.into()]).with_batch(batch))?.all().await?;
+    Args::of([now.into()]).with_batch(batch)
+}
+
+fn started(steps: &[AttemptStep], rows: Vec<SteppedRow>) -> Vec<MessageId> {
     let started = AttemptStatus::Started;
     if carillon_entities::seeded_bugs::on("fence_unchecked") {
-        return Ok(steps.iter().filter(|step| step.to == started).map(|step| step.attempt.message).collect());
+        return steps.iter().filter(|step| step.to == started).map(|step| step.attempt.message).collect();
     }
-    Ok(rows.into_iter().filter(|row| row.state == started.as_str()).map(|row| row.id).collect())
+    rows.into_iter().filter(|row| row.state == started.as_str()).map(|row| row.id).collect()
 }

@@ -1,6 +1,6 @@
 //! Claims (L4): a worker takes due rows for a short lease under a growing fence; every later write shows the fence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use carillon_entities::ids::{
     BrandId, CampaignId, ContactId, EnrollmentId, MessageId, SenderId, TemplateVersionId, TopicId, WorkflowVersionId,
@@ -41,20 +41,17 @@ statements! {
     CLAIM_CONTACTS() [id: Uuid] = concat!(
         "SELECT c.id, c.email, c.external_id, c.first_name, c.last_name, c.locale, c.attributes, ", tracking_columns!(),
         " FROM ({batch}) AS b JOIN contacts c ON c.tenant_id = $1 AND c.id = b.id");
-    /// The messages of a batch that this claim still holds. No lock: a claim lost later stops the start of its attempt.
-    MESSAGES_FENCED() [id: Uuid, fence: BigInt] =
-        "SELECT m.id FROM messages m WHERE m.tenant_id = $1 AND m.state = 'claimed' \
-         AND EXISTS (SELECT 1 FROM ({batch}) AS b WHERE b.id = m.id AND b.fence = m.fence)";
-    /// The contacts as they are now.
-    GATE_CONTACTS() [id: Uuid] =
-        "SELECT c.id, c.state, c.email FROM ({batch}) AS b JOIN contacts c ON c.tenant_id = $1 AND c.id = b.id";
-    /// The senders as they are now, and whether the tenant may send at all.
+    /// The messages of a batch that this claim still holds, and their contacts as they are now. No lock: a claim lost later
+    /// stops the start of its attempt.
+    GATE_MESSAGES() [id: Uuid, fence: BigInt, contact_id: Uuid] =
+        "SELECT m.id, c.id AS contact_id, c.state, c.email FROM ({batch}) AS b \
+         JOIN messages m ON m.tenant_id = $1 AND m.id = b.id AND m.fence = b.fence AND m.state = 'claimed' \
+         LEFT JOIN contacts c ON c.tenant_id = $1 AND c.id = b.contact_id";
+    /// The senders as they are now, with the reserved topics of their brands, and whether the tenant may send at all.
     GATE_SENDERS() [id: Uuid] =
-        "SELECT s.id, s.verified_at, t.suspended_at FROM ({batch}) AS b \
-         JOIN sender_identities s ON s.tenant_id = $1 AND s.id = b.id JOIN tenants t ON t.id = $1";
-    /// The reserved all-marketing topics.
-    GATE_RESERVED_TOPICS() =
-        "SELECT brand_id, id FROM topics WHERE tenant_id = $1 AND key = 'all_marketing'";
+        "SELECT s.id, s.verified_at, s.brand_id, r.id AS all_marketing, t.suspended_at FROM ({batch}) AS b \
+         JOIN sender_identities s ON s.tenant_id = $1 AND s.id = b.id JOIN tenants t ON t.id = $1 \
+         LEFT JOIN topics r ON r.tenant_id = $1 AND r.brand_id = s.brand_id AND r.key = 'all_marketing'";
     /// Writes where messages go after the gate or a hand-over, if the claim still holds them.
     MESSAGES_MOVE(Time) [id: Uuid, fence: BigInt, state: Text, reason: Text, due_at: Time, attempts: Int] =
         "WITH moves AS ({batch}) UPDATE messages SET state = moves.state, reason = moves.reason, \
@@ -128,6 +125,9 @@ pub(in crate::messaging) async fn messages_claim(tx: &mut TenantTx, claim: &Clai
     let args =
         [Value::from(claim.lane), claim.now.into(), claim.size.into(), claim.lease_until.into(), claim.worker.into()];
     let rows: Vec<ClaimRow> = tx.sql(&MESSAGES_CLAIM, Args::of(args))?.all().await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let contacts = rows.iter().filter_map(|row| row.contact_id).map(|id| vec![Value::from(id)]);
     let contacts: Vec<ContactRow> = tx.sql(&CLAIM_CONTACTS, Args::batch(contacts))?.all().await?;
     let contacts: HashMap<ContactId, ContactFacts> =
@@ -208,31 +208,25 @@ struct IdRow {
     id: MessageId,
 }
 
-/// Which of the messages this claim still holds; locks them.
-pub(in crate::messaging) async fn messages_fenced(
-    tx: &mut TenantTx,
-    held: impl IntoIterator<Item = (MessageId, i64)>,
-) -> Result<Vec<MessageId>> {
-    let batch = held.into_iter().map(|(id, fence)| vec![Value::from(id), fence.into()]);
-    let rows: Vec<IdRow> = tx.sql(&MESSAGES_FENCED, Args::batch(batch))?.all().await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
-}
-
 /// What the gate looks at beside the message itself, for a whole batch.
 #[derive(Debug, Default)]
 pub(in crate::messaging) struct GateRows {
-    /// Contact, whether its state is `active`, `archived` or `deleted`, its present address.
-    pub contacts: Vec<(ContactId, String, Option<String>)>,
+    /// The messages that the claim still holds.
+    pub held: HashSet<MessageId>,
+    /// Of their contacts: whether the state is `active`, `archived` or `deleted`, and the present address.
+    pub contacts: HashMap<ContactId, (String, Option<String>)>,
     /// Sender, whether it is verified.
     pub senders: Vec<(SenderId, bool)>,
     pub tenant_suspended: bool,
-    pub all_marketing: Vec<(BrandId, TopicId)>,
+    /// The reserved topics of the senders' brands, which are the messages' own.
+    pub all_marketing: HashMap<BrandId, TopicId>,
 }
 
 #[derive(FromQueryResult)]
-struct ContactNow {
-    id: ContactId,
-    state: String,
+struct MessageNow {
+    id: MessageId,
+    contact_id: Option<ContactId>,
+    state: Option<String>,
     email: Option<String>,
 }
 
@@ -240,30 +234,31 @@ struct ContactNow {
 struct SenderNow {
     id: SenderId,
     verified_at: Option<Timestamp>,
+    brand_id: BrandId,
+    all_marketing: Option<TopicId>,
     suspended_at: Option<Timestamp>,
 }
 
-#[derive(FromQueryResult)]
-struct ReservedTopic {
-    brand_id: BrandId,
-    id: TopicId,
-}
-
+/// What the gate looks at for messages of a claim: each with its fence and its contact, if it has one.
 pub(in crate::messaging) async fn gate_facts(
     tx: &mut TenantTx,
-    contacts: &[ContactId],
+    claims: impl IntoIterator<Item = (MessageId, i64, Option<ContactId>)>,
     senders: &[SenderId],
 ) -> Result<GateRows> {
-    let ids = contacts.iter().map(|id| vec![Value::from(*id)]);
-    let contacts: Vec<ContactNow> = tx.sql(&GATE_CONTACTS, Args::batch(ids))?.all().await?;
+    let claims = claims.into_iter().map(|(id, fence, contact)| {
+        let contact = contact.map(|contact| contact.0);
+        vec![Value::from(id), fence.into(), contact.into()]
+    });
+    let messages: Vec<MessageNow> = tx.sql(&GATE_MESSAGES, Args::batch(claims))?.all().await?;
     let ids = senders.iter().map(|id| vec![Value::from(*id)]);
     let senders: Vec<SenderNow> = tx.sql(&GATE_SENDERS, Args::batch(ids))?.all().await?;
-    let reserved: Vec<ReservedTopic> = tx.sql(&GATE_RESERVED_TOPICS, Args::default())?.all().await?;
+    let reserved = senders.iter().filter_map(|row| Some((row.brand_id, row.all_marketing?)));
     Ok(GateRows {
-        contacts: contacts.into_iter().map(|row| (row.id, row.state, row.email)).collect(),
+        all_marketing: reserved.collect(),
         tenant_suspended: senders.iter().any(|row| row.suspended_at.is_some()),
-        senders: senders.into_iter().map(|row| (row.id, row.verified_at.is_some())).collect(),
-        all_marketing: reserved.into_iter().map(|row| (row.brand_id, row.id)).collect(),
+        senders: senders.iter().map(|row| (row.id, row.verified_at.is_some())).collect(),
+        held: messages.iter().map(|row| row.id).collect(),
+        contacts: messages.into_iter().filter_map(|row| Some((row.contact_id?, (row.state?, row.email)))).collect(),
     })
 }
 

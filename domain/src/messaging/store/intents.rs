@@ -38,16 +38,15 @@ statements! {
     RESERVED_TOPIC(Uuid) =
         "SELECT t.id FROM sender_identities s JOIN topics t ON t.tenant_id = $1 AND t.brand_id = s.brand_id \
          AND t.key = 'all_marketing' WHERE s.tenant_id = $1 AND s.id = $2";
-    /// Counts usage of a day and tells the new total.
+    /// Counts usage of a day and tells how many more the tenant may send in it: fewer than none if that was too many.
     USAGE_ADD(Text, Date, BigInt) =
         "INSERT INTO usage (tenant_id, meter, day, count) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (tenant_id, meter, day) DO UPDATE SET count = usage.count + excluded.count RETURNING count";
+         ON CONFLICT (tenant_id, meter, day) DO UPDATE SET count = usage.count + excluded.count \
+         RETURNING (SELECT t.max_messages_per_day FROM tenants t WHERE t.id = $1) - usage.count AS count";
     /// How many more the tenant may send in a day.
     USAGE_ROOM(Text, Date) =
         "SELECT t.max_messages_per_day - COALESCE((SELECT u.count FROM usage u \
             WHERE u.tenant_id = $1 AND u.meter = $2 AND u.day = $3), 0) AS count FROM tenants t WHERE t.id = $1";
-    /// How many messages the tenant may send in a day.
-    USAGE_LIMIT() = "SELECT max_messages_per_day AS count FROM tenants WHERE id = $1";
 }
 
 #[derive(FromQueryResult)]
@@ -188,13 +187,18 @@ struct CountRow {
     count: i64,
 }
 
+/// None where the tenant has no row.
+#[derive(FromQueryResult)]
+struct RoomRow {
+    count: Option<i64>,
+}
+
 /// Adds to today's meter; false when the tenant's limit would be passed, in which case the caller rolls back.
 pub(in crate::messaging) async fn usage_add(tx: &mut TenantTx, now: Timestamp, messages: i64) -> Result<bool> {
     let args = [Value::from("messages"), Value::from(now.date_naive()), Value::from(messages)];
-    let total: Option<CountRow> = tx.sql(&USAGE_ADD, Args::of(args))?.one().await?;
-    let limit: Option<CountRow> = tx.sql(&USAGE_LIMIT, Args::default())?.one().await?;
-    let limit = limit.ok_or_else(|| Error::fault("the tenant has no row"))?;
-    Ok(total.is_some_and(|total| total.count <= limit.count))
+    let room: Option<RoomRow> = tx.sql(&USAGE_ADD, Args::of(args))?.one().await?;
+    let room = room.and_then(|room| room.count).ok_or_else(|| Error::fault("the tenant has no row"))?;
+    Ok(room >= 0)
 }
 
 /// How many more messages today has room for, as far as is committed.

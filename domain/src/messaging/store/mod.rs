@@ -13,13 +13,13 @@ mod reports;
 mod sweeps;
 mod tracking;
 
-pub(super) use attempts::{AttemptStep, NewAttempt, NewDecision, attempts_insert, attempts_step, decisions_append};
+pub(super) use attempts::{
+    AttemptStep, NewAttempt, NewDecision, attempts_insert, attempts_step, attempts_step_alone, decisions_append,
+};
 pub(super) use campaigns::{
     messages_cancel_of_campaign, messages_of_campaign_open, messages_of_campaign_queued, messages_of_campaign_wake,
 };
-pub(super) use claims::{
-    Claim, Move, attributes, gate_facts, lease_renew, messages_claim, messages_fenced, messages_move,
-};
+pub(super) use claims::{Claim, Move, attributes, gate_facts, lease_renew, messages_claim, messages_move};
 pub(super) use content::{
     brand_name, relay_find, relay_remove, relay_set, sender_find, sender_insert, sender_of_address, sender_verify,
     senders_brands, senders_find, senders_list, template_find, template_insert, template_versions_find, templates_find,
@@ -51,10 +51,13 @@ pub(super) use tracking::{
     tracking_mode_set, tracking_of_contacts,
 };
 
-use carillon_entities::wall::{IdentitySql, Sql};
+use carillon_entities::wall::{Alone, IdentitySql, Sql};
 
 /// Every registered statement of messaging on the tables without a tenant.
 pub static IDENTITY_STATEMENTS: &[&IdentitySql] = &[&members::VERIFIED_MEMBER];
+
+/// Every registered statement of messaging that may be a transaction of its own.
+pub static STATEMENTS_ALONE: &[&Alone] = &[&attempts::STEP_ALONE];
 
 /// Every registered statement of messaging.
 pub static STATEMENTS: &[&[&Sql]] = &[

@@ -1,7 +1,10 @@
 //! `send`: marketing mail from queued rows to an SMTP sink, by the engine of one process, against a bare loop that
 //! builds, signs and hands over the same mail without a database.
 //!
-//! Queueing is not timed, but its statements count. Both sides have as many connections to the sink: those that the
+//! Queueing is not timed, but its statements count, as do those of the dispatchers and sweeps that run meanwhile: whatever the
+//! process sends the server, BEGIN (with the tenant that is set in the same message) and COMMIT as one each. A call of a
+//! function is one, as it is one round trip and one entry of `pg_stat_statements`; what is inside it is not counted again
+//! (`Wall::statements`). Both sides have as many connections to the sink: those that the
 //! channel has for bulk mail.
 
 use std::ffi::OsString;

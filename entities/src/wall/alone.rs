@@ -1,0 +1,142 @@
+//! Statements that are transactions of their own: one statement and one round trip on Postgres, where BEGIN, the statement
+//! and COMMIT are three.
+//!
+//! Postgres commits such a statement after it has told of its rows and before it says that it is ready for the next. So all is
+//! read up to there, and a connection on which that did not come is closed, as one is whose `BEGIN` did not finish. What
+//! has changed is then as unknown as after a COMMIT without an answer (C-187).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::TryStreamExt as _;
+use sea_orm::{FromQueryResult, QueryResult, Value};
+use sqlx::{AssertSqlSafe, Postgres};
+
+use super::connection::{Opening, Pools};
+use super::login::Role;
+use super::sql::{Args, IdentitySql, Sql};
+use super::{Freshness, TenantDoor, TxMode, Wall, WallError};
+use crate::dialect::{self, Bound};
+use crate::ids::TenantId;
+
+/// A registered statement that may be a transaction of its own ([`TenantDoor::run_alone`]): on Postgres one
+/// statement in one round trip, where BEGIN, the statement and COMMIT are three.
+///
+/// There it is a call of a function of the schema that sets the tenant for its transaction and then runs the same text, with
+/// the rights of whoever calls it: row security holds in it as everywhere (L1). A test compares the texts, another leaves the
+/// tenant out of them. The function refuses to run inside the transaction of a tenant.
+#[derive(Debug)]
+pub struct Alone {
+    /// The statement.
+    pub sql: &'static Sql,
+    /// The function: it takes the tenant, the scalars, and an array for each column of the batch.
+    pub function: &'static str,
+}
+
+impl Alone {
+    /// What the function runs once the tenant is set.
+    pub fn text(&self) -> String {
+        dialect::text_of_arrays(self.sql.text, self.sql.args.len() + 1, self.sql.batch)
+    }
+
+    /// The call of the function.
+    fn call(&self, tenant: TenantId, args: Args) -> Result<Bound, WallError> {
+        let mut scalars = Vec::with_capacity(args.scalars.len() + 1);
+        scalars.push(Value::from(tenant.0));
+        scalars.extend(args.scalars);
+        dialect::call(self.function, scalars, self.sql.batch, args.batch)
+    }
+}
+
+/// The rows that a statement gave that was a transaction of its own.
+#[derive(Debug)]
+pub struct Rows(pub(super) Vec<QueryResult>);
+
+impl Rows {
+    /// All of them.
+    pub fn read<M: FromQueryResult>(&self) -> Result<Vec<M>, WallError> {
+        self.0.iter().map(|row| M::from_query_result(row, "").map_err(WallError::from)).collect()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl TenantDoor {
+    /// Runs a statement that is a transaction of its own; one round trip on Postgres. SQLite, a door that asks for freshness and a
+    /// pooler that knows no named statements have the transaction around it that it would have anywhere.
+    ///
+    /// # Errors
+    /// [`WallError::CommitUnknown`] when no answer came: it may be committed, just as after a COMMIT without an answer.
+    /// Whatever else the database said, nothing was changed.
+    pub async fn run_alone(&self, alone: &'static Alone, args: Args) -> Result<Rows, WallError> {
+        let pools = &self.wall.pools;
+        if pools.runs_alone() && self.freshness == Freshness::Unchecked {
+            let call = alone.call(self.tenant, args)?;
+            return Ok(Rows(pools.run_alone((Role::App, TxMode::Write), call, &self.wall.statements).await?));
+        }
+        let mut tx = self.begin(TxMode::Write).await?;
+        let rows = tx.sql(alone.sql, args)?.rows().await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+}
+
+impl Wall {
+    /// A registered statement on the tables without a tenant that is a transaction of its own: one round trip on Postgres.
+    pub async fn run_identity(&self, sql: &'static IdentitySql, args: Vec<Value>) -> Result<Rows, WallError> {
+        if self.pools.runs_alone() {
+            let bound = sql.bind(args)?;
+            return Ok(Rows(self.pools.run_alone((Role::Identity, TxMode::Write), bound, &self.statements).await?));
+        }
+        let mut tx = self.begin_identity(TxMode::Write).await?;
+        let rows = tx.sql(sql, args)?.rows().await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+}
+
+impl Pools {
+    /// True where one statement can be a transaction of its own. Where statements are unnamed it cannot: the driver says what
+    /// it is and runs it in two messages, and a pooler in transaction mode may carry these to two connections.
+    pub(super) fn runs_alone(&self) -> bool {
+        matches!(self, Self::Postgres { named_statements: true, .. })
+    }
+
+    /// Runs one statement that is a transaction of its own; where it writes, an answer that stays away leaves its commit
+    /// unknown.
+    pub(super) async fn run_alone(
+        &self,
+        (role, mode): (Role, TxMode),
+        bound: Bound,
+        statements: &AtomicU64,
+    ) -> Result<Vec<QueryResult>, WallError> {
+        let (Self::Postgres { app, identity, dispatch, .. }, Bound::Postgres(sql, arguments)) = (self, bound) else {
+            return Err(WallError::Row("statement of the other dialect".to_owned()));
+        };
+        let pool = match role {
+            Role::App => Some(app),
+            Role::Identity => identity.as_ref(),
+            Role::Dispatch => dispatch.as_ref(),
+        };
+        let pool = pool.ok_or(WallError::NoLogin(role.name()))?;
+        let mut opening = Opening::new(pool.take().await?);
+        statements.fetch_add(1, Ordering::Relaxed);
+        // To the end: Postgres tells of the rows first, commits, and is then ready for what comes next.
+        let answer: Result<Vec<QueryResult>, sqlx::Error> =
+            sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), arguments)
+                .fetch(opening.connection()?)
+                .map_ok(QueryResult::from)
+                .try_collect()
+                .await;
+        let answer = answer.map_err(WallError::from);
+        if matches!(answer, Err(WallError::Unavailable)) {
+            pool.refused();
+            return if mode == TxMode::Write { Err(WallError::CommitUnknown) } else { answer };
+        }
+        // Done, or refused and undone: the connection is as it was.
+        drop(opening.opened()?);
+        answer
+    }
+}
