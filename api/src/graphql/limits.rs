@@ -188,15 +188,28 @@ mod tests {
 
     #[test]
     fn c218_sensitive_mutations_stand_alone() {
-        assert!(check("mutation { signIn { x } }").is_ok());
+        // `__typename` does nothing, and is asked for everywhere by generators.
+        for query in [
+            "mutation { signIn { x } }",
+            "mutation { __typename signIn { x } }",
+            "mutation { a: signIn { x } b: __typename c: __typename }",
+            "mutation { __typename ...F } fragment F on Mutation { __typename signIn { x } }",
+        ] {
+            assert_eq!(check(query), Ok(()), "{query}");
+        }
         let aliased = numbered(20, |n| format!("a{n}: signIn(input: {{}}) {{ x }}"));
         for query in [
             format!("mutation {{ {aliased} }}"),
             "mutation { a: signIn { x } b: signIn { x } }".to_owned(),
             "mutation { ...F ...F } fragment F on Mutation { signIn { x } }".to_owned(),
             "mutation { createContact { x } ... on Mutation { signIn { x } } }".to_owned(),
+            "mutation { __typename signIn { x } __typename signUp { x } }".to_owned(),
+            "mutation { __typename ...F signIn { x } } fragment F on Mutation { __typename b: signIn { x } }"
+                .to_owned(),
+            // Not by what it is called, but by what it is.
+            "mutation { signIn { x } __typename: signIn { x } }".to_owned(),
         ] {
-            assert!(check(&query).is_err(), "{query}");
+            assert!(check(&query).is_err_and(|message| message.contains("the only one")), "{query}");
         }
     }
 

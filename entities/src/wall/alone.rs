@@ -135,6 +135,10 @@ impl Pools {
             pool.refused();
             return if mode == TxMode::Write { Err(WallError::CommitUnknown) } else { answer };
         }
+        if matches!(answer, Err(WallError::StalePlan)) {
+            // Nothing ran. It is kept with the connection, and would fail for ever: so that is closed.
+            return Err(WallError::Retry);
+        }
         // Done, or refused and undone: the connection is as it was.
         drop(opening.opened()?);
         answer

@@ -13,5 +13,6 @@ mod held;
 mod leaks;
 mod partitions;
 mod pooled;
+mod stale;
 mod statements;
 mod writers;
