@@ -12,6 +12,7 @@ mod figure;
 mod graphql;
 mod idle;
 mod import;
+mod mail;
 mod send;
 mod set;
 mod trigger;
