@@ -164,6 +164,17 @@ where
     Ok(find(id).await?.map(Into::into))
 }
 
+/// What a payload shows of what its use case named, if it named anything.
+pub async fn named<I, T, F>(id: Option<I>, find: impl FnOnce(I) -> F) -> Result<Option<T>>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
+    match id {
+        Some(id) => find(id).await,
+        None => Ok(None),
+    }
+}
+
 /// An id of an input; one that is malformed or of another kind is refused like the id of nothing (C-204).
 ///
 /// # Errors

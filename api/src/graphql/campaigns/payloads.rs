@@ -11,6 +11,7 @@ use super::lists::ContactList;
 use super::queries::CampaignRules;
 use super::types::Campaign;
 use crate::graphql::error::{UserError, payload, payload_at, user_errors};
+use crate::graphql::node::named;
 
 /// The answer of a mutation of a campaign.
 #[derive(Debug, SimpleObject)]
@@ -44,10 +45,7 @@ impl<Of: Send + Sync> CampaignPayload<Of> {
     }
 
     async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<CampaignId>, Vec<UserError>)) -> Result<Self> {
-        let campaign = match id {
-            Some(id) => Campaign::find(ctx, id).await?,
-            None => None,
-        };
+        let campaign = named(id, |id| Campaign::find(ctx, id)).await?;
         Ok(Self { campaign, user_errors, of: PhantomData })
     }
 
@@ -121,10 +119,7 @@ impl<Of: Send + Sync> ListPayload<Of> {
     }
 
     async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<ListId>, Vec<UserError>)) -> Result<Self> {
-        let list = match id {
-            Some(id) => ContactList::find(ctx, id).await?,
-            None => None,
-        };
+        let list = named(id, |id| ContactList::find(ctx, id)).await?;
         Ok(Self { list, user_errors, of: PhantomData })
     }
 }

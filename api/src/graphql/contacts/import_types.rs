@@ -13,6 +13,7 @@ use super::loaders::ErrorsOf;
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::consent::{ConsentBasis, ConsentEvidence, Topic, actor_id};
 use crate::graphql::loader;
+use crate::graphql::node::named;
 use crate::graphql::scope::RequestScope;
 
 /// How far an import is.
@@ -227,10 +228,7 @@ impl Import {
 
     /// What subscribed people are subscribed to.
     async fn topic(&self, ctx: &Context<'_>) -> Option<Result<Topic>> {
-        match self.0.options.topic {
-            Some(topic) => Topic::find(ctx, topic).await.transpose(),
-            None => None,
-        }
+        named(self.0.options.topic, |id| Topic::find(ctx, id)).await.transpose()
     }
 
     /// What their consent rests on, as it was attested.

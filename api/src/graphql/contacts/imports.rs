@@ -13,7 +13,7 @@ use super::import_types::{Import, Upload};
 use crate::graphql::connection::{List, ListOrder, PageArgs, list};
 use crate::graphql::error::{UserError, payload, user_errors};
 use crate::graphql::mutate::Once;
-use crate::graphql::node::{by_id, parse_id};
+use crate::graphql::node::{by_id, named, parse_id};
 use crate::graphql::scope::RequestScope;
 
 /// Payload of `createUpload`.
@@ -85,10 +85,7 @@ impl ImportMutation {
         };
         let created = scope.mutate(&grant, &once, |tx, _| Box::pin(create(&grant, tx, scope, command.clone()))).await;
         let (id, user_errors) = payload(created)?;
-        let upload = match id {
-            Some(id) => Upload::find(ctx, id).await?,
-            None => None,
-        };
+        let upload = named(id, |id| Upload::find(ctx, id)).await?;
         Ok(CreateUploadPayload { upload, user_errors })
     }
 

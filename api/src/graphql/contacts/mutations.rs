@@ -19,7 +19,7 @@ use super::types::{AttributeDefinition, Contact};
 use crate::graphql::error::{UserError, payload, payload_at, user_errors};
 use crate::graphql::loader;
 use crate::graphql::mutate::{Once, Work};
-use crate::graphql::node::parse_id;
+use crate::graphql::node::{named, parse_id};
 use crate::graphql::scope::RequestScope;
 
 /// The contact that a mutation changed, or why it did not.
@@ -365,10 +365,7 @@ async fn contact_payload<Of: Send + Sync>(
     ctx: &Context<'_>,
     (id, user_errors): (Option<ContactId>, Vec<UserError>),
 ) -> Result<ContactPayload<Of>> {
-    let contact = match id {
-        Some(id) => Contact::find(ctx, id).await.transpose(),
-        None => None,
-    };
+    let contact = named(id, |id| Contact::find(ctx, id)).await.transpose();
     Ok(ContactPayload { contact, user_errors, of: PhantomData })
 }
 

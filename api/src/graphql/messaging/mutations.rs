@@ -17,7 +17,7 @@ use super::inputs::{
 use super::types::Message;
 use crate::graphql::error::{UserError, payload, user_errors};
 use crate::graphql::mutate::Once;
-use crate::graphql::node::parse_id;
+use crate::graphql::node::{named, parse_id};
 use crate::graphql::scope::RequestScope;
 
 /// Mutations of messaging.
@@ -164,10 +164,7 @@ impl MessagingMutation {
             Box::pin(async move { Ok(messaging::send_test(grant, tx, scope.ports(), test.clone()).await?.message) })
         });
         let (id, user_errors): (Option<MessageId>, _) = payload(sent.await)?;
-        let message = match id {
-            Some(id) => Message::find(ctx, id).await.transpose(),
-            None => None,
-        };
+        let message = named(id, |id| Message::find(ctx, id)).await.transpose();
         if message.is_some() {
             // Which of the two it is in is not worth a look: a bell without work costs one look, too.
             for lane in Lane::ALL {
@@ -241,10 +238,7 @@ impl From<Verdict> for SendMessageResult {
 impl SendMessageResult {
     /// The message; null if it was refused.
     async fn message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        match self.message {
-            Some(id) => Message::find(ctx, id).await,
-            None => Ok(None),
-        }
+        named(self.message, |id| Message::find(ctx, id)).await
     }
 
     /// The message's id, without looking it up.
@@ -306,10 +300,7 @@ pub struct SenderPayload<Of: Send + Sync> {
 impl<Of: Send + Sync> SenderPayload<Of> {
     async fn of(ctx: &Context<'_>, result: carillon_domain::error::Result<SenderId>) -> Result<Self> {
         let (id, user_errors) = payload(result)?;
-        let sender = match id {
-            Some(id) => Sender::find(ctx, id).await?,
-            None => None,
-        };
+        let sender = named(id, |id| Sender::find(ctx, id)).await?;
         Ok(Self { sender, user_errors, of: PhantomData })
     }
 }

@@ -14,6 +14,7 @@ use super::template_inputs::{
 };
 use crate::graphql::error::{UserError, payload, payload_at, user_errors};
 use crate::graphql::mutate::Once;
+use crate::graphql::node::named;
 use crate::graphql::scope::RequestScope;
 
 /// Mutations of templates.
@@ -39,10 +40,7 @@ impl TemplateMutation {
             })
         });
         let (id, user_errors): (Option<TemplateId>, _) = payload(made.await)?;
-        let template = match id {
-            Some(id) => Template::find(ctx, id).await.transpose(),
-            None => None,
-        };
+        let template = named(id, |id| Template::find(ctx, id)).await.transpose();
         Ok(CreateTemplatePayload { template, user_errors })
     }
 
@@ -164,10 +162,7 @@ impl<Of: Send + Sync> PartialPayload<Of> {
     }
 
     async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<PartialId>, Vec<UserError>)) -> Result<Self> {
-        let partial = match id {
-            Some(id) => Partial::find(ctx, id).await.transpose(),
-            None => None,
-        };
+        let partial = named(id, |id| Partial::find(ctx, id)).await.transpose();
         Ok(Self { partial, user_errors, of: PhantomData })
     }
 }

@@ -15,6 +15,7 @@ use super::tracking::{Hits, HitsOf, TrackingMode};
 use crate::graphql::consent::{Brand, Topic};
 use crate::graphql::contacts::Contact;
 use crate::graphql::loader;
+use crate::graphql::node::named;
 use crate::graphql::scope::RequestScope;
 use crate::graphql::time::Instant;
 
@@ -115,10 +116,7 @@ impl Message {
 
     /// Its contact; null for mail to a plain address.
     async fn contact(&self, ctx: &Context<'_>) -> Result<Option<Contact>> {
-        match self.0.contact {
-            Some(id) => Contact::find(ctx, id).await,
-            None => Ok(None),
-        }
+        named(self.0.contact, |id| Contact::find(ctx, id)).await
     }
 
     /// Its contact's id, without looking it up.
@@ -128,10 +126,7 @@ impl Message {
 
     /// Its topic; null for transactional mail.
     async fn topic(&self, ctx: &Context<'_>) -> Result<Option<Topic>> {
-        match self.0.topic {
-            Some(id) => Topic::find(ctx, id).await,
-            None => Ok(None),
-        }
+        named(self.0.topic, |id| Topic::find(ctx, id)).await
     }
 
     /// Its brand.

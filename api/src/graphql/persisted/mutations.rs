@@ -22,6 +22,7 @@ use super::types::{DocumentSet, PersistedDocument};
 use crate::graphql::error::{UserError, payload, payload_at, user_errors};
 use crate::graphql::loader;
 use crate::graphql::mutate::Once;
+use crate::graphql::node::named;
 use crate::graphql::scope::RequestScope;
 
 /// What became of one document.
@@ -279,10 +280,7 @@ impl<Of: Send + Sync> DocumentSetPayload<Of> {
     }
 
     async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<DocumentSetId>, Vec<UserError>)) -> Result<Self> {
-        let document_set = match id {
-            Some(id) => DocumentSet::find(ctx, id).await.transpose(),
-            None => None,
-        };
+        let document_set = named(id, |id| DocumentSet::find(ctx, id)).await.transpose();
         Ok(Self { document_set, user_errors, of: PhantomData })
     }
 }

@@ -9,6 +9,7 @@ use carillon_domain::ids::{WebhookDeliveryId, WebhookEndpointId};
 use super::inputs::{Create, Delete, Rotate, Update};
 use super::types::{WebhookDelivery, WebhookEndpoint};
 use crate::graphql::error::{UserError, payload, payload_at};
+use crate::graphql::node::named;
 
 /// The answer of a mutation of an endpoint.
 #[derive(Debug, SimpleObject)]
@@ -40,7 +41,8 @@ impl<Of: Send + Sync> WebhookEndpointPayload<Of> {
         ctx: &Context<'_>,
         (id, user_errors): (Option<WebhookEndpointId>, Vec<UserError>),
     ) -> Result<Self> {
-        Ok(Self { webhook_endpoint: found(ctx, id).await?, user_errors, of: PhantomData })
+        let webhook_endpoint = named(id, |id| WebhookEndpoint::find(ctx, id)).await?;
+        Ok(Self { webhook_endpoint, user_errors, of: PhantomData })
     }
 }
 
@@ -66,14 +68,8 @@ impl<Of: Send + Sync> WebhookSecretPayload<Of> {
     pub async fn of(ctx: &Context<'_>, done: Done<(WebhookEndpointId, String)>) -> Result<Self> {
         let (made, user_errors) = payload(done)?;
         let (id, secret) = made.unzip();
-        Ok(Self { webhook_endpoint: found(ctx, id).await?, secret, user_errors, of: PhantomData })
-    }
-}
-
-async fn found(ctx: &Context<'_>, id: Option<WebhookEndpointId>) -> Result<Option<WebhookEndpoint>> {
-    match id {
-        Some(id) => WebhookEndpoint::find(ctx, id).await,
-        None => Ok(None),
+        let webhook_endpoint = named(id, |id| WebhookEndpoint::find(ctx, id)).await?;
+        Ok(Self { webhook_endpoint, secret, user_errors, of: PhantomData })
     }
 }
 
@@ -90,10 +86,7 @@ impl TestWebhookEndpointPayload {
     /// The payload of a use case that names the delivery.
     pub async fn of(ctx: &Context<'_>, done: Done<WebhookDeliveryId>) -> Result<Self> {
         let (id, user_errors) = payload(done)?;
-        let webhook_delivery = match id {
-            Some(id) => WebhookDelivery::find(ctx, id).await?,
-            None => None,
-        };
+        let webhook_delivery = named(id, |id| WebhookDelivery::find(ctx, id)).await?;
         Ok(Self { webhook_delivery, user_errors })
     }
 }

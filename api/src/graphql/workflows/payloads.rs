@@ -10,6 +10,7 @@ use super::inputs::{Archive, Create, Pause, Resume, Update};
 use super::types::{Workflow, WorkflowFinding, WorkflowVersion};
 use crate::graphql::contacts::Contact;
 use crate::graphql::error::{UserError, payload, payload_at, user_errors};
+use crate::graphql::node::named;
 
 /// The answer of a mutation of a workflow.
 #[derive(Debug, SimpleObject)]
@@ -41,10 +42,7 @@ impl<Of: Send + Sync> WorkflowPayload<Of> {
     }
 
     async fn showing(ctx: &Context<'_>, (id, user_errors): (Option<WorkflowId>, Vec<UserError>)) -> Result<Self> {
-        let workflow = match id {
-            Some(id) => Workflow::find(ctx, id).await?,
-            None => None,
-        };
+        let workflow = named(id, |id| Workflow::find(ctx, id)).await?;
         Ok(Self { workflow, user_errors, of: PhantomData })
     }
 }
@@ -108,10 +106,7 @@ impl<Of: Send + Sync> HeldContactPayload<Of> {
     /// The payload of a use case on a contact.
     pub async fn of(ctx: &Context<'_>, done: Done<ContactId>) -> Result<Self> {
         let (id, user_errors) = payload(done)?;
-        let contact = match id {
-            Some(id) => Contact::find(ctx, id).await.transpose(),
-            None => None,
-        };
+        let contact = named(id, |id| Contact::find(ctx, id)).await.transpose();
         Ok(Self { contact, user_errors, of: PhantomData })
     }
 }

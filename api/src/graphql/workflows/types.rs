@@ -11,6 +11,7 @@ use super::answers::{VariantAnswer, WorkflowNodeAnswer};
 use super::loaders::{FindingsOf, NodesOf, VariantsOf, VersionsOf};
 use crate::graphql::connection::{List, PageArgs, list};
 use crate::graphql::loader;
+use crate::graphql::node::named;
 
 /// Where a workflow stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -104,10 +105,7 @@ impl Workflow {
 
     /// The version that people enter; null before the first is published and after the end.
     async fn live_version(&self, ctx: &Context<'_>) -> Result<Option<WorkflowVersion>> {
-        match self.0.live_version {
-            Some(id) => WorkflowVersion::find(ctx, id).await,
-            None => Ok(None),
-        }
+        named(self.0.live_version, |id| WorkflowVersion::find(ctx, id)).await
     }
 
     /// Its versions, oldest first.
