@@ -162,6 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_names_every_command() {
+        let readme = include_str!("../../../README.md");
+        let row = readme.lines().find(|line| line.starts_with("| `api/`")).unwrap();
+        for command in Arguments::command().get_subcommands() {
+            assert!(row.contains(&format!("`{}`", command.get_name())), "{} is not in {row}", command.get_name());
+        }
+    }
+
+    #[test]
     fn c054_a_report_that_could_not_be_taken_for_a_fault_of_ours_comes_again() {
         let failure = |line: &[&str]| failure(&Arguments::parse_from(line).command.unwrap());
         assert_eq!(failure(&["carillon", "bounce", "--to", "b@bounces.example.org"]), 75);
