@@ -168,19 +168,36 @@ const OWN_WORK: &[(&str, &str)] = &[
     ("domain/src/tenancy/bootstrap.rs", "the system tenant, or the one that is being made"),
     ("domain/src/tenancy/enter.rs", "declares it"),
     ("domain/src/tenancy/mod.rs", "shows it"),
+    ("jobs/src/handlers/advance_workflows.rs", "a ticket"),
     ("jobs/src/handlers/deliver_messages.rs", "a ticket"),
+    ("jobs/src/handlers/deliver_webhooks.rs", "a ticket"),
+    ("jobs/src/handlers/run_campaign.rs", "a ticket"),
     ("jobs/src/handlers/run_import.rs", "a ticket"),
     ("jobs/src/handlers/sweep.rs", "what the dispatch role found due"),
 ];
 
+/// The ways into a tenant that take no more than its id, and the operator's.
+fn ways_without_a_credential() -> Vec<String> {
+    let enter = std::fs::read_to_string(house().join("domain/src/tenancy/enter.rs")).expect("the ways in");
+    let signatures = enter.split("\npub").skip(1).filter_map(|rest| Some(rest.split_once("fn ")?.1.split_once('{')?.0));
+    let takes_an_id = signatures.filter_map(|signature| {
+        let (name, rest) = signature.split_once('(')?;
+        let (arguments, _) = rest.split_once(") ->")?;
+        arguments.contains("TenantId").then(|| name.to_owned())
+    });
+    takes_an_id.chain(["operate".to_owned()]).collect()
+}
+
 /// L1: whoever may enter any tenant is on a list.
 #[test]
 fn c209_only_carillons_own_work_enters_a_tenant_without_a_credential() {
+    let ways = ways_without_a_credential();
+    assert!(["enter_for_work", "enter_to_tell", "operate"].iter().all(|way| ways.iter().any(|w| w == way)), "{ways:?}");
     let mut found = Vec::new();
     for room in ["domain", "jobs", "api"] {
         let sources = sources(room).into_iter().filter(|(_, text)| {
             let words = words(text);
-            ["enter_for_work", "enter_to_import", "operate"].iter().any(|name| words.contains(*name))
+            ways.iter().any(|name| words.contains(name))
         });
         found.extend(sources.map(|(file, _)| file));
     }
@@ -267,6 +284,26 @@ fn every_statement_of_the_other_roles_is_registered() {
     assert!(names.len() > 15, "only {} statements were found", names.len());
     let missing: Vec<_> = names.iter().filter(|name| !registered.contains(name)).collect();
     assert!(missing.is_empty(), "declared and registered nowhere: {missing:?}");
+}
+
+/// L1: a statement of a tenant's has a text that tests have run. The macro lists what it declares, and nothing else makes any.
+#[test]
+fn l1_only_registered_statements_have_texts() {
+    let (mut faults, mut alone) = (Vec::new(), 0);
+    for room in ["domain", "jobs", "api"] {
+        for (file, text) in sources(room) {
+            let is_made = text.match_indices("Sql {").any(|(at, _)| {
+                let before = &text[..at];
+                !before.ends_with("Identity") && !before.ends_with("&'static ")
+            });
+            if is_made || words(&text).contains("leak") {
+                faults.push(format!("{file} makes a statement without registering it"));
+            }
+            alone += text.matches(": Alone =").count();
+        }
+    }
+    assert_none(&faults);
+    assert_eq!(alone, carillon_domain::statements_alone().len(), "statements that are transactions of their own");
 }
 
 /// Texts in capitals that are no codes for clients.
