@@ -18,7 +18,8 @@ statements! {
     UPLOAD_ADVANCE(Uuid, BigInt, BigInt, Text) = "UPDATE uploads SET received = $4, state = $5 \
         WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND state = 'open'";
     /// Uploads that nobody may read any more: expired, and no import is at work on them.
-    UPLOAD_EXPIRED(Time, BigInt) = "SELECT u.* FROM uploads u WHERE u.tenant_id = $1 \
+    UPLOAD_EXPIRED(Time, BigInt) = "SELECT u.tenant_id, u.id, u.file_name, u.size, u.received, u.fence, \
+        u.state, u.expires_at, u.created_at FROM uploads u WHERE u.tenant_id = $1 \
         AND u.state IN ('open', 'complete') AND u.expires_at <= $2 \
         AND NOT EXISTS (SELECT 1 FROM imports i WHERE i.tenant_id = $1 AND i.upload_id = u.id \
             AND i.state IN ('queued', 'running')) \

@@ -15,7 +15,11 @@ use crate::paging::Ahead;
 statements! {
     /// Entries about addresses, so many of each, behind one.
     LEDGER_OF(Uuid, BigInt) [address_hmac: Bytes] =
-        "SELECT * FROM (SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.address_hmac ORDER BY e.id) AS nth \
+        "SELECT * FROM (SELECT e.tenant_id, e.id, e.subject_ref, e.address_hmac, e.hmac_key_id, e.channel, \
+         e.brand_id, e.topic_id, e.action, e.basis, e.jurisdictions, e.effective_at, e.recorded_at, \
+         e.actor_kind, e.actor_id, e.source_kind, e.source_id, e.source_line, e.form_version, e.notice_version, \
+         e.wording_hash, e.locale, e.evidence_ref, e.supersedes, \
+         ROW_NUMBER() OVER (PARTITION BY e.address_hmac ORDER BY e.id) AS nth \
          FROM ({batch}) AS b JOIN consent_events e ON e.tenant_id = $1 AND e.address_hmac = b.address_hmac \
          WHERE e.id > $2) AS numbered WHERE nth <= $3 ORDER BY id";
 }

@@ -22,7 +22,9 @@ statements! {
          SELECT $1, b.id, b.contact_id, b.kind, $2, $3, $4, $5, b.fields, b.sealed, $6 FROM ({batch}) AS b WHERE true";
     /// Entries of contacts' histories, so many of each, behind one.
     CHANGES_OF(Uuid, BigInt) [contact_id: Uuid] =
-        "SELECT * FROM (SELECT c.*, ROW_NUMBER() OVER (PARTITION BY c.contact_id ORDER BY c.id) AS nth \
+        "SELECT * FROM (SELECT c.tenant_id, c.id, c.contact_id, c.kind, c.actor_kind, c.actor_id, c.source_kind, \
+         c.source_id, c.fields, c.sealed, c.at, \
+         ROW_NUMBER() OVER (PARTITION BY c.contact_id ORDER BY c.id) AS nth \
          FROM ({batch}) AS b JOIN contact_changes c ON c.tenant_id = $1 AND c.contact_id = b.contact_id \
          WHERE c.id > $2) AS numbered WHERE nth <= $3 ORDER BY contact_id, id";
 }

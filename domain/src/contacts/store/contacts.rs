@@ -14,10 +14,19 @@ use super::{read, run};
 use crate::contacts::{Contact, Country, EmailAddress, Locale, PhoneNumber, Zone};
 use crate::error::{Error, Result};
 
+/// All that a contact is, of a table called `c`.
+macro_rules! contact_columns {
+    () => {
+        "c.tenant_id, c.id, c.state, c.external_id, c.email, c.email_norm, c.former_email, c.phone_norm, c.first_name, \
+         c.last_name, c.name_norm, c.locale, c.zone, c.country, c.attributes, c.version, c.import_id, c.created_at, \
+         c.updated_at, c.archived_at, c.deleted_at"
+    };
+}
+
 statements! {
     /// Contacts by id, locked in the order of their ids; others may still refer to them.
-    CONTACT_LOCK() [id: Uuid] = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 \
-        AND c.id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY c.id {no_key_update}";
+    CONTACT_LOCK() [id: Uuid] = concat!("SELECT ", contact_columns!(), " FROM contacts AS c WHERE c.tenant_id = $1 \
+        AND c.id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY c.id {no_key_update}");
     /// Locks contacts, of which nothing else is wanted.
     CONTACT_HOLD() [id: Uuid] = "SELECT c.id AS id FROM contacts AS c WHERE c.tenant_id = $1 \
         AND c.id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY c.id {no_key_update}";
@@ -25,8 +34,8 @@ statements! {
     CONTACT_HOLD_FREE() [id: Uuid] = "SELECT c.id AS id FROM contacts AS c WHERE c.tenant_id = $1 \
         AND c.id IN (SELECT b.id FROM ({batch}) AS b) ORDER BY c.id {skip_locked}";
     /// Contacts by id.
-    CONTACT_GET() [id: Uuid] = "SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1 \
-        AND c.id IN (SELECT b.id FROM ({batch}) AS b)";
+    CONTACT_GET() [id: Uuid] = concat!("SELECT ", contact_columns!(), " FROM contacts AS c WHERE c.tenant_id = $1 \
+        AND c.id IN (SELECT b.id FROM ({batch}) AS b)");
     /// New contacts.
     CONTACT_INSERT(Uuid) [id: Uuid, state: Text, external_id: Text, email: Text, email_norm: Text, former_email: Text,
         phone_norm: Text, first_name: Text, last_name: Text, name_norm: Text, locale: Text, zone: Text, country: Text,

@@ -21,7 +21,8 @@ use crate::workflows::Occurred;
 statements! {
     /// Definitions by name.
     EVENT_NAMED() [name: Text] =
-        "SELECT d.* FROM event_definitions AS d WHERE d.tenant_id = $1 AND d.name IN (SELECT b.name FROM ({batch}) AS b)";
+        "SELECT d.tenant_id, d.id, d.name, d.is_declared, d.created_at FROM event_definitions AS d \
+         WHERE d.tenant_id = $1 AND d.name IN (SELECT b.name FROM ({batch}) AS b)";
     /// Makes definitions, declares those that are to be, and tells the ids of all, whoever made them.
     EVENT_PUT(Bool, Time) [id: Uuid, name: Text] =
         "INSERT INTO event_definitions (tenant_id, id, name, is_declared, created_at) \
@@ -31,8 +32,8 @@ statements! {
          RETURNING id, name";
     /// Properties of events.
     EVENT_PROPERTIES() [event_id: Uuid] =
-        "SELECT p.* FROM event_properties AS p WHERE p.tenant_id = $1 \
-         AND p.event_id IN (SELECT b.event_id FROM ({batch}) AS b) ORDER BY p.event_id, p.name";
+        "SELECT p.tenant_id, p.event_id, p.name, p.kind, p.is_declared, p.created_at FROM event_properties AS p \
+         WHERE p.tenant_id = $1 AND p.event_id IN (SELECT b.event_id FROM ({batch}) AS b) ORDER BY p.event_id, p.name";
     /// A declared kind is written over whatever was there; what was learned never over what is declared, and two that
     /// learn different kinds at the same time leave a mixed one.
     EVENT_PROPERTY_PUT(Time) [event_id: Uuid, name: Text, kind: Text, is_declared: Bool] =

@@ -59,7 +59,8 @@ statements! {
          SELECT $1, $2, b.line, b.place, b.field, b.code, b.message FROM ({batch}) AS b WHERE true";
     /// Errors of imports, so many of each, behind one.
     IMPORT_ERRORS_OF(BigInt, Int, BigInt) [import_id: Uuid] =
-        "SELECT * FROM (SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.import_id ORDER BY e.line, e.place) AS nth \
+        "SELECT * FROM (SELECT e.tenant_id, e.import_id, e.line, e.place, e.field, e.code, e.message, \
+         ROW_NUMBER() OVER (PARTITION BY e.import_id ORDER BY e.line, e.place) AS nth \
          FROM ({batch}) AS b JOIN import_errors e ON e.tenant_id = $1 AND e.import_id = b.import_id \
          WHERE (e.line, e.place) > ($2, $3)) AS numbered WHERE nth <= $4 ORDER BY import_id, line, place";
 }

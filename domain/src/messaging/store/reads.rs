@@ -24,7 +24,13 @@ statements! {
          WHERE tenant_id = $1 AND created_at >= $2 GROUP BY state, COALESCE(reason, '')";
     /// Messages of contacts, so many of each, behind one.
     MESSAGES_OF(Uuid, BigInt) [contact_id: Uuid] =
-        "SELECT * FROM (SELECT m.*, ROW_NUMBER() OVER (PARTITION BY m.contact_id ORDER BY m.id) AS nth \
+        "SELECT * FROM (SELECT m.tenant_id, m.id, m.intent_key, m.fingerprint, m.lane, m.class, m.state, \
+         m.reason, m.channel, m.contact_id, m.address_hmac, m.hmac_key_id, m.sealed_address, m.brand_id, \
+         m.topic_id, m.sender_id, m.template_version_id, m.sealed_variables, m.internet_message_id, m.attempts, \
+         m.is_test, m.tracking, m.workflow_version_id, m.enrollment_id, m.campaign_id, m.node, m.variant, \
+         m.due_at, m.send_at, m.expires_at, m.lease_until, m.claimed_by, m.fence, m.created_at, m.settled_at, \
+         m.trace, \
+         ROW_NUMBER() OVER (PARTITION BY m.contact_id ORDER BY m.id) AS nth \
          FROM ({batch}) AS b JOIN messages m ON m.tenant_id = $1 AND m.contact_id = b.contact_id \
          WHERE m.id > $2) AS numbered WHERE nth <= $3 ORDER BY contact_id, id";
     /// The attempts of messages.
@@ -40,7 +46,8 @@ statements! {
          WHERE e.kind NOT IN ('opened', 'clicked')) AS numbered WHERE nth <= $2 ORDER BY message_id, id";
     /// The gate's decisions on messages.
     DECISIONS_OF() [id: Uuid] =
-        "SELECT d.* FROM ({batch}) AS b \
+        "SELECT d.tenant_id, d.id, d.message_id, d.attempt, d.verdict, d.reason, d.rules_version, d.facts, \
+         d.trace, d.at FROM ({batch}) AS b \
          JOIN gate_decisions d ON d.tenant_id = $1 AND d.message_id = b.id ORDER BY d.message_id, d.id";
 }
 

@@ -19,7 +19,8 @@ pub(in crate::tenancy) static ACCOUNT_PATH: IdentitySql = IdentitySql {
     text: "WITH RECURSIVE up (id, parent_id) AS (
             SELECT a.id, a.parent_id FROM accounts AS a WHERE a.id = $1
             UNION SELECT a.id, a.parent_id FROM accounts AS a JOIN up ON a.id = up.parent_id)
-        SELECT a.* FROM accounts AS a JOIN up ON up.id = a.id ORDER BY a.depth DESC",
+        SELECT a.id, a.parent_id, a.depth, a.name, a.max_tenants, a.max_messages_per_day, a.suspended_at, a.created_at
+        FROM accounts AS a JOIN up ON up.id = a.id ORDER BY a.depth DESC",
 };
 
 /// For an account and each above it: how many tenants and accounts lie under it.
@@ -95,7 +96,8 @@ pub(in crate::tenancy) static ACCOUNTS_REACHED: IdentitySql = IdentitySql {
         ", up (id, parent_id, suspended_at) AS (
                 SELECT a.id, a.parent_id, a.suspended_at FROM accounts AS a WHERE a.id IN (SELECT id FROM reached)
                 UNION SELECT up.id, a.parent_id, a.suspended_at FROM accounts AS a JOIN up ON a.id = up.parent_id)
-            SELECT a.*, reached.role, held.id IS NOT NULL AS held FROM accounts AS a JOIN reached ON reached.id = a.id
+            SELECT a.id, a.parent_id, a.depth, a.name, a.max_tenants, a.max_messages_per_day, a.suspended_at, a.created_at,
+                reached.role, held.id IS NOT NULL AS held FROM accounts AS a JOIN reached ON reached.id = a.id
             LEFT JOIN (SELECT DISTINCT id FROM up WHERE suspended_at IS NOT NULL) AS held ON held.id = a.id
             ORDER BY a.id"
     ),
@@ -105,7 +107,8 @@ pub(in crate::tenancy) static ACCOUNTS_REACHED: IdentitySql = IdentitySql {
 pub(in crate::tenancy) static TENANTS_REACHED: IdentitySql = IdentitySql {
     name: "TENANTS_REACHED",
     text: reached!(
-        "SELECT t.* FROM tenants AS t JOIN (
+        "SELECT t.id, t.account_id, t.name, t.default_zone, t.default_locale, t.default_country, t.is_system,
+                t.creation_key, t.max_messages_per_day, t.suspended_at, t.created_at FROM tenants AS t JOIN (
                 SELECT b.id FROM tenants AS b JOIN reached ON reached.id = b.account_id WHERE b.id > $2
                 UNION SELECT m.scope_id FROM memberships AS m
                 WHERE m.user_id = $1 AND m.scope_kind = 'tenant' AND m.scope_id > $2) AS found ON found.id = t.id
@@ -120,7 +123,9 @@ pub(in crate::tenancy) static TENANTS_BELOW: IdentitySql = IdentitySql {
         ", below (top, id) AS (
                 SELECT a.id, a.id FROM accounts AS a WHERE a.id IN (SELECT id FROM reached)
                 UNION SELECT below.top, a.id FROM accounts AS a JOIN below ON a.parent_id = below.id)
-            SELECT * FROM (SELECT t.*, below.top, ROW_NUMBER() OVER (PARTITION BY below.top ORDER BY t.id) AS nth
+            SELECT * FROM (SELECT t.id, t.account_id, t.name, t.default_zone, t.default_locale, t.default_country,
+                t.is_system, t.creation_key, t.max_messages_per_day, t.suspended_at, t.created_at, below.top,
+                ROW_NUMBER() OVER (PARTITION BY below.top ORDER BY t.id) AS nth
                 FROM tenants AS t JOIN below ON below.id = t.account_id WHERE t.id > $2) AS ranked
             WHERE ranked.nth <= $3 ORDER BY ranked.top, ranked.id"
     ),

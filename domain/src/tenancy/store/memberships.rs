@@ -29,7 +29,8 @@ pub(in crate::tenancy) static OWNERS_BESIDE: IdentitySql = IdentitySql {
 pub(in crate::tenancy) static MEMBERS_REACHED: IdentitySql = IdentitySql {
     name: "MEMBERS_REACHED",
     text: reached!(
-        "SELECT * FROM (SELECT m.*, ROW_NUMBER() OVER (PARTITION BY m.scope_id ORDER BY m.id) AS nth
+        "SELECT * FROM (SELECT m.id, m.user_id, m.scope_kind, m.scope_id, m.role, m.created_at,
+                ROW_NUMBER() OVER (PARTITION BY m.scope_id ORDER BY m.id) AS nth
             FROM memberships AS m
             WHERE m.scope_kind = 'account' AND m.scope_id IN (SELECT id FROM reached) AND m.id > $2) AS ranked
         WHERE ranked.nth <= $3 ORDER BY ranked.scope_id, ranked.id"

@@ -20,7 +20,9 @@ use crate::workflows::{StepOutcome, StepRecord};
 statements! {
     /// A page of each way's steps, in their order.
     STEPS_OF(Uuid, BigInt) [enrollment_id: Uuid] =
-        "SELECT * FROM (SELECT s.*, ROW_NUMBER() OVER (PARTITION BY s.enrollment_id ORDER BY s.id) AS nth \
+        "SELECT * FROM (SELECT s.tenant_id, s.id, s.enrollment_id, s.version_id, s.node, s.outcome, s.reason, \
+         s.variant, s.facts, s.at, \
+         ROW_NUMBER() OVER (PARTITION BY s.enrollment_id ORDER BY s.id) AS nth \
          FROM ({batch}) AS b JOIN enrollment_steps s ON s.tenant_id = $1 AND s.enrollment_id = b.enrollment_id \
          WHERE s.id > $2) AS numbered WHERE nth <= $3 ORDER BY enrollment_id, id";
     /// The variants that addresses saw before.

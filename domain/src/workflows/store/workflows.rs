@@ -38,7 +38,8 @@ statements! {
          JOIN workflow_versions v ON v.tenant_id = $1 AND v.id = b.id";
     /// A page of each workflow's versions, oldest first.
     WORKFLOW_VERSIONS_OF(Uuid, BigInt) [workflow_id: Uuid] =
-        "SELECT * FROM (SELECT v.*, ROW_NUMBER() OVER (PARTITION BY v.workflow_id ORDER BY v.id) AS nth \
+        "SELECT * FROM (SELECT v.id, v.workflow_id, v.number, v.definition, v.content_hash, v.published_at, \
+         ROW_NUMBER() OVER (PARTITION BY v.workflow_id ORDER BY v.id) AS nth \
          FROM ({batch}) AS b JOIN workflow_versions v ON v.tenant_id = $1 AND v.workflow_id = b.workflow_id \
          WHERE v.id > $2) AS numbered WHERE nth <= $3 ORDER BY workflow_id, id";
     /// The newest number of a workflow's versions.
