@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use carillon_domain::consent::{
-    Basis, Channel, ConsentAction, ConsentEvent, ContactFact, Decision, FactsRequest, GateFacts, NewConsentEvent,
-    Recipient, SenderFact, TenantFact, append, consent_topic, decide, endpoints_lock_for_send, list_consents,
-    list_ledgers, load_facts, seed_tenant,
+    Basis, Channel, ConsentAction, ConsentEvent, ConsentFacts, ContactFact, Decision, FactsRequest, GateFacts,
+    NewConsentEvent, Recipient, SenderFact, TenantFact, append, consent_topic, decide, endpoints_lock_for_send,
+    list_consents, list_ledgers, load_facts, seed_tenant,
 };
 use carillon_domain::contacts::import::{
     Import, ImportClaim, ImportOptions, Progress, StartImport, claim_imports, get_import, read_head, run_slice,
@@ -20,9 +20,13 @@ use carillon_domain::error::{Error, Result};
 use carillon_domain::files::{CreateUpload, Files, Part, Upload, create_upload, receive};
 use carillon_domain::messaging::MessageClass;
 use carillon_domain::paging::{Ahead, Page};
+use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{Actor, Grant, ImportContacts, ReadConsent, ReadContacts, RecordConsent, WriteContacts};
-use carillon_entities::ids::{BrandId, ImportId, TenantId, TopicId, UploadId};
+use carillon_domain::time::Timestamp;
+use carillon_entities::ids::{BrandId, ContactId, ImportId, TenantId, TopicId, UploadId};
 use carillon_entities::rows::consent::topics;
+use carillon_entities::rows::contacts::contacts;
+use carillon_entities::wall::TenantTx;
 use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
 
@@ -127,25 +131,7 @@ impl People {
         let topic = consent_topic(&mut tx, self.all_marketing).await.expect("reads");
         endpoints_lock_for_send(&mut tx, recipient.keys()).await.expect("locks");
         let facts = load_facts(&mut tx, &[FactsRequest { recipient, topic }]).await.expect("loads").remove(0);
-        decide(&GateFacts {
-            now,
-            expires_at: None,
-            class: MessageClass::Marketing,
-            channel: Channel::Email,
-            topic: Some(self.all_marketing),
-            contact: ContactFact::Active,
-            address_is_current: true,
-            way: None,
-            campaign: None,
-            topic_consent: facts.topic_consent,
-            all_marketing_consent: facts.all_marketing_consent,
-            suppressions: facts.suppressions,
-            hard_bounced: facts.hard_bounced,
-            sender: SenderFact { verified: true, can_sign: true },
-            tenant: TenantFact { suspended: false, paused: false, quota_used_up: None },
-            test: None,
-            sink_allowed: None,
-        })
+        decide(&gate_facts(now, MessageClass::Marketing, self.all_marketing, facts))
     }
 
     /// Permission to write contacts.
@@ -270,4 +256,47 @@ pub fn codes<T: std::fmt::Debug>(result: Result<T>) -> Vec<&'static str> {
         Err(Error::Refused(refusals)) => refusals.iter().map(|refusal| refusal.code).collect(),
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// What the gate knows of a message that only consent could stop.
+pub fn gate_facts(now: Timestamp, class: MessageClass, topic: TopicId, facts: ConsentFacts) -> GateFacts {
+    GateFacts {
+        now,
+        expires_at: None,
+        class,
+        channel: Channel::Email,
+        topic: Some(topic),
+        contact: ContactFact::Active,
+        address_is_current: true,
+        way: None,
+        campaign: None,
+        topic_consent: facts.topic_consent,
+        all_marketing_consent: facts.all_marketing_consent,
+        suppressions: facts.suppressions,
+        hard_bounced: facts.hard_bounced,
+        sender: SenderFact { verified: true, can_sign: true },
+        tenant: TenantFact { suspended: false, paused: false, quota_used_up: None },
+        test: None,
+        sink_allowed: None,
+    }
+}
+
+/// The row of a living contact, and nothing that comes with it.
+pub async fn living(tx: &mut TenantTx, ports: &Ports, email: &str, first_name: Option<&str>) -> ContactId {
+    let address = EmailAddress::parse(email).expect("an address");
+    let (id, now): (ContactId, _) = (ports.new_id(), ports.now());
+    let row = contacts::ActiveModel {
+        id: Set(id),
+        state: Set("active".to_owned()),
+        email: Set(Some(address.as_sent().to_owned())),
+        email_norm: Set(Some(address.norm().to_owned())),
+        first_name: Set(first_name.map(str::to_owned)),
+        attributes: Set(serde_json::json!({})),
+        version: Set(1),
+        created_at: Set(now),
+        updated_at: Set(now),
+        ..Default::default()
+    };
+    tx.insert(row).await.expect("inserts");
+    id
 }

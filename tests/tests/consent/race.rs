@@ -8,8 +8,9 @@ use carillon_domain::keys::{LinkPurpose, LinkToken, VerifiedLink};
 use carillon_domain::messaging::MessageClass;
 use carillon_domain::tenancy::{Grant, RecordConsent, enter_by_link};
 use carillon_tests::World;
+use carillon_tests::people::gate_facts;
 
-use crate::setup::{Setup, gate_facts};
+use crate::setup::Setup;
 
 const WAITING: &str = "SELECT COUNT(*) AS amount FROM pg_stat_activity \
     WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -88,7 +89,8 @@ async fn send(setup: &Setup, email: &str, gone: &AtomicBool) -> Verdict {
     consent::endpoints_lock_for_send(&mut tx, recipient.keys()).await.unwrap();
     let request = FactsRequest { recipient, topic: Some(setup.news) };
     let facts = consent::load_facts(&mut tx, &[request]).await.unwrap().remove(0);
-    let verdict = consent::decide(&gate_facts(setup.ports().now(), MessageClass::Marketing, setup.news, facts)).verdict;
+    let verdict =
+        consent::decide(&gate_facts(setup.ports().now(), MessageClass::Marketing, setup.news.topic, facts)).verdict;
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }

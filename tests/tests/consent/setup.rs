@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use carillon_domain::consent::{
-    self, Appended, Basis, Channel, ConsentAction, ConsentFacts, ConsentTopic, ContactFact, CreateTopic, Decision,
-    DisplayName, FactsRequest, GateFacts, NewConsentEvent, Recipient, SenderFact, SourceKind, TenantFact, TopicKey,
+    self, Appended, Basis, Channel, ConsentAction, ConsentFacts, ConsentTopic, CreateTopic, Decision, DisplayName,
+    FactsRequest, NewConsentEvent, Recipient, SourceKind, TopicKey,
 };
 use carillon_domain::contacts::EmailAddress;
 use carillon_domain::entropy::SeededEntropy;
@@ -14,13 +14,12 @@ use carillon_domain::ports::Ports;
 use carillon_domain::tenancy::{
     AccessSubject, AccessTokens, Actor, AdministerTenant, Grant, RecordConsent, Role, TenantContext, enter_as_user,
 };
-use carillon_domain::time::Timestamp;
 use carillon_entities::ids::{ContactId, MessageId, TenantId, UserId};
-use carillon_entities::rows::contacts::contacts;
 use carillon_entities::rows::tenancy::users;
 use carillon_entities::wall::TxMode;
 use carillon_tests::World;
-use sea_orm::ActiveValue::{NotSet, Set};
+use carillon_tests::people::{gate_facts, living};
+use sea_orm::ActiveValue::Set;
 
 pub struct Setup {
     pub world: World,
@@ -135,38 +134,12 @@ impl Setup {
 
     pub async fn decide_with(&self, ports: &Ports, email: &str, class: MessageClass, topic: ConsentTopic) -> Decision {
         let facts = self.facts(ports, email, Some(topic)).await;
-        consent::decide(&gate_facts(ports.now(), class, topic, facts))
+        consent::decide(&gate_facts(ports.now(), class, topic.topic, facts))
     }
 
     pub async fn contact(&self, email: &str) -> ContactId {
-        let address = EmailAddress::parse(email).unwrap();
-        let id: ContactId = self.ports().new_id();
-        let now = self.ports().now();
         let mut tx = self.world.grant::<RecordConsent>(self.tenant).begin().await.unwrap();
-        let row = contacts::ActiveModel {
-            tenant_id: NotSet,
-            id: Set(id),
-            state: Set("active".to_owned()),
-            external_id: Set(None),
-            email: Set(Some(address.as_sent().to_owned())),
-            former_email: Set(None),
-            email_norm: Set(Some(address.norm().to_owned())),
-            phone_norm: Set(None),
-            first_name: Set(None),
-            last_name: Set(None),
-            name_norm: Set(None),
-            locale: Set(None),
-            zone: Set(None),
-            country: Set(None),
-            attributes: Set(serde_json::json!({})),
-            version: Set(1),
-            import_id: Set(None),
-            created_at: Set(now),
-            updated_at: Set(now),
-            archived_at: Set(None),
-            deleted_at: Set(None),
-        };
-        tx.insert(row).await.unwrap();
+        let id = living(&mut tx, self.ports(), email, None).await;
         tx.commit().await.unwrap();
         id
     }
@@ -178,28 +151,6 @@ impl Setup {
     /// Deletes rows past the wall, as nothing in the product can.
     pub async fn wipe(&self, table: &str) {
         self.world.execute(&format!("DELETE FROM {table}")).await;
-    }
-}
-
-pub fn gate_facts(now: Timestamp, class: MessageClass, topic: ConsentTopic, facts: ConsentFacts) -> GateFacts {
-    GateFacts {
-        now,
-        expires_at: None,
-        class,
-        channel: Channel::Email,
-        topic: Some(topic.topic),
-        contact: ContactFact::Active,
-        address_is_current: true,
-        way: None,
-        campaign: None,
-        topic_consent: facts.topic_consent,
-        all_marketing_consent: facts.all_marketing_consent,
-        suppressions: facts.suppressions,
-        hard_bounced: facts.hard_bounced,
-        sender: SenderFact { verified: true, can_sign: true },
-        tenant: TenantFact { suspended: false, paused: false, quota_used_up: None },
-        test: None,
-        sink_allowed: None,
     }
 }
 

@@ -23,11 +23,11 @@ use carillon_domain::tenancy::{
     operate,
 };
 use carillon_entities::ids::{ContactId, MessageId, SenderId, TemplateVersionId, TenantId, UserId};
-use carillon_entities::rows::contacts::contacts;
 use carillon_entities::rows::tenancy::users;
 use carillon_entities::wall::TxMode;
 use carillon_tests::World;
-use sea_orm::ActiveValue::{NotSet, Set};
+use carillon_tests::people::living;
+use sea_orm::ActiveValue::Set;
 
 pub const WORKER: &str = "w1";
 
@@ -111,34 +111,8 @@ impl Setup {
 
     /// A living contact.
     pub async fn contact(&self, address: &str) -> ContactId {
-        let address = email(address);
-        let id: ContactId = self.ports().new_id();
-        let now = self.ports().now();
         let mut tx = self.world.grant::<RecordConsent>(self.tenant).begin().await.unwrap();
-        let row = contacts::ActiveModel {
-            tenant_id: NotSet,
-            id: Set(id),
-            state: Set("active".to_owned()),
-            external_id: Set(None),
-            email: Set(Some(address.as_sent().to_owned())),
-            former_email: Set(None),
-            email_norm: Set(Some(address.norm().to_owned())),
-            phone_norm: Set(None),
-            first_name: Set(Some("Ada".to_owned())),
-            last_name: Set(None),
-            name_norm: Set(None),
-            locale: Set(None),
-            zone: Set(None),
-            country: Set(None),
-            attributes: Set(serde_json::json!({})),
-            version: Set(1),
-            import_id: Set(None),
-            created_at: Set(now),
-            updated_at: Set(now),
-            archived_at: Set(None),
-            deleted_at: Set(None),
-        };
-        tx.insert(row).await.unwrap();
+        let id = living(&mut tx, self.ports(), address, Some("Ada")).await;
         tx.commit().await.unwrap();
         id
     }
