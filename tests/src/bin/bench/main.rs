@@ -9,9 +9,13 @@ mod campaign;
 mod copy;
 mod crowd;
 mod figure;
+mod gateway;
 mod graphql;
 mod idle;
 mod import;
+mod latency;
+mod page_depth;
+mod refusals;
 mod send;
 mod set;
 mod trigger;
@@ -30,7 +34,7 @@ use figure::{Figure, Size};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// All figures, in the order they are measured in: the import's memory is looked at while little else was done.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "import",
     "send",
     "campaign",
@@ -38,6 +42,8 @@ const NAMES: [&str; 9] = [
     "trigger",
     "idle_subscriptions",
     "webhooks",
+    "refusals",
+    "page_depth",
     "graphql_by_id",
     "graphql_page",
 ];
@@ -74,7 +80,13 @@ async fn main() -> Result<ExitCode> {
     if wanted("webhooks") {
         good &= Box::pin(webhooks::run(size)).await?.report();
     }
-    let web: Vec<&str> = NAMES[7..].iter().copied().filter(|name| wanted(name)).collect();
+    if wanted("refusals") {
+        good &= Box::pin(refusals::run(size)).await?.report();
+    }
+    if wanted("page_depth") {
+        good &= Box::pin(page_depth::run(size)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
+    }
+    let web: Vec<&str> = NAMES[9..].iter().copied().filter(|name| wanted(name)).collect();
     if !web.is_empty() {
         good &= Box::pin(graphql::run(size, &web)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }
