@@ -47,11 +47,8 @@ impl Connection {
             }
         };
         let text = std::str::from_utf8(&self.answer[..head])?;
-        ensure!(
-            text.starts_with(&format!("HTTP/1.1 {status}")),
-            "the answer is {}",
-            text.lines().next().unwrap_or_default()
-        );
+        let answered = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
+        ensure!(answered == Some(status), "the answer is {}", text.lines().next().unwrap_or_default());
         let length = text
             .lines()
             .filter_map(|line| line.split_once(':'))
