@@ -9,6 +9,8 @@
 //!
 //! - A request is a trace. Its caller's span is its link, or its parent where the operator believes callers
 //!   (`CARILLON_TRACE_CALLERS`): who continues a trace decides whether it is exported, and what it is mixed with.
+//! - A subscription over a socket is a trace as well, linked to the request that opened the socket, whose span lasts as long as
+//!   the socket; what is read for it is a part of it. As server-sent events it is its own request.
 //! - A ticket carries the span that pushed it, and the work on it is that span's child: each is about the other.
 //! - A batch is nobody's child. Messages are rows (L4): whoever claims them holds those of many requests, and none of them
 //!   waits for it. So a message keeps the span that queued it (`messages.trace`), and the span of the batch it is claimed in

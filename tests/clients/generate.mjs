@@ -1,6 +1,6 @@
 // What clients generate of the contract, into generated/: typed documents by graphql-codegen's client preset, of the
 // operations of frontend-contract and those of documents.graphql; the same as persisted documents, with the manifest to
-// register; and Relay's artifacts.
+// register; and Relay's artifacts, with their texts and without them, which are then in a manifest of Relay's.
 import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { codegen } from '@graphql-codegen/core';
@@ -46,13 +46,17 @@ await typed(into, documents, {});
 // Clients that normalise ask for __typename everywhere, so what is registered has to as well.
 const whole = addTypenameSelectionDocumentTransform.transform({ documents });
 await typed(new URL('persisted/', into), whole, { persistedDocuments: { hashAlgorithm: 'sha256' } });
-await mkdir(new URL('relay/', into), { recursive: true });
 
 const quietly = { cwd: here.pathname, stdio: ['ignore', 'ignore', 'inherit'] };
-execFileSync(relayCompiler, ['relay.config.json', '--noWatchman'], quietly);
-// Relay writes for bundlers, which add the extension that Node wants.
-const artifacts = new URL('relay/', into);
-for (const name of await readdir(artifacts)) {
-  const text = await readFile(new URL(name, artifacts), 'utf8');
-  await writeFile(new URL(name, artifacts), text.replace(/(from '\.\/\w+\.graphql)'/g, "$1.js'"));
+// Relay adds to a manifest, so there has to be one.
+await writeFile(new URL('relay-persisted.json', into), '{}');
+for (const [config, folder] of [['relay.config.json', 'relay/'], ['relay.persisted.config.json', 'relay-persisted/']]) {
+  const artifacts = new URL(folder, into);
+  await mkdir(artifacts, { recursive: true });
+  execFileSync(relayCompiler, [config, '--noWatchman'], quietly);
+  // Relay writes for bundlers, which add the extension that Node wants.
+  for (const name of await readdir(artifacts)) {
+    const text = await readFile(new URL(name, artifacts), 'utf8');
+    await writeFile(new URL(name, artifacts), text.replace(/(from '\.\/\w+\.graphql)'/g, "$1.js'"));
+  }
 }

@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: a [`World`] per test, with its own database.
 
 pub mod access;
+pub mod attacks;
 pub mod collector;
 pub mod database;
 pub mod gateway;

@@ -1,5 +1,5 @@
-//! Traces, as a collector gets them: a request, and the ticket and the batch that come of it, hang together; a caller decides
-//! nothing of ours, nobody is told of, and a collector that is away changes nothing.
+//! Traces, as a collector gets them: a request, and the ticket and the batch that come of it, hang together; so do a socket and
+//! what runs over it; a caller decides nothing of ours, nobody is told of, and a collector that is away changes nothing.
 //!
 //! A binary of its own, with one test: who listens to spans belongs to the process.
 
@@ -23,10 +23,15 @@ use carillon_jobs::queue::{Backend, MemoryQueue};
 use carillon_tests::collector::{Collector, attribute};
 use carillon_tests::gateway::gateway;
 use carillon_tests::post::{self, Post};
+use futures::{SinkExt as _, StreamExt as _};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// What a caller calls its own trace and span.
 const CALLER: (&str, &str) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
@@ -123,6 +128,8 @@ async fn connected(post: &Post, collector: &Collector, log: &Captured) {
     let told = ["http.request.method", "http.route", "http.response.status_code", "graphql.operation.type"];
     assert_eq!(told.map(|name| attribute(request, name)), ["POST", "/graphql", "200", "mutation"]);
     assert_eq!(attribute(request, "graphql.operation.name"), "Spring");
+    let cost = answer["extensions"]["cost"]["requested"].to_string();
+    assert_eq!([attribute(request, "cost"), attribute(request, "outcome")], [cost, "ok".to_owned()]);
     assert_eq!(attribute(request, "request.id"), "asked-by-us-1");
     assert_eq!((request.kind, request.parent_span_id.len()), (SpanKind::Server as i32, 0));
     let caller: Vec<_> =
@@ -196,6 +203,63 @@ async fn callers(post: &Post, collector: &Collector) {
     }
 }
 
+/// A socket that was opened by a request of this id, and one who came in.
+async fn opened(served: &Served, id: &'static str) -> WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>> {
+    let mut request = served.url.replace("http", "ws").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
+    request.headers_mut().insert("x-request-id", HeaderValue::from_static(id));
+    let mut socket = connect_async(request).await.unwrap().0;
+    let init = json!({ "type": "connection_init", "payload": { "authorization": format!("Bearer {}", served.token) } });
+    socket.send(Message::text(init.to_string())).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), r#"{"type":"connection_ack"}"#);
+    socket
+}
+
+/// What runs over a socket is a trace each, with a link to the socket's, and is told as soon as it is over.
+async fn sockets(post: &Post, collector: &Collector, log: &Captured) {
+    let served = Served::by(post, gateway(post.ports().clone())).await;
+    let mut socket = opened(&served, "socket-of-ours-1").await;
+    for (id, query) in
+        [("wrong", "subscription Wrong { nothing }"), ("right", "subscription Watching { messageProgress { total } }")]
+    {
+        let asked = json!({ "id": id, "type": "subscribe", "payload": { "query": query } });
+        socket.send(Message::text(asked.to_string())).await.unwrap();
+        // Of either an answer: an error, and what is.
+        let told: Value = serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
+        assert_eq!(told["id"], id, "{told}");
+    }
+    socket.send(Message::text(json!({ "id": "right", "type": "complete" }).to_string())).await.unwrap();
+    let of = |spans: &[Span], name: &str| -> Vec<Span> {
+        let is_of = |span: &&Span| span.name == name && attribute(span, "request.id") == "socket-of-ours-1";
+        spans.iter().filter(is_of).cloned().collect()
+    };
+    let spans = collector.until("two subscriptions", |spans| of(spans, "subscription").len() == 2).await;
+    assert!(of(&spans, "GET /graphql").is_empty(), "the socket is still open");
+    let told = ["graphql.operation.type", "graphql.operation.name", "cost", "outcome"];
+    let running = of(&spans, "subscription");
+    let running = running.iter().find(|span| attribute(span, "outcome") == "ok").unwrap();
+    assert_eq!(told.map(|name| attribute(running, name)), ["subscription", "Watching", "500", "ok"]);
+    assert!(
+        spans.iter().any(|span| span.name == "begin" && span.parent_span_id == running.span_id),
+        "a look is its part"
+    );
+
+    socket.close(None).await.unwrap();
+    let spans = collector.until("a socket", |spans| !of(spans, "GET /graphql").is_empty()).await;
+    let socket = of(&spans, "GET /graphql").remove(0);
+    assert_eq!(attribute(&socket, "http.response.status_code"), "101");
+    let subscriptions = of(&spans, "subscription");
+    assert!(subscriptions.iter().any(|span| attribute(span, "outcome") == "bad_request"), "{subscriptions:?}");
+    for span in subscriptions {
+        let links: Vec<_> = span.links.iter().map(|link| (&link.trace_id, &link.span_id)).collect();
+        assert_eq!(links, [(&socket.trace_id, &socket.span_id)]);
+        assert_eq!((span.kind, span.parent_span_id.len()), (SpanKind::Server as i32, 0));
+        assert_ne!(span.trace_id, socket.trace_id, "a trace of its own");
+    }
+    // The line is written before the last span of the socket ends.
+    assert_eq!(log.lines("a socket ended", "id", "socket-of-ours-1"), 1, "and its lines have the id of its request");
+}
+
 /// A fault of ours is one in the trace as well, without its words.
 async fn faults(post: &Post, collector: &Collector) {
     let served = Served::by(post, gateway(post.ports().clone())).await;
@@ -249,6 +313,7 @@ async fn a_message_is_followed_from_its_request_to_its_batch_and_a_collector_tha
     let engine = Engine::start(post.worker("one").await, &backend, workers);
     connected(&post, &collector, &log).await;
     callers(&post, &collector).await;
+    Box::pin(sockets(&post, &collector, &log)).await;
     faults(&post, &collector).await;
     away(&post, &collector, export).await;
     engine.stop(Duration::from_secs(20)).await;

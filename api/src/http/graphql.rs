@@ -6,6 +6,7 @@ mod graphiql;
 mod persisted;
 mod rate;
 mod subscriptions;
+mod traced;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -49,9 +50,6 @@ pub(super) fn configure(routes: &mut web::ServiceConfig) {
     );
     routes.configure(graphiql::configure);
 }
-
-/// Names of operations up to this length are told to traces.
-const OPERATION_NAME_MAX: usize = 64;
 
 /// The parameters of a request, from the body or the address.
 #[derive(Debug, Default, Deserialize)]
@@ -150,9 +148,14 @@ async fn answer(
 ) -> HttpResponse {
     let id = RequestId::of(http);
     let accept = http.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    let operations = &gateway.process.ports.metrics.operations;
+    let ended = |operation, answer| {
+        gateway.process.ports.metrics.operations.one((operation, answer));
+        if let Some(part) = trace::part() {
+            traced::ended(&part, answer);
+        }
+    };
     let Some(accepted) = Accepted::negotiate(accept) else {
-        operations.one((Operation::Unknown, Answer::NotAcceptable));
+        ended(Operation::Unknown, Answer::NotAcceptable);
         return Problem::NotAcceptable.answer(MediaType::Json.of_problems(), Some(&id));
     };
     let media_type = accepted.answer;
@@ -162,7 +165,7 @@ async fn answer(
         Answered::Stream(stream) => return stream,
         Answered::Response(mut response, standings) => {
             present(&mut response, &id);
-            operations.one((asked.operation.get(), counted::answer(&response)));
+            ended(asked.operation.get(), counted::answer(&response));
             let mut answer = render(&response, media_type, &id);
             if asked.may_be_kept() {
                 answer = etag::validated(http, &response, answer);
@@ -171,7 +174,7 @@ async fn answer(
             answer
         }
         Answered::Problem(problem) => {
-            operations.one((asked.operation.get(), Answer::of(problem.parts().1)));
+            ended(asked.operation.get(), Answer::of(problem.parts().1));
             problem.answer(media_type.of_problems(), Some(&id))
         }
     };
@@ -224,7 +227,9 @@ impl<'a> Asked<'a> {
             Err(stop) => return Err(stop),
         };
         self.operation.set(counted::operation(kind));
-        traced(&mut request, kind);
+        if let Some(part) = trace::part() {
+            traced::asked(&part, &mut request, kind, cost);
+        }
         if !self.may_mutate && kind == Some(OperationType::Mutation) {
             return Err(Problem::MethodNotAllowed("POST").into());
         }
@@ -310,17 +315,6 @@ fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<Ope
     }
     request.operation_name = params.operation_name;
     Ok((request.variables(variables).data(cost), kind, cost))
-}
-
-/// Tells the trace what is asked for: the kind of the operation, and its name as the document has it. Neither the document nor
-/// its variables are told (C-199), and no name that is longer than anybody writes.
-fn traced(request: &mut Request, kind: Option<OperationType>) {
-    let (Some(span), true) = (trace::part(), kind.is_some()) else { return };
-    span.record("graphql.operation.type", counted::operation(kind).as_str());
-    let only = request.operation_name.clone().or_else(|| limits::only_name(request.parsed_query().ok()?));
-    if let Some(name) = only.filter(|name| name.len() <= OPERATION_NAME_MAX) {
-        span.record("graphql.operation.name", name);
-    }
 }
 
 async fn execute(gateway: &Gateway, http: &HttpRequest, caller: Caller, request: Request) -> Response {

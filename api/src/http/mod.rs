@@ -37,6 +37,7 @@ pub use client::TrustedProxies;
 pub use graphql::{KeptDocuments, RatePolicies, SocketSettings, Sockets};
 pub use health::{Check, Health, Probe, database as database_check};
 pub use observe::RequestId;
+use observe::Spans;
 pub use problem::Problem;
 pub use watch::watch;
 

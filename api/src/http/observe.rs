@@ -45,6 +45,28 @@ impl RequestId {
     }
 }
 
+/// The spans of a request, for what goes on after its handler returned: those of its log lines and of its trace.
+#[derive(Debug, Clone)]
+pub struct Spans {
+    /// Names the request in log lines.
+    pub log: Span,
+    /// Its part of the trace; disabled without an exporter.
+    pub part: Span,
+}
+
+impl Spans {
+    /// Those of a request; none only outside [`observed`].
+    pub fn of(request: &HttpRequest) -> Self {
+        let spans = request.extensions().get::<Self>().cloned();
+        spans.unwrap_or_else(|| Self { log: Span::none(), part: Span::none() })
+    }
+
+    /// Work that is done in both.
+    pub fn around<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        work.instrument(self.part.clone()).instrument(self.log.clone())
+    }
+}
+
 /// A request that is counted when it is answered, or when its client goes away before. Probes are not: whoever looks at
 /// rates and durations wants to know about people.
 struct Counting {
@@ -99,7 +121,8 @@ fn part(request: &ServiceRequest, gateway: Option<&Gateway>, (id, told): (&Reque
     let part = tracing::info_span!(
         target: trace::PARTS, "request", otel.kind = "server", otel.status_code = Empty,
         request.id = %id.0, http.request.method = method(request.method()), http.route = Empty,
-        http.response.status_code = Empty, "graphql.operation.type" = Empty, "graphql.operation.name" = Empty,
+        http.response.status_code = Empty, "graphql.operation.type" = Empty, "graphql.operation.name" = Empty, cost = Empty,
+        outcome = Empty,
     );
     if part.is_disabled() {
         return part;
@@ -145,6 +168,7 @@ pub async fn observed(
     let span = tracing::info_span!("request", id = %id.0, method = %request.method(), trace_id = Empty);
     let part = part(&request, gateway.as_ref().map(web::Data::get_ref), (&id, &span));
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(Spans { log: span.clone(), part: part.clone() });
     let counting = gateway.as_ref().and_then(|gateway| Counting::of(&request, gateway));
     let run = AssertUnwindSafe(next.call(request)).catch_unwind();
     let run = run.instrument(part.clone()).instrument(span.clone()).await;

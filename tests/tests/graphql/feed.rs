@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use carillon_domain::messaging::place_events;
 use carillon_domain::tenancy::{SendMessages, enter_for_work, enter_tenant};
+use reqwest::Method;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
 use crate::socket::{Hall, Socket};
+use crate::streams::Events;
+use crate::subscriptions::MESSAGES;
+
+/// Asks for no cursor at all.
+const IDS_ALONE: &str = "subscription { messageEvents { events { messageId } } }";
 
 /// Asks for the events behind a place, or for those from now on.
 fn events(after: Option<&str>) -> String {
@@ -34,6 +41,26 @@ impl Hall {
         let first = page(&mut socket).await;
         (socket, first)
     }
+
+    /// A stream of somebody's, as who was told these events last asks for it.
+    async fn streaming(&self, token: &str, query: &str, last: &[&[u8]]) -> Events {
+        let request = self.request(Method::POST, Some(token), query);
+        let last = last.iter().map(|id| HeaderValue::from_bytes(id).unwrap());
+        let request = last.fold(request, |request, id| request.header("Last-Event-ID", id));
+        Events::of(request.send().await.unwrap())
+    }
+
+    /// A stream of the owner's from behind an event.
+    async fn behind(&self, query: &str, last: &str) -> Events {
+        self.streaming(&self.token, query, &[last.as_bytes()]).await
+    }
+}
+
+/// What a stream tells next.
+async fn told(events: &mut Events) -> Vec<Value> {
+    let told = events.next().await;
+    assert!(told["errors"].is_null(), "{told}");
+    messages(&told["data"]["messageEvents"])
 }
 
 async fn page(socket: &mut Socket) -> Value {
@@ -94,6 +121,74 @@ async fn c204_a_cursor_is_good_in_its_tenant_alone() {
     let mut socket = hall.entered(&key).await;
     socket.subscribe("1", &events(None)).await;
     assert_eq!(socket.error().await, "FORBIDDEN");
+    hall.served.stop().await;
+}
+
+#[actix_web::test]
+async fn a_stream_goes_on_behind_the_event_that_was_told_last() {
+    let hall = Box::pin(Hall::new()).await;
+    let mut stream = hall.streaming(&hall.token, IDS_ALONE, &[]).await;
+    assert!(told(&mut stream).await.is_empty(), "nothing yet, and an id to come again with");
+    let beginning = stream.last_id.clone().unwrap();
+    let one = hall.cancelled(1).await;
+    assert_eq!(told(&mut stream).await, std::slice::from_ref(&one));
+    let mut last = stream.last_id.clone().unwrap();
+    drop(stream);
+
+    // Cut off after each event: neither a gap nor a repeat, whoever listens when it happens.
+    let mut all = vec![one];
+    for n in [2, 5] {
+        let away = [hall.cancelled(n).await, hall.cancelled(n + 1).await];
+        let mut stream = hall.behind(IDS_ALONE, &last).await;
+        assert_eq!(told(&mut stream).await, away);
+        let here = hall.cancelled(n + 2).await;
+        assert_eq!(told(&mut stream).await, std::slice::from_ref(&here));
+        last = stream.last_id.clone().unwrap();
+        all.extend(away.into_iter().chain([here]));
+    }
+    let mut stream = hall.behind(IDS_ALONE, &last).await;
+    assert!(told(&mut stream).await.is_empty(), "there is no more");
+    // What connects again by itself sends its first request again: what it was told is later than the argument.
+    let mut stream = hall.behind(&events(Some(&beginning)), &last).await;
+    assert!(told(&mut stream).await.is_empty());
+    let mut stream = hall.behind(&events(Some(&last)), &beginning).await;
+    assert_eq!(told(&mut stream).await, all);
+    // The id is the cursor, so the place is the same over a socket.
+    let (_socket, page) = hall.following(Some(&beginning)).await;
+    assert_eq!((messages(&page), page["cursor"].as_str()), (all, Some(last.as_str())));
+    hall.served.stop().await;
+}
+
+#[actix_web::test]
+async fn c204_an_id_of_an_event_is_good_in_its_feed_alone() {
+    let hall = Box::pin(Hall::new()).await;
+    hall.cancelled(1).await;
+    let mut stream = hall.streaming(&hall.token, IDS_ALONE, &[]).await;
+    told(&mut stream).await;
+    let id = stream.last_id.clone().unwrap();
+    let (eve, account) = hall.api.world.owner_and_account("eve@example.org").await;
+    let tenant = hall.api.world.new_tenant(&eve, account, "Other").await;
+    let session = enter_tenant(hall.api.world.ports(), hall.api.world.desk(), &eve, tenant).await.unwrap();
+    // A letter of the seal.
+    let altered = format!("{}{}{}", &id[..40], if &id[40..41] == "A" { "B" } else { "A" }, &id[41..]);
+    let refused: [(&str, &[&[u8]]); 5] = [
+        (&session.access_token, &[id.as_bytes()]),
+        (&hall.token, &[b"nonsense"]),
+        (&hall.token, &[altered.as_bytes()]),
+        (&hall.token, &[b"\xff\xfe"]),
+        (&hall.token, &[id.as_bytes(), id.as_bytes()]),
+    ];
+    for (token, last) in refused {
+        let mut stream = hall.streaming(token, IDS_ALONE, last).await;
+        let told = stream.next().await;
+        assert_eq!(told["errors"][0]["extensions"]["code"], "INVALID_CURSOR", "{last:?}: {told}");
+        stream.is_complete().await;
+        assert_eq!(stream.last_id, None, "whoever was told nothing keeps what they had");
+    }
+    // What tells what is has no places: nothing could be missing, whoever says what.
+    let mut stream = hall.behind(MESSAGES, "nonsense").await;
+    assert_eq!(stream.next().await["data"]["messageProgress"]["total"], 1);
+    assert_eq!(stream.last_id, None);
     hall.served.stop().await;
 }
 

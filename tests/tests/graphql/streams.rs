@@ -18,7 +18,7 @@ const EVENTS: &str = "text/event-stream";
 
 impl Hall {
     /// A request of somebody's for events.
-    fn request(&self, method: Method, token: Option<&str>, query: &str) -> RequestBuilder {
+    pub fn request(&self, method: Method, token: Option<&str>, query: &str) -> RequestBuilder {
         let mut url = Url::parse(&format!("http://{}/graphql", self.served.address)).unwrap();
         let is_get = method == Method::GET;
         if is_get {
@@ -54,13 +54,15 @@ impl Hall {
 pub struct Events {
     chunks: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>>>>,
     text: String,
+    /// The id of the last event that had one, as clients keep it.
+    pub last_id: Option<String>,
 }
 
 impl Events {
     pub fn of(response: Response) -> Self {
         let kind = response.headers().get(header::CONTENT_TYPE).unwrap().to_str().unwrap().to_owned();
         assert_eq!((response.status().as_u16(), kind.as_str()), (200, "text/event-stream; charset=utf-8"));
-        Self { chunks: Box::pin(response.bytes_stream()), text: String::new() }
+        Self { chunks: Box::pin(response.bytes_stream()), text: String::new(), last_id: None }
     }
 
     /// The next block; none after the last.
@@ -81,7 +83,14 @@ impl Events {
     async fn event(&mut self) -> Option<(String, String)> {
         loop {
             let block = self.block().await?;
-            if let Some(rest) = block.strip_prefix("event: ") {
+            let event = match block.strip_prefix("id: ").and_then(|rest| rest.split_once('\n')) {
+                Some((id, event)) => {
+                    self.last_id = Some(id.to_owned());
+                    event
+                }
+                None => block.as_str(),
+            };
+            if let Some(rest) = event.strip_prefix("event: ") {
                 let (name, data) = rest.split_once("\ndata:").unwrap();
                 return Some((name.to_owned(), data.trim_start().to_owned()));
             }

@@ -15,6 +15,7 @@
 //! line of their own, and whoever watches another tenant comes soon.
 
 mod follower;
+mod places;
 mod shared;
 mod watcher;
 
@@ -28,6 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 pub use self::follower::{Step, follow};
+pub use self::places::Places;
 use self::shared::{Shared, Subjects};
 pub use self::watcher::watch;
 

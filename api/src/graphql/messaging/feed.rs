@@ -155,4 +155,9 @@ impl MessageEventPage {
         let event = |event: FeedEvent| MessageEvent { cursor: seal.encode(event.cursor), event };
         Self { cursor: seal.encode(page.end), events: page.events.into_iter().map(event).collect() }
     }
+
+    /// The place behind it.
+    pub(super) fn place(&self) -> &str {
+        &self.cursor
+    }
 }

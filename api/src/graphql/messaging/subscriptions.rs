@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt as _};
 
 use super::feed::{self, MessageEventKind, MessageEventPage, Standing};
 use super::types::MessageStats;
-use crate::graphql::live::{follow, watch};
+use crate::graphql::live::{Places, follow, watch};
 use crate::graphql::scope::RequestScope;
 use crate::graphql::time::Instant;
 
@@ -55,8 +55,9 @@ impl MessagingSubscription {
         let kinds = kinds.map(|kinds| kinds.into_iter().map(FeedKind::from).collect::<Arc<[FeedKind]>>());
         let kinds = kinds.filter(|kinds| !kinds.is_empty());
         let step = move |scope, standing, head| feed::page(scope, standing, head, kinds.clone());
-        let pages = follow(ctx, ("messageEvents", 0), feed::end, (Standing::Named(after), step));
-        Ok(pages.map(|page| page.map_err(Into::into)))
+        let places = Places::of(ctx);
+        let pages = follow(ctx, ("messageEvents", 0), feed::end, (Standing::Named(places.after(after)), step));
+        Ok(pages.map(move |page| page.inspect(|page| places.reach(page.place())).map_err(Into::into)))
     }
 }
 

@@ -20,7 +20,6 @@ use actix_web::http::header;
 use actix_web::rt;
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use tracing::Instrument as _;
 use url::{Host, Url};
 
 use self::connection::Connection;
@@ -93,8 +92,8 @@ fn upgrade(gateway: web::Data<Gateway>, request: &HttpRequest, payload: Payload)
         .map_err(|_| Problem::Malformed("This is no handshake of a WebSocket."))?;
     let incoming = Incoming::new(messages, settings.message_max);
     let outgoing = Outgoing::new(session, settings.patience);
-    let connection = Connection::new(listener, outgoing);
-    rt::spawn(connection.run(incoming).instrument(tracing::Span::current()));
+    let spans = listener.spans.clone();
+    rt::spawn(spans.around(Connection::new(listener, outgoing).run(incoming)));
     Ok(response)
 }
 

@@ -153,7 +153,8 @@ fn spawned(server: Server) -> ServerHandle {
     handle
 }
 
-fn post(token: &str, query: &str, variables: &Json) -> Vec<u8> {
+/// A document and its variables as a request of somebody's.
+pub fn post(token: &str, query: &str, variables: &Json) -> Vec<u8> {
     let body = json!({ "query": query, "variables": variables }).to_string();
     format!(
         "POST /graphql HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\

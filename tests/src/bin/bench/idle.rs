@@ -4,15 +4,12 @@
 //! A socket holds as many subscriptions as one may, so there are hundreds of sockets; a few tenants share them. What idles
 //! must cost the database next to nothing, so its transactions are counted meanwhile, too.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
-use tokio::process::{Child, Command};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -20,6 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::figure::{Figure, Size};
+use super::gateway::Gateway;
 use super::set::Set;
 
 const SUBSCRIPTIONS: u32 = 10_000;
@@ -34,8 +32,7 @@ const IDLE: Duration = Duration::from_secs(30);
 const IDLE_BRIEFLY: Duration = Duration::from_secs(3);
 /// Of each tenant two things are looked at in a quarter of a minute, and the credentials of all every three seconds.
 const TRANSACTIONS: f64 = 10.0;
-/// The longest until the process answers, and until all are told something.
-const START: Duration = Duration::from_mins(1);
+/// The longest until all are told something.
 const SUBSCRIBE: Duration = Duration::from_mins(5);
 
 const WATCHED: [&str; 2] = [
@@ -58,7 +55,7 @@ pub async fn run(size: Size) -> Result<Figure> {
     let sockets = size.of(SUBSCRIPTIONS / EACH);
     let idle = if size.is_judged() { IDLE } else { IDLE_BRIEFLY };
     for _ in 0..size.runs() {
-        let server = Server::start(&set).await?;
+        let server = Gateway::start(&set).await?;
         let empty = server.resident_mib()?;
         let began = Instant::now();
         let listening = tokio::time::timeout(SUBSCRIBE, all(server.address, sockets, &tokens)).await;
@@ -89,63 +86,6 @@ async fn transactions(set: &mut Set) -> Result<f64> {
     let count = "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database WHERE datname = current_database()";
     sqlx::raw_sql("SELECT pg_stat_clear_snapshot()").execute(&mut set.owner).await?;
     Ok(sqlx::query_scalar(count).fetch_one(&mut set.owner).await?)
-}
-
-/// The gateway as it is shipped, without an engine.
-struct Server {
-    address: SocketAddr,
-    child: Child,
-    _files: tempfile::TempDir,
-}
-
-impl Server {
-    async fn start(set: &Set) -> Result<Self> {
-        let binary = std::env::var_os("CARILLON_BIN").map_or_else(
-            || Ok(std::env::current_exe()?.parent().context("a folder")?.join("carillon")),
-            |path| Ok::<_, anyhow::Error>(PathBuf::from(path)),
-        )?;
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let files = tempfile::tempdir()?;
-        let redis = std::env::var("REDIS_URL").context("REDIS_URL: run this inside tests/services.sh run --durable")?;
-        let child = Command::new(&binary)
-            .arg("serve")
-            .envs(set.stage.environment.iter().map(|(name, value)| (name, value)))
-            .env("REDIS_URL", redis)
-            .env("CARILLON_BIND", address.to_string())
-            .env("CARILLON_BLOBS", format!("file:{}", files.path().display()))
-            // All come at once, from few tenants.
-            .envs(["TENANT", "KEY", "USER"].map(|whose| (format!("CARILLON_RATE_{whose}"), "1000000000")))
-            .env("CARILLON_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", binary.display()))?;
-        let server = Self { address, child, _files: files };
-        tokio::time::timeout(START, server.ready()).await.context("the gateway does not become ready")?;
-        Ok(server)
-    }
-
-    async fn ready(&self) {
-        let client = reqwest::Client::new();
-        let ready = format!("http://{}/health/ready", self.address);
-        while !client.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    fn resident_mib(&self) -> Result<f64> {
-        let id = self.child.id().context("the gateway ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).context("memory is read from /proc")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u32 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(f64::from(kib) / 1024.0)
-    }
-
-    async fn stop(mut self) -> Result<()> {
-        Ok(self.child.kill().await?)
-    }
 }
 
 /// Opens so many sockets for tenants in turn, each with all the subscriptions it may have; returns when each was told something.

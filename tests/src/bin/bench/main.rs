@@ -9,10 +9,14 @@ mod campaign;
 mod copy;
 mod crowd;
 mod figure;
+mod gateway;
 mod graphql;
 mod idle;
 mod import;
+mod latency;
 mod mail;
+mod page_depth;
+mod refusals;
 mod send;
 mod set;
 mod trigger;
@@ -31,7 +35,7 @@ use figure::{Figure, Size};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// All figures, in the order they are measured in: the import's memory is looked at while little else was done.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "import",
     "send",
     "campaign",
@@ -39,6 +43,8 @@ const NAMES: [&str; 9] = [
     "trigger",
     "idle_subscriptions",
     "webhooks",
+    "refusals",
+    "page_depth",
     "graphql_by_id",
     "graphql_page",
 ];
@@ -75,7 +81,13 @@ async fn main() -> Result<ExitCode> {
     if wanted("webhooks") {
         good &= Box::pin(webhooks::run(size)).await?.report();
     }
-    let web: Vec<&str> = NAMES[7..].iter().copied().filter(|name| wanted(name)).collect();
+    if wanted("refusals") {
+        good &= Box::pin(refusals::run(size)).await?.report();
+    }
+    if wanted("page_depth") {
+        good &= Box::pin(page_depth::run(size)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
+    }
+    let web: Vec<&str> = NAMES[9..].iter().copied().filter(|name| wanted(name)).collect();
     if !web.is_empty() {
         good &= Box::pin(graphql::run(size, &web)).await?.iter().map(Figure::report).fold(true, |all, one| all & one);
     }

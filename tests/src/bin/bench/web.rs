@@ -33,6 +33,11 @@ impl Connection {
 
     /// Sends a request and reads the body of its answer, which must be 200.
     pub async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
+        self.ask_for(request, 200).await
+    }
+
+    /// Sends a request and reads the body of its answer, which must be this.
+    pub async fn ask_for(&mut self, request: &[u8], status: u16) -> Result<&[u8]> {
         self.stream.write_all(request).await?;
         self.answer.clear();
         let head = loop {
@@ -42,7 +47,8 @@ impl Connection {
             }
         };
         let text = std::str::from_utf8(&self.answer[..head])?;
-        ensure!(text.starts_with("HTTP/1.1 200"), "the answer is {}", text.lines().next().unwrap_or_default());
+        let answered = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
+        ensure!(answered == Some(status), "the answer is {}", text.lines().next().unwrap_or_default());
         let length = text
             .lines()
             .filter_map(|line| line.split_once(':'))

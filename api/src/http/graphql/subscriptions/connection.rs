@@ -14,11 +14,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::super::traced::{self, Subscribed};
 use super::super::{Params, Stop, counted, is_not_run, persisted, prepare, rate, verify};
 use super::listener::{self, Listener, refused, refused_by};
 use super::protocol::{Close, Init, Said, Told};
 use super::wire::{Heard, Incoming, Outgoing};
-use crate::graphql::limits::Cost;
 use crate::http::Problem;
 
 /// How long the other side may take to close its side.
@@ -40,6 +40,7 @@ struct Running {
     payment: Payment,
     /// The document that it runs, where that was named.
     document: Option<DocumentHash>,
+    subscribed: Subscribed,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -133,9 +134,12 @@ impl Connection {
         let running: Vec<(Arc<str>, DocumentHash)> = self.running.iter().filter_map(named).collect();
         for (id, document) in running {
             if self.listener.has_lost(document).await {
+                let response = persisted::not_found();
                 // What it cost is not given back: it ran.
-                self.running.remove(&id);
-                self.answer(&id, persisted::not_found()).await?;
+                if let Some(mut running) = self.running.remove(&id) {
+                    running.subscribed.told(counted::answer(&response));
+                }
+                self.answer(&id, response).await?;
             }
         }
         Ok(())
@@ -183,20 +187,15 @@ impl Connection {
         if self.running.contains_key(id) {
             return Err(Close::already_exists(id));
         }
-        let (request, cost, document) = match self.prepare(params).await {
+        let mut subscribed = Subscribed::begin(&self.listener.spans, &self.listener.request_id);
+        let prepared = subscribed.spans().around(self.prepare(params, &subscribed)).await;
+        let (request, document, payment) = match prepared {
             Ok(prepared) => prepared,
             Err(response) => {
-                self.listener.count(counted::answer(&response));
+                let answer = counted::answer(&response);
+                subscribed.told(answer);
+                self.listener.count(answer);
                 return self.answer(id, *response).await;
-            }
-        };
-        // There is a place for it, so it is paid for: its start, not what it tells later.
-        let payment = match self.listener.charge(cost).await {
-            Ok(payment) => payment,
-            Err(limited) => {
-                let response = rate::refused(&limited);
-                self.listener.count(counted::answer(&response));
-                return self.answer(id, response).await;
             }
         };
         let answers = self.listener.subscribe(request).ok_or(Close::UNAUTHORIZED)?;
@@ -204,8 +203,8 @@ impl Connection {
         let (number, id) = (self.numbers, Arc::<str>::from(id));
         let told = Arc::clone(&id);
         let tell = move |response| Answer { number, id: Arc::clone(&told), response };
-        let task = listener::run(answers, self.answering.clone(), tell);
-        self.running.insert(id, Running { number, payment, document, _task: task });
+        let task = listener::run(subscribed.spans(), answers, self.answering.clone(), tell);
+        self.running.insert(id, Running { number, payment, document, subscribed, _task: task });
         Ok(())
     }
 
@@ -213,23 +212,34 @@ impl Connection {
         self.running.get(id).is_some_and(|running| running.number == number)
     }
 
-    /// The request, or the answer to one that is not run.
-    async fn prepare(&self, params: Params) -> Result<(Request, Cost, Option<DocumentHash>), Box<Response>> {
+    /// The request, the document that it names and what was paid for it, or the answer to one that is not run.
+    async fn prepare(
+        &self,
+        params: Params,
+        subscribed: &Subscribed,
+    ) -> Result<(Request, Option<DocumentHash>, Payment), Box<Response>> {
         let most = self.listener.settings.running_max;
         if self.running.len() >= most {
             let message = format!("A socket has at most {most} subscriptions.");
             return Err(Box::new(refused("TOO_MANY", message)));
         }
         let (params, document) = self.listener.resolve(params).await.map_err(stopped)?;
-        match prepare(&self.listener.gateway.documents, params).map_err(stopped)? {
-            (request, Some(OperationType::Subscription) | None, cost) => Ok((request, cost, document)),
-            _ => Err(Box::new(refused("BAD_REQUEST", "Send queries and mutations by POST.".to_owned()))),
+        let (mut request, kind, cost) = prepare(&self.listener.gateway.documents, params).map_err(stopped)?;
+        traced::asked(&subscribed.spans().part, &mut request, kind, cost);
+        if !matches!(kind, Some(OperationType::Subscription) | None) {
+            return Err(Box::new(refused("BAD_REQUEST", "Send queries and mutations by POST.".to_owned())));
         }
+        // There is a place for it, so it is paid for: its start, not what it tells later.
+        let payment = self.listener.charge(cost).await.map_err(|limited| Box::new(rate::refused(&limited)))?;
+        Ok((request, document, payment))
     }
 
     /// Tells an answer, or the errors of a subscription that was not run.
     async fn answer(&mut self, id: &str, mut response: Response) -> Result<(), Close> {
         self.listener.present(&mut response)?;
+        if let Some(running) = self.running.get_mut(id) {
+            running.subscribed.told(counted::answer(&response));
+        }
         if is_not_run(&response) {
             if let Some(running) = self.running.remove(id) {
                 self.listener.refund(running.payment);

@@ -22,7 +22,6 @@ use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument as _;
 
 use super::super::persisted::{self, Named};
 use super::super::{Params, Stop, present};
@@ -34,15 +33,17 @@ use crate::graphql::limits::Cost;
 use crate::graphql::scope::{Caller, RequestScope};
 use crate::graphql::{error, execute};
 use crate::http::client::client_ip;
-use crate::http::{Gateway, Problem, RequestId};
+use crate::http::{Gateway, Problem, RequestId, Spans};
 
 /// One who listens, or is about to.
 pub(super) struct Listener {
     pub gateway: web::Data<Gateway>,
     pub settings: SocketSettings,
+    /// Of the request that they came with, in which all is done that is for no subscription of its own.
+    pub spans: Spans,
+    pub request_id: String,
     seat: Seat,
     address: Option<IpAddr>,
-    request_id: String,
     /// Who it is; none until they are let in.
     caller: Option<Caller>,
     /// What they came in with, among all that is asked about.
@@ -58,8 +59,8 @@ impl Listener {
         let seat = gateway.sockets.enter(settings.process_max)?;
         let address = client_ip(request, &gateway.settings.trusted_proxies);
         let due = Instant::now() + settings.init_timeout;
-        let request_id = RequestId::of(request);
-        Some(Self { gateway, settings, seat, address, request_id, caller: None, session: None, due })
+        let (spans, request_id) = (Spans::of(request), RequestId::of(request));
+        Some(Self { gateway, settings, spans, request_id, seat, address, caller: None, session: None, due })
     }
 
     /// Whether it is known who listens.
@@ -220,6 +221,7 @@ impl Drop for Open {
 
 /// Runs a subscription until it ends, or what is returned is dropped. After the last answer none is told.
 pub(super) fn run<T: 'static>(
+    spans: &Spans,
     answers: impl Stream<Item = Response> + 'static,
     told: mpsc::Sender<T>,
     tell: impl Fn(Option<Box<Response>>) -> T + 'static,
@@ -238,7 +240,7 @@ pub(super) fn run<T: 'static>(
         }
         let _ = told.send(tell(None)).await;
     };
-    AbortOnDropHandle::new(rt::spawn(running.instrument(tracing::Span::current())))
+    AbortOnDropHandle::new(rt::spawn(spans.around(running)))
 }
 
 /// The answer to a subscription that HTTP would not run.
