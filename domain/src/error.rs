@@ -2,6 +2,8 @@
 
 pub use carillon_entities::wall::WallError;
 
+use crate::tenancy::TENANT_SUSPENDED;
+
 /// Something the caller asked for that the rules do not allow.
 ///
 /// `code` is stable and upper case (`NOT_FOUND`), `field` is the input's path in GraphQL spelling, `message` is for
@@ -55,7 +57,7 @@ pub enum Error {
     },
     /// The database.
     #[error(transparent)]
-    Wall(#[from] WallError),
+    Wall(WallError),
     /// A fault of ours.
     #[error("{0}")]
     Fault(String),
@@ -67,6 +69,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(vec![refusal])
+    }
+}
+
+/// A door that does not open is an answer; all else is the database's.
+impl From<WallError> for Error {
+    fn from(error: WallError) -> Self {
+        match error {
+            WallError::NotFresh => Self::Unauthenticated,
+            WallError::Suspended => Refusal::new(TENANT_SUSPENDED, "", "The tenant is suspended.").into(),
+            error => Self::Wall(error),
+        }
     }
 }
 

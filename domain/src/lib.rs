@@ -47,7 +47,7 @@ pub fn statements() -> Vec<&'static carillon_entities::wall::Sql> {
 
 /// Those of them that may be transactions of their own, for the tests of the functions that hold their texts.
 pub fn statements_alone() -> Vec<&'static carillon_entities::wall::Alone> {
-    messaging::STATEMENTS_ALONE.to_vec()
+    [messaging::STATEMENTS_ALONE, contacts::STATEMENTS_ALONE].concat()
 }
 
 /// Every registered statement of the identity role.

@@ -179,14 +179,11 @@ fn judge_domain(error: &Error) -> (&'static str, Option<String>, Option<u32>) {
     match error {
         // One with refusals was told apart before.
         Error::Refused(_) => internal(),
-        Error::Unauthenticated | Error::Wall(WallError::NotFresh) => {
-            say("UNAUTHENTICATED", "Sign in, or send a valid credential.")
-        }
+        Error::Unauthenticated => say("UNAUTHENTICATED", "Sign in, or send a valid credential."),
         Error::Forbidden => say("FORBIDDEN", "Your role does not allow this."),
         Error::TooMany { retry_after_s } => {
             ("TOO_MANY", Some("Too many requests of this kind.".to_owned()), Some(*retry_after_s))
         }
-        Error::Wall(WallError::Suspended) => say("TENANT_SUSPENDED", "The tenant is suspended."),
         Error::Wall(error) if error.may_pass() => {
             tracing::warn!(code = "UNAVAILABLE", %error, "request failed");
             ("UNAVAILABLE", Some("The service is busy or restarting; try again.".to_owned()), Some(1))
@@ -237,7 +234,7 @@ mod tests {
     fn expected_errors_have_their_codes() {
         let code = |error: Error| presented(error)["extensions"]["code"].clone();
         assert_eq!(code(Error::Unauthenticated), "UNAUTHENTICATED");
-        assert_eq!(code(Error::Wall(WallError::NotFresh)), "UNAUTHENTICATED");
+        assert_eq!(code(Error::from(WallError::NotFresh)), "UNAUTHENTICATED");
         assert_eq!(code(Error::Forbidden), "FORBIDDEN");
         assert_eq!(code(Refusal::not_found("id").into()), "NOT_FOUND");
         assert_eq!(code(Error::Wall(WallError::Unavailable)), "UNAVAILABLE");

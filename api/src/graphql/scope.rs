@@ -204,7 +204,7 @@ impl RequestScope {
         let mut reading = self.0.reading.lock().await;
         if reading.is_none() {
             let span = tracing::info_span!(target: trace::PARTS, "begin");
-            *reading = Some(grant.begin_read().instrument(span).await?);
+            *reading = Some(grant.begin_when_read().instrument(span).await?);
         }
         let reading = MutexGuard::try_map(reading, Option::as_mut);
         Ok((grant, reading.map_err(|_| Error::fault("the read transaction went away"))?))

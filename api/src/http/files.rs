@@ -12,7 +12,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use carillon_domain::contacts::import::errors_csv;
-use carillon_domain::error::{Error, WallError};
+use carillon_domain::error::Error;
 use carillon_domain::files::{FileTarget, Part, ReceiveError, Received, SignedFile, receive, received};
 use carillon_domain::tenancy::enter_by_file;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
@@ -149,7 +149,7 @@ fn refusal(error: &ReceiveError) -> HttpResponse {
 fn failed(error: &Error) -> HttpResponse {
     match error {
         Error::Wall(error) if error.may_pass() => Problem::Unavailable.response(),
-        Error::Refused(_) | Error::Wall(WallError::Suspended) => Problem::NotFound.response(),
+        Error::Refused(_) => Problem::NotFound.response(),
         error => {
             tracing::error!(%error, "a file could not be taken or given");
             Problem::Internal.response()

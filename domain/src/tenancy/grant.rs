@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use carillon_entities::ids::{AccountId, DocumentSetId, TenantId, UserId};
-use carillon_entities::wall::{Alone, Args, Rows, TenantDoor, TenantTx, TxMode, WallError};
+use carillon_entities::wall::{Alone, Args, Rows, TenantDoor, TenantTx, TxMode};
 
 use super::{
     AccountAction, Action, Actor, DeploymentAction, OperatorAction, Permission, Role, RunDocuments, SystemAction,
@@ -175,6 +175,11 @@ impl<A: Action> Grant<A> {
     pub async fn begin_read(&self) -> Result<TenantTx> {
         begin(&self.door, TxMode::Read).await
     }
+
+    /// A transaction that only reads, and begins when it does.
+    pub async fn begin_when_read(&self) -> Result<TenantTx> {
+        Ok(self.door.begin_when_read().await?)
+    }
 }
 
 impl<A: WriteAction> Grant<A> {
@@ -197,7 +202,7 @@ impl<A: WriteAction> Grant<A> {
 
     /// Runs a statement that is a transaction of its own, for a store.
     pub(crate) async fn run_alone(&self, alone: &'static Alone, args: Args) -> Result<Rows> {
-        self.door.run_alone(alone, args).await.map_err(shut)
+        Ok(self.door.run_alone(alone, args).await?)
     }
 }
 
@@ -205,16 +210,7 @@ impl<A: WriteAction> Grant<A> {
 pub(crate) const TENANT_SUSPENDED: &str = "TENANT_SUSPENDED";
 
 async fn begin(door: &TenantDoor, mode: TxMode) -> Result<TenantTx> {
-    door.begin(mode).await.map_err(shut)
-}
-
-/// Why a door does not open.
-fn shut(error: WallError) -> Error {
-    match error {
-        WallError::NotFresh => Error::Unauthenticated,
-        WallError::Suspended => Refusal::new(TENANT_SUSPENDED, "", "The tenant is suspended.").into(),
-        error => Error::Wall(error),
-    }
+    Ok(door.begin(mode).await?)
 }
 
 impl<A> Clone for Grant<A> {

@@ -6,6 +6,7 @@ mod sqlite;
 use std::borrow::Cow;
 
 use sea_orm::{ColumnType, DbBackend, Statement, Value};
+use uuid::Uuid;
 
 use crate::wall::WallError;
 
@@ -100,14 +101,24 @@ pub(crate) fn text_of_arrays(text: &'static str, scalars: usize, columns: &[(&st
     postgres::text(&expand(text, DbBackend::Postgres), columns, scalars + 1)
 }
 
-/// Binds scalars and a batch to a function of Postgres that takes an array for each column.
+/// Whose credential must still be good when a function begins, as its last arguments; a worker has none (C-213).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Credential {
+    pub user: Option<Uuid>,
+    pub version: Option<i64>,
+    pub key: Option<Uuid>,
+    pub set: Option<Uuid>,
+}
+
+/// Binds scalars and a batch to a function of Postgres that takes an array for each column, and a credential.
 pub(crate) fn call(
     function: &str,
     scalars: Vec<Value>,
     columns: &[(&str, Kind)],
     rows: Vec<Vec<Value>>,
+    credential: Credential,
 ) -> Result<Bound, WallError> {
-    postgres::call(function, scalars, columns, rows)
+    postgres::call(function, scalars, columns, rows, credential)
 }
 
 /// The largest number of rows one batch may have on a database, given its columns (bind limits).

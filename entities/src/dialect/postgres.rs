@@ -11,7 +11,7 @@ use sqlx::Arguments;
 use sqlx::IntoArguments;
 use sqlx::postgres::PgArguments;
 
-use super::{Bound, Kind};
+use super::{Bound, Credential, Kind};
 use crate::wall::WallError;
 
 pub(super) fn bind(
@@ -33,19 +33,30 @@ pub(super) fn text(text: &str, columns: &[(&str, Kind)], first: usize) -> String
     text.replace("{batch}", &relation(columns, first))
 }
 
-/// A call of a function that takes the scalars, and an array for each column.
+/// A call of a function that takes the scalars, an array for each column, and the credential that must be good.
 pub(super) fn call(
     function: &str,
     scalars: Vec<Value>,
     columns: &[(&str, Kind)],
     rows: Vec<Vec<Value>>,
+    credential: Credential,
 ) -> Result<Bound, WallError> {
     let first = scalars.len() + 1;
     let mut places: Vec<String> = (1..first).map(|place| format!("${place}")).collect();
     let array = |(place, (_, kind)): (usize, &(&str, Kind))| format!("${}::{}[]", first + place, type_name(*kind));
     places.extend(columns.iter().enumerate().map(array));
+    let last = first + columns.len();
+    places.extend((last..last + 4).map(|place| format!("${place}")));
     let text = format!("SELECT * FROM {function}({})", places.join(", "));
-    Ok(Bound::Postgres(text, arguments(scalars, columns, rows)?))
+    let mut arguments = arguments(scalars, columns, rows)?;
+    let Credential { user, version, key, set } = credential;
+    let added = arguments
+        .add(user)
+        .and_then(|()| arguments.add(version))
+        .and_then(|()| arguments.add(key))
+        .and_then(|()| arguments.add(set));
+    added.map_err(|error| WallError::Row(error.to_string()))?;
+    Ok(Bound::Postgres(text, arguments))
 }
 
 /// The scalars, and each column as one array.

@@ -14,22 +14,25 @@ use sqlx::{AssertSqlSafe, Postgres};
 use super::connection::{Opening, Pools};
 use super::login::Role;
 use super::sql::{Args, IdentitySql, Sql};
-use super::{Freshness, TenantDoor, TxMode, Wall, WallError};
-use crate::dialect::{self, Bound};
+use super::{Freshness, TenantDoor, TenantTx, TxMode, Wall, WallError};
+use crate::dialect::{self, Bound, Credential};
 use crate::ids::TenantId;
 
-/// A registered statement that may be a transaction of its own ([`TenantDoor::run_alone`]): on Postgres one
-/// statement in one round trip, where BEGIN, the statement and COMMIT are three.
+/// A registered statement that may be a transaction of its own ([`TenantDoor::run_alone`], [`TenantTx::sql_alone`]): on
+/// Postgres one statement in one round trip, where BEGIN, the statement and COMMIT are three.
 ///
-/// There it is a call of a function of the schema that sets the tenant for its transaction and then runs the same text, with
-/// the rights of whoever calls it: row security holds in it as everywhere (L1). A test compares the texts, another leaves the
+/// There it is a call of a function of the schema that sets the tenant for its transaction, asks whether the credential is
+/// still good (C-213) and then runs the same text, with the rights of whoever calls it: row security holds in it as
+/// everywhere (L1). A test compares the texts, another leaves the
 /// tenant out of them. The function refuses to run inside the transaction of a tenant.
 #[derive(Debug)]
 pub struct Alone {
     /// The statement.
     pub sql: &'static Sql,
-    /// The function: it takes the tenant, the scalars, and an array for each column of the batch.
+    /// The function: it takes the tenant, the scalars, an array for each column of the batch, and the credential.
     pub function: &'static str,
+    /// Whether it writes.
+    pub mode: TxMode,
 }
 
 impl Alone {
@@ -39,11 +42,27 @@ impl Alone {
     }
 
     /// The call of the function.
-    fn call(&self, tenant: TenantId, args: Args) -> Result<Bound, WallError> {
+    fn call(&self, tenant: TenantId, args: Args, credential: Credential) -> Result<Bound, WallError> {
         let mut scalars = Vec::with_capacity(args.scalars.len() + 1);
         scalars.push(Value::from(tenant.0));
         scalars.extend(args.scalars);
-        dialect::call(self.function, scalars, self.sql.batch, args.batch)
+        dialect::call(self.function, scalars, self.sql.batch, args.batch, credential)
+    }
+}
+
+impl Freshness {
+    /// What a function asks before it does anything; none where only the beginning of a transaction asks it.
+    fn credential(self) -> Option<Credential> {
+        match self {
+            Self::Unchecked => Some(Credential::default()),
+            Self::User(user, version) => {
+                Some(Credential { user: Some(user.0), version: Some(version), ..Credential::default() })
+            }
+            Self::Key(key, set) => {
+                Some(Credential { key: Some(key.0), set: set.map(|set| set.0), ..Credential::default() })
+            }
+            Self::Link | Self::Tenant => None,
+        }
     }
 }
 
@@ -64,22 +83,42 @@ impl Rows {
 }
 
 impl TenantDoor {
-    /// Runs a statement that is a transaction of its own; one round trip on Postgres. SQLite, a door that asks for freshness and a
-    /// pooler that knows no named statements have the transaction around it that it would have anywhere.
+    /// Runs a statement that is a transaction of its own; one round trip on Postgres. SQLite, a door for links or of a tenant that
+    /// must not be suspended, and a pooler that knows no named statements have the transaction around it that it would have
+    /// anywhere.
     ///
     /// # Errors
     /// [`WallError::CommitUnknown`] when no answer came: it may be committed, just as after a COMMIT without an answer.
     /// Whatever else the database said, nothing was changed.
     pub async fn run_alone(&self, alone: &'static Alone, args: Args) -> Result<Rows, WallError> {
-        let pools = &self.wall.pools;
-        if pools.runs_alone() && self.freshness == Freshness::Unchecked {
-            let call = alone.call(self.tenant, args)?;
-            return Ok(Rows(pools.run_alone((Role::App, TxMode::Write), call, &self.wall.statements).await?));
+        if let Some(credential) = self.alone() {
+            return self.run_as(alone, args, credential).await;
         }
-        let mut tx = self.begin(TxMode::Write).await?;
+        let mut tx = self.begin(alone.mode).await?;
         let rows = tx.sql(alone.sql, args)?.rows().await?;
         tx.commit().await?;
         Ok(rows)
+    }
+
+    /// The credential that a function is to ask for; none where a transaction has to begin.
+    pub(super) fn alone(&self) -> Option<Credential> {
+        self.freshness.credential().filter(|_| self.wall.pools.runs_alone())
+    }
+
+    async fn run_as(&self, alone: &'static Alone, args: Args, credential: Credential) -> Result<Rows, WallError> {
+        let call = alone.call(self.tenant, args, credential)?;
+        Ok(Rows(self.wall.pools.run_alone((Role::App, alone.mode), call, &self.wall.statements).await?))
+    }
+}
+
+impl TenantTx {
+    /// A registered statement that reads: where the transaction has not begun yet, as one of its own.
+    pub async fn sql_alone(&mut self, alone: &'static Alone, args: Args) -> Result<Rows, WallError> {
+        let waiting = self.waiting().and_then(|door| Some((door.clone(), door.alone()?)));
+        match waiting {
+            Some((door, credential)) if alone.mode == TxMode::Read => door.run_as(alone, args, credential).await,
+            _ => self.sql(alone.sql, args)?.rows().await,
+        }
     }
 }
 
@@ -131,6 +170,10 @@ impl Pools {
                 .try_collect()
                 .await;
         let answer = answer.map_err(WallError::from);
+        if matches!(answer, Err(WallError::StalePlan)) {
+            // It is kept with the connection, and would fail for ever; nothing was done.
+            return Err(WallError::Retry);
+        }
         if matches!(answer, Err(WallError::Unavailable)) {
             pool.refused();
             return if mode == TxMode::Write { Err(WallError::CommitUnknown) } else { answer };

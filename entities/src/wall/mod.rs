@@ -40,6 +40,7 @@ mod connection;
 mod due;
 mod error;
 mod fragment;
+mod late;
 mod login;
 mod pool;
 mod settings;
@@ -57,6 +58,7 @@ use connection::{Connection, Pools};
 pub use due::DueTenant;
 pub use error::WallError;
 pub use fragment::Fragment;
+use late::Link;
 pub use login::{Login, Protection, Role};
 pub use pool::PoolState;
 pub use settings::DatabaseSettings;
@@ -116,7 +118,7 @@ impl Wall {
     /// A transaction on the tables without a tenant.
     pub async fn begin_identity(&self, mode: TxMode) -> Result<IdentityTx, WallError> {
         let connection = self.pools.begin_identity(mode).await?;
-        Ok(Tx::new(connection.counted(&self.statements), Identity))
+        Ok(Tx::new(Link::Begun(connection.counted(&self.statements)), Identity))
     }
 
     /// The database's clock (C-180).
@@ -174,7 +176,26 @@ impl TenantDoor {
     /// # Errors
     /// [`WallError::NotFresh`] when the credential the door was opened with is no longer good.
     pub async fn begin(&self, mode: TxMode) -> Result<TenantTx, WallError> {
-        let connection: Connection = self.wall.pools.begin_tenant(self.tenant, self.freshness, mode).await?;
-        Ok(Tx::new(connection.counted(&self.wall.statements), Tenant(self.tenant)))
+        Ok(Tx::new(Link::Begun(self.connect(mode).await?), Tenant(self.tenant)))
+    }
+
+    /// A transaction that reads, and begins with its first statement; if that is an [`Alone`], it is a transaction of its own
+    /// and none begins yet. What is read sees what was committed when its own statement began, as in any transaction here.
+    ///
+    /// The credential is looked at when it begins, so not at all where nothing is read.
+    ///
+    /// # Errors
+    /// As [`Self::begin`], which it is where no statement is a transaction of its own.
+    pub async fn begin_when_read(&self) -> Result<TenantTx, WallError> {
+        let link = match self.alone() {
+            Some(_) => Link::Waiting(self.clone()),
+            None => Link::Begun(self.connect(TxMode::Read).await?),
+        };
+        Ok(Tx::new(link, Tenant(self.tenant)))
+    }
+
+    async fn connect(&self, mode: TxMode) -> Result<Connection, WallError> {
+        let connection = self.wall.pools.begin_tenant(self.tenant, self.freshness, mode).await?;
+        Ok(connection.counted(&self.wall.statements))
     }
 }

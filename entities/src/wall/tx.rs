@@ -13,12 +13,12 @@ use sea_orm::{
     QueryResult, Statement, Value,
 };
 
-use super::WallError;
 use super::alone::Rows;
-use super::connection::Connection;
 use super::fragment::Fragment;
+use super::late::Link;
 use super::space::{Belongs, Identity, Space, Tenant};
 use super::sql::{Args, IdentityBatch, IdentitySql, Query, Sql};
+use super::{TenantDoor, WallError};
 use crate::dialect::{self, Kind};
 use crate::ids::TenantId;
 use crate::seeded_bugs;
@@ -31,7 +31,7 @@ pub type IdentityTx = Tx<Identity>;
 /// An open transaction in a space.
 #[derive(Debug)]
 pub struct Tx<S> {
-    connection: Connection,
+    link: Link,
     space: S,
 }
 
@@ -45,8 +45,8 @@ pub enum OnConflict {
 }
 
 impl<S: Space> Tx<S> {
-    pub(super) fn new(connection: Connection, space: S) -> Self {
-        Self { connection, space }
+    pub(super) fn new(link: Link, space: S) -> Self {
+        Self { link, space }
     }
 
     /// Rows of one entity.
@@ -110,7 +110,7 @@ impl<S: Space> Tx<S> {
         let conflict = if on_conflict == OnConflict::Keep { " ON CONFLICT DO NOTHING" } else { "" };
         let table = A::Entity::default().table_name().to_owned();
         let text = format!("INSERT INTO \"{table}\" ({list}) {{batch}}{conflict}");
-        let backend = self.connection.backend();
+        let backend = self.link.backend();
         let mut inserted = 0;
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
@@ -120,28 +120,28 @@ impl<S: Space> Tx<S> {
                 .map(|row| cells(&row, &columns))
                 .collect::<Result<Vec<_>, _>>()?;
             let bound = dialect::bind(backend, &text, Vec::new(), &kinds, chunk)?;
-            inserted += self.connection.batch_execute(bound).await?;
+            inserted += self.link.begun().await?.batch_execute(bound).await?;
         }
         Ok(inserted)
     }
 
     /// Commits; refused after a failed statement.
     pub async fn commit(self) -> Result<(), WallError> {
-        self.connection.commit().await
+        self.link.commit().await
     }
 
     /// Rolls back and waits for it.
     pub async fn rollback(self) -> Result<(), WallError> {
-        self.connection.rollback().await
+        self.link.rollback().await
     }
 
     async fn run(&mut self, select: &impl QueryStatementBuilder) -> Result<Vec<QueryResult>, WallError> {
         let statement = self.build(select);
-        self.connection.query_all(statement).await
+        self.link.begun().await?.query_all(statement).await
     }
 
     fn build(&self, builder: &impl QueryStatementBuilder) -> Statement {
-        let backend = self.connection.backend();
+        let backend = self.link.backend();
         let (sql, values) = match backend {
             DbBackend::Postgres => builder.build_any(&sea_orm::sea_query::PostgresQueryBuilder),
             _ => builder.build_any(&sea_orm::sea_query::SqliteQueryBuilder),
@@ -161,7 +161,7 @@ impl TenantTx {
         let mut scalars = Vec::with_capacity(args.scalars.len() + 1);
         scalars.push(Value::from(self.space.0.0));
         scalars.extend(args.scalars);
-        let backend = self.connection.backend();
+        let backend = self.link.backend();
         let text = dialect::expand(sql.text, backend);
         let bound = dialect::bind(backend, &text, scalars, sql.batch, args.batch)?;
         Ok(Query { tx: self, bound })
@@ -177,29 +177,34 @@ impl TenantTx {
         let mut scalars = vec![Value::from(self.space.0.0)];
         scalars.extend(args.scalars);
         let condition = condition.render(&mut scalars);
-        let backend = self.connection.backend();
+        let backend = self.link.backend();
         let text = dialect::expand_where(sql.text, &condition, backend);
         let bound = dialect::bind(backend, &text, scalars, sql.batch, args.batch)?;
         Ok(Query { tx: self, bound })
     }
 
+    /// The door that it still has to begin at.
+    pub(super) fn waiting(&self) -> Option<&TenantDoor> {
+        self.link.waiting()
+    }
+
     /// How many rows one batch of a statement may have on this database; a store cuts its input by it.
     pub fn max_batch(&self, sql: &'static Sql) -> usize {
-        dialect::max_rows(self.connection.backend(), sql.batch.len())
+        dialect::max_rows(self.link.backend(), sql.batch.len())
     }
 }
 
 impl IdentityTx {
     /// A registered statement on the tables without a tenant.
     pub fn sql(&mut self, sql: &'static IdentitySql, args: Vec<Value>) -> Result<Query<'_, Identity>, WallError> {
-        let backend = self.connection.backend();
+        let backend = self.link.backend();
         let bound = dialect::bind(backend, &sql.text(backend), args, &[], Vec::new())?;
         Ok(Query { tx: self, bound })
     }
 
     /// A registered statement over a batch, on the tables without a tenant.
     pub fn sql_batch(&mut self, sql: &'static IdentityBatch, args: Args) -> Result<Query<'_, Identity>, WallError> {
-        let backend = self.connection.backend();
+        let backend = self.link.backend();
         let text = dialect::expand(sql.text, backend);
         let bound = dialect::bind(backend, &text, args.scalars, sql.batch, args.batch)?;
         Ok(Query { tx: self, bound })
@@ -207,14 +212,14 @@ impl IdentityTx {
 
     /// How many rows one batch of a statement may have on this database.
     pub fn max_batch(&self, sql: &'static IdentityBatch) -> usize {
-        dialect::max_rows(self.connection.backend(), sql.batch.len())
+        dialect::max_rows(self.link.backend(), sql.batch.len())
     }
 }
 
 impl<S: Space> Query<'_, S> {
     /// Runs it and returns how many rows it changed.
     pub async fn execute(self) -> Result<u64, WallError> {
-        self.tx.connection.batch_execute(self.bound).await
+        self.tx.link.begun().await?.batch_execute(self.bound).await
     }
 
     /// Runs it and reads all rows.
@@ -224,7 +229,7 @@ impl<S: Space> Query<'_, S> {
 
     /// Runs it; its rows are read later.
     pub(super) async fn rows(self) -> Result<Rows, WallError> {
-        Ok(Rows(self.tx.connection.batch_query(self.bound).await?))
+        Ok(Rows(self.tx.link.begun().await?.batch_query(self.bound).await?))
     }
 
     /// Runs it and reads the first row.
@@ -416,7 +421,7 @@ impl<S: Space, E: Belongs<S>> Select<'_, S, E> {
         if let Some(limit) = self.limit {
             select.limit(limit);
         }
-        if self.lock && self.tx.connection.backend() == DbBackend::Postgres {
+        if self.lock && self.tx.link.backend() == DbBackend::Postgres {
             select.lock_exclusive();
         }
         select
@@ -476,7 +481,7 @@ impl<S: Space, E: Belongs<S>> Update<'_, S, E> {
             update.value(column, Expr::val(value));
         }
         let statement = self.tx.build(&update);
-        self.tx.connection.execute(statement).await
+        self.tx.link.begun().await?.execute(statement).await
     }
 }
 
@@ -493,6 +498,6 @@ impl<S: Space, E: Belongs<S>> Delete<'_, S, E> {
         let mut delete = sea_orm::sea_query::Query::delete();
         delete.from_table(E::default()).cond_where(self.filter.condition);
         let statement = self.tx.build(&delete);
-        self.tx.connection.execute(statement).await
+        self.tx.link.begun().await?.execute(statement).await
     }
 }

@@ -31,6 +31,7 @@ const LITE: &str = "sqlite";
 const BUGS: &[Bug] = &[
     bug("tenant_set_for_session", PG, "wall", "pooled::c206_whoever_speaks_next_on_a_connection_finds_no_tenant"),
     bug("alone_set_for_session", PG, "wall", "pooled::c206_whoever_speaks_next_on_a_connection_finds_no_tenant"),
+    bug("alone_credential_unchecked", PG, "wall", "alone::c213_a_stale_credential_reads_nothing_alone"),
     bug("begin_not_guarded", PG, "wall", "leaks::c206_a_dropped_beginning_leaves_no_open_transaction_behind"),
     bug("commit_lies", PG, "wall", "leaks::c187_a_commit_after_a_failed_statement_is_refused"),
     bug("commit_lies", LITE, "wall", "leaks::c187_a_commit_after_a_failed_statement_is_refused"),

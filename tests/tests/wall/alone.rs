@@ -1,23 +1,26 @@
 //! A statement that is a transaction of its own has the whole wall around it: its tenant's rows and no others, row security
 //! where its text says nothing of a tenant, nothing left behind, and an honest word when no answer came (L1, L8, C-187).
 
-use carillon_entities::ids::{MessageId, TenantId};
+use carillon_entities::ids::{ContactId, MessageId, TenantId};
+use carillon_entities::rows::contacts::contacts;
 use carillon_entities::rows::messaging::attempts;
 use carillon_entities::wall::{Alone, Args, DatabaseSettings, Freshness, TenantDoor, Wall, WallError};
 use carillon_tests::database::{connect, start};
 use carillon_tests::print::Printed;
 use carillon_tests::{World, WorldOptions, seed};
 use chrono::TimeDelta;
-use sea_orm::{ConnectionTrait as _, Value};
+use sea_orm::{ConnectionTrait as _, FromQueryResult, Value};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use uuid::Uuid;
+
+fn alone(name: &str) -> &'static Alone {
+    carillon_domain::statements_alone().into_iter().find(|alone| alone.sql.name == name).expect("it is registered")
+}
 
 /// Starting an attempt: what a worker does for each group.
 pub fn step() -> &'static Alone {
-    carillon_domain::statements_alone()
-        .into_iter()
-        .find(|alone| alone.sql.name == "ATTEMPTS_STEP")
-        .expect("it is registered")
+    alone("ATTEMPTS_STEP")
 }
 
 /// Starts the seeded attempt with this number, of a claim that held ten minutes before the worlds begin.
@@ -102,6 +105,79 @@ async fn where_one_statement_cannot_be_all_it_has_a_transaction() {
     assert!(matches!(refused, Err(WallError::Suspended)), "{refused:?}");
 }
 
+/// Ids of the contacts that a door gives, read as the first statement of a transaction.
+async fn people(door: &TenantDoor) -> Result<Vec<ContactId>, WallError> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: ContactId,
+    }
+    let mut tx = door.begin_when_read().await?;
+    let args = || Args::of([Value::from(Uuid::nil()), 5_i64.into(), false.into()]);
+    let first = tx.sql_alone(alone("CONTACT_LIST"), args()).await?.read::<Row>()?;
+    let again = tx.sql_alone(alone("CONTACT_LIST"), args()).await?.read::<Row>()?;
+    assert_eq!(first.len(), again.len());
+    let rows = tx.select::<contacts::Entity>().all().await?;
+    assert!(rows.iter().all(|row| row.tenant_id == door.tenant()));
+    tx.commit().await?;
+    Ok(first.into_iter().map(|row| row.id).collect())
+}
+
+/// Nothing is asked of the database before the first statement; statements alone come before it begins, and any other
+/// begins it. Each has its own tenant's rows.
+#[tokio::test]
+async fn c204_a_transaction_that_begins_when_read_reads_its_own_tenant() {
+    let world = World::new().await;
+    let (one, other) = street(&world).await;
+    let id = seed::id(0);
+    let seen = async |tenant: TenantId, wanted: ContactId| {
+        let mut tx = door(world.wall(), tenant).begin_when_read().await.unwrap();
+        let rows = tx.sql_alone(alone("CONTACT_GET"), Args::batch([vec![wanted.into()]])).await.unwrap();
+        rows.read::<contacts::Model>().unwrap().into_iter().map(|row| row.tenant_id).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(one, id.into()).await, [one]);
+    assert_eq!(seen(other, id.into()).await, [other]);
+    let (found, statements) = world.statements_of(people(&door(world.wall(), one))).await;
+    assert!(!found.unwrap().is_empty());
+    assert_eq!(statements, 5, "two alone and BEGIN, or BEGIN and two; one more; COMMIT");
+    let nothing = async { drop(door(world.wall(), one).begin_when_read().await.unwrap()) };
+    let ((), statements) = world.statements_of(nothing).await;
+    assert_eq!(statements, u64::from(!world.wall().is_postgres()));
+}
+
+/// A credential that is no longer good reads nothing by a statement alone, and costs no connection.
+#[tokio::test]
+async fn c213_a_stale_credential_reads_nothing_alone() {
+    let world = World::with(WorldOptions { pool: 1, ..WorldOptions::default() }).await;
+    let (one, _) = street(&world).await;
+    let nobody = [Freshness::User(seed::id(1).into(), 1), Freshness::Key(seed::id(1).into(), None)];
+    for freshness in nobody {
+        #[expect(clippy::disallowed_methods, reason = "the door is what is tested")]
+        let stale = world.wall().assume_tenant(one, freshness);
+        for _ in 0..3 {
+            let refused = people(&stale).await;
+            assert!(matches!(refused, Err(WallError::NotFresh)), "{refused:?}");
+        }
+    }
+    assert!(!people(&door(world.wall(), one)).await.unwrap().is_empty());
+}
+
+/// A statement kept from before the schema changed gives up its connection; the next has another (L8).
+#[tokio::test]
+async fn a_plan_from_before_the_schema_changed_costs_one_retry() {
+    let Some(world) = World::on_postgres(WorldOptions { pool: 1, ..WorldOptions::default() }).await else { return };
+    let (one, _) = street(&world).await;
+    let get = async || {
+        let mut tx = door(world.wall(), one).begin_when_read().await?;
+        let rows = tx.sql_alone(alone("CONTACT_GET"), Args::batch([vec![seed::id(0).into()]])).await?;
+        rows.read::<contacts::Model>().map(|rows| rows.len())
+    };
+    assert_eq!(get().await.unwrap(), 1);
+    world.execute("ALTER TABLE contacts ADD COLUMN later TEXT").await;
+    let refused = get().await;
+    assert!(matches!(refused, Err(WallError::Retry)), "{refused:?}");
+    assert_eq!(get().await.unwrap(), 1);
+}
+
 /// The function, its spaces left out.
 async fn source(world: &World, alone: &Alone) -> String {
     let sql = format!("SELECT prosrc AS line FROM pg_proc WHERE proname = '{}'", alone.function);
@@ -119,7 +195,13 @@ async fn c204_each_function_runs_the_text_of_its_statement() {
     for alone in carillon_domain::statements_alone() {
         let source = without_spaces(&source(&world, alone).await);
         let set = "PERFORMset_config('app.tenant_id',$1::text,true);";
-        let body = format!("{set}RETURNQUERY{};END", without_spaces(&alone.text()));
+        let arguments = 1 + alone.sql.args.len() + alone.sql.batch.len();
+        let [user, version, key, kept] = [1, 2, 3, 4].map(|place| format!("${}", arguments + place));
+        let asked = format!(
+            "IF{user}ISNOTNULLANDtrueTHENCALLcarillon_assert_user({user},{version},$1);\
+             ELSIF{key}ISNOTNULLANDtrueTHENCALLcarillon_assert_key({key},$1,{kept});ENDIF;"
+        );
+        let body = format!("{set}{asked}RETURNQUERY{};END", without_spaces(&alone.text()));
         assert!(source.ends_with(&body), "{}:\n{source}\nis not\n{body}", alone.function);
         let called_by = format!(
             "SELECT r.rolname::text AS line FROM pg_proc p, pg_roles r WHERE p.proname = '{}' AND r.rolname LIKE 'carillon%' \
@@ -143,12 +225,13 @@ async fn c205_row_security_holds_inside_the_function() {
         text.replace(&predicate, "$1 = $1")
     });
     assert!(!careless.contains("tenant_id ="), "{careless}");
-    let arguments = "uuid, timestamptz, uuid[], int4[], int8[], text[], int4[], text[], text[], text[]";
+    let arguments = "uuid, timestamptz, uuid[], int4[], int8[], text[], int4[], text[], text[], text[], \
+        uuid, int8, uuid, uuid";
     let create = format!(
         "CREATE FUNCTION careless({arguments}) RETURNS TABLE (id uuid, state text) LANGUAGE plpgsql AS $step${careless}$step$"
     );
     world.execute(&create).await;
-    let careless: &'static Alone = Box::leak(Box::new(Alone { sql: step().sql, function: "careless" }));
+    let careless: &'static Alone = Box::leak(Box::new(Alone { function: "careless", ..*step() }));
     assert_eq!(run(world.wall(), one, careless).await.len(), 1);
     assert_eq!((state(&world, one).await, state(&world, other).await), ("started".to_owned(), "cleared".to_owned()));
     let past = world.wall_without_row_security().await;
@@ -165,7 +248,7 @@ async fn c206_a_transaction_that_has_a_tenant_keeps_it() {
     let login = connect(&world.database.settings(1).url).await.unwrap();
     let call = |tenant: TenantId| {
         let nothing = ["'{}'"; 8].join(", ");
-        format!("SELECT * FROM {}('{}', now(), {nothing})", step().function, tenant.0)
+        format!("SELECT * FROM {}('{}', now(), {nothing}, NULL, NULL, NULL, NULL)", step().function, tenant.0)
     };
     login.execute_unprepared(&call(other)).await.unwrap();
     for tenant in [one, other] {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use carillon_entities::ids::{ContactId, ImportId};
 use carillon_entities::rows::contacts::contacts;
 use carillon_entities::statements;
-use carillon_entities::wall::{Sql, TenantTx, Value, WallError};
+use carillon_entities::wall::{Alone, Args, Sql, TenantTx, TxMode, Value, WallError};
 use sea_orm::FromQueryResult;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -58,14 +58,22 @@ statements! {
          FROM b WHERE contacts.tenant_id = $1 AND contacts.id = b.id";
 }
 
+/// What most requests read and nothing else.
+pub(super) static GET_ALONE: Alone =
+    Alone { sql: &CONTACT_GET, function: "carillon_alone_contact_get", mode: TxMode::Read };
+
 pub(in crate::contacts) async fn contact_find(tx: &mut TenantTx, id: ContactId) -> Result<Option<Contact>> {
     let row = tx.select::<contacts::Entity>().eq(contacts::Column::Id, id).one().await?;
     row.map(Contact::try_from).transpose()
 }
 
 pub(crate) async fn contacts_get(tx: &mut TenantTx, ids: &[ContactId]) -> Result<Vec<Contact>> {
-    let rows: Vec<contacts::Model> = read(tx, &CONTACT_GET, id_rows(ids)).await?;
-    rows.into_iter().map(Contact::try_from).collect()
+    if ids.len() > tx.max_batch(&CONTACT_GET) {
+        let rows: Vec<contacts::Model> = read(tx, &CONTACT_GET, id_rows(ids)).await?;
+        return rows.into_iter().map(Contact::try_from).collect();
+    }
+    let rows = tx.sql_alone(&GET_ALONE, Args::batch(id_rows(ids))).await?;
+    rows.read::<contacts::Model>()?.into_iter().map(Contact::try_from).collect()
 }
 
 async fn ids_of(

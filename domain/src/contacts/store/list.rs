@@ -10,7 +10,7 @@
 
 use carillon_entities::ids::ContactId;
 use carillon_entities::statements;
-use carillon_entities::wall::{Args, Sql, TenantTx, Value};
+use carillon_entities::wall::{Alone, Args, Sql, TenantTx, TxMode, Value};
 use sea_orm::{DbErr, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
@@ -199,6 +199,10 @@ statements! {
             AND d.attribute_id = $2 AND d.date_value >= $3 AND d.date_value <= $4 LIMIT $5) AS a";
 }
 
+/// What most pages are.
+pub(super) static LIST_ALONE: Alone =
+    Alone { sql: &CONTACT_LIST, function: "carillon_alone_contact_list", mode: TxMode::Read };
+
 /// Read by place: a page has hundreds of cells, and to find each by its name costs more than to read it.
 struct CardRow {
     id: ContactId,
@@ -298,8 +302,11 @@ pub(in crate::contacts) async fn contacts_page(
     let driver = driver(tx, filter).await?;
     let mut scalars = if driver == Driver::Id { Vec::new() } else { filter_cells(filter) };
     scalars.extend([cursor.into(), (i64::from(page.size) + 1).into(), (shown == Shown::More).into()]);
-    let sql = statement(driver, page.forward);
-    let rows: Vec<CardRow> = tx.sql(sql, Args::of(scalars))?.all().await?;
+    let rows: Vec<CardRow> = if driver == Driver::Id && page.forward {
+        tx.sql_alone(&LIST_ALONE, Args::of(scalars)).await?.read()?
+    } else {
+        tx.sql(statement(driver, page.forward), Args::of(scalars))?.all().await?
+    };
     Ok(page.finish(rows.into_iter().map(ContactCard::try_from).collect::<Result<Vec<_>>>()?))
 }
 

@@ -11,7 +11,7 @@ pub(super) mod opened;
 pub(super) mod subject_keys;
 pub(super) mod tags;
 
-use carillon_entities::wall::{Args, Sql, TenantTx, Value, WallError};
+use carillon_entities::wall::{Alone, Args, Sql, TenantTx, Value, WallError};
 
 /// Every registered statement of the aggregate.
 pub fn statements() -> Vec<&'static Sql> {
@@ -29,6 +29,9 @@ pub fn statements() -> Vec<&'static Sql> {
     ]
     .concat()
 }
+
+/// Those that may be transactions of their own.
+pub static STATEMENTS_ALONE: &[&Alone] = &[&contacts::GET_ALONE, &list::LIST_ALONE];
 
 /// Runs a statement over rows, in as few batches as the database allows; no rows cost nothing.
 async fn run(tx: &mut TenantTx, sql: &'static Sql, scalars: &[Value], rows: Vec<Vec<Value>>) -> Result<u64, WallError> {

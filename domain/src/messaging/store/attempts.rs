@@ -4,7 +4,7 @@ use carillon_entities::ids::{DecisionId, MessageId};
 use carillon_entities::rows::consent::gate_decisions;
 use carillon_entities::rows::messaging::attempts;
 use carillon_entities::statements;
-use carillon_entities::wall::{Alone, Args, OnConflict, TenantTx};
+use carillon_entities::wall::{Alone, Args, OnConflict, TenantTx, TxMode};
 use sea_orm::{ActiveValue::Set, FromQueryResult};
 use serde_json::Value as Json;
 
@@ -38,7 +38,8 @@ statements! {
 }
 
 /// A step that is nothing else is the one statement of its transaction: what a group of sixteen costs.
-pub(super) static STEP_ALONE: Alone = Alone { sql: &ATTEMPTS_STEP, function: "carillon_alone_attempts_step" };
+pub(super) static STEP_ALONE: Alone =
+    Alone { sql: &ATTEMPTS_STEP, function: "carillon_alone_attempts_step", mode: TxMode::Write };
 
 /// A decision of the gate with the facts it was made from (C-158).
 #[derive(Debug, Clone)]
