@@ -46,8 +46,13 @@ const ATTEMPTS_STEP: Alone = Alone {
 const CONTACT_GET: Alone = Alone {
     name: "carillon_alone_contact_get",
     arguments: "uuid, uuid[]",
-    returns: "SETOF contacts",
-    text: r#"SELECT c.* FROM contacts AS c WHERE c.tenant_id = $1
+    returns: "TABLE (tenant_id uuid, id uuid, state text, external_id text, email text, email_norm text,
+        former_email text, phone_norm text, first_name text, last_name text, name_norm text, locale text, zone text,
+        country text, attributes jsonb, version int8, import_id uuid, created_at timestamptz, updated_at timestamptz,
+        archived_at timestamptz, deleted_at timestamptz)",
+    text: r#"SELECT c.tenant_id, c.id, c.state, c.external_id, c.email, c.email_norm, c.former_email, c.phone_norm, c.first_name,
+            c.last_name, c.name_norm, c.locale, c.zone, c.country, c.attributes, c.version, c.import_id, c.created_at,
+            c.updated_at, c.archived_at, c.deleted_at FROM contacts AS c WHERE c.tenant_id = $1
         AND c.id IN (SELECT b.id FROM (SELECT * FROM UNNEST($2::uuid[]) AS batch_rows("id")) AS b)"#,
 };
 

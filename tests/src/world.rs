@@ -200,7 +200,7 @@ impl World {
     /// How many statements some work costs, `BEGIN` and `COMMIT` included.
     pub async fn statements_of<T>(&self, work: impl Future<Output = T>) -> (T, u64) {
         let before = self.wall().statements();
-        let done = work.await;
+        let done = Box::pin(work).await;
         (done, self.wall().statements() - before)
     }
 

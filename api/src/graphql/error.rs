@@ -5,7 +5,7 @@
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, SimpleObject, Value};
 use carillon_domain::codes;
-use carillon_domain::error::{Error, Refusal, Result, WallError};
+use carillon_domain::error::{Error, Refusal, Result};
 
 use super::error_code::ErrorCode;
 
@@ -202,6 +202,8 @@ fn internal() -> (&'static str, Option<String>, Option<u32>) {
 #[cfg(test)]
 mod tests {
     use async_graphql::{PathSegment, Pos};
+
+    use carillon_domain::error::WallError;
 
     use super::*;
 

@@ -9,7 +9,7 @@ use super::{
     AccountAction, Action, Actor, DeploymentAction, OperatorAction, Permission, Role, RunDocuments, SystemAction,
     TenantAction, WriteAction,
 };
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Result};
 
 /// What an API key was limited to; a signed-in user has everything the role has.
 #[derive(Debug, Clone, PartialEq, Eq)]

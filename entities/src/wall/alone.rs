@@ -170,10 +170,6 @@ impl Pools {
                 .try_collect()
                 .await;
         let answer = answer.map_err(WallError::from);
-        if matches!(answer, Err(WallError::StalePlan)) {
-            // It is kept with the connection, and would fail for ever; nothing was done.
-            return Err(WallError::Retry);
-        }
         if matches!(answer, Err(WallError::Unavailable)) {
             pool.refused();
             return if mode == TxMode::Write { Err(WallError::CommitUnknown) } else { answer };

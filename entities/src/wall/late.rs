@@ -18,7 +18,8 @@ impl Link {
     /// The connection; begins if it did not yet.
     pub(super) async fn begun(&mut self) -> Result<&mut Connection, WallError> {
         if let Self::Waiting(door) = self {
-            *self = Self::Begun(door.connect(TxMode::Read).await?);
+            // Apart, or each statement would carry what a beginning needs.
+            *self = Self::Begun(Box::pin(door.connect(TxMode::Read)).await?);
         }
         match self {
             Self::Begun(connection) => Ok(connection),

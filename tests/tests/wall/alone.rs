@@ -161,23 +161,6 @@ async fn c213_a_stale_credential_reads_nothing_alone() {
     assert!(!people(&door(world.wall(), one)).await.unwrap().is_empty());
 }
 
-/// A statement kept from before the schema changed gives up its connection; the next has another (L8).
-#[tokio::test]
-async fn a_plan_from_before_the_schema_changed_costs_one_retry() {
-    let Some(world) = World::on_postgres(WorldOptions { pool: 1, ..WorldOptions::default() }).await else { return };
-    let (one, _) = street(&world).await;
-    let get = async || {
-        let mut tx = door(world.wall(), one).begin_when_read().await?;
-        let rows = tx.sql_alone(alone("CONTACT_GET"), Args::batch([vec![seed::id(0).into()]])).await?;
-        rows.read::<contacts::Model>().map(|rows| rows.len())
-    };
-    assert_eq!(get().await.unwrap(), 1);
-    world.execute("ALTER TABLE contacts ADD COLUMN later TEXT").await;
-    let refused = get().await;
-    assert!(matches!(refused, Err(WallError::Retry)), "{refused:?}");
-    assert_eq!(get().await.unwrap(), 1);
-}
-
 /// The function, its spaces left out.
 async fn source(world: &World, alone: &Alone) -> String {
     let sql = format!("SELECT prosrc AS line FROM pg_proc WHERE proname = '{}'", alone.function);

@@ -11,7 +11,7 @@ use super::alone::door;
 /// It gives whatever columns there are, as no statement of the product does.
 static SCRATCH: Sql =
     Sql { name: "SCRATCH", text: "SELECT * FROM scratch WHERE tenant_id = $1", args: &[], batch: &[] };
-static SCRATCH_ALONE: Alone = Alone { sql: &SCRATCH, function: "scratch_alone" };
+static SCRATCH_ALONE: Alone = Alone { sql: &SCRATCH, function: "scratch_alone", mode: TxMode::Read };
 
 /// A table and a function as the application finds them, and a wall with one connection.
 async fn before_the_migration(world: &World) -> (Wall, TenantId) {
@@ -20,7 +20,7 @@ async fn before_the_migration(world: &World) -> (Wall, TenantId) {
     world.execute("GRANT SELECT ON scratch TO carillon_app").await;
     world.execute(&format!("INSERT INTO scratch VALUES ('{}', 'one')", tenant.0)).await;
     world
-        .execute("CREATE FUNCTION scratch_alone(uuid) RETURNS TABLE (word text) LANGUAGE sql AS $$ SELECT 'one' $$")
+        .execute("CREATE FUNCTION scratch_alone(uuid, uuid, int8, uuid, uuid) RETURNS TABLE (word text) LANGUAGE sql AS $$ SELECT 'one' $$")
         .await;
     (Wall::open(&world.database.settings(1)).await.unwrap(), tenant)
 }
@@ -63,8 +63,8 @@ async fn a_statement_alone_older_than_its_function_costs_its_connection_and_one_
     for _ in 0..2 {
         assert_eq!(run_alone(&wall, tenant).await.unwrap(), printed("word=\"one\""));
     }
-    world.execute("DROP FUNCTION scratch_alone(uuid)").await;
-    let wider = "CREATE FUNCTION scratch_alone(uuid) RETURNS TABLE (word text, more text) LANGUAGE sql AS $$ SELECT 'one', 'two' $$";
+    world.execute("DROP FUNCTION scratch_alone(uuid, uuid, int8, uuid, uuid)").await;
+    let wider = "CREATE FUNCTION scratch_alone(uuid, uuid, int8, uuid, uuid) RETURNS TABLE (word text, more text) LANGUAGE sql AS $$ SELECT 'one', 'two' $$";
     world.execute(wider).await;
     let failed = run_alone(&wall, tenant).await;
     assert!(matches!(failed, Err(WallError::Retry)), "{failed:?}");
