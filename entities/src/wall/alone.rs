@@ -114,7 +114,7 @@ impl TenantDoor {
 impl TenantTx {
     /// A registered statement that reads: where the transaction has not begun yet, as one of its own.
     pub async fn sql_alone(&mut self, alone: &'static Alone, args: Args) -> Result<Rows, WallError> {
-        let waiting = self.waiting().and_then(|door| Some((door.clone(), door.alone()?)));
+        let waiting = self.link.waiting().and_then(|door| Some((door.clone(), door.alone()?)));
         match waiting {
             Some((door, credential)) if alone.mode == TxMode::Read => door.run_as(alone, args, credential).await,
             _ => self.sql(alone.sql, args)?.rows().await,

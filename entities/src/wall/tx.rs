@@ -13,12 +13,12 @@ use sea_orm::{
     QueryResult, Statement, Value,
 };
 
+use super::WallError;
 use super::alone::Rows;
 use super::fragment::Fragment;
 use super::late::Link;
 use super::space::{Belongs, Identity, Space, Tenant};
 use super::sql::{Args, IdentityBatch, IdentitySql, Query, Sql};
-use super::{TenantDoor, WallError};
 use crate::dialect::{self, Kind};
 use crate::ids::TenantId;
 use crate::seeded_bugs;
@@ -31,7 +31,7 @@ pub type IdentityTx = Tx<Identity>;
 /// An open transaction in a space.
 #[derive(Debug)]
 pub struct Tx<S> {
-    link: Link,
+    pub(super) link: Link,
     space: S,
 }
 
@@ -181,11 +181,6 @@ impl TenantTx {
         let text = dialect::expand_where(sql.text, &condition, backend);
         let bound = dialect::bind(backend, &text, scalars, sql.batch, args.batch)?;
         Ok(Query { tx: self, bound })
-    }
-
-    /// The door that it still has to begin at.
-    pub(super) fn waiting(&self) -> Option<&TenantDoor> {
-        self.link.waiting()
     }
 
     /// How many rows one batch of a statement may have on this database; a store cuts its input by it.

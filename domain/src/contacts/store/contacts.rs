@@ -68,7 +68,7 @@ pub(in crate::contacts) async fn contact_find(tx: &mut TenantTx, id: ContactId) 
 }
 
 pub(crate) async fn contacts_get(tx: &mut TenantTx, ids: &[ContactId]) -> Result<Vec<Contact>> {
-    if ids.len() > tx.max_batch(&CONTACT_GET) {
+    if !(1..=tx.max_batch(&CONTACT_GET)).contains(&ids.len()) {
         let rows: Vec<contacts::Model> = read(tx, &CONTACT_GET, id_rows(ids)).await?;
         return rows.into_iter().map(Contact::try_from).collect();
     }
