@@ -130,17 +130,17 @@ mod tests {
             Accepted::negotiate([accept]).map(|accepted| accepted.preferring(prefer.iter().copied()).answer)
         };
         let new = "application/graphql-response+json";
-        for strict in
-            [&["handling=strict"][..], &["wait=5, Handling = \"strict\"; x=1"], &["respond-async", "handling=strict"]]
-        {
+        let strict: [&[&str]; 3] =
+            [&["handling=strict"], &["wait=5, Handling = \"strict\"; x=1"], &["respond-async", "handling=strict"]];
+        for strict in strict {
             assert_eq!(answer(new, strict), Some(MediaType::StrictResponse), "{strict:?}");
             assert_eq!(answer("application/json", strict), Some(MediaType::Json), "{strict:?}");
             assert_eq!(answer("text/event-stream", strict), Some(MediaType::EventStream), "{strict:?}");
         }
-        for not in
-            [&[][..], &["handling"], &["handling=lenient, handling=strict"], &["strict"], &["x; handling=strict"]]
-        {
-            assert_eq!(answer(new, not), Some(MediaType::GraphqlResponse), "{not:?}");
+        let others: [&[&str]; 5] =
+            [&[], &["handling"], &["handling=lenient, handling=strict"], &["strict"], &["x; handling=strict"]];
+        for other in others {
+            assert_eq!(answer(new, other), Some(MediaType::GraphqlResponse), "{other:?}");
         }
     }
 
