@@ -5,6 +5,7 @@ mod etag;
 mod graphiql;
 mod persisted;
 mod rate;
+mod status;
 mod subscriptions;
 mod traced;
 
@@ -38,6 +39,7 @@ pub(super) use graphiql::graphiql;
 pub use persisted::KeptDocuments;
 use persisted::Named;
 pub use rate::RatePolicies;
+use status::{has_no_data, is_not_run};
 pub use subscriptions::{SocketSettings, Sockets};
 
 pub(super) fn configure(routes: &mut web::ServiceConfig) {
@@ -116,9 +118,9 @@ fn parse_body(body: &[u8]) -> Result<Params, Problem> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     match first {
         None => Err(Problem::Malformed("The body is empty.")),
-        Some(b'[') => Err(Problem::Malformed("Send one request at a time: batches are not taken.")),
+        Some(b'[') => Err(Problem::IllFormed("Send one request at a time: batches are not taken.")),
         _ => serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Problem::Malformed("The body is not a GraphQL request."),
+            serde_json::error::Category::Data => Problem::IllFormed("The body is not a GraphQL request."),
             _ => Problem::Malformed("The body is not JSON."),
         }),
     }
@@ -126,7 +128,7 @@ fn parse_body(body: &[u8]) -> Result<Params, Problem> {
 
 fn parse_address(query: &str) -> Result<Params, Problem> {
     let params = web::Query::<AddressParams>::from_query(query);
-    let params = params.map_err(|_| Problem::Malformed("The address is not a GraphQL request."))?.into_inner();
+    let params = params.map_err(|_| Problem::IllFormed("The address is not a GraphQL request."))?.into_inner();
     let map = |text: Option<String>, what| {
         let text = text.filter(|text| !text.is_empty());
         text.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| Problem::Malformed(what))
@@ -158,6 +160,8 @@ async fn answer(
         ended(Operation::Unknown, Answer::NotAcceptable);
         return Problem::NotAcceptable.answer(MediaType::Json.of_problems(), Some(&id));
     };
+    let prefer = http.headers().get_all(status::PREFER).filter_map(|value| value.to_str().ok());
+    let accepted = accepted.preferring(prefer);
     let media_type = accepted.answer;
     let asked = Asked::new(gateway, http, (accepted, may_mutate));
     let answer = match asked.answered(params).await {
@@ -175,7 +179,8 @@ async fn answer(
         }
         Answered::Problem(problem) => {
             ended(asked.operation.get(), Answer::of(problem.parts().1));
-            problem.answer(media_type.of_problems(), Some(&id))
+            let answer = problem.answer(media_type.of_problems(), Some(&id));
+            if media_type == MediaType::StrictResponse { status::strictly(problem, answer) } else { answer }
         }
     };
     compressed(http, answer)
@@ -288,7 +293,7 @@ impl From<ServerError> for Stop {
 /// Reads the document and judges it before anything runs; tells kind and cost of the operation that would.
 fn prepare(documents: &Documents, params: Params) -> Result<(Request, Option<OperationType>, Cost), Stop> {
     let Some(query) = params.query.filter(|query| !query.is_empty()) else {
-        return Err(Problem::Malformed("The request has no query.").into());
+        return Err(Problem::IllFormed("The request has no query.").into());
     };
     let mut variables = Variables::from_json(serde_json::Value::Object(params.variables.unwrap_or_default()));
     let mut request = Request::new(query);
@@ -350,26 +355,8 @@ fn present(response: &mut Response, trace_id: &str) {
     error::present(response, trace_id);
 }
 
-fn has_no_data(response: &Response) -> bool {
-    match &response.data {
-        Value::Object(fields) => fields.values().all(|value| *value == Value::Null),
-        data => *data == Value::Null,
-    }
-}
-
-/// True for errors from before the execution, which have no path: such an answer has no `data` at all.
-fn is_not_run(response: &Response) -> bool {
-    has_no_data(response) && !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty())
-}
-
 fn render(response: &Response, media_type: MediaType, trace_id: &str) -> HttpResponse {
-    let status = match status_of(response) {
-        // Its errors are for events to tell, as the protocol has it.
-        _ if media_type == MediaType::EventStream => StatusCode::OK,
-        Some(status) if has_no_data(response) => status,
-        _ if media_type == MediaType::GraphqlResponse && is_not_run(response) => StatusCode::BAD_REQUEST,
-        _ => StatusCode::OK,
-    };
+    let status = status::of(response, media_type);
     let mut builder = HttpResponse::build(status);
     builder.insert_header((header::CONTENT_TYPE, media_type.content_type()));
     match status {
@@ -379,6 +366,9 @@ fn render(response: &Response, media_type: MediaType, trace_id: &str) -> HttpRes
         }
         _ => &mut builder,
     };
+    if media_type == MediaType::StrictResponse {
+        status::tell_strict(&mut builder, status);
+    }
     match text(response) {
         Ok(text) if media_type == MediaType::EventStream => {
             builder.body(subscriptions::next(&text) + subscriptions::COMPLETE)
@@ -394,17 +384,6 @@ fn text(response: &Response) -> serde_json::Result<String> {
         return serde_json::to_string(&serde_json::json!({ "errors": response.errors }));
     }
     serde_json::to_string(response)
-}
-
-/// The status of an answer without data, where HTTP has a word for it.
-fn status_of(response: &Response) -> Option<StatusCode> {
-    let statuses = [
-        ("UNAUTHENTICATED", StatusCode::UNAUTHORIZED),
-        ("TOO_MANY", StatusCode::TOO_MANY_REQUESTS),
-        ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
-        ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
-    ];
-    statuses.into_iter().find(|(code, _)| error::has_code(response, code)).map(|(_, status)| status)
 }
 
 fn retry_after(response: &Response) -> u64 {

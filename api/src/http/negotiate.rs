@@ -1,10 +1,14 @@
-//! Which media type an answer has: `Accept` as RFC 9110 s12.5.1 reads it, for the types of GraphQL over HTTP.
+//! Which media type an answer has: `Accept` as RFC 9110 s12.5.1 reads it, for the types of GraphQL over HTTP; and by which
+//! edition's rules its status is chosen, which `Prefer` says (RFC 7240).
 
 /// The types an answer can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaType {
     /// `application/graphql-response+json`: the status says whether the request was run.
     GraphqlResponse,
+    /// The same type with the status codes of the edition of September 2026: 294 for what was run and has errors, 422 for
+    /// what can be read and not be run.
+    StrictResponse,
     /// `application/json`: every well-formed request is answered with 200.
     Json,
     /// `text/event-stream`: the same, and every answer is an event.
@@ -15,7 +19,7 @@ impl MediaType {
     /// As the header has it.
     pub const fn content_type(self) -> &'static str {
         match self {
-            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::GraphqlResponse | Self::StrictResponse => "application/graphql-response+json; charset=utf-8",
             Self::Json => "application/json; charset=utf-8",
             Self::EventStream => "text/event-stream; charset=utf-8",
         }
@@ -24,7 +28,7 @@ impl MediaType {
     /// The type of what is no answer of GraphQL's.
     pub const fn of_problems(self) -> &'static str {
         match self {
-            Self::GraphqlResponse => "application/graphql-response+json",
+            Self::GraphqlResponse | Self::StrictResponse => "application/graphql-response+json",
             Self::Json | Self::EventStream => "application/json",
         }
     }
@@ -67,6 +71,24 @@ impl Accepted {
             None => (!header).then_some(Self { answer: MediaType::Json, events: false }),
         }
     }
+
+    /// As the values of `Prefer` want errors handled. They say something of the newer type alone: the older one's status is
+    /// for whoever stands between, and the codes are GraphQL's own.
+    #[must_use]
+    pub fn preferring<'a>(self, prefer: impl IntoIterator<Item = &'a str>) -> Self {
+        let is_strict = self.answer == MediaType::GraphqlResponse && is_strict(prefer);
+        Self { answer: if is_strict { MediaType::StrictResponse } else { self.answer }, ..self }
+    }
+}
+
+/// True for `handling=strict` (RFC 7240 s4.4). Of what is said twice the first counts (s2).
+fn is_strict<'a>(prefer: impl IntoIterator<Item = &'a str>) -> bool {
+    let mut preferences = prefer.into_iter().flat_map(|value| value.split(','));
+    let handling = preferences.find_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("handling").then(|| value.trim().trim_matches('"'))
+    });
+    handling.is_some_and(|handling| handling.eq_ignore_ascii_case("strict"))
 }
 
 /// A quality in thousandths; nonsense counts as not wanted.
@@ -99,6 +121,26 @@ mod tests {
         for (accept, expected) in cases {
             let accepted = Accepted::negotiate(accept.iter().copied());
             assert_eq!(accepted.map(|accepted| accepted.answer), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn strict_handling_is_for_who_prefers_it_with_the_newer_type() {
+        let answer = |accept: &str, prefer: &[&str]| {
+            Accepted::negotiate([accept]).map(|accepted| accepted.preferring(prefer.iter().copied()).answer)
+        };
+        let new = "application/graphql-response+json";
+        let strict: [&[&str]; 3] =
+            [&["handling=strict"], &["wait=5, Handling = \"strict\"; x=1"], &["respond-async", "handling=strict"]];
+        for strict in strict {
+            assert_eq!(answer(new, strict), Some(MediaType::StrictResponse), "{strict:?}");
+            assert_eq!(answer("application/json", strict), Some(MediaType::Json), "{strict:?}");
+            assert_eq!(answer("text/event-stream", strict), Some(MediaType::EventStream), "{strict:?}");
+        }
+        let others: [&[&str]; 5] =
+            [&[], &["handling"], &["handling=lenient, handling=strict"], &["strict"], &["x; handling=strict"]];
+        for other in others {
+            assert_eq!(answer(new, other), Some(MediaType::GraphqlResponse), "{other:?}");
         }
     }
 

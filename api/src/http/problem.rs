@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 pub enum Problem {
     /// Not a GraphQL request over HTTP; says which rule it broke.
     Malformed(&'static str),
+    /// It can be read, and asks for nothing that could be run; says which rule it broke.
+    IllFormed(&'static str),
     /// A credential that does not verify.
     Unauthenticated,
     /// A page of another origin asks (C-223).
@@ -40,7 +42,7 @@ impl Problem {
     /// Status, code and message.
     pub(super) fn parts(self) -> (StatusCode, &'static str, String) {
         let (status, code, message) = match self {
-            Self::Malformed(rule) => (StatusCode::BAD_REQUEST, "BAD_REQUEST", rule),
+            Self::Malformed(rule) | Self::IllFormed(rule) => (StatusCode::BAD_REQUEST, "BAD_REQUEST", rule),
             Self::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Sign in, or send a valid credential.")
             }

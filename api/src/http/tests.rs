@@ -174,6 +174,39 @@ async fn a_document_that_cannot_run_has_no_data_and_its_status_follows_the_media
     }
 }
 
+/// GraphQL over HTTP, edition of September 2026, "Status Codes".
+#[actix_web::test]
+async fn who_prefers_strict_handling_gets_the_status_codes_of_the_newest_edition() {
+    let strictly = async |body: String, accept: (header::HeaderName, &'static str)| {
+        let (status, headers, body) =
+            send(post(body).insert_header(accept).insert_header(("prefer", "handling=strict"))).await;
+        let applied = headers.get("preference-applied").map(|value| value.to_str().unwrap().to_owned());
+        (status.as_u16(), applied.as_deref() == Some("handling=strict"), body)
+    };
+    let query = |query: &str| json!({ "query": query }).to_string();
+    let wrong_variable = json!({ "query": "query($id: ID!) { node(id: $id) { id } }", "variables": { "id": null } });
+    let cases = [
+        (query("{ serverTime }"), 200),
+        // A stranger has no tenant: the field fails, and the rest is answered.
+        (query("{ serverTime contact(id: \"contact_00000000000000000000000000\") { id } }"), 294),
+        (query("{ contacts(first: 1) { nodes { id } } }"), 294),
+        ("{".to_owned(), 400),
+        (query("{"), 400),
+        ("{}".to_owned(), 422),
+        (format!("[{QUERY}]"), 422),
+        (query("{ nothing }"), 422),
+        (query("query A { serverTime } query B { serverTime }"), 422),
+        (wrong_variable.to_string(), 422),
+    ];
+    for (body, wanted) in cases {
+        let (status, is_applied, answer) = strictly(body.clone(), NEW_JSON).await;
+        assert_eq!((status, is_applied), (wanted, true), "{body}: {answer}");
+        assert_eq!(answer.get("data").is_some(), wanted < 300, "{body}: {answer}");
+        let (status, is_applied, answer) = strictly(body.clone(), (header::ACCEPT, "application/json")).await;
+        assert!(status != 294 && status != 422 && !is_applied, "{body}: {answer}");
+    }
+}
+
 #[actix_web::test]
 async fn c222_strangers_learn_no_schema_in_production() {
     let introspect = json!({ "query": "{ __schema { types { name } } __typename }" }).to_string();

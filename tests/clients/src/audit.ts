@@ -34,7 +34,7 @@ export function report(results: AuditResult[]): string {
 What the audits of \`graphql-http\` ${version()} say of \`/graphql\`: ${ok} of ${results.length} hold. The part
 \`clients\` of \`make test\` runs them, compares with this file, and fails if one fails that applies; \`make audit\` writes it.
 ${Object.keys(NOT_APPLICABLE).length === 0 ? 'All of them apply. ' : ''}\
-Where the suite and the newest draft of the specification differ, the suite is followed: 400, not 422; 200, not 294.
+Where the suite and the newest draft of the specification differ, the suite is followed: 400, not 422; 200, not 294. \`Prefer: handling=strict\` asks for the others.
 
 ${sections.join('\n\n')}
 `;

@@ -26,6 +26,7 @@ mod places;
 mod rate;
 mod raw;
 mod rows;
+mod rust_client;
 mod sdl;
 mod served;
 mod setup;

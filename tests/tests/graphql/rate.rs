@@ -101,7 +101,9 @@ async fn sent(request: reqwest::RequestBuilder) -> Told {
 async fn c234_an_answer_tells_what_it_cost_and_what_is_left() {
     let till = Box::pin(Till::new()).await;
     let told = till.ask(PAGE).await;
-    let cost = json!({ "requested": 51, "bucket": "user", "limit": 150, "remaining": 99 });
+    let (bucket, max) = ("user", 20_000);
+    let cost =
+        json!({ "requested": 51, "max": max, "bucket": bucket, "limit": 150, "remaining": 99, "restoreRate": 2.5 });
     assert_eq!((told.status, &told.body["extensions"]["cost"]), (200, &cost), "{}", told.body);
     let policy = r#""tenant";q=200;w=60;qu="cost", "user";q=150;w=60;qu="cost""#;
     assert_eq!(told.header("ratelimit-policy"), policy);

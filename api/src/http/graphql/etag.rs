@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// Kept by who asked, and asked about before each use.
 const KEEP: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// What else than the address decides what is answered; compression adds its own.
-const BY: HeaderValue = HeaderValue::from_static("authorization, accept");
+const BY: HeaderValue = HeaderValue::from_static("authorization, accept, prefer");
 
 /// Gives an answer its validator; where the client has that answer, nothing else of it. One with an error is not kept: it has
 /// a trace id, and may be gone the next time.

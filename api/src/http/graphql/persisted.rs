@@ -35,13 +35,13 @@ pub(super) fn named(params: &Params) -> Result<Option<Named>, Problem> {
     let own = params.document_id.as_deref().map(|id| Named(id.parse().ok()));
     let named = match (own, by_apollo(params)?) {
         (Some(own), Some(other)) if own != other => {
-            return Err(Problem::Malformed("documentId and persistedQuery name different documents."));
+            return Err(Problem::IllFormed("documentId and persistedQuery name different documents."));
         }
         (own, other) => own.or(other),
     };
     match (named, text(params)) {
         (Some(named), Some(text)) if named.0 != Some(DocumentHash::of(text)) => {
-            Err(Problem::Malformed("The query is another document than its id names."))
+            Err(Problem::IllFormed("The query is another document than its id names."))
         }
         _ => Ok(named),
     }
@@ -54,7 +54,7 @@ fn by_apollo(params: &Params) -> Result<Option<Named>, Problem> {
         Some(said) => match said.get("sha256Hash").and_then(serde_json::Value::as_str) {
             // The hashes that graphql-codegen embeds have the prefix.
             Some(hash) => Ok(Some(Named(DocumentHash::parse_bare(hash).or_else(|_| hash.parse()).ok()))),
-            None => Err(Problem::Malformed("The extension persistedQuery has no sha256Hash.")),
+            None => Err(Problem::IllFormed("The extension persistedQuery has no sha256Hash.")),
         },
     }
 }
@@ -210,7 +210,7 @@ mod tests {
             json!({ "extensions": { "persistedQuery": {} } }),
             json!({ "extensions": { "persistedQuery": "x" } }),
         ] {
-            assert!(matches!(read(params.clone()), Err(Problem::Malformed(_))), "{params}");
+            assert!(matches!(read(params.clone()), Err(Problem::IllFormed(_))), "{params}");
         }
     }
 }

@@ -11,13 +11,14 @@ use carillon_domain::tenancy::{Payer, Payers, RateLimited, RateSettings, Rates, 
 use chrono::TimeDelta;
 
 use super::is_not_run;
-use crate::graphql::limits::Cost;
+use crate::graphql::limits::{self, Cost};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Keys of `extensions.cost`.
-static KEYS: LazyLock<[Name; 4]> = LazyLock::new(|| ["requested", "bucket", "limit", "remaining"].map(Name::new));
+static KEYS: LazyLock<[Name; 6]> =
+    LazyLock::new(|| ["requested", "max", "bucket", "limit", "remaining", "restoreRate"].map(Name::new));
 
 /// The policies of a deployment, as their header tells them to each kind of caller.
 #[derive(Debug)]
@@ -89,7 +90,10 @@ pub(super) fn refused(limited: &RateLimited) -> Response {
 fn tell_cost(response: &mut Response, Cost(points): Cost, standings: &Standings) {
     let Some(least) = standings.iter().flatten().min_by_key(|standing| standing.remaining) else { return };
     let Standing { payer, limit, remaining, .. } = *least;
-    let values: [Value; 4] = [points.into(), payer.kind().into(), limit.into(), remaining.into()];
+    // A bucket holds a minute's points.
+    let restored = f64::from(limit) / 60.0;
+    let values: [Value; 6] =
+        [points.into(), limits::COST.into(), payer.kind().into(), limit.into(), remaining.into(), restored.into()];
     let cost = KEYS.iter().cloned().zip(values).collect();
     response.extensions.insert("cost".to_owned(), Value::Object(cost));
 }
