@@ -204,10 +204,25 @@ impl RequestScope {
         let mut reading = self.0.reading.lock().await;
         if reading.is_none() {
             let span = tracing::info_span!(target: trace::PARTS, "begin");
-            *reading = Some(grant.begin_when_read().instrument(span).await?);
+            *reading = Some(grant.begin_read().instrument(span).await?);
         }
+        Ok((grant, Self::shared(reading)?))
+    }
+
+    /// The same for what certainly reads, and mostly nothing else: the transaction begins, and the credential is looked at,
+    /// with the first statement.
+    pub async fn read_one<A: TenantAction>(&self) -> Result<(Grant<A>, Reading<'_>)> {
+        let grant = self.grant::<A>()?;
+        let mut reading = self.0.reading.lock().await;
+        if reading.is_none() {
+            *reading = Some(grant.begin_when_read().await?);
+        }
+        Ok((grant, Self::shared(reading)?))
+    }
+
+    fn shared(reading: MutexGuard<'_, Option<TenantTx>>) -> Result<Reading<'_>> {
         let reading = MutexGuard::try_map(reading, Option::as_mut);
-        Ok((grant, reading.map_err(|_| Error::fault("the read transaction went away"))?))
+        reading.map_err(|_| Error::fault("the read transaction went away"))
     }
 
     /// The reads until the end of the read transaction are this look of a subscription.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::TryStreamExt as _;
 use sea_orm::{FromQueryResult, QueryResult, Value};
-use sqlx::{AssertSqlSafe, Postgres};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 
 use super::connection::{Opening, Pools};
 use super::login::Role;
@@ -151,35 +151,64 @@ impl Pools {
         bound: Bound,
         statements: &AtomicU64,
     ) -> Result<Vec<QueryResult>, WallError> {
-        let (Self::Postgres { app, identity, dispatch, .. }, Bound::Postgres(sql, arguments)) = (self, bound) else {
-            return Err(WallError::Row("statement of the other dialect".to_owned()));
-        };
+        let Self::Postgres { app, identity, dispatch, .. } = self else { return Err(other_dialect()) };
         let pool = match role {
             Role::App => Some(app),
             Role::Identity => identity.as_ref(),
             Role::Dispatch => dispatch.as_ref(),
         };
         let pool = pool.ok_or(WallError::NoLogin(role.name()))?;
+        if mode == TxMode::Read {
+            // One that is dropped on the way goes back when the server has answered, as one in a transaction does: so
+            // the server never has more to do than there are places in the pool.
+            let mut connection = pool.take().await?;
+            statements.fetch_add(1, Ordering::Relaxed);
+            let answer = fetch(&mut connection, bound).await;
+            if answer.as_ref().is_err_and(is_for_ever) {
+                connection.close_on_drop();
+            }
+            return answer.map_err(passing);
+        }
         let mut opening = Opening::new(pool.take().await?);
         statements.fetch_add(1, Ordering::Relaxed);
-        // To the end: Postgres tells of the rows first, commits, and is then ready for what comes next.
-        let answer: Result<Vec<QueryResult>, sqlx::Error> =
-            sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), arguments)
-                .fetch(opening.connection()?)
-                .map_ok(QueryResult::from)
-                .try_collect()
-                .await;
-        let answer = answer.map_err(WallError::from);
-        if matches!(answer, Err(WallError::Unavailable)) {
-            pool.refused();
-            return if mode == TxMode::Write { Err(WallError::CommitUnknown) } else { answer };
-        }
-        if matches!(answer, Err(WallError::StalePlan)) {
-            // Nothing ran. It is kept with the connection, and would fail for ever: so that is closed.
-            return Err(WallError::Retry);
+        let answer = fetch(opening.connection()?, bound).await;
+        match answer {
+            Err(WallError::Unavailable) => {
+                pool.refused();
+                return Err(WallError::CommitUnknown);
+            }
+            // Nothing ran.
+            Err(error) if is_for_ever(&error) => return Err(passing(error)),
+            _ => {}
         }
         // Done, or refused and undone: the connection is as it was.
         drop(opening.opened()?);
         answer
     }
+}
+
+/// To the end: Postgres tells of the rows first, commits, and is then ready for what comes next.
+async fn fetch(connection: &mut PgConnection, bound: Bound) -> Result<Vec<QueryResult>, WallError> {
+    let Bound::Postgres(sql, arguments) = bound else { return Err(other_dialect()) };
+    let rows = sqlx::query_with::<Postgres, _>(AssertSqlSafe(sql), arguments).fetch(connection);
+    Ok(rows.map_ok(QueryResult::from).try_collect().await?)
+}
+
+/// What is kept with a connection, and would fail on it again: a plan older than the schema, and a tenant that was set for
+/// longer than a transaction.
+fn is_for_ever(error: &WallError) -> bool {
+    match error {
+        WallError::StalePlan => true,
+        WallError::Database { code, .. } => code == "CA400",
+        _ => false,
+    }
+}
+
+/// On another connection it would do.
+fn passing(error: WallError) -> WallError {
+    if is_for_ever(&error) { WallError::Retry } else { error }
+}
+
+fn other_dialect() -> WallError {
+    WallError::Row("statement of the other dialect".to_owned())
 }

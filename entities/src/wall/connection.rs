@@ -229,7 +229,7 @@ fn postgres_pool(
     Ok(Counted::new(pool.connect_lazy_with(options(url)?)))
 }
 
-/// A connection on which `BEGIN`, or a statement that is a transaction of its own, is under way: dropped before
+/// A connection on which `BEGIN`, or a statement that is a transaction of its own and writes, is under way: dropped before
 /// [`Opening::opened`], it is closed.
 pub(super) struct Opening<D: Database>(Option<PoolConnection<D>>);
 

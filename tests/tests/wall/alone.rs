@@ -5,6 +5,7 @@ use carillon_entities::ids::{ContactId, MessageId, TenantId};
 use carillon_entities::rows::contacts::contacts;
 use carillon_entities::rows::messaging::attempts;
 use carillon_entities::wall::{Alone, Args, DatabaseSettings, Freshness, TenantDoor, Wall, WallError};
+use carillon_tests::access::AccessWorld;
 use carillon_tests::database::{connect, start};
 use carillon_tests::print::Printed;
 use carillon_tests::{World, WorldOptions, seed};
@@ -14,7 +15,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
-fn alone(name: &str) -> &'static Alone {
+/// A registered one.
+pub fn alone(name: &str) -> &'static Alone {
     carillon_domain::statements_alone().into_iter().find(|alone| alone.sql.name == name).expect("it is registered")
 }
 
@@ -105,6 +107,11 @@ async fn where_one_statement_cannot_be_all_it_has_a_transaction() {
     assert!(matches!(refused, Err(WallError::Suspended)), "{refused:?}");
 }
 
+/// The first page of contacts.
+pub fn first_people() -> Args {
+    Args::of([Value::from(Uuid::nil()), 5_i64.into(), false.into()])
+}
+
 /// Ids of the contacts that a door gives, read as the first statement of a transaction.
 async fn people(door: &TenantDoor) -> Result<Vec<ContactId>, WallError> {
     #[derive(FromQueryResult)]
@@ -112,9 +119,8 @@ async fn people(door: &TenantDoor) -> Result<Vec<ContactId>, WallError> {
         id: ContactId,
     }
     let mut tx = door.begin_when_read().await?;
-    let args = || Args::of([Value::from(Uuid::nil()), 5_i64.into(), false.into()]);
-    let first = tx.sql_alone(alone("CONTACT_LIST"), args()).await?.read::<Row>()?;
-    let again = tx.sql_alone(alone("CONTACT_LIST"), args()).await?.read::<Row>()?;
+    let first = tx.sql_alone(alone("CONTACT_LIST"), first_people()).await?.read::<Row>()?;
+    let again = tx.sql_alone(alone("CONTACT_LIST"), first_people()).await?.read::<Row>()?;
     assert_eq!(first.len(), again.len());
     let rows = tx.select::<contacts::Entity>().all().await?;
     assert!(rows.iter().all(|row| row.tenant_id == door.tenant()));
@@ -159,6 +165,47 @@ async fn c213_a_stale_credential_reads_nothing_alone() {
         }
     }
     assert!(!people(&door(world.wall(), one)).await.unwrap().is_empty());
+}
+
+/// What is not about the person is said as well: the same answers as at a beginning.
+#[tokio::test]
+async fn c213_a_suspended_tenant_reads_nothing_alone() {
+    let world = AccessWorld::new().await;
+    let ada = world.owner("ada@example.org").await.subject();
+    let (tenant, user) = (world.tenant("One").await, Freshness::User(ada.user, ada.auth_version));
+    #[expect(clippy::disallowed_methods, reason = "the door is what is tested")]
+    let fresh = world.wall().assume_tenant(tenant, user);
+    people(&fresh).await.unwrap();
+    world.execute("UPDATE tenants SET suspended_at = created_at").await;
+    let refused = people(&fresh).await;
+    assert!(matches!(refused, Err(WallError::Suspended)), "{refused:?}");
+    world.execute("UPDATE tenants SET suspended_at = NULL").await;
+    world.execute("UPDATE users SET auth_version = auth_version + 1").await;
+    assert!(matches!(people(&fresh).await, Err(WallError::NotFresh)));
+}
+
+/// A list without its predicate: as the application it still gives one tenant's people.
+#[tokio::test]
+async fn c205_row_security_holds_in_what_is_read_alone() {
+    let Some(world) = World::on_postgres(WorldOptions::default()).await else { return };
+    let (one, other) = street(&world).await;
+    let source = "SELECT pg_get_functiondef(oid) AS line FROM pg_proc WHERE proname = 'carillon_alone_contact_list'";
+    let careful = world.lines(source).await.concat();
+    let careless = careful.replace("c.tenant_id = $1", "$1 = $1").replace("carillon_alone_contact_list", "careless");
+    assert!(!careless.contains("tenant_id ="), "{careless}");
+    world.execute(&careless).await;
+    let list = alone("CONTACT_LIST");
+    let careless: &'static Alone = Box::leak(Box::new(Alone { function: "careless", sql: list.sql, mode: list.mode }));
+    let seen = async |wall: &Wall, tenant| {
+        let everybody = Args::of([Value::from(Uuid::nil()), 1_000_000_i64.into(), false.into()]);
+        door(wall, tenant).run_alone(careless, everybody).await.unwrap().read::<Printed>().unwrap().len()
+    };
+    let past = world.wall_without_row_security().await;
+    let of = async |tenant| seen(world.wall(), tenant).await;
+    let (first, second) = (of(one).await, of(other).await);
+    assert!(first > 0 && second > 0);
+    assert_eq!(seen(&past, one).await, first + second, "past row security it gives everybody");
+    past.close().await;
 }
 
 /// The function, its spaces left out.

@@ -20,7 +20,7 @@ use sea_orm::ActiveValue::Set;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Row};
 
-use super::alone::{door, starting, step};
+use super::alone::{alone, door, first_people, starting, step};
 
 const TASKS: usize = 16;
 const TRANSACTIONS: usize = 10_000;
@@ -122,6 +122,11 @@ async fn transact(wall: Wall, tenant: TenantId, mut rng: StdRng) -> bool {
     let polls = rng.random_range(0..4);
     if fate == 0 {
         return Abandon::after(polls, begin(&wall, tenant)).await.is_some();
+    }
+    if fate == 6 {
+        let one = alone("CONTACT_LIST");
+        let mut tx = door(&wall, tenant).begin_when_read().await.unwrap();
+        return Abandon::after(polls, tx.sql_alone(one, first_people())).await.is_some();
     }
     if fate == 7 && wall.is_postgres() {
         // Of nobody's attempt; what counts is what it leaves on the connection.
@@ -234,6 +239,9 @@ async fn c206_a_dropped_beginning_leaves_no_open_transaction_behind() {
     for round in 0..200 {
         dropped += u32::from(Abandon::after(round % 4, begin(world.wall(), one)).await.is_none());
         drop(Abandon::after(round % 4, door(world.wall(), one).run_alone(step(), starting(0, "rule"))).await);
+        let mut tx = door(world.wall(), one).begin_when_read().await.unwrap();
+        drop(Abandon::after(round % 4, tx.sql_alone(alone("CONTACT_LIST"), first_people())).await);
+        drop(tx);
         let began_after = world.wall().database_now().await.unwrap();
         let mut tx = begin(world.wall(), other).await.unwrap();
         check(world.wall(), &mut tx, other, began_after).await;

@@ -44,7 +44,7 @@ impl Loader<ContactId> for Rows {
     type Error = LoadError;
 
     async fn load(&self, keys: &[ContactId]) -> Result<HashMap<ContactId, Contact>, LoadError> {
-        let (grant, mut tx) = self.0.read::<ReadContacts>().await?;
+        let (grant, mut tx) = self.0.read_one::<ReadContacts>().await?;
         let found = get_contacts(&grant, &mut tx, keys).await?;
         Ok(found.into_iter().map(|contact| (contact.id, contact)).collect())
     }

@@ -47,7 +47,7 @@ impl ContactQuery {
             scope.grant::<ReadPersonalData>()?;
         }
         let filter = filter.parse(search).map_err(Error::Refused)?;
-        let (grant, mut tx) = scope.read::<ReadContacts>().await?;
+        let (grant, mut tx) = scope.read_one::<ReadContacts>().await?;
         let contacts = list_contacts(&grant, &mut tx, filter, page, Contact::shown(ctx)).await?;
         Ok(list(order.told(contacts), |contact| contact.id, |card| Row(Contact::from(card))))
     }
