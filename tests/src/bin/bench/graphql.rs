@@ -41,8 +41,8 @@ pub async fn run(size: Size, asked: &[&str]) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for name in asked {
         let (requests, figure) = match *name {
-            "graphql_by_id" => (by_id(&set, &cast)?, (Figure::new("graphql_by_id", "requests/s", 0.4), LOOK_UPS)),
-            _ => (servers.pages(&set, &cast).await?, (Figure::new("graphql_page", "requests/s", 0.5), PAGES)),
+            "graphql_by_id" => (by_id(&set, &cast)?, (Figure::new("graphql_by_id", "requests/s", 0.33), LOOK_UPS)),
+            _ => (servers.pages(&set, &cast).await?, (Figure::new("graphql_page", "requests/s", 0.4), PAGES)),
         };
         let (figure, count) = figure;
         figures.push(servers.measure(figure, &requests, size, size.of(count)).await?);
